@@ -1,0 +1,92 @@
+"""The rules in effect, and how they classify.
+
+What a rule means belongs here. Where rules come from belongs to `rules_file`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
+from types import MappingProxyType
+from typing import NamedTuple
+
+SEMANTICS = 1
+"""Part of the rules version. It goes up when `Rules.classify` answers differently for the same
+rules; otherwise what older code said would pass for what this code says."""
+
+
+class EventClassification(NamedTuple):
+    """What an event is (`event_type`) and what the user did (`action_type`)."""
+
+    event_type: str
+    action_type: str
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """Rules in effect; immutable. `load_rules` makes them."""
+
+    event_types: tuple[str, ...]
+    """The vocabulary: every `event_type` that `classify` may answer is in it."""
+    action_types: tuple[str, ...]
+    """The vocabulary of `action_type`."""
+    events: Mapping[str, EventClassification]
+    """By exact name."""
+    sub_types: Mapping[str, Mapping[str, EventClassification]]
+    """By exact name, then `$event_type`; each of these names is in `events` too."""
+    patterns: tuple[tuple[str, EventClassification], ...]
+    """Casefolded texts in the order in which they are tried on names with no `$`."""
+    without_dollar: EventClassification
+    """For names with no `$` that nothing else matches."""
+    with_dollar: EventClassification
+    """For names with a `$` that nothing else matches."""
+    not_a_string: EventClassification
+    """For what is no name at all."""
+    version: str = field(init=False)
+    """The rules version: 16 hex digits, the same for rules that say the same."""
+
+    def __post_init__(self) -> None:
+        sub_types = {name: MappingProxyType(dict(by)) for name, by in self.sub_types.items()}
+        object.__setattr__(self, "events", MappingProxyType(dict(self.events)))
+        object.__setattr__(self, "sub_types", MappingProxyType(sub_types))
+        object.__setattr__(self, "version", _content_hash(self))
+
+    def classify(self, event_name: object, sub_type: object) -> EventClassification:
+        """Classify an event by the two values on which everything depends: its name and its
+        `$event_type`. Total: any value is answered, of any type."""
+        if not isinstance(event_name, str):
+            return self.not_a_string
+        exact = self.events.get(event_name)
+        if exact is not None:
+            by_sub_type = self.sub_types.get(event_name)
+            # JSON carries lists and objects here too, which a mapping cannot look up.
+            if by_sub_type is None or not isinstance(sub_type, str):
+                return exact
+            return by_sub_type.get(sub_type, exact)
+        if "$" in event_name:
+            return self.with_dollar
+        folded = event_name.casefold()
+        for text, classification in self.patterns:
+            if text in folded:
+                return classification
+        return self.without_dollar
+
+
+def _content_hash(rules: Rules) -> str:
+    """Hash of what `rules` say. The vocabulary stays out: a word that no rule uses says nothing."""
+    # Among texts side by side with one answer, the order makes no difference.
+    patterns = [
+        [sorted({text for text, _ in group}), classification]
+        for classification, group in groupby(rules.patterns, key=itemgetter(1))
+    ]
+    content = {
+        "semantics": SEMANTICS,
+        "events": dict(rules.events),
+        "sub_types": {name: dict(by) for name, by in rules.sub_types.items()},
+        "patterns": patterns,
+        "fallbacks": [rules.without_dollar, rules.with_dollar, rules.not_a_string],
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,233 @@
+"""One PostHog event, parsed into the columns of `raw_event`.
+
+Parsing one event belongs here: what makes it acceptable, which value goes into which column.
+Request bodies, tokens and files belong to `ingest`.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from enrichment_pipeline.events.custom_properties import custom_properties
+from enrichment_pipeline.events.elements import MAX_CHAIN_LENGTH, chain_from_list
+from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
+from enrichment_pipeline.events.pages import MAX_PATH_LENGTH, page_path, path_template
+from enrichment_pipeline.events.text import clean_text
+from enrichment_pipeline.events.times import no_later_than_allowed, parse_timestamp
+
+MAX_PAYLOAD_BYTES = 1_000_000
+MAX_ID_LENGTH = 200  # where PostHog cuts a distinct_id
+MAX_EVENT_NAME_LENGTH = 200
+MAX_TITLE_LENGTH = 300
+
+
+class Reason(StrEnum):
+    """Why an event was quarantined; the codes of `dead_letter.reason_code`."""
+
+    INVALID_JSON = "invalid_json"
+    NOT_AN_OBJECT = "not_an_object"
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    MISSING_EVENT_NAME = "missing_event_name"
+    INVALID_EVENT_NAME = "invalid_event_name"
+    MISSING_DISTINCT_ID = "missing_distinct_id"
+    INVALID_PROPERTIES = "invalid_properties"
+    INVALID_UUID = "invalid_uuid"
+    INVALID_TIMESTAMP = "invalid_timestamp"
+    TIMESTAMP_TOO_OLD = "timestamp_too_old"
+    REFUSED_BY_STORE = "refused_by_store"
+
+
+class EventRejectedError(ValueError):
+    """An event that cannot be taken: `reason` is its code, the message says what was wrong."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RawEvent(NamedTuple):
+    """A row of `raw_event`, but for the batch it will belong to."""
+
+    project: str
+    uuid: UUID
+    occurred_at: datetime
+    event: str
+    distinct_id: str
+    session_id: str | None
+    path: str | None
+    title: str | None
+    properties: bytes | None
+    """The custom properties, as JSON."""
+    input_key: UUID
+    payload: bytes
+    """The event as it arrived."""
+    inputs: EnrichmentInput
+    """What `input_key` stands for."""
+
+
+class RejectedEvent(NamedTuple):
+    """An event that goes to the dead letters at the door."""
+
+    project: str
+    reason: Reason
+    message: str
+    payload: bytes
+    occurred_at: datetime
+    """Where it is booked: its own time where it has a usable one, else that of its arrival."""
+    event: str | None = None
+
+
+def parse_event(payload: bytes, project: str, arrival: datetime) -> RawEvent:
+    """Parse the JSON of one event as PostHog exports it or an SDK sends it.
+
+    An event without uuid gets one made from its content, so that taking it in again adds nothing;
+    one without timestamp happened at `arrival`.
+
+    Raises:
+        EventRejectedError: the event cannot be taken; its neighbours are not concerned.
+    """
+    fields = _decode(payload)
+    properties = _properties(fields)
+    event = _event_name(fields)
+    get = properties.get
+    path = page_path(get("$pathname"), get("$current_url"), get("$screen_name"))
+    inputs = EnrichmentInput(
+        event=event,
+        sub_type=_text(get("$event_type"), MAX_ID_LENGTH),
+        path_template=path_template(clean_text(path, MAX_PATH_LENGTH)) if path else None,
+        elements_chain=_elements_chain(fields, properties),
+        element_text=_text(get("$el_text"), MAX_TITLE_LENGTH),
+    )
+    return RawEvent(
+        project=project,
+        uuid=_uuid(fields.get("uuid"), payload),
+        occurred_at=_occurred_at(fields.get("timestamp"), arrival),
+        event=event,
+        distinct_id=_distinct_id(fields, properties),
+        session_id=_text(get("$session_id"), MAX_ID_LENGTH),
+        path=clean_text(path, MAX_PATH_LENGTH) if path else None,
+        title=_text(get("title"), MAX_TITLE_LENGTH),
+        properties=custom_properties(properties),
+        input_key=input_key(inputs),
+        payload=payload,
+        inputs=inputs,
+    )
+
+
+def reject(
+    payload: bytes, project: str, arrival: datetime, error: EventRejectedError
+) -> RejectedEvent:
+    """The rejected event, with as much of its name and time as can be read."""
+    try:
+        fields = _decode(payload)
+    except EventRejectedError:
+        fields = {}
+    event = fields.get("event")
+    usable_time = None if error.reason is Reason.TIMESTAMP_TOO_OLD else fields.get("timestamp")
+    occurred_at = parse_timestamp(usable_time)
+    return RejectedEvent(
+        project=project,
+        reason=error.reason,
+        message=str(error),
+        payload=payload,
+        occurred_at=no_later_than_allowed(occurred_at, arrival) if occurred_at else arrival,
+        event=clean_text(event, MAX_EVENT_NAME_LENGTH) if isinstance(event, str) else None,
+    )
+
+
+def content_uuid(payload: bytes) -> UUID:
+    """A UUID (version 8, RFC 9562) made from the bytes of an event: same event, same UUID."""
+    value = int.from_bytes(blake2b(payload, digest_size=16).digest())
+    value = value & ~(0xF << 76) | 0x8 << 76
+    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+def _decode(payload: bytes) -> dict[str, object]:
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise EventRejectedError(
+            Reason.TOO_LARGE, f"{len(payload):,} bytes; an event may have {MAX_PAYLOAD_BYTES:,}"
+        )
+    try:
+        fields = msgspec.json.decode(payload)
+    except RecursionError as error:
+        raise EventRejectedError(Reason.TOO_DEEP, "nested too deeply to be read") from error
+    # ValueError: msgspec's own errors, and integers of more digits than Python converts.
+    except ValueError as error:
+        raise EventRejectedError(Reason.INVALID_JSON, f"not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise EventRejectedError(Reason.NOT_AN_OBJECT, "an event must be a JSON object")
+    return fields
+
+
+def _properties(fields: dict[str, object]) -> dict[str, object]:
+    properties = fields.get("properties")
+    if properties is None:
+        return {}
+    # Some exports write the properties as JSON in a string.
+    if isinstance(properties, str):
+        try:
+            properties = msgspec.json.decode(properties)
+        except (ValueError, RecursionError):
+            properties = None
+    if not isinstance(properties, dict):
+        raise EventRejectedError(Reason.INVALID_PROPERTIES, "properties must be an object")
+    return properties
+
+
+def _event_name(fields: dict[str, object]) -> str:
+    event = fields.get("event")
+    if event is None or event == "":
+        raise EventRejectedError(Reason.MISSING_EVENT_NAME, "the event has no name")
+    if not isinstance(event, str):
+        raise EventRejectedError(Reason.INVALID_EVENT_NAME, "the event's name must be a string")
+    return clean_text(event, MAX_EVENT_NAME_LENGTH)
+
+
+def _distinct_id(fields: dict[str, object], properties: dict[str, object]) -> str:
+    candidates = (
+        fields.get("distinct_id"),
+        fields.get("$distinct_id"),
+        properties.get("distinct_id"),
+    )
+    for value in candidates:
+        if value is not None and value != "":
+            # PostHog makes text of numbers and objects too.
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            return clean_text(text, MAX_ID_LENGTH)
+    raise EventRejectedError(Reason.MISSING_DISTINCT_ID, "the event has no distinct_id")
+
+
+def _uuid(value: object, payload: bytes) -> UUID:
+    if value is None or value == "":
+        return content_uuid(payload)
+    try:
+        if isinstance(value, str):
+            return UUID(value)
+    except ValueError:
+        pass
+    raise EventRejectedError(Reason.INVALID_UUID, "the event's uuid is malformed")
+
+
+def _occurred_at(value: object, arrival: datetime) -> datetime:
+    if value is None or value == "":
+        return arrival
+    moment = parse_timestamp(value)
+    if moment is None:
+        raise EventRejectedError(Reason.INVALID_TIMESTAMP, "the timestamp is no ISO 8601 time")
+    return no_later_than_allowed(moment, arrival)
+
+
+def _elements_chain(fields: dict[str, object], properties: dict[str, object]) -> str | None:
+    chain = properties.get("$elements_chain") or fields.get("elements_chain")
+    if not isinstance(chain, str):
+        chain = chain_from_list(properties.get("$elements"))
+    return _text(chain, MAX_CHAIN_LENGTH)
+
+
+def _text(value: object, limit: int) -> str | None:
+    return clean_text(value, limit) if isinstance(value, str) and value else None

@@ -1,0 +1,213 @@
+"""Cutting events out of JSON text that comes in chunks: lines, arrays, request bodies, one object.
+
+Here belongs where an event begins and ends. Whether it is valid is for the parser of events: a
+broken event is cut out like any other, so that it costs itself alone.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from enrichment_pipeline.ingest.file_records import (
+    MAX_RECORD_BYTES,
+    DamageError,
+    FileRecord,
+    Partial,
+    capped_record,
+)
+
+_JSON_SPACE = b" \t\r\n"
+_QUOTE, _OPEN, _CLOSE, _COMMA = 1, 2, 3, 4
+_KINDS = bytes.maketrans(
+    bytes(range(256)),
+    bytes(
+        {'"': _QUOTE, "[": _OPEN, "{": _OPEN, "]": _CLOSE, "}": _CLOSE, ",": _COMMA}.get(chr(b), 0)
+        for b in range(256)
+    ),
+)
+_BATCH_KEY = re.compile(rb'"batch"[ \t\r\n]*:[ \t\r\n]*\Z')
+
+
+def read_lines(chunks: Iterator[bytes]) -> Iterator[FileRecord]:
+    """One record for each line that is not blank, without its line break (LF or CRLF)."""
+    number = 0
+    partial = Partial()
+    for chunk in chunks:
+        first, *lines = chunk.split(b"\n")
+        partial.add(first)
+        if not lines:
+            continue
+        number += 1
+        yield from _unless_blank(partial.take(number))
+        partial.add(lines.pop())
+        for line in lines:
+            number += 1
+            yield from _unless_blank(capped_record(line, number, len(line)))
+    yield from _unless_blank(partial.take(number + 1))
+
+
+def _unless_blank(line: FileRecord) -> tuple[FileRecord, ...]:
+    payload = line.payload
+    if line.problem is not None:
+        return (line,)
+    if not payload or payload.isspace():
+        return ()
+    return (line._replace(payload=payload[:-1]) if payload.endswith(b"\r") else line,)
+
+
+def read_object(chunks: Iterator[bytes]) -> Iterator[FileRecord]:
+    """The one record of a file that is a single object, spread over several lines.
+
+    Raises DamageError where it is not valid JSON, because the lines of a pretty-printed file are
+    no events, and thousands of broken records would hide what is wrong.
+    """
+    text = Partial()
+    for chunk in chunks:
+        text.add(chunk)
+    record = text.take(1)
+    if record.problem is None:
+        record = record._replace(payload=record.payload.strip(_JSON_SPACE))
+        if not _is_json(record.payload):
+            raise DamageError(
+                "text of several lines that is not one JSON object; write one event a line"
+                " (jq -c .) or an array (jq -s .)"
+            )
+    yield record
+
+
+def batch_start(head: bytes) -> int | None:
+    """Where the events of a request body begin, behind the `[` of its `"batch"`, or None.
+
+    `head` is the beginning of the file. A `batch` inside the properties of an event does not count.
+    """
+    if b'"batch"' not in head:
+        return None
+    marks = _Scanner(depth=0).scan(head)
+    finished = np.flatnonzero(marks.depth == 0)
+    first_object = slice(0, int(finished[0]) if len(finished) else None)
+    opened = (marks.kind[first_object] == _OPEN) & (marks.depth[first_object] == 2)
+    for at in marks.at[first_object][opened].tolist():
+        # Looking back no further than this keeps a head full of small arrays cheap.
+        if head[at : at + 1] == b"[" and _BATCH_KEY.search(head, max(0, at - 100), at):
+            return int(at) + 1
+    return None
+
+
+def read_elements(chunks: Iterator[bytes], envelope: bytes) -> Iterator[FileRecord]:
+    """One record for each element of an array whose `[` was just read.
+
+    `envelope` is the text before that `[`: nothing for an array, the beginning of the object for a
+    request body. An element between two commas that is empty is a record without payload. Raises
+    DamageError where the array is never closed, or the text around it is not valid JSON.
+    """
+    scanner = _Scanner(depth=1)
+    number = 0
+    partial = Partial()
+    chunks = _with_whole_escapes(chunks)
+    for chunk in chunks:
+        marks = scanner.scan(chunk)
+        ends = np.flatnonzero(marks.depth == 0)
+        inside = slice(0, int(ends[0]) if len(ends) else None)
+        commas = (marks.kind[inside] == _COMMA) & (marks.depth[inside] == 1)
+        start = 0
+        for cut in marks.at[inside][commas].tolist():
+            partial.add(chunk[start:cut])
+            number += 1
+            yield _stripped(partial.take(number))
+            start = cut + 1
+        if len(ends):
+            end = int(marks.at[ends[0]])
+            partial.add(chunk[start:end])
+            last = _stripped(partial.take(number + 1))
+            if last.payload or number:
+                yield last
+            _check_envelope(envelope, chain([chunk[end + 1 :]], chunks))
+            return
+        partial.add(chunk[start:])
+    raise DamageError("the text ends before the array is closed")
+
+
+def _stripped(record: FileRecord) -> FileRecord:
+    return record._replace(payload=record.payload.strip(_JSON_SPACE))
+
+
+def _check_envelope(before: bytes, after: Iterator[bytes]) -> None:
+    text = bytearray(before + b"[]")
+    for chunk in after:
+        text += chunk
+        if len(text) > MAX_RECORD_BYTES:
+            break
+    if not _is_json(text):
+        raise DamageError(
+            "wrong text after the end of the array; a file holds one array, one request body, or"
+            " one event a line"
+        )
+
+
+def _is_json(text: bytes | bytearray) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _with_whole_escapes(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text, cut so that no chunk ends between a backslash and what it escapes."""
+    held = b""
+    for chunk in chunks:
+        text = held + chunk
+        backslashes = len(text) - len(text.rstrip(b"\\"))
+        held = b"\\" if backslashes % 2 else b""
+        if whole := text[: len(text) - len(held)]:
+            yield whole
+    if held:
+        yield held
+
+
+class _Marks(NamedTuple):
+    """The brackets and commas of a chunk that stand outside strings, in order.
+
+    `at`: offset in the chunk; `kind`: _OPEN, _CLOSE or _COMMA; `depth`: how many brackets are open
+    behind the mark.
+    """
+
+    at: npt.NDArray[np.intp]
+    kind: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.int64]
+
+
+class _Scanner:
+    """Finds the structure of JSON text chunk by chunk, remembering strings and depth between them.
+
+    It works on whole arrays of offsets, because a loop over the characters (or over the matches of
+    a regular expression) in Python is six to ten times slower.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._in_string = False
+
+    def scan(self, chunk: bytes) -> _Marks:
+        if b"\\" in chunk:
+            # Of equal length, so that offsets stay true. Pairs go first: in \\" the quote is real.
+            chunk = chunk.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+        codes = np.frombuffer(chunk.translate(_KINDS), np.uint8)
+        at = np.flatnonzero(codes != 0)
+        kind = codes[at]
+        quote = kind == _QUOTE
+        in_string = np.logical_xor.accumulate(quote) ^ self._in_string
+        outside = np.flatnonzero(~(in_string | quote))
+        if len(in_string):
+            self._in_string = bool(in_string[-1])
+        at, kind = at[outside], kind[outside]
+        steps = (kind == _OPEN).astype(np.int8) - (kind == _CLOSE)
+        depth = np.cumsum(steps, dtype=np.int64) + self._depth
+        if len(depth):
+            self._depth = int(depth[-1])
+        return _Marks(at, kind, depth)

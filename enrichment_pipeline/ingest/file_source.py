@@ -1,0 +1,181 @@
+"""From a path or a URL to decompressed bytes, in chunks and in bounded memory.
+
+Here belong opening, measuring, counting what was read, and gzip and zstd. What the bytes say is
+none of this module's business.
+"""
+
+import gzip
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO, cast
+
+import fsspec
+import zstandard
+
+from enrichment_pipeline.ingest.file_records import DamageError, SourceError
+
+CHUNK_BYTES = 256 * 1024
+"""Size of the chunks that readers see; larger ones are no faster to scan."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+# Four bytes of zstd can stand for 128 KB, so what is fed at once bounds what comes out at once:
+# here 16 MB for a hostile file, some 5 KB for events.
+_ZSTD_FEED_BYTES = 512
+
+
+def open_source(source: str) -> IO[bytes]:
+    """Open a local path, or a URL that fsspec knows, for reading bytes.
+
+    Raises SourceError with one line where that fails.
+    """
+    try:
+        if _is_url(source):
+            return cast("IO[bytes]", fsspec.open(source, "rb").open())
+        return open(source, "rb")
+    except Exception as error:
+        # fsspec's file systems raise what their client libraries raise, which have no common base.
+        raise _unreadable(source, error) from error
+
+
+def source_size(source: str) -> int | None:
+    """Size of a source in bytes, as stored (compressed); None where its server does not tell.
+
+    Raises SourceError where the source is missing or cannot be reached.
+    """
+    try:
+        if not _is_url(source):
+            return os.stat(source).st_size
+        file_system, path = fsspec.core.url_to_fs(source)
+        size = file_system.size(path)
+    except Exception as error:
+        # As in open_source: each file system has errors of its own.
+        raise _unreadable(source, error) from error
+    return None if size is None else int(size)
+
+
+def _is_url(source: str) -> bool:
+    return "://" in source or "::" in source
+
+
+def _unreadable(source: str, error: Exception) -> SourceError:
+    if isinstance(error, ImportError):
+        # fsspec's own words, such as "Install s3fs to access S3", say what to do.
+        return SourceError(f"cannot read {source}: a package is missing: {one_line(error)}")
+    if isinstance(error, OSError) and error.strerror:
+        return SourceError(f"cannot read {source}: {error.strerror}")
+    return SourceError(f"cannot read {source}: {one_line(error) or type(error).__name__}")
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception with its line breaks folded."""
+    return " ".join(str(error).split())
+
+
+class SourceReader:
+    """A file that is read once from its beginning, counted on the way, with a look ahead."""
+
+    def __init__(self, raw: IO[bytes], on_progress: Callable[[int], None] | None) -> None:
+        self.raw = raw
+        self._on_progress = on_progress
+        self._ahead = b""
+        self._consumed = 0
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, fewer at the end of the file, without moving on."""
+        while len(self._ahead) < size and (more := self._read_raw(size - len(self._ahead))):
+            self._ahead += more
+        return self._ahead[:size]
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, and none only at the end; reports progress."""
+        if self._ahead:
+            data, self._ahead = self._ahead[:size], self._ahead[size:]
+        else:
+            data = self._read_raw(size)
+        if data:
+            self._consumed += len(data)
+            self.report(self._consumed)
+        return data
+
+    def report(self, consumed: int) -> None:
+        """Tell how many bytes of the source, as stored, are behind us."""
+        if self._on_progress is not None:
+            self._on_progress(consumed)
+
+    def _read_raw(self, size: int) -> bytes:
+        try:
+            return self.raw.read(size)
+        except Exception as error:
+            # A network file system can fail half-way with any error of its client library.
+            raise DamageError(f"reading failed: {one_line(error)}") from error
+
+
+def read_chunks(reader: SourceReader) -> Iterator[bytes]:
+    """Decompressed contents in chunks, none of them empty.
+
+    gzip and zstd are told by their first bytes, several members or frames are read through
+    (PostHog's exports begin a gzip member for every piece they write). Where the data is cut off
+    or damaged, everything before comes first and then DamageError.
+    """
+    magic = reader.peek(len(_ZSTD_MAGIC))
+    if magic.startswith(_GZIP_MAGIC):
+        return _evened(_gunzipped(reader))
+    if magic == _ZSTD_MAGIC:
+        return _evened(_unzstded(reader))
+    return _evened(iter(lambda: reader.read(CHUNK_BYTES), b""))
+
+
+def _gunzipped(reader: SourceReader) -> Iterator[bytes]:
+    file = gzip.GzipFile(fileobj=cast("IO[bytes]", reader), mode="rb")
+    try:
+        while piece := file.read1(CHUNK_BYTES):
+            yield piece
+    except EOFError as error:
+        raise DamageError("the gzip data is cut off") from error
+    except (OSError, zlib.error) as error:
+        raise DamageError(f"the gzip data is damaged: {one_line(error)}") from error
+
+
+def _unzstded(reader: SourceReader) -> Iterator[bytes]:
+    # zstandard's stream_reader takes the end of a file that was cut off for an ordinary end;
+    # a decompressobj knows whether its frame was complete.
+    decompressor = zstandard.ZstdDecompressor()
+    frame = decompressor.decompressobj()
+    try:
+        while data := reader.read(CHUNK_BYTES):
+            for start in range(0, len(data), _ZSTD_FEED_BYTES):
+                feed = data[start : start + _ZSTD_FEED_BYTES]
+                while feed:
+                    if frame.eof:
+                        frame = decompressor.decompressobj()
+                    yield frame.decompress(feed)
+                    feed = frame.unused_data if frame.eof else b""
+    except zstandard.ZstdError as error:
+        raise DamageError(f"the zstd data is damaged: {one_line(error)}") from error
+    if not frame.eof:
+        raise DamageError("the zstd data is cut off")
+
+
+def _evened(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Join small pieces, since each costs its readers some work, and cut large ones, for memory."""
+    held: list[bytes] = []
+    size = 0
+    try:
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= CHUNK_BYTES:
+                yield from _cut(b"".join(held))
+                held, size = [], 0
+    except DamageError:
+        yield from _cut(b"".join(held))
+        raise
+    yield from _cut(b"".join(held))
+
+
+def _cut(text: bytes) -> Iterator[bytes]:
+    limit = 2 * CHUNK_BYTES
+    return (text[start : start + limit] for start in range(0, len(text), limit))

@@ -1,0 +1,151 @@
+"""The assets: `raw_events` → `enriched_events` → `dead_letter`.
+
+Here they are declared and told apart by what they do when something fails; the work itself is in
+`windows` and in the rooms below.
+"""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from enrichment_pipeline.orchestration.checks import (
+    BOOKS_BALANCE,
+    FEW_UNKNOWN,
+    NOTHING_IS_DEAD,
+    nothing_is_dead,
+)
+from enrichment_pipeline.orchestration.metadata import books_metadata, broken_metadata
+from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.windows import (
+    Outcome,
+    enrich_windows,
+    failure_message,
+    remember_covered,
+)
+from enrichment_pipeline.store.books import WindowBooks, books
+from enrichment_pipeline.store.claims import reopen_dead
+from enrichment_pipeline.store.dead_letters import broken_now
+
+RAW_EVENTS = dg.AssetKey("raw_events")
+ENRICHED_EVENTS = dg.AssetKey("enriched_events")
+DEAD_LETTER = dg.AssetKey("dead_letter")
+
+LAUNCHED_BY_SENSOR = "enrichment/launched_by_sensor"
+"""Tag of the runs that the sensor launched; the others were asked for by a person."""
+
+_GROUP = "events"
+
+# Rides out a short outage of the store. Data and code that fail are counted by the store's own
+# attempts, never here.
+RETRY_OUTAGES = dg.RetryPolicy(
+    max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
+_MAX_RETRIES_OF_A_BATCH = 3
+
+
+def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
+    """The assets, over these partitions."""
+
+    @dg.asset(
+        key=RAW_EVENTS,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=_GROUP,
+        kinds={"postgres"},
+        retry_policy=RETRY_OUTAGES,
+        description="PostHog's events as they arrived, by the hour in which they happened. "
+        "Table `raw_event`.",
+    )
+    def raw_events(
+        context: dg.AssetExecutionContext, pipeline: Pipeline
+    ) -> dg.MaterializeResult:
+        windows = windows_of(context.partition_keys)
+        with pipeline.store.transaction() as connection:
+            found = {row.window_start: row for row in books(connection, windows)}
+        for window in windows:
+            row = found.get(window, WindowBooks(window, 0, 0, 0, 0))
+            context.add_asset_metadata(books_metadata(row), partition_key=partition_key(window))
+        return dg.MaterializeResult()
+
+    @dg.asset(
+        key=ENRICHED_EVENTS,
+        deps=[RAW_EVENTS],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=_GROUP,
+        kinds={"postgres"},
+        retry_policy=RETRY_OUTAGES,
+        check_specs=[
+            dg.AssetCheckSpec(
+                BOOKS_BALANCE,
+                asset=ENRICHED_EVENTS,
+                description="Every accepted event is enriched, dead or pending.",
+            ),
+            dg.AssetCheckSpec(
+                FEW_UNKNOWN,
+                asset=ENRICHED_EVENTS,
+                description="The rules know most of the events.",
+            ),
+        ],
+        description="What users did: one row for one raw event, with its event type and action "
+        "type. Table `enriched_event`.",
+    )
+    def enriched_events(
+        context: dg.AssetExecutionContext, pipeline: Pipeline
+    ) -> dg.MaterializeResult:
+        windows = windows_of(context.partition_keys)
+        if LAUNCHED_BY_SENSOR not in context.run.tags and not context.retry_number:
+            with pipeline.store.transaction() as connection:
+                reopened = reopen_dead(connection, windows)
+            context.log.info(f"{reopened} dead batches are due again")
+        outcome = enrich_windows(pipeline.store, pipeline.rules, windows)
+        for failure in outcome.report.failures:
+            context.log.warning(failure)
+        _raise_if_unfinished(context, outcome)
+        for window, metadata in outcome.finished.items():
+            context.add_asset_metadata(metadata, partition_key=partition_key(window))
+        remember_covered(pipeline.store, windows)
+        return dg.MaterializeResult(check_results=outcome.checks)
+
+    @dg.asset(
+        key=DEAD_LETTER,
+        deps=[ENRICHED_EVENTS],
+        group_name=_GROUP,
+        kinds={"postgres"},
+        retry_policy=RETRY_OUTAGES,
+        check_specs=[
+            dg.AssetCheckSpec(
+                NOTHING_IS_DEAD,
+                asset=DEAD_LETTER,
+                description="No window is failed and no dead letter is open.",
+            )
+        ],
+        description="What is broken now: failed windows, open dead letters, and the way out. "
+        "Table `dead_letter`.",
+    )
+    def dead_letter(pipeline: Pipeline) -> dg.MaterializeResult:
+        with pipeline.store.transaction() as connection:
+            broken = broken_now(connection)
+        return dg.MaterializeResult(
+            metadata=broken_metadata(broken), check_results=[nothing_is_dead(broken)]
+        )
+
+    return [raw_events, enriched_events, dead_letter]
+
+
+def _raise_if_unfinished(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
+    """Fail the run for windows that are not finished, having shown the others as materialized."""
+    if not outcome.dead and outcome.waiting_until is None:
+        return
+    for window, metadata in outcome.finished.items():
+        context.log_event(
+            dg.AssetMaterialization(
+                ENRICHED_EVENTS, partition=partition_key(window), metadata=metadata
+            )
+        )
+    if outcome.waiting_until is not None:
+        # The batches say when they come due again; Dagster only calls again.
+        wait = (outcome.waiting_until - datetime.now(UTC)).total_seconds()
+        raise dg.RetryRequested(max_retries=_MAX_RETRIES_OF_A_BATCH, seconds_to_wait=max(wait, 0.1))
+    raise dg.Failure(failure_message(outcome.dead), allow_retries=False)

@@ -1,0 +1,67 @@
+"""Asset checks: what makes an asset yellow or red, decided from figures that others have read."""
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from enrichment_pipeline.orchestration.partitions import partition_key
+from enrichment_pipeline.store.books import WindowBooks
+from enrichment_pipeline.store.dead_letters import BrokenNow
+
+BOOKS_BALANCE = "books_balance"
+FEW_UNKNOWN = "few_unknown"
+NOTHING_IS_DEAD = "nothing_is_dead"
+
+MOST_UNKNOWN = 0.2
+"""Share of events of unknown type above which the rules deserve a look."""
+
+_MOST_NAMED = 20
+
+
+def books_balance(
+    kept: Iterable[WindowBooks], counted: Sequence[WindowBooks]
+) -> dg.AssetCheckResult:
+    """Every accepted event is enriched, dead or pending: by the batches and counted row by row."""
+    by_batch = {books.window_start: books for books in kept}
+    wrong = [
+        books
+        for books in counted
+        if not books.balances or books != by_batch.get(books.window_start, books)
+    ]
+    return dg.AssetCheckResult(
+        check_name=BOOKS_BALANCE,
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "windows": len(counted),
+            "accepted": sum(books.accepted for books in counted),
+            "enriched": sum(books.enriched for books in counted),
+            "dead": sum(books.dead for books in counted),
+            "pending": sum(books.pending for books in counted),
+            "out_of_balance": ", ".join(
+                partition_key(books.window_start) for books in wrong[:_MOST_NAMED]
+            ),
+        },
+    )
+
+
+def few_unknown(events: int, unknown: int) -> dg.AssetCheckResult:
+    """Not too many events are of unknown type; where they are, rules are missing."""
+    share = unknown / events if events else 0.0
+    return dg.AssetCheckResult(
+        check_name=FEW_UNKNOWN,
+        passed=share <= MOST_UNKNOWN,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"events": events, "unknown": unknown, "share": share, "limit": MOST_UNKNOWN},
+    )
+
+
+def nothing_is_dead(broken: BrokenNow) -> dg.AssetCheckResult:
+    """No window is failed (an error), and no dead letter is open (a warning)."""
+    failed = broken.failed_windows > 0
+    return dg.AssetCheckResult(
+        check_name=NOTHING_IS_DEAD,
+        passed=not broken.letters,
+        severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+        metadata={"dead_letters": broken.letters, "failed_windows": broken.failed_windows},
+    )

@@ -1,0 +1,43 @@
+"""The code location `enrichment_pipeline`: all definitions, built by one function."""
+
+import warnings
+from datetime import datetime
+
+import dagster as dg
+
+from enrichment_pipeline.orchestration.assets import build_assets
+from enrichment_pipeline.orchestration.maintenance import maintenance, maintenance_schedule
+from enrichment_pipeline.orchestration.partitions import window_partitions
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.sensors import build_sensor
+from enrichment_pipeline.orchestration.sweep import enrichment_sweep
+from enrichment_pipeline.settings import Settings, load_settings
+from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.windows import partition_start
+
+# Dagster says of backfill_policy, which it recommends for assets like these, that it is in beta; in
+# every process, several times.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
+    """All definitions, with windows from `start`."""
+    partitions = window_partitions(start, settings.window)
+    return dg.Definitions(
+        assets=build_assets(partitions),
+        jobs=[enrichment_sweep, maintenance],
+        schedules=[maintenance_schedule],
+        sensors=[build_sensor(partitions, settings.sensor_seconds)],
+        resources={"pipeline": Pipeline()},
+        # A run is one short step after another: a process for each would take some 3 s a run.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads. The start of the windows is in the store, so the store is asked."""
+    settings = load_settings()
+    with opened_store(settings) as store, store.transaction() as connection:
+        start = partition_start(connection)
+    return build_definitions(settings, start)

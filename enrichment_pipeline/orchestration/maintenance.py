@@ -1,0 +1,98 @@
+"""The maintenance job: partitions ahead, retention, and Dagster's own run history; with its
+schedule."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, RAW_EVENTS
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.store.retention import drop_days_before, make_partitions_ahead
+
+_ENDED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
+
+_RUNS_AT_ONCE = 500
+
+
+@dg.op
+def make_partitions(pipeline: Pipeline) -> None:
+    """Make PostgreSQL's partitions of the next days."""
+    with pipeline.store.transaction() as connection:
+        make_partitions_ahead(connection, datetime.now(UTC).date())
+
+
+@dg.op
+def drop_old_days(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
+    """Drop the days that are past retention, but none on which anything is left to do."""
+    days = pipeline.settings.retention_days
+    if days is None:
+        context.log.info("ENRICHMENT_RETENTION_DAYS is not set: nothing is dropped")
+        return
+    with pipeline.store.transaction() as connection:
+        report = drop_days_before(connection, datetime.now(UTC).date() - timedelta(days=days))
+    for day, reason in report.refused.items():
+        context.log.warning(f"{day} is past retention and was kept: {reason}")
+    context.log.info(f"dropped {len(report.dropped)} days, kept {len(report.refused)}")
+
+
+@dg.op
+def trim_run_history(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
+    """Delete ended runs that are past their time, which open-source Dagster never does."""
+    before = datetime.now(UTC) - timedelta(days=pipeline.settings.run_history_days)
+    deleted = delete_runs_before(context.instance, before)
+    context.log.info(f"deleted {deleted} runs that ended before {before:%Y-%m-%d}")
+
+
+def delete_runs_before(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Delete the runs that ended before then; returns how many.
+
+    A run that made the latest materialization of a partition stays: with the run Dagster would
+    delete the materialization, and the partition would be missing.
+    """
+    latest = {
+        storage_id
+        for asset in (RAW_EVENTS, ENRICHED_EVENTS)
+        for storage_id in instance.get_latest_storage_id_by_partition(
+            asset, dg.DagsterEventType.ASSET_MATERIALIZATION
+        ).values()
+    }
+    ended = dg.RunsFilter(statuses=_ENDED, updated_before=before)
+    deleted = 0
+    cursor = None
+    while runs := instance.get_runs(ended, cursor=cursor, limit=_RUNS_AT_ONCE):
+        cursor = runs[-1].run_id
+        superfluous = [run for run in runs if not _holds(instance, run.run_id, latest)]
+        # The cursor is a run, and must be there for the next page.
+        for run in superfluous:
+            if run.run_id != cursor:
+                instance.delete_run(run.run_id)
+                deleted += 1
+    return deleted
+
+
+def _holds(instance: dg.DagsterInstance, run_id: str, latest: set[int]) -> bool:
+    records = instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+    ).records
+    return any(record.storage_id in latest for record in records)
+
+
+@dg.job(description="Partitions ahead, retention, and Dagster's run history.")
+def maintenance() -> None:
+    """Each op by itself: one that fails does not keep the others from their work."""
+    make_partitions()
+    drop_old_days()
+    trim_run_history()
+
+
+maintenance_schedule = dg.ScheduleDefinition(
+    name="maintenance_daily",
+    job=maintenance,
+    cron_schedule="15 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)

@@ -1,0 +1,131 @@
+"""Which runs the sensor launches: a pure decision over what is due.
+
+Asking the store and Dagster, and making run requests, belongs to `sensors`.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from math import floor, log2
+from typing import NamedTuple
+
+from enrichment_pipeline.store.claims import DueWindow
+from enrichment_pipeline.store.windows import Covered
+
+MAX_RANGES = 4
+"""More stretches of windows than this are not worth a run each; the short ones go as a sweep."""
+
+MAX_WINDOWS = 500
+"""In one run: a failure costs no more than that, and the UI shows how far it is."""
+
+_FIRST_EPOCH = timedelta(minutes=1)
+_DOUBLINGS = 6  # 1, 3, 7, 15, 31, 63 minutes; after that, hourly
+_LAST_EPOCH = timedelta(hours=1)
+
+
+class Launch(NamedTuple):
+    """A run to launch: the windows of a range, or (for a sweep) scattered ones."""
+
+    windows: tuple[datetime, ...]
+    is_sweep: bool
+    run_key: str
+
+
+class Situation(NamedTuple):
+    """All that the decision depends on."""
+
+    now: datetime
+    window: timedelta
+    first_window: datetime
+    open_window: datetime
+    """The window that `now` lies in; it is the last one."""
+    due: Sequence[DueWindow]
+    under_way: Collection[datetime]
+    """Windows of runs that have not ended."""
+    covered: Covered | None
+
+
+def plan(situation: Situation) -> list[Launch]:
+    """The runs to launch now.
+
+    Every due window that no run is at work on is in exactly one of them. A window whose batches
+    have failed gets a run of its own, so that it can show FAILED. Windows that are over and that
+    Dagster has never seen go along, so that it knows the empty ones as finished.
+    """
+    due = {
+        window.window_start: window
+        for window in situation.due
+        if window.window_start not in situation.under_way
+        and situation.first_window <= window.window_start <= situation.open_window
+    }
+    alone = [start for start, window in due.items() if window.attempts]
+    together = sorted({*due, *_uncovered(situation)} - set(alone))
+    ranges = [stretch for stretch in _stretches(together, situation.window) if len(stretch) > 1]
+    ranges = sorted(ranges, key=len, reverse=True)[:MAX_RANGES]
+    in_ranges = {start for stretch in ranges for start in stretch}
+    scattered = [start for start in together if start not in in_ranges and start in due]
+    groups = [*ranges, *([start] for start in alone)]
+    if len(scattered) == 1:
+        groups.append(scattered)
+    launches = [_launch(tuple(group), due, situation.now, is_sweep=False) for group in groups]
+    if len(scattered) > 1:
+        first = tuple(scattered[:MAX_WINDOWS])
+        launches.append(_launch(first, due, situation.now, is_sweep=True))
+    return launches
+
+
+def _uncovered(situation: Situation) -> list[datetime]:
+    """Windows that are over and were never shown to Dagster, those nearest to the shown ones
+    first; not more than one run's worth."""
+    length, covered = situation.window, situation.covered
+    if covered is None:
+        covered = Covered(situation.open_window, situation.open_window)
+    later = _between(covered.end, situation.open_window, length)
+    earlier = _between(situation.first_window, covered.start, length)[::-1]
+    stretch = (later or earlier)[:MAX_WINDOWS]
+    # A run that is at work on some of them will move the edge; the rest waits for that.
+    return [] if any(start in situation.under_way for start in stretch) else stretch
+
+
+def _between(start: datetime, end: datetime, length: timedelta) -> list[datetime]:
+    return [start + length * number for number in range(max(0, (end - start) // length))]
+
+
+def _stretches(windows: Sequence[datetime], length: timedelta) -> list[list[datetime]]:
+    """Sorted windows, cut where one is not followed by the next, and at the most for one run."""
+    stretches: list[list[datetime]] = []
+    for start in windows:
+        if stretches and stretches[-1][-1] + length == start and len(stretches[-1]) < MAX_WINDOWS:
+            stretches[-1].append(start)
+        else:
+            stretches.append([start])
+    return stretches
+
+
+def _launch(
+    windows: tuple[datetime, ...],
+    due: dict[datetime, DueWindow],
+    now: datetime,
+    *,
+    is_sweep: bool,
+) -> Launch:
+    concerned = [due[start] for start in windows if start in due]
+    newest = max((window.newest_batch for window in concerned), default=0)
+    attempts = sum(window.attempts for window in concerned)
+    since = max((window.due_since for window in concerned), default=now)
+    kind = "sweep" if is_sweep else "range"
+    stretch = f"{windows[0]:%Y%m%dT%H%M}-{windows[-1]:%Y%m%dT%H%M}:{len(windows)}"
+    return Launch(windows, is_sweep, f"{kind}:{stretch}:{newest}:{attempts}:{_epoch(now - since)}")
+
+
+def _epoch(waited: timedelta) -> int:
+    """How often work that has waited this long should have been launched again.
+
+    Dagster never launches a run key twice, not even after a failure. After an outage of the store
+    nothing about the due batches has changed, so the key must change by itself: after 1, 3, 7 …
+    minutes, then hourly.
+    """
+    doublings = floor(log2(max(waited / _FIRST_EPOCH, 0) + 1))
+    if doublings < _DOUBLINGS:
+        return doublings
+    since_hourly = waited - _FIRST_EPOCH * float(2**_DOUBLINGS - 1)
+    return _DOUBLINGS + since_hourly // _LAST_EPOCH

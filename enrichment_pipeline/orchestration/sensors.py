@@ -1,0 +1,110 @@
+"""The sensor: asks what is due, lets `planning` decide, and launches runs. A shell, no more."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import dagster as dg
+
+from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.orchestration.assets import (
+    DEAD_LETTER,
+    ENRICHED_EVENTS,
+    LAUNCHED_BY_SENSOR,
+    RAW_EVENTS,
+)
+from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
+from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
+from enrichment_pipeline.store.claims import due_windows
+from enrichment_pipeline.store.windows import covered
+
+ENRICHMENT_JOB = "enrichment"
+
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+_ASSETS = [RAW_EVENTS, ENRICHED_EVENTS, DEAD_LETTER]
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def build_sensor(
+    partitions: dg.TimeWindowPartitionsDefinition, seconds: int
+) -> dg.SensorDefinition:
+    """The sensor over these partitions, which ticks every so many seconds, and the job that it
+    launches."""
+    enrichment = dg.define_asset_job(
+        ENRICHMENT_JOB,
+        selection=dg.AssetSelection.assets(*_ASSETS),
+        partitions_def=partitions,
+        description="Enriches a window or a stretch of windows.",
+    )
+
+    @dg.sensor(
+        name="due_windows",
+        jobs=[enrichment, enrichment_sweep],
+        minimum_interval_seconds=seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Launches partitioned runs for the windows that hold due batches.",
+    )
+    def due_windows_sensor(
+        context: dg.SensorEvaluationContext, pipeline: Pipeline
+    ) -> dg.SensorResult | dg.SkipReason:
+        now = datetime.now(UTC)
+        with pipeline.store.transaction() as connection:
+            due = due_windows(connection, now)
+            shown = covered(connection)
+        situation = Situation(
+            now=now,
+            window=pipeline.store.window,
+            first_window=partitions.start.astimezone(UTC),
+            open_window=window_start(now, pipeline.store.window),
+            due=due,
+            under_way=set(_under_way(context.instance, partitions)),
+            covered=shown,
+        )
+        launches = plan(situation)
+        if not launches:
+            return dg.SkipReason(f"{len(due)} windows are due; runs are at work on them or waiting")
+        requests = [_request(launch) for launch in launches]
+        return dg.SensorResult(run_requests=requests)
+
+    return due_windows_sensor
+
+
+def _under_way(
+    instance: dg.DagsterInstance, partitions: dg.TimeWindowPartitionsDefinition
+) -> Iterator[datetime]:
+    """The windows of the sensor's runs that have not ended."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY, tags={LAUNCHED_BY_SENSOR: "true"}))
+    for run in runs:
+        if _RANGE_START in run.tags:
+            keys = dg.PartitionKeyRange(run.tags[_RANGE_START], run.tags[_RANGE_END])
+            yield from windows_of(partitions.get_partition_keys_in_range(keys))
+        else:
+            config = cast("dict[str, Any]", run.run_config)
+            yield from windows_of(config["ops"][SWEEP_OP]["config"]["windows"])
+
+
+def _request(launch: Launch) -> dg.RunRequest:
+    keys = [partition_key(window) for window in launch.windows]
+    tags = {LAUNCHED_BY_SENSOR: "true"}
+    if launch.is_sweep:
+        return dg.RunRequest(
+            launch.run_key,
+            job_name=enrichment_sweep.name,
+            run_config=dg.RunConfig(ops={SWEEP_OP: SweepConfig(windows=keys)}),
+            tags=tags,
+        )
+    return dg.RunRequest(
+        launch.run_key,
+        job_name=ENRICHMENT_JOB,
+        tags=tags | {_RANGE_START: keys[0], _RANGE_END: keys[-1]},
+    )

@@ -1,0 +1,104 @@
+"""Enriching windows for Dagster: the work that the partitioned asset and the sweep share.
+
+What is done belongs to `enrichment`; here it is done for some windows, looked at, and told.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment.path import EnrichmentReport, enrich_due
+from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.orchestration.checks import books_balance, few_unknown
+from enrichment_pipeline.orchestration.metadata import books_metadata, window_metadata
+from enrichment_pipeline.orchestration.partitions import partition_key
+from enrichment_pipeline.store.books import (
+    WindowBooks,
+    books,
+    classified,
+    counted_books,
+    preview,
+)
+from enrichment_pipeline.store.claims import waiting_batches
+from enrichment_pipeline.store.dead_letters import dead_windows
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.windows import extend_covered
+
+Metadata = dict[str, dg.MetadataValue[Any]]
+
+_PREVIEW_ROWS = 10
+
+
+@dataclass
+class Outcome:
+    """What became of the windows of a run."""
+
+    report: EnrichmentReport
+    finished: dict[datetime, Metadata] = field(default_factory=dict)
+    """Windows with nothing dead and nothing that waits for a retry, and what to show of each."""
+    dead: dict[datetime, str] = field(default_factory=dict)
+    """Windows that hold a dead batch, and the last error of each."""
+    waiting_until: datetime | None = None
+    """When the first batch that has failed comes due again."""
+    checks: list[dg.AssetCheckResult] = field(default_factory=list)
+
+
+def enrich_windows(store: Store, rules: Rules, windows: Sequence[datetime]) -> Outcome:
+    """Enrich what is due in these windows, and look at what lies in them now."""
+    outcome = Outcome(enrich_due(store, rules, windows))
+    with store.transaction() as connection:
+        outcome.dead = dead_windows(connection, list(windows))
+        waiting = waiting_batches(connection, windows)
+        kept = books(connection, windows)
+        counted = counted_books(connection, windows, store.window)
+    outcome.waiting_until = waiting[0].due_at if waiting else None
+    unfinished = outcome.dead.keys() | {batch.window_start for batch in waiting}
+    unknown = 0
+    for window in counted:
+        metadata, unknown_here = _look_at(store, window, outcome.report)
+        unknown += unknown_here
+        if window.window_start not in unfinished:
+            outcome.finished[window.window_start] = metadata
+    enriched = sum(window.enriched for window in counted)
+    outcome.checks = [books_balance(kept, counted), few_unknown(enriched, unknown)]
+    return outcome
+
+
+def _look_at(store: Store, window: WindowBooks, report: EnrichmentReport) -> tuple[Metadata, int]:
+    metadata = books_metadata(window)
+    if not window.enriched:
+        return metadata, 0
+    start, end = window.window_start, window.window_start + store.window
+    with store.transaction() as connection:
+        counts = classified(connection, start, end)
+        first_events = preview(connection, start, end, _PREVIEW_ROWS)
+    metadata |= window_metadata(counts, first_events, start, end)
+    metadata["seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
+    metadata["events_per_second"] = dg.MetadataValue.int(
+        round(report.events / report.seconds) if report.seconds else 0
+    )
+    unknown = counts.loc[counts["event_type"] == "unknown", "events"].sum()
+    return metadata, int(unknown)
+
+
+def remember_covered(store: Store, windows: Sequence[datetime]) -> None:
+    """Dagster has seen these neighbouring windows now; the one that is open will have to be shown
+    again."""
+    open_window = window_start(datetime.now(UTC), store.window)
+    end = min(max(windows) + store.window, open_window)
+    if min(windows) < end:
+        with store.transaction() as connection:
+            extend_covered(connection, min(windows), end)
+
+
+def failure_message(dead: dict[datetime, str]) -> str:
+    """What to tell of windows that hold dead batches, and what to do."""
+    first, error = next(iter(sorted(dead.items())))
+    return (
+        f"{len(dead)} of the windows hold dead batches, the first is {partition_key(first)}: "
+        f"{error}. Mend the cause and materialize the failed partitions again."
+    )

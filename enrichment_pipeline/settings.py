@@ -1,0 +1,98 @@
+"""The settings: read from the environment or an `.env` file, checked once, refused by name.
+
+What a setting does belongs to the room that uses it.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Days = Annotated[int, Field(ge=1)]
+
+
+class SettingsError(ValueError):
+    """A wrong setting; the message names the variable, what it holds and what it may hold."""
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults. Their variables have the prefix `ENRICHMENT_`, but for
+    `DATABASE_URL`; `enrichment-pipeline config` prints them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ENRICHMENT_", env_file=".env", extra="ignore", populate_by_name=True
+    )
+
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL to use; unset: the embedded one.",
+    )
+    home: Path = Field(
+        Path(".enrichment"), description="Where state is kept: the embedded PostgreSQL, logs."
+    )
+    window_minutes: int = Field(60, description="Length of a window: 15, 20, 30 or 60.")
+    partition_start: date | None = Field(
+        None, description="First day of the partitions; unset: a day before the first start."
+    )
+    rules_file: Path | None = Field(None, description="YAML file with rules of your own.")
+    host: str = Field("127.0.0.1", description="Address that the UI listens on.")
+    ui_port: Port = Field(3000, description="Port of the Dagster UI.")
+    sensor_seconds: Annotated[int, Field(ge=1)] = Field(
+        30, description="How often the sensor looks for due windows."
+    )
+    retention_days: Days | None = Field(
+        None, description="Raw and enriched events older than this are dropped; unset: never."
+    )
+    run_history_days: Days = Field(30, description="Finished Dagster runs older than this go.")
+
+    @field_validator("window_minutes")
+    @classmethod
+    def _window_divides_the_hour(cls, minutes: int) -> int:
+        if minutes not in {15, 20, 30, 60}:
+            raise ValueError("must be 15, 20, 30 or 60")
+        return minutes
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        # `DATABASE_URL=` in a shell or an .env file means: not set.
+        if url is None or not url.get_secret_value():
+            return None
+        if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must look like postgresql://user:password@host:5432/database")
+        return url
+
+    @property
+    def window(self) -> timedelta:
+        """Length of a window."""
+        return timedelta(minutes=self.window_minutes)
+
+    def first_partition(self, today: date) -> datetime:
+        """Start of the first partition of a new store, in UTC."""
+        day = self.partition_start or today - timedelta(days=1)
+        return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field of `Settings`."""
+    return "DATABASE_URL" if field == "database_url" else f"ENRICHMENT_{field.upper()}"
+
+
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a setting is wrong; one line that names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]).lower().removeprefix("enrichment_")
+        held = "…" if field == "database_url" else repr(first["input"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{variable_name(field)}={held}: {reason}") from error

@@ -1,0 +1,212 @@
+"""The queue: claiming due batches, and saying what became of them.
+
+How many attempts a batch has, and how long it waits, is decided by `enrichment.attempts`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, cast
+
+import psycopg
+from psycopg.rows import class_row
+from sqlalchemy import BigInteger, Connection, DateTime, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+_CLAIM = """
+SELECT id, window_start, event_count - dead_count AS due_count, attempts
+FROM raw_batch
+WHERE state = 'pending' AND due_at <= now() AND {condition}
+ORDER BY window_start, id
+FOR UPDATE SKIP LOCKED
+"""
+
+_MOST_FETCHED = 1_000
+
+_ids = bindparam("ids", type_=ARRAY(BigInteger))
+_windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
+
+_MARK_ENRICHED = text(
+    """
+    UPDATE raw_batch
+    SET state = 'enriched', enriched_count = event_count - dead_count, finished_at = now(),
+        last_error = NULL
+    WHERE id = ANY(:ids)
+    """
+).bindparams(_ids)
+
+_SPEND_ATTEMPT = text(
+    """
+    UPDATE raw_batch
+    SET attempts = attempts + 1, last_error = :error, due_at = now() + CAST(:wait AS interval)
+    WHERE id = :id AND state = 'pending' AND attempts = :attempts
+    """
+)
+
+_MARK_DEAD = text(
+    """
+    WITH batch AS (
+        UPDATE raw_batch
+        SET state = 'dead', attempts = attempts + 1, last_error = :error, finished_at = now(),
+            dead_count = event_count
+        WHERE id = :id AND state = 'pending' AND attempts = :attempts
+        RETURNING *
+    )
+    INSERT INTO dead_letter (
+        kind, batch_id, window_start, event_count, source, reason_code, message, traceback,
+        attempts, rules_version
+    )
+    SELECT 'batch', id, window_start, :due_count, source, 'enrichment_failed', :error, :traceback,
+        attempts, :rules_version
+    FROM batch
+    """
+)
+
+_REOPEN_DEAD = text(
+    """
+    WITH letter AS (
+        UPDATE dead_letter SET state = 'resolved'
+        WHERE kind = 'batch' AND state = 'open' AND window_start = ANY(:windows)
+        RETURNING batch_id, event_count
+    )
+    UPDATE raw_batch
+    SET state = 'pending', attempts = 0, due_at = now(), finished_at = NULL,
+        dead_count = dead_count - letter.event_count
+    FROM letter WHERE raw_batch.id = letter.batch_id AND raw_batch.state = 'dead'
+    """
+).bindparams(_windows)
+
+
+class Batch(NamedTuple):
+    """A claimed batch."""
+
+    id: int
+    window_start: datetime
+    due_count: int
+    """Events to enrich."""
+    attempts: int
+
+
+class DueWindow(NamedTuple):
+    """What is due in a window."""
+
+    window_start: datetime
+    newest_batch: int
+    attempts: int
+    """Sum over its due batches."""
+    due_since: datetime
+    """When the newest of them came due."""
+    events: int
+
+
+def claim(
+    connection: Connection, most_events: int, windows: Sequence[datetime] | None = None
+) -> list[Batch]:
+    """Lock due batches, oldest window first, until they hold `most_events` or no more are due.
+
+    Batches that others have claimed are passed over; the claim lasts as long as the transaction.
+    At least one batch is claimed where one is due, however large. A batch that has spent an
+    attempt comes after the others and alone, so that its failure is charged to nobody else.
+    """
+    in_windows = "true" if windows is None else "window_start = ANY(%(windows)s)"
+    parameters = {"windows": list(windows or [])}
+    return _fetch(connection, f"attempts = 0 AND {in_windows}", parameters, most_events) or _fetch(
+        connection, f"attempts > 0 AND {in_windows}", parameters, 0
+    )
+
+
+def claim_again(connection: Connection, batch: Batch) -> bool:
+    """Lock one batch that was claimed before; False where somebody else has it now."""
+    return bool(_fetch(connection, "id = %(id)s", {"id": batch.id}, 0))
+
+
+def _fetch(
+    connection: Connection, condition: str, parameters: Mapping[str, object], most_events: int
+) -> list[Batch]:
+    driver = cast("psycopg.Connection", connection.connection.driver_connection)
+    claimed: list[Batch] = []
+    # Rows are locked as they are fetched, not as they are selected: what is not fetched stays free
+    # for the others.
+    with driver.cursor(name="claim", row_factory=class_row(Batch)) as cursor:
+        cursor.execute(_CLAIM.format(condition=condition).encode(), parameters)
+        wanted = 1
+        while found := cursor.fetchmany(wanted):
+            claimed.extend(found)
+            events = sum(batch.due_count for batch in claimed)
+            if events >= most_events or len(found) < wanted:
+                break
+            average = max(1, events // len(claimed))
+            wanted = max(1, min(_MOST_FETCHED, (most_events - events) // average))
+    return claimed
+
+
+def due_windows(connection: Connection, at: datetime) -> list[DueWindow]:
+    """The windows with batches due at `at`, in order."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT window_start, max(id), sum(attempts)::int, max(due_at),
+                sum(event_count - dead_count)::int
+            FROM raw_batch WHERE state = 'pending' AND due_at <= :at
+            GROUP BY window_start ORDER BY window_start
+            """
+        ),
+        {"at": at},
+    )
+    return [DueWindow(*row) for row in rows]
+
+
+class WaitingBatch(NamedTuple):
+    """A batch that has failed and will be tried again."""
+
+    window_start: datetime
+    due_at: datetime
+
+
+def waiting_batches(connection: Connection, windows: Sequence[datetime]) -> list[WaitingBatch]:
+    """The pending batches of these windows that have failed before, soonest due first."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT window_start, due_at FROM raw_batch
+            WHERE state = 'pending' AND attempts > 0 AND window_start = ANY(:windows)
+            ORDER BY due_at
+            """
+        ).bindparams(_windows),
+        {"windows": list(windows)},
+    )
+    return [WaitingBatch(*row) for row in rows]
+
+
+def mark_enriched(connection: Connection, batches: Sequence[Batch]) -> None:
+    """These batches are finished."""
+    connection.execute(_MARK_ENRICHED, {"ids": [batch.id for batch in batches]})
+
+
+def spend_attempt(connection: Connection, batch: Batch, error: str, wait: timedelta) -> None:
+    """The batch has failed once more, and comes due again after `wait`."""
+    connection.execute(
+        _SPEND_ATTEMPT,
+        {"id": batch.id, "attempts": batch.attempts, "error": error, "wait": wait},
+    )
+
+
+def mark_dead(
+    connection: Connection, batch: Batch, error: str, traceback: str, rules_version: str
+) -> None:
+    """The batch has failed for the last time; it becomes a dead letter."""
+    connection.execute(
+        _MARK_DEAD,
+        {
+            "id": batch.id,
+            "attempts": batch.attempts,
+            "due_count": batch.due_count,
+            "error": error,
+            "traceback": traceback,
+            "rules_version": rules_version,
+        },
+    )
+
+
+def reopen_dead(connection: Connection, windows: Sequence[datetime]) -> int:
+    """Put the dead batches of these windows back to work; returns how many there were."""
+    return connection.execute(_REOPEN_DEAD, {"windows": list(windows)}).rowcount

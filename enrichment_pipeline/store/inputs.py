@@ -1,0 +1,83 @@
+"""The distinct inputs of the rules, and what each version of the rules said of them.
+
+What the rules say is made by `enrichment`; here it is kept and found again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine, Uuid, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+
+from enrichment_pipeline.events.inputs import EnrichmentInput
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import retry_conflicts
+from enrichment_pipeline.store.tables import enrichment_input, enrichment_output
+
+# How many keys a process remembers to have written; 16 bytes of key make some 100 of memory.
+_MOST_KNOWN = 200_000
+
+# For each engine, because a process (a test, a benchmark) can have several stores.
+_known_keys: WeakKeyDictionary[Engine, set[UUID]] = WeakKeyDictionary()
+
+_by_key = select(*enrichment_input.c).where(
+    enrichment_input.c.input_key == bindparam("keys", type_=ARRAY(Uuid)).any_()
+)
+
+
+class EnrichmentOutput(NamedTuple):
+    """What the rules said of one input."""
+
+    event_type: str
+    action_type: str
+    path_template: str | None
+    element_tag: str | None
+    element_label: str | None
+    description: str
+
+
+def remember_inputs(store: Store, inputs: Mapping[UUID, EnrichmentInput]) -> None:
+    """Keep these inputs under their keys.
+
+    In a transaction of its own: it may come before the events it belongs to and without them,
+    never after them.
+    """
+    known = _known_keys.setdefault(store.engine, set())
+    # Sorted, so that two processes that write the same new inputs do not deadlock.
+    new = sorted(inputs.keys() - known)
+    if not new:
+        return
+    _insert_inputs(store, [{"input_key": key, **inputs[key]._asdict()} for key in new])
+    if len(known) + len(new) > _MOST_KNOWN:
+        known.clear()
+    known.update(new)
+
+
+@retry_conflicts
+def _insert_inputs(store: Store, rows: Sequence[Mapping[str, object]]) -> None:
+    with store.transaction() as connection:
+        connection.execute(insert(enrichment_input).on_conflict_do_nothing(), rows)
+
+
+def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInput]:
+    """The inputs behind these keys."""
+    with store.transaction() as connection:
+        rows = connection.execute(_by_key, {"keys": list(keys)})
+        return {row.input_key: EnrichmentInput(*row[1:]) for row in rows}
+
+
+@retry_conflicts
+def remember_outputs(store: Store, version: str, outputs: Mapping[UUID, EnrichmentOutput]) -> None:
+    """Keep what this version of the rules said.
+
+    In a transaction of its own, so that other workers find it at once, and the work is not lost
+    with the batch that asked for it.
+    """
+    rows = [
+        {"version": version, "input_key": key, **outputs[key]._asdict()} for key in sorted(outputs)
+    ]
+    if rows:
+        with store.transaction() as connection:
+            connection.execute(insert(enrichment_output).on_conflict_do_nothing(), rows)

@@ -1,0 +1,243 @@
+"""Taking events in: the one way into `raw_event`, for import, pull and API alike.
+
+Deduplication, batches and the traps of COPY are solved here, once. What an event is belongs to
+`events`; where it comes from to `ingest`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, cast
+
+import psycopg
+import zstandard
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection, insert, text
+
+from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent, content_uuid
+from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import first_line, retry_conflicts
+from enrichment_pipeline.store.inputs import remember_inputs
+from enrichment_pipeline.store.partitions import ensure_partitions
+from enrichment_pipeline.store.tables import dead_letter, raw_batch
+
+_COPY = """
+COPY raw_event (
+    batch_id, project, uuid, occurred_at, event, distinct_id, session_id, path, title,
+    properties, input_key, payload
+) FROM STDIN WITH (FORMAT BINARY)
+"""
+_COPY_TYPES = (
+    *("int8", "text", "uuid", "timestamptz", "text", "text", "text", "text", "text"),
+    *("jsonb", "uuid", "bytea"),
+)
+
+# One statement, its keys sorted: two transactions that take the same keys in another order
+# deadlock. DO NOTHING lets the first win.
+_TAKE_KEYS = text(
+    """
+    INSERT INTO event_key (project, uuid, batch_id)
+    SELECT * FROM unnest(
+        CAST(:projects AS text[]), CAST(:uuids AS uuid[]), CAST(:batches AS bigint[])
+    ) AS key (project, uuid, batch)
+    ORDER BY project, uuid
+    ON CONFLICT DO NOTHING
+    """
+)
+# Asked only where keys were not taken: returning every key that was costs twice the time.
+_LOST_KEYS = text(
+    """
+    SELECT project, uuid
+    FROM unnest(CAST(:projects AS text[]), CAST(:uuids AS uuid[])) AS key (project, uuid)
+    JOIN event_key USING (project, uuid)
+    WHERE batch_id <> ALL(CAST(:own AS bigint[]))
+    """
+)
+
+_NEW_BATCH_IDS = text(
+    "SELECT nextval(pg_get_serial_sequence('raw_batch', 'id')) FROM generate_series(1, :count)"
+)
+
+_compressor = zstandard.ZstdCompressor(level=1)
+
+# Project and UUID; an int, because UUID hashes and compares in Python, several times an event.
+Key = tuple[str, int]
+
+
+class LoadResult(NamedTuple):
+    """What became of the events of one load."""
+
+    accepted: int
+    """Events that the store did not have before and has now, due for enrichment."""
+    duplicates: int
+    quarantined: Counter[Reason]
+    """Events that went to the dead letters, by reason."""
+
+
+def load_events(
+    store: Store, events: Sequence[RawEvent], rejected: Sequence[RejectedEvent], source: str
+) -> LoadResult:
+    """Take in events and rejected events in one commit: when it returns, they are durable.
+
+    An event whose (project, uuid) is known already is a duplicate, and nothing of it is kept; a
+    rejected event is known by its content, so that its uuid stays free for a corrected one. Each
+    window touched gets one batch.
+    """
+    with store.transaction() as connection:
+        ensure_partitions(connection, {event.occurred_at.date() for event in events})
+    remember_inputs(store, {event.input_key: event.inputs for event in events})
+    items: dict[Key, RawEvent | RejectedEvent] = {}
+    for rejection in rejected:
+        items.setdefault((rejection.project, content_uuid(rejection.payload).int), rejection)
+    for event in events:
+        items.setdefault((event.project, event.uuid.int), event)
+    accepted, quarantined = _load(store, items, source)
+    duplicates = len(events) + len(rejected) - accepted - quarantined.total()
+    return LoadResult(accepted, duplicates, quarantined)
+
+
+@retry_conflicts
+def _load(
+    store: Store, items: dict[Key, RawEvent | RejectedEvent], source: str
+) -> tuple[int, Counter[Reason]]:
+    windows = {key: window_start(item.occurred_at, store.window) for key, item in items.items()}
+    with store.transaction() as connection:
+        batches = _new_batches(connection, sorted(set(windows.values())))
+        winners = _take_keys(connection, {key: batches[windows[key]] for key in items})
+        new = [(batches[windows[key]], items[key]) for key in winners]
+        events = [(batch, item) for batch, item in new if isinstance(item, RawEvent)]
+        refused = _copy(connection, events)
+        dead = [(batch, item) for batch, item in new if isinstance(item, RejectedEvent)]
+        dead.extend(refused)
+        _insert_batches(connection, batches, Counter(batch for batch, _ in new), dead, source)
+        _insert_dead_letters(connection, dead, store.window, source)
+    return len(events) - len(refused), Counter(item.reason for _, item in dead)
+
+
+def _new_batches(connection: Connection, windows: Sequence[datetime]) -> dict[datetime, int]:
+    ids = connection.execute(_NEW_BATCH_IDS, {"count": len(windows)}).scalars()
+    return dict(zip(windows, ids, strict=True))
+
+
+def _take_keys(connection: Connection, batches: dict[Key, int]) -> list[Key]:
+    """The keys that nobody had before; they are taken now."""
+    parameters: dict[str, Sequence[str | int]] = {
+        "projects": [project for project, _ in batches],
+        "uuids": [f"{uuid:032x}" for _, uuid in batches],
+        "batches": list(batches.values()),
+    }
+    taken = connection.execute(_TAKE_KEYS, parameters).rowcount
+    if taken == len(batches):
+        return list(batches)
+    parameters["own"] = sorted(set(batches.values()))
+    lost = {(row.project, row.uuid.int) for row in connection.execute(_LOST_KEYS, parameters).all()}
+    return [key for key in batches if key not in lost]
+
+
+def _copy(
+    connection: Connection, events: Sequence[tuple[int, RawEvent]]
+) -> list[tuple[int, RejectedEvent]]:
+    """Write the events, and return those that PostgreSQL refused.
+
+    One bad row fails a whole COPY, so a failed one is halved until the culprit stands alone.
+    """
+    if not events:
+        return []
+    driver = cast("psycopg.Connection", connection.connection.driver_connection)
+    try:
+        with driver.transaction(), driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.set_types(_COPY_TYPES)
+            for batch, event in events:
+                copy.write_row(_row(batch, event))
+    except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
+        if len(events) == 1:
+            return [(events[0][0], _refused(events[0][1], first_line(error)))]
+        middle = len(events) // 2
+        return _copy(connection, events[:middle]) + _copy(connection, events[middle:])
+    return []
+
+
+def _row(batch: int, event: RawEvent) -> tuple[object, ...]:
+    properties = event.properties
+    return (
+        batch,
+        event.project,
+        event.uuid,
+        event.occurred_at,
+        event.event,
+        event.distinct_id,
+        event.session_id,
+        event.path,
+        event.title,
+        None if properties is None else Jsonb(properties, dumps=_as_it_is),
+        event.input_key,
+        _compressor.compress(event.payload),
+    )
+
+
+def _as_it_is(encoded: bytes) -> bytes:
+    return encoded
+
+
+def _refused(event: RawEvent, message: str) -> RejectedEvent:
+    return RejectedEvent(
+        project=event.project,
+        reason=Reason.REFUSED_BY_STORE,
+        message=message,
+        payload=event.payload,
+        occurred_at=event.occurred_at,
+        event=event.event,
+    )
+
+
+def _insert_batches(
+    connection: Connection,
+    batches: dict[datetime, int],
+    counts: Counter[int],
+    dead: Sequence[tuple[int, RejectedEvent]],
+    source: str,
+) -> None:
+    dead_counts = Counter(batch for batch, _ in dead)
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "id": batch,
+            "window_start": window,
+            "source": source,
+            "state": "enriched" if dead_counts[batch] == counts[batch] else "pending",
+            "event_count": counts[batch],
+            "dead_count": dead_counts[batch],
+            # A window that has not begun is no partition of Dagster's yet: its events wait for it.
+            "due_at": max(now, window),
+        }
+        for window, batch in batches.items()
+        if counts[batch]
+    ]
+    if rows:
+        connection.execute(insert(raw_batch), rows)
+
+
+def _insert_dead_letters(
+    connection: Connection,
+    dead: Sequence[tuple[int, RejectedEvent]],
+    window: timedelta,
+    source: str,
+) -> None:
+    rows = [
+        {
+            "kind": "event",
+            "batch_id": batch,
+            "window_start": window_start(item.occurred_at, window),
+            "event_count": 1,
+            "source": source,
+            "project": item.project,
+            "event": item.event,
+            "reason_code": item.reason,
+            "message": item.message,
+            "payload": _compressor.compress(item.payload),
+        }
+        for batch, item in dead
+    ]
+    if rows:
+        connection.execute(insert(dead_letter), rows)

@@ -1,0 +1,15 @@
+"""Where Alembic gets its connection and its metadata; the migrations themselves are in `versions`.
+
+The connection comes from `enrichment_pipeline.store.schema`, the one caller.
+"""
+
+from alembic import context
+
+from enrichment_pipeline.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,90 @@
+"""PostgreSQL's partitions: one for each UTC day that has events, of each partitioned table.
+
+Making, listing and dropping them belongs here; when to drop them belongs to `maintenance`.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from enrichment_pipeline.store.tables import PARTITIONED
+
+# Whoever makes or drops partitions holds this lock, so that two imports do not make the same one.
+_PARTITION_LOCK = 7_263_409_113
+
+_FORMAT = "%Y%m%d"
+
+
+def partition_name(table: str, day: date) -> str:
+    """Name of the partition of `table` for `day`: raw_event_20261123."""
+    return f"{table}_{day.strftime(_FORMAT)}"
+
+
+def partition_days(connection: Connection, table: str) -> list[date]:
+    """The days that have a partition, in order."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT child.relname
+            FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+            WHERE inhparent = to_regclass(:table)
+            ORDER BY child.relname
+            """
+        ),
+        {"table": table},
+    ).scalars()
+    return [
+        datetime.strptime(name.removeprefix(f"{table}_"), _FORMAT).replace(tzinfo=UTC).date()
+        for name in rows
+    ]
+
+
+def ensure_partitions(connection: Connection, days: Iterable[date]) -> None:
+    """Make the partitions of these days that are missing, in every partitioned table.
+
+    Run it in a transaction of its own, before the one that writes: a new partition is attached
+    under a lock that a long load should not hold.
+    """
+    wanted = [(table, day) for day in sorted(set(days)) for table in PARTITIONED]
+    if not _missing(connection, wanted):
+        return
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
+    for table, day in _missing(connection, wanted):
+        _make(connection, table, day)
+
+
+def drop_partition(connection: Connection, table: str, day: date) -> None:
+    """Drop the partition of one day, with its rows."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
+    connection.execute(text(f"DROP TABLE IF EXISTS {partition_name(table, day)}"))
+
+
+def _missing(connection: Connection, wanted: list[tuple[str, date]]) -> list[tuple[str, date]]:
+    names = [partition_name(table, day) for table, day in wanted]
+    existing = set(
+        connection.execute(
+            text(
+                "SELECT name FROM unnest(CAST(:names AS text[])) name "
+                "WHERE to_regclass(name) IS NOT NULL"
+            ),
+            {"names": names},
+        ).scalars()
+    )
+    return [pair for pair, name in zip(wanted, names, strict=True) if name not in existing]
+
+
+def _make(connection: Connection, table: str, day: date) -> None:
+    name = partition_name(table, day)
+    # Made apart and then attached: CREATE TABLE … PARTITION OF would lock the whole table
+    # exclusively, and wait for every reader and writer of it.
+    connection.execute(
+        text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING STORAGE)")
+    )
+    connection.execute(
+        text(
+            f"ALTER TABLE {table} ATTACH PARTITION {name} "
+            f"FOR VALUES FROM ('{day.isoformat()} 00:00+00') "
+            f"TO ('{(day + timedelta(days=1)).isoformat()} 00:00+00')"
+        )
+    )

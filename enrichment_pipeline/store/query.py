@@ -1,0 +1,48 @@
+"""Asking the store anything, as a role that cannot write. The pipeline's own queries do not
+belong here."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import StoreError, first_line
+from enrichment_pipeline.store.roles import READER, reader_exists
+
+
+class QueryResult(NamedTuple):
+    """What a query gave: the names of its columns, and its rows."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+def query(store: Store, statement: str) -> QueryResult:
+    """Run one statement in a read-only transaction, as the reading role.
+
+    Raises:
+        StoreError: PostgreSQL refused it; one line that says why.
+    """
+    with store.transaction() as connection:
+        has_reader = reader_exists(connection)
+    url = store.engine.url.set(drivername="postgresql")
+    # Logging in as the reader leaves no way back; SET ROLE could be undone from within a function.
+    if store.embedded and has_reader:
+        url = url.set(username=READER)
+    conninfo = url.render_as_string(hide_password=False)
+    try:
+        with psycopg.connect(conninfo, connect_timeout=10) as connection:
+            connection.read_only = True
+            if has_reader:
+                connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(READER)))
+            # A transaction cannot be made writable again after its first query.
+            connection.execute("SELECT 1")
+            # Without parameters psycopg would send several statements in one go.
+            cursor = connection.execute(statement.encode(), prepare=True)
+            if cursor.description is None:
+                raise StoreError("the statement returned no rows; sql is for SELECT")
+            return QueryResult([column.name for column in cursor.description], cursor.fetchall())
+    except psycopg.Error as error:
+        raise StoreError(f"PostgreSQL refused the query: {first_line(error)}") from error

@@ -1,0 +1,103 @@
+"""The schema's version: bringing it up to date, and the settings that the store itself remembers.
+
+What the tables are belongs to `tables`, how they changed to `migrations`.
+"""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from enrichment_pipeline.store.errors import StoreError
+from enrichment_pipeline.store.roles import ensure_reader
+from enrichment_pipeline.store.windows import remember_first_partition
+
+# Any number will do, so long as nothing else on the server locks the same one.
+_MIGRATION_LOCK = 7_263_409_112
+
+
+def migrate(engine: Engine, first_partition: datetime, window: timedelta) -> None:
+    """Bring the schema up to date; a new store is given its first partition and its window.
+
+    Safe to call from several processes at once.
+
+    Raises:
+        StoreError: the store was made with windows of another length, or by a newer version.
+    """
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        if schema_version(connection) != _newest():
+            upgrade(connection)
+            ensure_reader(connection)
+        _remember_window(connection, window)
+        remember_first_partition(connection, first_partition)
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations up to `revision`."""
+    command.upgrade(_config(connection), revision)
+
+
+def downgrade(connection: Connection, revision: str) -> None:
+    """Undo the migrations down to `revision`; `base` is the empty database."""
+    command.downgrade(_config(connection), revision)
+
+
+def schema_version(connection: Connection) -> str | None:
+    """The newest migration that has been run; None in an empty database.
+
+    Raises:
+        StoreError: this version of the program does not know it.
+    """
+    version = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if version is not None and version not in known:
+        raise StoreError(
+            f"the database has schema version {version}, which this version of "
+            "enrichment-pipeline does not know; upgrade enrichment-pipeline"
+        )
+    return version
+
+
+def _newest() -> str | None:
+    return _scripts().get_current_head()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(Path(__file__).parent / "migrations"))
+
+
+def _config(connection: Connection) -> Config:
+    config = Config(attributes={"connection": connection})
+    # Alembic reads the option through configparser, for which % begins a substitution.
+    location = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    config.set_main_option("script_location", location)
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _remember_window(connection: Connection, window: timedelta) -> None:
+    minutes = int(window.total_seconds() // 60)
+    kept = connection.execute(
+        text(
+            """
+            INSERT INTO store_setting (name, value) VALUES ('window_minutes', :minutes)
+            ON CONFLICT (name) DO NOTHING;
+            """
+        ),
+        {"minutes": str(minutes)},
+    )
+    if kept.rowcount:
+        return
+    value = connection.execute(
+        text("SELECT value FROM store_setting WHERE name = 'window_minutes'")
+    ).scalar_one()
+    if int(value) != minutes:
+        raise StoreError(
+            f"ENRICHMENT_WINDOW_MINUTES={minutes}: this store was made with {value}; "
+            f"set it to {value}, or start with a new database"
+        )

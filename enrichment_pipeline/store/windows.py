@@ -1,0 +1,114 @@
+"""Which windows there are: where the partitions of Dagster start, kept in the store so that every
+process knows the same.
+
+PostgreSQL's own partitions, one for each day that has events, belong to `partitions`.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+MAX_WINDOWS = 100_000
+"""Dagster's recommended limit of partitions for an asset (docs.dagster.io, partitioning assets)."""
+
+_NAME = "partition_start"
+
+
+def partition_start(connection: Connection) -> datetime:
+    """Start of the first window, in UTC."""
+    value = connection.execute(
+        text("SELECT value FROM store_setting WHERE name = :name"), {"name": _NAME}
+    ).scalar_one()
+    return datetime.fromisoformat(value)
+
+
+def remember_first_partition(connection: Connection, start: datetime) -> None:
+    """Set where the windows of a new store start; an older store keeps its own."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO store_setting (name, value) VALUES (:name, :start)
+            ON CONFLICT (name) DO NOTHING
+            """
+        ),
+        {"name": _NAME, "start": start.isoformat()},
+    )
+
+
+def move_partition_start(connection: Connection, start: datetime) -> None:
+    """Let the windows start at `start`."""
+    connection.execute(
+        text("UPDATE store_setting SET value = :start WHERE name = :name"),
+        {"name": _NAME, "start": start.isoformat()},
+    )
+
+
+def widen_partition_start(connection: Connection, oldest: datetime) -> datetime | None:
+    """Make sure that there is a window for `oldest`.
+
+    Returns the new start, which is that day's, or None where there was a window already.
+    """
+    day = oldest.replace(hour=0, minute=0, second=0, microsecond=0)
+    widened = connection.execute(
+        text(
+            """
+            UPDATE store_setting SET value = :start
+            WHERE name = :name AND value::timestamptz > :oldest
+            """
+        ),
+        {"name": _NAME, "start": day.isoformat(), "oldest": oldest},
+    )
+    return day if widened.rowcount else None
+
+
+def oldest_possible_start(now: datetime, window: timedelta) -> datetime:
+    """The earliest time that a window can have without there being too many of them."""
+    return now - MAX_WINDOWS * window
+
+
+class Covered(NamedTuple):
+    """The windows from `start` up to, not including, `end` have been shown to Dagster at least
+    once, those without events too."""
+
+    start: datetime
+    end: datetime
+
+
+def covered(connection: Connection) -> Covered | None:
+    """Which windows have been shown to Dagster; None where none have."""
+    rows = connection.execute(
+        text("SELECT name, value FROM store_setting WHERE name LIKE 'covered_%'")
+    )
+    values: dict[str, str] = {row.name: row.value for row in rows}
+    if not values:
+        return None
+    return Covered(
+        datetime.fromisoformat(values["covered_start"]),
+        datetime.fromisoformat(values["covered_end"]),
+    )
+
+
+def extend_covered(connection: Connection, start: datetime, end: datetime) -> None:
+    """The windows from `start` to `end` have been shown now.
+
+    Kept as one stretch: what lies apart from it is forgotten, and shown once more when the stretch
+    reaches it.
+    """
+    before = covered(connection)
+    if before is None:
+        after = Covered(start, end)
+    elif start <= before.end and end >= before.start:
+        after = Covered(min(start, before.start), max(end, before.end))
+    else:
+        return
+    for name, value in zip(("covered_start", "covered_end"), after, strict=True):
+        connection.execute(
+            text(
+                """
+                INSERT INTO store_setting (name, value) VALUES (:name, :value)
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value
+                """
+            ),
+            {"name": name, "value": value.isoformat()},
+        )
