@@ -13,6 +13,9 @@ from enrichment_pipeline.classification.classify import sub_type_of
 from enrichment_pipeline.classification.rules import Rules
 from enrichment_pipeline.classification.rules_file import load_rules
 
+Factorized = tuple[NDArray[np.intp], list[object]]
+"""For each row the position of its value, and the distinct values."""
+
 
 def classify_frame(frame: pd.DataFrame, rules: Rules | None = None) -> pd.DataFrame:
     """Classify each row of `frame` as `classify_event` would.
@@ -54,42 +57,43 @@ def _distinct_inputs(
     inputs: list[tuple[object, object]] = [(name, None) for name in names]
     for position, name in enumerate(names):
         # Only the rows whose sub-type decides are looked at: reading properties is what costs.
-        if isinstance(name, str) and name in rules.sub_types:
+        if name in rules.sub_types:
             rows = np.flatnonzero(codes == position)
-            sub_codes, sub_types = _factorize(_sub_types(frame, rows))
+            sub_codes, sub_types = _factorize_sub_types(frame, rows)
             codes[rows] = sub_codes + len(inputs)
             inputs += [(name, sub_type) for sub_type in sub_types]
     return codes, inputs
 
 
-def _sub_types(frame: pd.DataFrame, rows: NDArray[np.intp]) -> pd.Series:
+def _factorize_sub_types(frame: pd.DataFrame, rows: NDArray[np.intp]) -> Factorized:
     if "sub_type" in frame.columns:
-        return frame["sub_type"].iloc[rows]
+        return _factorize(frame["sub_type"].iloc[rows])
     if "properties" in frame.columns:
-        found = [sub_type_of(properties) for properties in frame["properties"].iloc[rows]]
-        return pd.Series(found, dtype=object)
-    return pd.Series([None] * len(rows), dtype=object)
+        # A list first: going through the column itself takes as long as opening the mappings.
+        found = frame["properties"].iloc[rows].tolist()
+        return _factorize_objects([sub_type_of(properties) for properties in found])
+    return np.zeros(len(rows), dtype=np.intp), [None]
 
 
-def _factorize(values: pd.Series) -> tuple[NDArray[np.intp], list[object]]:
-    """The distinct values, and for each row the position of its value.
-
-    What is no string is of no interest here, so other values may fall together.
-    """
+def _factorize(values: pd.Series) -> Factorized:
     if _has_exact_codes(values):
         codes, distinct = pd.factorize(values.array, use_na_sentinel=False)
-        return np.array(codes, dtype=np.intp), list(distinct)
+        return codes, list(distinct)
     # Not pandas' own hash table: it takes half a surrogate pair, which JSON can carry, for the
-    # text of its escape. This one numbers each new value by how many came before it.
+    # text of its escape.
+    return _factorize_objects(values.tolist())
+
+
+def _factorize_objects(values: list[object]) -> Factorized:
+    """What is no string is of no interest here, so such values may fall together."""
+    # Numbers each new value by how many came before it.
     positions: defaultdict[object, int] = defaultdict()
     positions.default_factory = positions.__len__
-    objects = values.tolist()
     try:
-        codes = np.fromiter(map(positions.__getitem__, objects), dtype=np.intp, count=len(objects))
+        codes = np.fromiter(map(positions.__getitem__, values), dtype=np.intp, count=len(values))
     except TypeError:  # a list or a mapping among them has no hash
-        positions.clear()
-        texts = (value if isinstance(value, str) else None for value in objects)
-        codes = np.fromiter(map(positions.__getitem__, texts), dtype=np.intp, count=len(objects))
+        texts = (value if isinstance(value, str) else None for value in values)
+        codes = np.fromiter(map(positions.__getitem__, texts), dtype=np.intp, count=len(values))
     return codes, list(positions)
 
 

@@ -57,9 +57,7 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         description="PostHog's events as they arrived, by the hour in which they happened. "
         "Table `raw_event`.",
     )
-    def raw_events(
-        context: dg.AssetExecutionContext, pipeline: Pipeline
-    ) -> dg.MaterializeResult:
+    def raw_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         windows = windows_of(context.partition_keys)
         with pipeline.store.transaction() as connection:
             found = {row.window_start: row for row in books(connection, windows)}

@@ -1,7 +1,7 @@
-"""Where Dagster keeps its runs and events: a second database beside the store's, on the same server.
+"""Where Dagster keeps its runs and events: a second database, on the server of the store.
 
-Named by `dagster.yaml`, so that every Dagster command finds the embedded server or `DATABASE_URL` by
-itself, without a variable that somebody has to set first.
+Named by `dagster.yaml`, so that every Dagster command finds the embedded server or `DATABASE_URL`
+by itself, without a variable that somebody has to set first.
 """
 
 from typing import Any, Self

@@ -52,7 +52,8 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
         text(
             f"""
             SELECT window_start, count(*) AS batches, sum(event_count) AS events,
-                min(first_failed_at) AS since, (array_agg(message ORDER BY id DESC))[1] AS last_error
+                min(first_failed_at) AS since,
+                (array_agg(message ORDER BY id DESC))[1] AS last_error
             FROM dead_letter WHERE {_OPEN} AND kind = 'batch'
             GROUP BY window_start ORDER BY window_start DESC LIMIT :most
             """

@@ -135,7 +135,7 @@ def failure_reason(output: str) -> str:
             reason = [found[1].rstrip(".")]
         elif reason and (found := more.search(line)):
             reason.append(found[1].rstrip("."))
-    return ". ".join(reason or lines[-1:]) or "it said nothing"
+    return ". ".join(reason or lines[-1:]) or "it ended without a word, as if killed"
 
 
 def _socket_name() -> str:
@@ -191,7 +191,7 @@ def user_wrapper() -> list[str]:
     The signal comes when the thread that started the server ends, hence no threads here.
     """
     setpriv = shutil.which("setpriv")
-    tied = [setpriv] if setpriv else []
+    tied = [setpriv, "--pdeathsig", "INT"] if setpriv else []
     if os.geteuid() != 0:
         return tied if tied and _works(tied) else []
     # PostgreSQL refuses root. The one capability lets another user pass root's private folders,

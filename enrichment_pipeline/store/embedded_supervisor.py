@@ -35,7 +35,7 @@ _STOP_SECONDS = 60
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Stop the server if it runs: cut the connections and check point; if that hangs, at once."""
+    """Stop the server if it runs: with a checkpoint, and without one if that hangs."""
     for request, seconds in ((signal.SIGINT, _STOP_SECONDS), (signal.SIGQUIT, KILL_SECONDS)):
         server.send_signal(request)
         with contextlib.suppress(subprocess.TimeoutExpired):

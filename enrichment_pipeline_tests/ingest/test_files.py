@@ -1,17 +1,9 @@
-"""Files of events through `read_records`: formats, compression, damage, sources, progress."""
+"""Files of events through `read_records`: formats, compression, and what damage costs."""
 
 import gzip
-import io
 import json
-import random
-import tracemalloc
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
-import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import zstandard
 from hypothesis import example, given, settings
@@ -20,34 +12,18 @@ from hypothesis import strategies as st
 from enrichment_pipeline.ingest.files import (
     BrokenFileError,
     FileRecord,
-    SourceError,
     read_records,
-    source_size,
+)
+from enrichment_pipeline_tests.ingest.stored_files import (
+    COMPRESSIONS,
+    EVENTS,
+    parquet,
+    payloads,
+    stored,
 )
 
 # The first example of a process pays for imports, and machines under load pause.
 unhurried = settings(deadline=None, max_examples=40)
-
-COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
-    "plain": bytes,
-    "gzip": gzip.compress,
-    "zstd": zstandard.ZstdCompressor().compress,
-}
-EVENTS = [
-    b'{"event": "$pageview", "properties": {"n": 1.0}}',
-    b'{"event":"said \\"}, {\\" \\\\", "properties": {"a": [{}, [1, 2]]}}',
-    '{"event": "größer", "big": 12345678901234567890}'.encode(),
-]
-
-
-def stored(data: bytes) -> str:
-    """A URL under which `data` can be read."""
-    fsspec.filesystem("memory").pipe("/events", data)
-    return "memory://events"
-
-
-def payloads(data: bytes) -> list[bytes]:
-    return [record.payload for record in read_records(stored(data))]
 
 
 def records_and_error(data: bytes) -> tuple[list[FileRecord], str]:
@@ -59,12 +35,6 @@ def records_and_error(data: bytes) -> tuple[list[FileRecord], str]:
     except BrokenFileError as error:
         return records, str(error)
     return records, ""
-
-
-def parquet(columns: dict[str, object], **options: object) -> bytes:
-    file = io.BytesIO()
-    pq.write_table(pa.table(columns), file, **options)
-    return file.getvalue()
 
 
 json_values = st.recursive(
@@ -285,160 +255,3 @@ def test_a_pretty_printed_request_body_is_its_batch() -> None:
 def test_a_batch_inside_the_properties_does_not_make_a_request_body() -> None:
     line = b'{"event": "a", "properties": {"batch": [{}], "x": "\\"batch\\": ["}, "list": [1]}'
     assert payloads(line + b"\n" + line) == [line, line]
-
-
-def test_the_columns_of_a_posthog_export_become_an_event() -> None:
-    moment = datetime(2026, 11, 23, 7, 23, 45, 781000, tzinfo=UTC)
-    data = parquet(
-        {
-            "uuid": ["01a2074a-16f5-75be-ae39-7a682b08770e"],
-            "event": ["$pageview"],
-            "distinct_id": ["user-1"],
-            "person_id": pa.array([None], pa.string()),
-            "properties": ['{"$os": "Linux", "exact": 1.0, "big": 1e400}'],
-            "person_properties": [""],
-            "elements_chain": [""],
-            "timestamp": pa.array([moment], pa.timestamp("us", "UTC")),
-            "created_at": pa.array([moment.replace(tzinfo=None)], pa.timestamp("ns")),
-            "_inserted_at": pa.array(
-                [moment.astimezone(timezone(timedelta(hours=2)))], pa.timestamp("ms", "+02:00")
-            ),
-        }
-    )
-    assert list(read_records(stored(data))) == [
-        FileRecord(
-            b'{"uuid":"01a2074a-16f5-75be-ae39-7a682b08770e","event":"$pageview",'
-            b'"distinct_id":"user-1",'
-            b'"properties":{"$os": "Linux", "exact": 1.0, "big": 1e400},"elements_chain":"",'
-            b'"timestamp":"2026-11-23T07:23:45.781000Z","created_at":"2026-11-23T07:23:45.781000Z",'
-            b'"_inserted_at":"2026-11-23T07:23:45.781000Z"}',
-            1,
-        )
-    ]
-
-
-def test_a_row_with_broken_json_has_a_problem_and_its_neighbours_have_none() -> None:
-    data = parquet({"event": ["a", "b", "c"], "properties": ["{}", "{nope", '{"x": 1}']})
-    records = list(read_records(stored(data)))
-    assert [record.problem for record in records] == [
-        None,
-        "column properties is not valid JSON",
-        None,
-    ]
-    assert json.loads(records[1].payload) == {"event": "b", "properties": "{nope"}
-
-
-def test_properties_kept_as_a_struct_become_an_object() -> None:
-    data = parquet({"event": ["a"], "properties": [{"$os": "Linux", "tags": ["x"]}]})
-    assert json.loads(payloads(data)[0])["properties"] == {"$os": "Linux", "tags": ["x"]}
-
-
-def test_parquet_without_events_is_refused_in_one_line() -> None:
-    with pytest.raises(BrokenFileError, match=r"no column 'event', so no events; it has id, name$"):
-        list(read_records(stored(parquet({"id": [1], "name": ["x"]}))))
-
-
-def test_a_missing_file_is_one_line() -> None:
-    with pytest.raises(SourceError, match=r"^cannot read nowhere\.jsonl: No such file"):
-        list(read_records("nowhere.jsonl"))
-    with pytest.raises(SourceError, match=r"^cannot read nowhere\.jsonl: No such file"):
-        source_size("nowhere.jsonl")
-    with pytest.raises(SourceError, match=r"^cannot read memory://nowhere: "):
-        list(read_records("memory://nowhere"))
-
-
-def test_a_folder_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"Is a directory$"):
-        list(read_records(str(tmp_path)))
-
-
-def test_a_file_system_whose_package_is_missing_is_one_line() -> None:
-    fsspec.register_implementation(
-        "unpackaged", "no_such_package.FileSystem", errtxt="Install no_such_package to access it"
-    )
-    expected = "^cannot read unpackaged://x: a package is missing: Install no_such_package"
-    with pytest.raises(SourceError, match=expected):
-        list(read_records("unpackaged://x"))
-    with pytest.raises(SourceError, match=expected):
-        source_size("unpackaged://x")
-
-
-def test_an_unknown_protocol_is_one_line() -> None:
-    with pytest.raises(SourceError, match=r"^cannot read nonsense://x: Protocol not known"):
-        list(read_records("nonsense://x"))
-
-
-def test_brotli_is_refused_by_its_name(tmp_path: Path) -> None:
-    file = tmp_path / "events.jsonl.br"
-    file.write_bytes(b"\x0b\x02\x80abc\x03")
-    with pytest.raises(SourceError, match="brotli is not supported, run `brotli -d` first"):
-        list(read_records(str(file)))
-
-
-def test_a_read_that_fails_half_way_says_where() -> None:
-    class Failing(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            if self.tell() >= len(b"\n".join(EVENTS)):
-                raise ConnectionResetError("connection reset\nby peer")
-            return super().read(size)
-
-    class FailingFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
-        protocol = "failing"
-
-        def _open(self, path: str, mode: str = "rb", **options: object) -> io.BytesIO:
-            return Failing(b"\n".join(EVENTS))
-
-    fsspec.register_implementation("failing", FailingFileSystem, clobber=True)
-    with pytest.raises(BrokenFileError, match="after line 2: reading failed: connection reset by"):
-        list(read_records("failing://x"))
-
-
-@pytest.mark.parametrize("compression", sorted(COMPRESSIONS))
-@pytest.mark.parametrize("kind", ["lines", "array", "parquet"])
-def test_progress_grows_and_ends_at_the_size_of_the_source(
-    tmp_path: Path, compression: str, kind: str
-) -> None:
-    lines = [b'{"event": "%d", "x": "%x"}' % (n, n**200) for n in range(3000)]
-    data = {
-        "lines": b"\n".join(lines),
-        "array": b"[" + b",".join(lines) + b"]",
-        "parquet": parquet({"event": [line.decode() for line in lines]}),
-    }[kind]
-    file = tmp_path / "events"
-    file.write_bytes(COMPRESSIONS[compression](data))
-    for source in (str(file), f"file://{file}"):
-        steps: list[int] = []
-        assert sum(1 for _ in read_records(source, steps.append)) == 3000
-        assert steps == sorted(steps)
-        assert len(steps) > 1
-        assert steps[-1] == source_size(source) == file.stat().st_size
-
-
-def peak_memory(source: str) -> int:
-    """Bytes that Python held at most while the source was read."""
-    tracemalloc.start()
-    try:
-        for _ in read_records(source):
-            pass
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("compression", sorted(COMPRESSIONS))
-@pytest.mark.parametrize("kind", ["lines", "array"])
-def test_memory_stays_flat_however_large_the_file(
-    tmp_path: Path, kind: str, compression: str
-) -> None:
-    before, between, after = {"lines": (b"", b"\n", b""), "array": (b"[", b",", b"]")}[kind]
-    event = b'{"event": "a", "properties": {"x": "%s"}}'
-    events = [event % random.Random(n).randbytes(1200).hex().encode() for n in range(10_000)]
-    file = tmp_path / "events"
-    file.write_bytes(COMPRESSIONS[compression](before + between.join(events) + after))
-    assert peak_memory(str(file)) < 5_000_000  # of 24 MB
-
-
-def test_a_bomb_is_unpacked_piece_by_piece(tmp_path: Path) -> None:
-    file = tmp_path / "events"
-    file.write_bytes(zstandard.compress(b"x" * 300_000_000))
-    assert peak_memory(str(file)) < 80_000_000

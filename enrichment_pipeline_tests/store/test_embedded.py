@@ -256,6 +256,8 @@ def test_sigterm_to_the_supervisor_stops_the_server_cleanly(home: Path) -> None:
 
         _await(server, supervisor)
     assert _log(home).rstrip().endswith("database system is shut down")
+    # Removed by the supervisor when the server is gone: it did not die before it.
+    assert not ServerFiles.of(home).socket_folder.exists()
 
 
 def test_the_server_ends_when_its_supervisor_is_killed(home: Path) -> None:

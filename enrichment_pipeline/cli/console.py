@@ -1,0 +1,58 @@
+"""Printing: one console for results, one for errors, and the ways in which both are shown."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+out = Console()
+err = Console(stderr=True)
+
+NUMBER_STYLE = {"justify": "right"}
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with one line on standard error."""
+    err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def print_json(value: object) -> None:
+    """Print JSON, with times as ISO 8601 and everything else that JSON lacks as text."""
+    out.print_json(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None
+) -> None:
+    """Print rows; columns of numbers are set flush right."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for number, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def records(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Mapping[str, object]]:
+    """Rows as objects."""
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value).replace("[", r"\[")
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)

@@ -1,0 +1,44 @@
+"""The command `enrichment-pipeline`: its subcommands, and how their errors are shown.
+
+What a subcommand does is in the module of its name.
+"""
+
+import typer
+
+from enrichment_pipeline.classification import RulesFileError
+from enrichment_pipeline.cli import config, console, demo, import_files, sql, status, up
+from enrichment_pipeline.ingest.files import SourceError
+from enrichment_pipeline.settings import SettingsError
+from enrichment_pipeline.store.errors import StoreError, first_line, is_store_failure
+
+app = typer.Typer(
+    name="enrichment-pipeline",
+    help="PostHog events in, LLM-ready events out, and every event accounted for.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("import")(import_files.import_files)
+app.command("status")(status.status)
+app.command("sql")(sql.sql)
+app.command("config")(config.config)
+
+
+def run() -> None:
+    """Run the command line; what a person can put right is told in one line."""
+    try:
+        app()
+    except (StoreError, SettingsError, RulesFileError, SourceError) as error:
+        _end(str(error))
+    except Exception as error:
+        if not is_store_failure(error):
+            raise
+        _end(f"PostgreSQL: {first_line(error)}")
+
+
+def _end(message: str) -> None:
+    console.err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+    raise SystemExit(1)

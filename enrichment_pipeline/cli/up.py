@@ -1,0 +1,174 @@
+"""`enrichment-pipeline up`: the whole pipeline on this machine, until Ctrl-C."""
+
+import fcntl
+import hashlib
+import os
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from enrichment_pipeline.classification import load_rules
+from enrichment_pipeline.cli.console import fail, out
+from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
+from enrichment_pipeline.settings import Settings, load_settings
+from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.windows import partition_start
+
+_READY_SECONDS = 180
+_LOOK_SECONDS = 0.5
+_LOOK_AT_STORE_SECONDS = 5
+
+
+def up() -> None:
+    """Start PostgreSQL (where DATABASE_URL names none), Dagster's webserver and its daemon.
+
+    Keeps running until Ctrl-C, which stops everything it started.
+
+    Example: [bold]ENRICHMENT_UI_PORT=3001 enrichment-pipeline up[/]
+    """
+    settings = load_settings()
+    with running(settings) as (services, store):
+        out.print(f"Dagster: [bold]{ui_url(settings)}[/]   (Ctrl-C stops everything)")
+        watch(services, store, settings)
+
+
+def ui_url(settings: Settings) -> str:
+    """Where the UI is."""
+    return f"http://{settings.host}:{settings.ui_port}"
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
+    """The store and all services, ready; stopped at the end of the block."""
+    home = settings.home.resolve()
+    load_rules(settings.rules_file)
+    if not port_is_free(settings.host, settings.ui_port):
+        fail(
+            f"port {settings.ui_port} is in use; end what listens there, or choose another: "
+            "ENRICHMENT_UI_PORT=3001"
+        )
+    try:
+        with (
+            opened_store(settings) as store,
+            _only_one(home),
+            Services(home / "logs", _environment(settings, home)) as services,
+        ):
+            _start(services, settings, home, alone=store.embedded is not None)
+            yield services, store
+    except ServiceError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{home}: {error.strerror or error}; set ENRICHMENT_HOME to a folder with room")
+
+
+def watch(services: Services, store: Store, settings: Settings) -> None:
+    """Return when we are asked to stop; let Dagster know when the windows change meanwhile."""
+    from enrichment_pipeline.orchestration.instance import reload_location
+
+    known = _partition_start(store)
+    looked = time.monotonic()
+    while not services.stopping.wait(_LOOK_SECONDS):
+        services.check()
+        if time.monotonic() - looked < _LOOK_AT_STORE_SECONDS:
+            continue
+        looked = time.monotonic()
+        # An import of older events, or retention, moves the start; Dagster's partitions are made
+        # when the definitions are loaded.
+        start = _partition_start(store)
+        if start != known:
+            reload_location(settings.host, settings.ui_port)
+            known = start
+    out.print("Stopping …")
+
+
+def _partition_start(store: Store) -> object:
+    with store.transaction() as connection:
+        return partition_start(connection)
+
+
+def _environment(settings: Settings, home: Path) -> dict[str, str]:
+    return {
+        "ENRICHMENT_HOME": str(home),
+        "ENRICHMENT_SENSOR_SECONDS": str(settings.sensor_seconds),
+        "DAGSTER_HOME": str(home / "dagster"),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+
+
+def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -> None:
+    # Dagster takes seconds to import, which the other subcommands need not wait for.
+    from enrichment_pipeline.orchestration import instance
+
+    dagster_home = instance.prepare_home(home)
+    socket = _socket(home)
+    workspace = instance.write_workspace(dagster_home, socket)
+    with out.status("Starting Dagster …"):
+        instance.prepare_instance(dagster_home, alone=alone)
+        dagster = [sys.executable, "-m", "dagster"]
+        services.start(
+            "code-server",
+            [
+                *(*dagster, "code-server", "start", "--socket", str(socket)),
+                *("--module-name", instance.DEFINITIONS_MODULE),
+            ],
+        )
+        daemon = str(Path(sys.executable).with_name("dagster-daemon"))
+        services.start("daemon", [daemon, "run", "--workspace", str(workspace)])
+        services.start(
+            "webserver",
+            [
+                *(sys.executable, "-m", "dagster_webserver", "--workspace", str(workspace)),
+                *("--host", settings.host, "--port", str(settings.ui_port)),
+            ],
+        )
+        wait_until(services, lambda: _answers(ui_url(settings)), "the webserver")
+
+
+def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:
+    """Wait until something is so.
+
+    Raises:
+        ServiceError: a service ended, or it takes too long.
+        KeyboardInterrupt: we were asked to stop.
+    """
+    deadline = time.monotonic() + _READY_SECONDS
+    while not is_so():
+        services.check()
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"{what} is not ready after {_READY_SECONDS} s: {services.log_folder}"
+            )
+        if services.stopping.wait(_LOOK_SECONDS):
+            raise KeyboardInterrupt
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/server_info", timeout=5) as response:  # noqa: S310
+            return bool(response.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def _socket(home: Path) -> Path:
+    """A path for the code server's socket that is short enough for one (about 100 characters)."""
+    name = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"enrichment-{os.getuid()}-{name}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / "code.sock"
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[IO[bytes]]:
+    with (home / "up.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fail(f"the pipeline is running already, with its state in {home}")
+        yield lock

@@ -1,0 +1,54 @@
+"""Dagster's instance on one machine: its home, its tables, its workspace, and talking to its
+webserver. Starting and stopping the processes belongs to `cli.services`."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import yaml
+from dagster_graphql import DagsterGraphQLClient
+
+LOCATION = "enrichment_pipeline"
+DEFINITIONS_MODULE = "enrichment_pipeline.orchestration.definitions"
+
+_PROJECT = Path(__file__).parents[2]
+
+_RUNNING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def prepare_home(home: Path) -> Path:
+    """Make Dagster's home below `home`, with the project's `dagster.yaml`; returns it."""
+    dagster_home = home / "dagster"
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_PROJECT / "dagster.yaml", dagster_home / "dagster.yaml")
+    return dagster_home
+
+
+def write_workspace(dagster_home: Path, socket: Path) -> Path:
+    """Write a workspace in which the code location is served on `socket`; returns its file.
+
+    One code server for webserver and daemon, so that a reload reaches both.
+    """
+    file = dagster_home / "workspace.yaml"
+    server = {"socket": str(socket), "host": "localhost", "location_name": LOCATION}
+    file.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    return file
+
+
+def prepare_instance(dagster_home: Path, *, alone: bool) -> None:
+    """Make Dagster's tables, and bring them up to date, before webserver and daemon start: on an
+    empty database these two would race, and leave it with two alembic heads.
+
+    Where this machine is `alone` on its database, runs that are said to be running are not: their
+    processes ended with the last `up`.
+    """
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        instance.upgrade()
+        if alone:
+            for run in instance.get_runs(dg.RunsFilter(statuses=_RUNNING)):
+                instance.report_run_failed(run, "The process of this run ended with its server.")
+
+
+def reload_location(host: str, port: int) -> None:
+    """Let the running webserver load the definitions again, with the windows as they are now."""
+    DagsterGraphQLClient(host, port_number=port).reload_repository_location(LOCATION)

@@ -1,0 +1,151 @@
+"""What tests share: a real PostgreSQL, a fresh database for each test, and events to put into it.
+
+All workers of a parallel run share one embedded server; each test has databases of its own, copied
+from a template that was migrated once.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.events.raw_event import RawEvent, parse_event
+from enrichment_pipeline.settings import Settings, load_settings
+from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.engine import Store, open_store
+
+FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable or .env file of whoever runs the tests reaches them."""
+    for name in ("DATABASE_URL", *_own_variables()):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def _own_variables() -> list[str]:
+    return [f"ENRICHMENT_{name.upper()}" for name in Settings.model_fields]
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[EmbeddedPostgres]:
+    """The PostgreSQL of the whole run; its kernel-counted users are the workers."""
+    base = tmp_path_factory.getbasetemp()
+    home = base if worker_id == "master" else base.parent
+    with EmbeddedPostgres(home / "server", FAST_AND_FORGETFUL) as running:
+        yield running
+
+
+def database_url(server: EmbeddedPostgres, name: str) -> str:
+    """The URL of a database on the server."""
+    address = server.address
+    return f"postgresql://{address.user}@/{name}?host={address.host}&port={address.port}"
+
+
+def execute(server: EmbeddedPostgres, statement: sql.Composed) -> None:
+    """Run a statement that cannot be in a transaction."""
+    with psycopg.connect(database_url(server, "postgres"), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def copy_database(server: EmbeddedPostgres, template: str, name: str) -> None:
+    """Make a database as a copy of another."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")
+    execute(server, statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+@pytest.fixture(scope="session")
+def template(server: EmbeddedPostgres, worker_id: str) -> str:
+    """Name of a migrated, empty database."""
+    name = f"template_{worker_id}"
+    open_store(
+        Settings(
+            database_url=database_url(server, name), partition_start=datetime(2026, 1, 1).date()
+        )
+    ).close()
+    return name
+
+
+@pytest.fixture
+def database(
+    server: EmbeddedPostgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The URL of a fresh, migrated database; DATABASE_URL names it too."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    for suffix in ("", "_dagster"):
+        copy_database(server, f"{template}{suffix}", f"{name}{suffix}")
+    url = database_url(server, name)
+    monkeypatch.setenv("DATABASE_URL", url)
+    yield url
+    for suffix in ("", "_dagster"):
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        execute(server, drop.format(sql.Identifier(f"{name}{suffix}")))
+
+
+@pytest.fixture
+def settings(database: str) -> Settings:
+    """The settings that name the fresh database."""
+    return load_settings()
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    """An open store on the fresh database; its windows start with 2026."""
+    opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def rules() -> Rules:
+    """The built-in rules."""
+    return load_rules()
+
+
+EventMaker = Callable[..., bytes]
+
+
+@pytest.fixture
+def an_event() -> EventMaker:
+    """Makes the JSON of an event; what is not given is sensible, its uuid is new."""
+    return make_event
+
+
+def make_event(
+    event: object = "$pageview",
+    at: datetime = datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
+    **fields: object,
+) -> bytes:
+    """The JSON of an event; keyword `properties` are added to sensible ones."""
+    properties = {"$current_url": "https://shop.example/pricing", "$pathname": "/pricing"}
+    extra = fields.pop("properties", {})
+    return json.dumps(
+        {
+            "uuid": str(uuid.uuid4()),
+            "event": event,
+            "distinct_id": "user-1",
+            "timestamp": at.isoformat(),
+            "properties": {**properties, **extra} if isinstance(extra, dict) else extra,
+            **fields,
+        }
+    ).encode()
+
+
+def raw_events(count: int, at: datetime, **fields: object) -> list[RawEvent]:
+    """Parsed events of project `default`, a second apart."""
+    return [
+        parse_event(make_event(at=at + timedelta(seconds=number), **fields), "default", at)
+        for number in range(count)
+    ]

@@ -1,0 +1,239 @@
+"""The one enrichment path, on a real PostgreSQL."""
+
+from datetime import UTC, datetime
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.classification import EventClassification, Rules
+from enrichment_pipeline.enrichment import path
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.store.books import books, counted_books
+from enrichment_pipeline.store.claims import claim, reopen_dead
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.conftest import HOUR, raw_events
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+CHAIN = 'button.buy:attr__class="buy"nth-child="1"text="Buy now";body:nth-child="2"'
+
+
+def rows(store: Store, statement: str, **parameters: object) -> list[Any]:
+    with store.transaction() as connection:
+        return list(connection.execute(text(statement), parameters).all())
+
+
+def make_due(store: Store) -> None:
+    rows(store, "UPDATE raw_batch SET due_at = now() WHERE state = 'pending' RETURNING id")
+
+
+def load(store: Store, count: int, at: datetime = NOON, **fields: object) -> None:
+    load_events(store, raw_events(count, at, **fields), [], "test")
+
+
+class FailingRules:
+    """Rules that raise for one event name; a bug in code, as a batch meets it."""
+
+    def __init__(self, rules: Rules, name: str) -> None:
+        self._rules = rules
+        self._name = name
+        self.version = "failing"
+
+    def classify(self, event_name: object, sub_type: object) -> EventClassification:
+        if event_name == self._name:
+            raise ZeroDivisionError("a bug in the rules")
+        return self._rules.classify(event_name, sub_type)
+
+
+def test_each_raw_event_gives_one_enriched_event_with_its_columns(
+    store: Store, rules: Rules
+) -> None:
+    load(
+        store,
+        3,
+        event="$autocapture",
+        properties={
+            "$event_type": "click",
+            "$elements_chain": CHAIN,
+            "$session_id": "s1",
+            "$pathname": "/users/8231/cart",
+            "title": "Cart",
+            "sku": 1,
+        },
+    )
+    report = enrich_due(store, rules)
+    assert (report.events, report.batches, report.failures) == (3, 1, [])
+    found = rows(store, "SELECT * FROM enriched_event ORDER BY occurred_at")
+    assert len(found) == 3
+    first = found[0]
+    assert (first.event_type, first.action_type) == ("click", "click")
+    assert first.occurred_at == NOON
+    assert (first.distinct_id, first.session_id) == ("user-1", "s1")
+    assert (first.path, first.path_template) == ("/users/8231/cart", "/users/:id/cart")
+    assert (first.title, first.element_tag, first.element_label) == ("Cart", "button", "Buy now")
+    assert first.description == 'Clicked button "Buy now" on /users/:id/cart'
+    assert first.properties == {"sku": 1}
+    assert first.rules_version == rules.version
+
+
+def test_enriching_again_finds_nothing_to_do(store: Store, rules: Rules) -> None:
+    load(store, 5)
+    assert enrich_due(store, rules).events == 5
+    assert enrich_due(store, rules).events == 0
+    assert rows(store, "SELECT count(*) FROM enriched_event")[0][0] == 5
+
+
+def test_only_the_windows_asked_for_are_enriched(store: Store, rules: Rules) -> None:
+    load(store, 2, NOON)
+    load(store, 3, NOON + HOUR)
+    assert enrich_due(store, rules, [NOON + HOUR]).events == 3
+    with store.transaction() as connection:
+        assert [window.pending for window in books(connection)] == [2, 0]
+
+
+def test_a_claim_takes_no_more_than_it_may_and_never_less_than_a_batch(store: Store) -> None:
+    for number in range(20):
+        load(store, 10, NOON + HOUR * number)
+    with store.transaction() as connection:
+        assert 30 <= sum(batch.due_count for batch in claim(connection, 30)) <= 50
+    with store.transaction() as connection:
+        assert [batch.due_count for batch in claim(connection, 1)] == [10]
+
+
+def test_what_one_worker_has_claimed_another_passes_over(store: Store) -> None:
+    for number in range(4):
+        load(store, 10, NOON + HOUR * number)
+    with store.transaction() as first, store.transaction() as second:
+        mine = {batch.id for batch in claim(first, 20)}
+        others = {batch.id for batch in claim(second, 1_000)}
+    assert len(mine) == 2
+    assert len(others) == 2
+    assert not mine & others
+
+
+def test_four_workers_at_once_enrich_every_event_once(store: Store, rules: Rules) -> None:
+    for number in range(12):
+        load(store, 50, NOON + HOUR * number)
+    start = Barrier(4)
+
+    def work() -> None:
+        start.wait()
+        enrich_due(store, rules, claim_events=100)
+
+    workers = [Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert rows(store, "SELECT count(*), count(DISTINCT uuid) FROM enriched_event") == [(600, 600)]
+
+
+def test_a_batch_that_fails_is_charged_and_its_neighbours_are_not(
+    store: Store, rules: Rules
+) -> None:
+    load(store, 5, NOON)
+    load(store, 5, NOON + HOUR, event="poison")
+    report = enrich_due(store, FailingRules(rules, "poison"))  # type: ignore[arg-type]
+    assert report.events == 5
+    assert len(report.failures) == 1
+    found = rows(store, "SELECT state, attempts, last_error FROM raw_batch ORDER BY id")
+    assert found == [("enriched", 0, None), ("pending", 1, "a bug in the rules")]
+
+
+def test_a_batch_that_failed_waits_and_is_not_due_before(store: Store, rules: Rules) -> None:
+    load(store, 5, event="poison")
+    failing = FailingRules(rules, "poison")
+    enrich_due(store, failing)  # type: ignore[arg-type]
+    assert enrich_due(store, rules).events == 0
+    make_due(store)
+    assert enrich_due(store, rules).events == 5
+
+
+def test_after_three_retries_a_batch_is_a_dead_letter_and_the_books_balance(
+    store: Store, rules: Rules
+) -> None:
+    load(store, 5, event="poison")
+    for _ in range(4):
+        enrich_due(store, FailingRules(rules, "poison"))  # type: ignore[arg-type]
+        make_due(store)
+    assert rows(store, "SELECT state, attempts FROM raw_batch") == [("dead", 4)]
+    letter = rows(store, "SELECT * FROM dead_letter")[0]
+    assert (letter.kind, letter.event_count, letter.attempts) == ("batch", 5, 4)
+    assert (letter.reason_code, letter.message) == ("enrichment_failed", "a bug in the rules")
+    assert "ZeroDivisionError" in letter.traceback
+    assert letter.rules_version == "failing"
+    with store.transaction() as connection:
+        kept, counted = books(connection), counted_books(connection, [NOON], HOUR)
+    assert kept == counted
+    assert (kept[0].accepted, kept[0].dead, kept[0].balances) == (5, 5, True)
+
+
+def test_a_reopened_batch_is_enriched_and_its_letter_resolved(store: Store, rules: Rules) -> None:
+    load(store, 5, event="poison")
+    for _ in range(4):
+        enrich_due(store, FailingRules(rules, "poison"))  # type: ignore[arg-type]
+        make_due(store)
+    with store.transaction() as connection:
+        assert reopen_dead(connection, [NOON + HOUR]) == 0
+        assert reopen_dead(connection, [NOON]) == 1
+    assert enrich_due(store, rules).events == 5
+    assert rows(store, "SELECT state FROM dead_letter") == [("resolved",)]
+    with store.transaction() as connection:
+        assert counted_books(connection, [NOON], HOUR) == books(connection)
+
+
+def test_a_failure_of_the_store_spends_no_attempt(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(store, 5)
+
+    def cut_off(*arguments: Any) -> None:
+        rows(
+            store,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+
+    monkeypatch.setattr(path, "expect_many", cut_off)
+    with pytest.raises(Exception, match="terminat|closed|went away"):
+        enrich_due(store, rules)
+    monkeypatch.undo()
+    assert rows(store, "SELECT state, attempts FROM raw_batch") == [("pending", 0)]
+    assert enrich_due(store, rules).events == 5
+
+
+def test_a_batch_set_back_by_hand_is_enriched_again_and_not_twice(
+    store: Store, rules: Rules
+) -> None:
+    load(store, 5)
+    enrich_due(store, rules)
+    rows(store, "UPDATE raw_batch SET state = 'pending', enriched_count = 0 RETURNING id")
+    report = enrich_due(store, rules)
+    assert (report.events, report.failures) == (5, [])
+    assert rows(store, "SELECT count(*) FROM enriched_event") == [(5,)]
+
+
+def test_raw_events_that_are_gone_are_told_and_not_counted_as_enriched(
+    store: Store, rules: Rules
+) -> None:
+    load(store, 5)
+    rows(store, "DELETE FROM raw_event RETURNING uuid")
+    report = enrich_due(store, rules)
+    assert report.events == 0
+    assert "5 events are due in 1 batches, but raw_event has 0" in report.failures[0]
+
+
+def test_each_distinct_input_is_kept_once_and_its_rules_run_once(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derived: list[object] = []
+    derive = path.derive
+    monkeypatch.setattr(path, "derive", lambda *given: derived.append(given) or derive(*given))
+    load(store, 50, NOON)
+    load(store, 50, NOON + HOUR)
+    enrich_due(store, rules)
+    assert len(derived) == 1
+    assert rows(store, "SELECT count(*) FROM enrichment_input") == [(1,)]
