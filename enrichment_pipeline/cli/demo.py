@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 from enrichment_pipeline.cli.console import out, print_table
 from enrichment_pipeline.cli.up import running, ui_url, wait_until, watch
+from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import FileRecord
-from enrichment_pipeline.ingest.importer import ImportSummary, import_records
+from enrichment_pipeline.ingest.importer import import_records
 from enrichment_pipeline.ingest.sample.sample import sample_events
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.books import books

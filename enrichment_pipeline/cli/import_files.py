@@ -15,8 +15,9 @@ from rich.progress import (
 )
 
 from enrichment_pipeline.cli.console import err, fail, out, print_json
+from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import SourceError, source_size
-from enrichment_pipeline.ingest.importer import ImportSummary, import_source
+from enrichment_pipeline.ingest.importer import import_source
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
 

@@ -64,7 +64,8 @@ def parse_chain(chain: str) -> Iterator[Element]:
 def _parse_attributes(chain: str, position: int) -> tuple[dict[str, str], int]:
     attributes: dict[str, str] = {}
     while match := _ATTRIBUTE.match(chain, position):
-        attributes[match[1]] = _ESCAPE.sub(r"\1", match[2])
+        name, value = match.groups()
+        attributes[name] = _ESCAPE.sub(r"\1", value) if "\\" in value else value
         position = match.end()
     return attributes, position
 

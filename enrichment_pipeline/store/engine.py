@@ -7,7 +7,7 @@ the schema is current. What is in the tables belongs to the other modules of thi
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 from psycopg import sql
@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError, first_line
-from enrichment_pipeline.store.schema import migrate
 
 EMBEDDED_DATABASE = "enrichment"
 
@@ -28,12 +27,18 @@ _CONNECT_SECONDS = 10
 class Store:
     """An open store. It keeps the embedded server alive for as long as it is open."""
 
+    settings: Settings
+    """What it was opened with; a process of its own opens the same store with them."""
     engine: Engine
-    window: timedelta
     dagster_url: str
     """Where Dagster keeps its own tables: another database on the same server, because Dagster and
     this project both have a table `alembic_version`."""
     embedded: EmbeddedPostgres | None = None
+
+    @property
+    def window(self) -> timedelta:
+        """Length of a window."""
+        return self.settings.window
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -60,6 +65,24 @@ def open_store(settings: Settings) -> Store:
     Raises:
         StoreError: it cannot be had; one line that says why and what to do.
     """
+    # Alembic takes half a second to import, which workers of an open store need not wait for.
+    from enrichment_pipeline.store.schema import migrate
+
+    store = connect_store(settings)
+    try:
+        migrate(store.engine, settings.first_partition(datetime.now(UTC).date()), store.window)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def connect_store(settings: Settings) -> Store:
+    """Connect to a store that another process has opened and brought up to date.
+
+    Raises:
+        StoreError: as `open_store`.
+    """
     embedded: EmbeddedPostgres | None = None
     if settings.database_url is None:
         embedded = EmbeddedPostgres(settings.home)
@@ -67,12 +90,11 @@ def open_store(settings: Settings) -> Store:
     else:
         url = make_url(settings.database_url.get_secret_value())
     try:
-        store = _open(settings, url.set(drivername="postgresql+psycopg"), embedded)
+        return _connected(settings, url.set(drivername="postgresql+psycopg"), embedded)
     except BaseException:
         if embedded:
             embedded.stop_using()
         raise
-    return store
 
 
 @contextmanager
@@ -100,7 +122,7 @@ def _embedded_url(embedded: EmbeddedPostgres) -> URL:
     )
 
 
-def _open(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) -> Store:
+def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) -> Store:
     dagster_url = url.set(database=f"{url.database}_dagster", drivername="postgresql+psycopg2")
     for database in (url.database, dagster_url.database):
         _ensure_database(url, str(database))
@@ -113,14 +135,12 @@ def _open(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) -> St
     if embedded:
         # Should the server die under this process, the next new connection starts it again.
         event.listen(engine, "do_connect", lambda *_: embedded.start())
-    store = Store(
+    return Store(
+        settings=settings,
         engine=engine,
-        window=settings.window,
         dagster_url=dagster_url.render_as_string(hide_password=False),
         embedded=embedded,
     )
-    migrate(engine, settings.first_partition(datetime.now().astimezone().date()), settings.window)
-    return store
 
 
 def _ensure_database(url: URL, name: str) -> None:

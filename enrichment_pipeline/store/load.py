@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
 
 import psycopg
-import zstandard
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, insert, text
 
@@ -20,6 +19,7 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line, retry_conflicts
 from enrichment_pipeline.store.inputs import remember_inputs
 from enrichment_pipeline.store.partitions import ensure_partitions
+from enrichment_pipeline.store.payloads import compress
 from enrichment_pipeline.store.tables import dead_letter, raw_batch
 
 _COPY = """
@@ -58,8 +58,6 @@ _LOST_KEYS = text(
 _NEW_BATCH_IDS = text(
     "SELECT nextval(pg_get_serial_sequence('raw_batch', 'id')) FROM generate_series(1, :count)"
 )
-
-_compressor = zstandard.ZstdCompressor(level=1)
 
 # Project and UUID; an int, because UUID hashes and compares in Python, several times an event.
 Key = tuple[str, int]
@@ -172,7 +170,7 @@ def _row(batch: int, event: RawEvent) -> tuple[object, ...]:
         event.title,
         None if properties is None else Jsonb(properties, dumps=_as_it_is),
         event.input_key,
-        _compressor.compress(event.payload),
+        compress(event.payload),
     )
 
 
@@ -235,7 +233,7 @@ def _insert_dead_letters(
             "event": item.event,
             "reason_code": item.reason,
             "message": item.message,
-            "payload": _compressor.compress(item.payload),
+            "payload": compress(item.payload),
         }
         for batch, item in dead
     ]

@@ -1,0 +1,55 @@
+"""`make bench`: everything in one run, on the same events; prints a table and writes JSON."""
+
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import enriching, growth, in_memory, loading, sensor
+from benchmarks.generate import generate_events
+from benchmarks.measure import Report, console
+from enrichment_pipeline.classification import load_rules
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import opened_store
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(
+    events: Annotated[int, typer.Option(help="Events to measure with.")] = 200_000,
+    rounds: Annotated[int, typer.Option(help="Rounds of each form, in turn.")] = 3,
+    times: Annotated[int, typer.Option(help="Grow the store to so many times the events.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the generator.")] = 1,
+    windows: Annotated[int, typer.Option(help="Due windows for the sensor; 0: leave out.")] = 50,
+    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = RESULTS / "bench.json",
+) -> None:
+    """Measure ours, the limit and the peers side by side, on a PostgreSQL of its own with fsync on.
+
+    Example: python -m benchmarks --events 20000 --rounds 1 --times 2 --windows 0
+    """
+    report = Report({"events": events, "rounds": rounds, "times": times, "seed": seed})
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        home = Path(folder)
+        console.print(f"Generating {events:,} events …", highlight=False)
+        payloads = list(generate_events(events, seed=seed, start=start))
+        file = home / "events.jsonl"
+        file.write_bytes(b"\n".join(payloads) + b"\n")
+        report.fact("bytes of an event", f"{sum(map(len, payloads)) / events:,.0f}")
+        in_memory.measure(report, payloads, rounds)
+        rules = load_rules()
+        with opened_store(Settings(home=home / "store")) as store:
+            loading.measure(report, store, file, payloads, rounds)
+            enriching.measure(report, store, rules, rounds, payloads)
+            growth.measure(report, store, rules, events, times, start)
+        if windows:
+            sensor.measure(report, home / "sensor", windows)
+    report.print()
+    report.write(out)
+    console.print(f"Written to {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,109 @@
+"""Measuring: rounds in turn, medians, and the table of rates and ratios.
+
+What is measured belongs to the module of its subject.
+"""
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+
+
+@dataclass
+class Rate:
+    """Events a second of one form, and of what it is compared with."""
+
+    name: str
+    events: int
+    rounds: list[float]
+    """Events a second of each round."""
+    against: str | None = None
+    """Name of the rate it is compared with."""
+    target: float | None = None
+    """The ratio that is asked for."""
+
+    @property
+    def rate(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.rounds)
+
+
+@dataclass
+class Report:
+    """Everything that one run measured."""
+
+    settings: Mapping[str, object]
+    rates: list[Rate] = field(default_factory=list)
+    facts: list[tuple[str, str, str]] = field(default_factory=list)
+    """What is no rate: name, value, target."""
+
+    def add(self, rate: Rate) -> None:
+        """Add a rate and tell it."""
+        self.rates.append(rate)
+        console.print(f"  {rate.name}: {rate.rate:,.0f} events/s", highlight=False)
+
+    def fact(self, name: str, value: str, target: str = "") -> None:
+        """Add something that is no rate, and tell it."""
+        self.facts.append((name, value, target))
+        console.print(f"  {name}: {value}", highlight=False)
+
+    def ratio(self, rate: Rate) -> float | None:
+        """How a rate compares, round by round, with what it is compared with; the median.
+
+        Rounds are run in turn, so that a slow minute of the machine slows both.
+        """
+        other = next((found for found in self.rates if found.name == rate.against), None)
+        if other is None:
+            return None
+        if len(other.rounds) == len(rate.rounds):
+            pairs = zip(rate.rounds, other.rounds, strict=True)
+            return statistics.median(mine / theirs for mine, theirs in pairs)
+        return rate.rate / other.rate
+
+    def print(self) -> None:
+        """Print the table."""
+        table = Table("measured", "events/s", "of", "ratio", "target", title="make bench")
+        for rate in self.rates:
+            ratio = self.ratio(rate)
+            table.add_row(
+                rate.name,
+                f"{rate.rate:,.0f}",
+                rate.against or "",
+                "" if ratio is None else f"{ratio:.2f}",
+                "" if rate.target is None else f"{rate.target:g}",
+            )
+        for name, value, target in self.facts:
+            table.add_row(name, value, "", "", target)
+        console.print(table)
+
+    def write(self, file: Path) -> None:
+        """Write everything as JSON."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rates = [
+            {**asdict(rate), "rate": rate.rate, "ratio": self.ratio(rate)} for rate in self.rates
+        ]
+        machine = {"machine": platform.machine(), "python": platform.python_version()}
+        content = {
+            "settings": {**machine, **self.settings},
+            "rates": rates,
+            "facts": [
+                {"name": name, "value": value, "target": target}
+                for name, value, target in self.facts
+            ],
+        }
+        file.write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def timed(work: Callable[[], object], events: int) -> float:
+    """Events a second of one call."""
+    started = time.perf_counter()
+    work()
+    return events / (time.perf_counter() - started)

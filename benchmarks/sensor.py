@@ -1,0 +1,93 @@
+"""From the sensor's tick to enriched windows: many due windows, side by side and scattered, through
+the real webserver, daemon and code server."""
+
+import json
+import socket
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from benchmarks.measure import Report
+from enrichment_pipeline.cli.up import running, wait_until
+from enrichment_pipeline.events.raw_event import parse_event
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.books import books
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+
+_EVENTS_A_WINDOW = 20
+
+
+def measure(report: Report, home: Path, windows: int) -> None:
+    """Load events into so many windows at once, and see how long Dagster takes."""
+    open_window = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    first = open_window - timedelta(hours=4 * windows)
+    settings = Settings(
+        home=home, sensor_seconds=5, ui_port=_free_port(), partition_start=first.date()
+    )
+    with running(settings) as (services, store):
+        # Until it has shown the empty windows, Dagster has other work to do.
+        wait_until(services, lambda: not _unfinished(home), "the first run")
+        for name, step in (("side by side", 1), ("scattered", 3)):
+            _load(store, [first + timedelta(hours=step * number) for number in range(windows)])
+            before = datetime.now(UTC).timestamp()
+            wait_until(services, lambda: not _pending(store), "the enrichment")
+            wait_until(services, lambda: not _unfinished(home), "the runs")
+            seconds, runs = _tick_to_end(home, before)
+            report.fact(
+                f"{windows} due windows, {name}: tick to last run's end, {runs} runs",
+                f"{seconds:.1f} s",
+                "< 20 s",
+            )
+
+
+def _load(store: Store, windows: list[datetime]) -> None:
+    for window in windows:
+        events = [
+            parse_event(_event(window + timedelta(seconds=number)), "bench", window)
+            for number in range(_EVENTS_A_WINDOW)
+        ]
+        load_events(store, events, [], "bench")
+
+
+def _event(at: datetime) -> bytes:
+    return json.dumps(
+        {
+            "uuid": str(uuid.uuid4()),
+            "event": "$pageview",
+            "distinct_id": "bench",
+            "timestamp": at.isoformat(),
+            "properties": {"$pathname": "/pricing"},
+        }
+    ).encode()
+
+
+def _pending(store: Store) -> int:
+    with store.transaction() as connection:
+        return sum(window.pending for window in books(connection))
+
+
+def _unfinished(home: Path) -> bool:
+    """Whether there was no run yet, or one has not ended."""
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        runs = instance.get_runs()
+    return not runs or any(not run.is_finished for run in runs)
+
+
+def _tick_to_end(home: Path, after: float) -> tuple[float, int]:
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        records = [
+            record
+            for record in instance.get_run_records()
+            if record.create_timestamp.timestamp() > after
+        ]
+    tick = min(record.create_timestamp.timestamp() for record in records)
+    return max(record.end_time or 0.0 for record in records) - tick, len(records)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

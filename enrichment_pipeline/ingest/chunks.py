@@ -1,0 +1,95 @@
+"""What becomes of a chunk of records: parsed, and taken in with one commit.
+
+It runs in processes of its own, so it must not import what it does not need: reading files (and
+pandas, and pyarrow) belongs to others.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from enrichment_pipeline.events.raw_event import (
+    EventRejectedError,
+    RawEvent,
+    Reason,
+    RejectedEvent,
+    parse_event,
+    reject,
+)
+from enrichment_pipeline.ingest.file_records import FileRecord
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store, connect_store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.windows import oldest_possible_start, widen_partition_start
+
+SOURCE = "import"
+
+Chunk = list[FileRecord]
+
+
+@dataclass
+class ImportSummary:
+    """What became of the events of an import."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    quarantined: Counter[Reason] = field(default_factory=Counter)
+    widened_to: datetime | None = None
+    """The new start of the partitions, where the import moved it back."""
+
+    def add(self, other: "ImportSummary") -> None:
+        """Count what became of more events."""
+        self.accepted += other.accepted
+        self.duplicates += other.duplicates
+        self.quarantined.update(other.quarantined)
+        widened = [moment for moment in (self.widened_to, other.widened_to) if moment]
+        self.widened_to = min(widened, default=None)
+
+
+def load_chunk(store: Store, records: Chunk, project: str) -> ImportSummary:
+    """Parse records and take their events in, in one commit."""
+    arrival = datetime.now(UTC)
+    oldest_possible = oldest_possible_start(arrival, store.window)
+    events: list[RawEvent] = []
+    rejected: list[RejectedEvent] = []
+    for record in records:
+        try:
+            events.append(_parse(record, project, arrival, oldest_possible))
+        except EventRejectedError as error:
+            rejected.append(reject(record.payload, project, arrival, error))
+    widened: datetime | None = None
+    if events:
+        with store.transaction() as connection:
+            oldest = min(event.occurred_at for event in events)
+            widened = widen_partition_start(connection, oldest)
+    return ImportSummary(*load_events(store, events, rejected, SOURCE), widened_to=widened)
+
+
+def _parse(
+    record: FileRecord, project: str, arrival: datetime, oldest_possible: datetime
+) -> RawEvent:
+    if record.problem:
+        raise EventRejectedError(Reason.TOO_LARGE, record.problem)
+    event = parse_event(record.payload, project, arrival)
+    if event.occurred_at < oldest_possible:
+        raise EventRejectedError(
+            Reason.TIMESTAMP_TOO_OLD,
+            f"{event.occurred_at} is before {oldest_possible.date()}, the oldest that can be kept",
+        )
+    return event
+
+
+_worker_store: Store | None = None
+
+
+def start_worker(settings: Settings) -> None:
+    """Connect a process of the importer to the store."""
+    global _worker_store
+    _worker_store = connect_store(settings)
+
+
+def load_in_worker(chunk: Chunk, project: str) -> ImportSummary:
+    """`load_chunk`, in a process that `start_worker` has connected."""
+    if _worker_store is None:
+        raise RuntimeError("the process was not started by the importer")
+    return load_chunk(_worker_store, chunk, project)
