@@ -2,11 +2,12 @@
 
 import fcntl
 import hashlib
+import http.client
+import json
 import os
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,7 +128,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 *("--host", settings.host, "--port", str(settings.ui_port)),
             ],
         )
-        wait_until(services, lambda: _answers(ui_url(settings)), "the webserver")
+        wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:
@@ -148,12 +149,20 @@ def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None
             raise KeyboardInterrupt
 
 
-def _answers(url: str) -> bool:
+# Answers as soon as the webserver does, but names no repository before the code is loaded.
+_LOADED = b'{"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}'
+
+
+def _shows_the_assets(url: str) -> bool:
+    request = urllib.request.Request(  # noqa: S310  the address is our own
+        f"{url}/graphql", _LOADED, {"Content-Type": "application/json"}
+    )
     try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=5) as response:  # noqa: S310
-            return bool(response.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+            answer = json.load(response)
+    except (OSError, http.client.HTTPException):
         return False
+    return bool(answer["data"]["repositoriesOrError"].get("nodes"))
 
 
 def _socket(home: Path) -> Path:

@@ -32,7 +32,7 @@ def describe(
     verb = _VERBS.get(classification)
     page = inputs.path_template
     if verb is None or not inputs.event.startswith("$"):
-        sentence = inputs.event.replace("_", " ")
+        sentence = inputs.event if inputs.event.startswith("$") else inputs.event.replace("_", " ")
     elif classification.event_type == "click":
         sentence = f"{verb} {_element(element)}"
     else:

@@ -1,0 +1,39 @@
+# Everything a developer runs. Needs Python 3.11 or newer, and a network for the first install.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks
+
+.PHONY: install demo test lint bench requirements
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or newer is needed, this is " + sys.version.split()[0] + \
+		"; name another one: make PYTHON=python3.13 …")'
+	@echo "Installing into .venv (a minute or two, once) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: install
+	@$(BIN)/enrichment-pipeline demo
+
+test: install
+	$(BIN)/pytest --numprocesses 3 --dist worksteal
+
+lint: install
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+# The pins, for every Python and platform at once; names no package registry.
+requirements: install
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
+		--no-header --no-emit-index-url --output-file requirements.txt pyproject.toml
