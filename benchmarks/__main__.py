@@ -9,7 +9,7 @@ import typer
 
 from benchmarks import enriching, growth, in_memory, loading, sensor
 from benchmarks.generate import generate_events
-from benchmarks.measure import Report, console
+from benchmarks.measure import Report, console, wait_until_stopped
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import opened_store
@@ -44,8 +44,10 @@ def main(
             loading.measure(report, store, file, payloads, rounds)
             enriching.measure(report, store, rules, rounds, payloads)
             growth.measure(report, store, rules, events, times, start)
+        wait_until_stopped(home / "store")
         if windows:
             sensor.measure(report, home / "sensor", windows)
+            wait_until_stopped(home / "sensor")
     report.print()
     report.write(out)
     console.print(f"Written to {out}")

@@ -14,6 +14,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from enrichment_pipeline.store.embedded_server import ServerFiles, try_lock
+
 console = Console()
 
 
@@ -100,6 +102,16 @@ class Report:
             ],
         }
         file.write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def wait_until_stopped(home: Path) -> None:
+    """Wait until the embedded server of `home`, which nobody uses any more, has stopped."""
+    while True:
+        lock = try_lock(ServerFiles.of(home).supervisor_lock)
+        if lock is not None:
+            lock.close()
+            return
+        time.sleep(0.1)
 
 
 def timed(work: Callable[[], object], events: int) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -23,6 +24,10 @@ from enrichment_pipeline.store.engine import Store, open_store
 FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 HOUR = timedelta(hours=1)
+
+# Examples take their time on a machine that is busy; slowness is no failure here.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +43,7 @@ def _own_variables() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> Iterator[EmbeddedPostgres]:
+def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[EmbeddedPostgres]:
     """The PostgreSQL of the whole run; its kernel-counted users are the workers."""
     base = tmp_path_factory.getbasetemp()
     home = base if worker_id == "master" else base.parent

@@ -12,7 +12,8 @@ from typing import NamedTuple
 MAX_CHAIN_LENGTH = 8_192
 MAX_LABEL_LENGTH = 120
 
-_ATTRIBUTE = re.compile(r'([^="]+)="((?:[^"\\]|\\.)*)"', re.DOTALL)
+# A name does not begin with the semicolon that ends the element before it.
+_ATTRIBUTE = re.compile(r'([^;="][^="]*)="((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _TAG = re.compile(r"[^.:;]+")
 _SPACE = re.compile(r"\s+")

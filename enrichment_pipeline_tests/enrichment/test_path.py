@@ -198,7 +198,7 @@ def test_a_failure_of_the_store_spends_no_attempt(
         )
 
     monkeypatch.setattr(path, "expect_many", cut_off)
-    with pytest.raises(Exception, match="terminat|closed|went away"):
+    with pytest.raises(Exception, match=r"terminat|closed|went away"):
         enrich_due(store, rules)
     monkeypatch.undo()
     assert rows(store, "SELECT state, attempts FROM raw_batch") == [("pending", 0)]

@@ -1,0 +1,99 @@
+"""The elements chain."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import enrichment_pipeline.ingest.sample
+from enrichment_pipeline.events.elements import (
+    ElementName,
+    chain_from_list,
+    name_element,
+    parse_chain,
+)
+
+SAMPLE = Path(str(enrichment_pipeline.ingest.sample.__file__)).with_name("posthog_js_sample.jsonl")
+
+BUTTON = 'button.btn.primary:attr__class="btn primary"attr__id="buy"nth-child="3"text="Buy now"'
+
+
+def test_a_chain_is_read_element_by_element() -> None:
+    first, second = parse_chain(f'{BUTTON};body:nth-child="2"')
+    assert first.tag == "button"
+    assert first.attributes["text"] == "Buy now"
+    assert (second.tag, second.attributes) == ("body", {"nth-child": "2"})
+
+
+def test_quotes_semicolons_colons_and_backslashes_in_a_text_are_text() -> None:
+    text = 'say "hi"; a:b="c".d \\ end'
+    chain = chain_from_list([{"tag_name": "p", "text": text}, {"tag_name": "body"}])
+    assert chain is not None
+    assert [element.tag for element in parse_chain(chain)] == ["p", "body"]
+    assert next(parse_chain(chain)).attributes == {"text": text}
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"tag_name": st.from_regex(r"[a-z][a-z0-9-]*", fullmatch=True)},
+            optional={"text": st.text(), "attr__name": st.text(), "href": st.text()},
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_every_list_of_elements_survives_the_way_through_a_chain(
+    elements: list[dict[str, str]],
+) -> None:
+    chain = chain_from_list(elements)
+    assert chain is not None
+    read = [{"tag_name": element.tag, **element.attributes} for element in parse_chain(chain)]
+    assert read == elements
+
+
+@given(st.text(alphabet=st.sampled_from('ab.:;="\\ \n') | st.characters()))
+def test_no_text_is_too_broken_to_be_read_as_a_chain(chain: str) -> None:
+    list(parse_chain(chain))
+    name_element(chain, None)
+
+
+@given(
+    st.none()
+    | st.text()
+    | st.lists(st.none() | st.integers() | st.dictionaries(st.text(), st.text() | st.integers()))
+)
+def test_whatever_stands_where_the_elements_should_is_no_error(elements: object) -> None:
+    chain_from_list(elements)
+
+
+@pytest.mark.parametrize(
+    ("chain", "text", "name"),
+    [
+        (BUTTON, "What it says", ElementName("button", "What it says")),
+        (BUTTON, None, ElementName("button", "Buy now")),
+        ('input:attr__aria-label="Search"attr__name="q"', None, ElementName("input", "Search")),
+        ('select:attr__name="plan"attr_id="p"', None, ElementName("select", "plan")),
+        ('div:attr_id="menu"', None, ElementName("div", "menu")),
+        (f"span;{BUTTON}", None, ElementName("button", "Buy now")),
+        ("div;section;body", None, ElementName("div", None)),
+        (None, None, ElementName(None, None)),
+        ('p:text="  two \n lines "', None, ElementName("p", "two lines")),
+    ],
+)
+def test_an_element_is_called_by_its_best_name(
+    chain: str | None, text: str | None, name: ElementName
+) -> None:
+    assert name_element(chain, text) == name
+
+
+def test_every_element_that_posthog_js_recorded_has_a_tag_and_a_name() -> None:
+    recorded = [json.loads(line)["properties"] for line in SAMPLE.read_text().splitlines()]
+    chains = [found["$elements_chain"] for found in recorded if "$elements_chain" in found]
+    assert chains
+    for chain in chains:
+        name = name_element(chain, None)
+        assert name.tag, chain
+        assert name.label, chain

@@ -1,0 +1,202 @@
+"""Parsing one event."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enrichment_pipeline.events.raw_event import (
+    MAX_ID_LENGTH,
+    EventRejectedError,
+    RawEvent,
+    Reason,
+    content_uuid,
+    parse_event,
+    reject,
+)
+from enrichment_pipeline_tests.conftest import make_event
+
+ARRIVAL = datetime(2026, 3, 1, 13, tzinfo=UTC)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=8,
+)
+
+
+def parse(payload: bytes) -> RawEvent:
+    return parse_event(payload, "default", ARRIVAL)
+
+
+def without(*names: str, **fields: Any) -> bytes:
+    event = json.loads(make_event(**fields))
+    for name in names:
+        del event[name]
+    return json.dumps(event).encode()
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"not json", Reason.INVALID_JSON),
+        (b"\xff\xfe", Reason.INVALID_JSON),
+        (
+            make_event(properties={"x": 1}).replace(b'"x": 1', b'"x": "\\ud800"'),
+            Reason.INVALID_JSON,
+        ),
+        (make_event(properties={"x": 1}).replace(b'"x": 1', b'"x": 1e999'), Reason.INVALID_JSON),
+        (b"[1, 2]", Reason.NOT_AN_OBJECT),
+        (b'"text"', Reason.NOT_AN_OBJECT),
+        (make_event(properties={"x": "y" * 1_000_000}), Reason.TOO_LARGE),
+        (b'{"properties": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}", Reason.TOO_DEEP),
+        (without("event"), Reason.MISSING_EVENT_NAME),
+        (make_event(""), Reason.MISSING_EVENT_NAME),
+        (make_event(7), Reason.INVALID_EVENT_NAME),
+        (make_event(["$pageview"]), Reason.INVALID_EVENT_NAME),
+        (without("distinct_id"), Reason.MISSING_DISTINCT_ID),
+        (make_event(properties=[1]), Reason.INVALID_PROPERTIES),
+        (make_event(properties="no JSON"), Reason.INVALID_PROPERTIES),
+        (make_event(uuid="1234"), Reason.INVALID_UUID),
+        (make_event(uuid=7), Reason.INVALID_UUID),
+        (make_event(timestamp="yesterday"), Reason.INVALID_TIMESTAMP),
+        (make_event(timestamp="+294277-01-01T00:00:00Z"), Reason.INVALID_TIMESTAMP),
+        (make_event(timestamp=12), Reason.INVALID_TIMESTAMP),
+    ],
+)
+def test_an_event_that_cannot_be_taken_is_rejected_with_its_reason(
+    payload: bytes, reason: Reason
+) -> None:
+    with pytest.raises(EventRejectedError) as caught:
+        parse(payload)
+    assert caught.value.reason is reason
+    assert "\n" not in str(caught.value)
+
+
+def test_the_payload_is_kept_to_the_byte() -> None:
+    payload = make_event().replace(b": ", b":  ")
+    assert parse(payload).payload == payload
+
+
+def test_properties_may_be_json_in_a_string() -> None:
+    event = parse(make_event(properties='{"$pathname": "/x", "sku": 1}'))
+    assert (event.path, event.properties) == ("/x", b'{"sku":1}')
+
+
+def test_an_event_may_have_no_properties() -> None:
+    assert parse(without("properties")).properties is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "distinct_id"),
+    [
+        (make_event(distinct_id="top", properties={"distinct_id": "inside"}), "top"),
+        (without("distinct_id", **{"$distinct_id": "dollar"}), "dollar"),
+        (without("distinct_id", properties={"distinct_id": "inside"}), "inside"),
+        (make_event(distinct_id=42), "42"),
+        (make_event(distinct_id={"a": 1}), '{"a":1}'),
+        (make_event(distinct_id="x" * 300), "x" * MAX_ID_LENGTH),
+    ],
+)
+def test_the_distinct_id_is_found_where_posthog_finds_it(payload: bytes, distinct_id: str) -> None:
+    assert parse(payload).distinct_id == distinct_id
+
+
+def test_an_event_without_uuid_gets_one_made_from_its_content() -> None:
+    payload = without("uuid")
+    assert parse(payload).uuid == parse(payload).uuid == content_uuid(payload)
+    assert parse(payload + b" ").uuid != parse(payload).uuid
+
+
+@given(st.binary())
+def test_a_content_uuid_is_a_version_8_uuid(payload: bytes) -> None:
+    made = content_uuid(payload)
+    assert made.version == 8
+    assert made.variant == UUID(int=0x8 << 76 | 0x8 << 60).variant
+
+
+def test_an_event_without_timestamp_happened_when_it_arrived() -> None:
+    assert parse(without("timestamp")).occurred_at == ARRIVAL
+
+
+@pytest.mark.parametrize(
+    ("ahead", "occurred_at"),
+    [
+        (timedelta(hours=22), ARRIVAL + timedelta(hours=22)),
+        (timedelta(hours=24), ARRIVAL),
+        (timedelta(days=3000), ARRIVAL),
+    ],
+)
+def test_a_time_too_far_in_the_future_becomes_that_of_the_arrival(
+    ahead: timedelta, occurred_at: datetime
+) -> None:
+    assert parse(make_event(at=ARRIVAL + ahead)).occurred_at == occurred_at
+
+
+def test_a_nul_becomes_a_replacement_character_in_columns_and_stays_in_the_payload() -> None:
+    payload = make_event("a\0b", distinct_id="c\0d", properties={"title": "e\0f", "g": "h\0i"})
+    event = parse(payload)
+    assert (event.event, event.distinct_id, event.title) == ("a�b", "c�d", "e�f")
+    assert event.properties == '{"g":"h�i"}'.encode() or event.properties == b'{"g":"h\\ufffdi"}'
+    assert event.payload == payload
+
+
+def test_the_old_ways_to_send_elements_are_understood() -> None:
+    chain = 'button:attr__id="buy"text="Buy";'
+    elements = [{"tag_name": "button", "attr__id": "buy", "$el_text": "Buy"}]
+    top = parse(make_event("$autocapture", elements_chain=chain))
+    listed = parse(make_event("$autocapture", properties={"$elements": elements}))
+    assert top.inputs.elements_chain == chain
+    assert listed.inputs.elements_chain == chain.rstrip(";")
+
+
+@given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_give_an_event_or_a_rejection_and_a_rejection_can_be_kept(
+    payload: bytes,
+) -> None:
+    try:
+        parse(payload)
+    except EventRejectedError as error:
+        kept = reject(payload, "default", ARRIVAL, error)
+        reason = error.reason
+    else:
+        return
+    assert (kept.payload, kept.reason) == (payload, reason)
+
+
+@settings(max_examples=200)
+@given(
+    st.fixed_dictionaries(
+        {"event": st.text(min_size=1), "distinct_id": json_values},
+        optional={
+            "timestamp": st.datetimes().map(lambda moment: moment.isoformat()) | json_values,
+            "properties": st.dictionaries(
+                st.sampled_from(
+                    ["$pathname", "$current_url", "$session_id", "$event_type", "$el_text", "title"]
+                )
+                | st.text(),
+                json_values,
+            ),
+        },
+    )
+)
+def test_whatever_an_event_holds_its_columns_are_what_postgresql_accepts(
+    fields: dict[str, object],
+) -> None:
+    try:
+        event = parse(json.dumps(fields).encode())
+    except EventRejectedError:
+        return
+    texts = [event.event, event.distinct_id, event.session_id, event.path, event.title]
+    for text in [*texts, *event.inputs]:
+        assert text is None or "\0" not in text
+        assert text is None or text.encode()
+    assert event.occurred_at.tzinfo is UTC
+    if event.properties is not None:
+        json.loads(event.properties)
+        assert len(event.properties) <= 8_192
+        assert b"\\u0000" not in event.properties.replace(b"\\\\", b"")
