@@ -149,7 +149,7 @@ def _ensure_database(url: URL, name: str) -> None:
             return
         with _connect(url.set(database="postgres")) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    except psycopg.errors.DuplicateDatabase:
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
         return  # another process was faster
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreError(

@@ -61,17 +61,19 @@ def drop_partition(connection: Connection, table: str, day: date) -> None:
 
 
 def _missing(connection: Connection, wanted: list[tuple[str, date]]) -> list[tuple[str, date]]:
-    names = [partition_name(table, day) for table, day in wanted]
-    existing = set(
-        connection.execute(
-            text(
-                "SELECT name FROM unnest(CAST(:names AS text[])) name "
-                "WHERE to_regclass(name) IS NOT NULL"
-            ),
-            {"names": names},
-        ).scalars()
+    # to_regclass would be shorter, but it answers from a cache that a transaction does not renew
+    # while it waits for the lock: the partition that the other one made would seem missing.
+    found = connection.execute(
+        text(
+            """
+            SELECT relname FROM pg_class
+            WHERE relname = ANY(:names) AND relnamespace = current_schema()::regnamespace
+            """
+        ),
+        {"names": [partition_name(table, day) for table, day in wanted]},
     )
-    return [pair for pair, name in zip(wanted, names, strict=True) if name not in existing]
+    existing = set(found.scalars())
+    return [pair for pair in wanted if partition_name(*pair) not in existing]
 
 
 def _make(connection: Connection, table: str, day: date) -> None:

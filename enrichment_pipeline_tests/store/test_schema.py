@@ -1,0 +1,109 @@
+"""The schema: up, down, and what the code takes it for."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.engine import Store, open_store, opened_store
+from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError
+from enrichment_pipeline.store.partitions import ensure_partitions
+from enrichment_pipeline.store.schema import downgrade, schema_version, upgrade
+from enrichment_pipeline.store.tables import metadata
+from enrichment_pipeline_tests.conftest import database_url
+
+
+def test_the_tables_are_what_the_code_takes_them_for(store: Store) -> None:
+    def is_ours(found: Any, name: str | None, kind: str, *_: Any) -> bool:
+        return kind != "table" or name in metadata.tables
+
+    with store.transaction() as connection:
+        ensure_partitions(connection, [date(2026, 3, 1)])
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "include_object": is_ours}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_schema_can_be_undone_and_made_again(store: Store) -> None:
+    with store.transaction() as connection:
+        ensure_partitions(connection, [date(2026, 3, 1)])
+        downgrade(connection, "base")
+        assert schema_version(connection) is None
+        left = connection.execute(
+            text("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        ).scalars()
+        assert not [name for name in left if not name.startswith("alembic")]
+        upgrade(connection)
+        assert schema_version(connection) == "0001"
+
+
+def open_and_close(settings: Settings) -> None:
+    open_store(settings).close()
+
+
+def test_several_processes_may_open_an_empty_store_at_once(server: EmbeddedPostgres) -> None:
+    settings = Settings(database_url=database_url(server, f"opened_by_many_{os.getpid()}"))
+    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+        list(pool.map(open_and_close, [settings] * 3))
+
+
+def test_a_store_keeps_the_length_of_its_windows(database: str) -> None:
+    with pytest.raises(StoreError, match=r"ENRICHMENT_WINDOW_MINUTES=15: .* made with 60") as told:
+        open_store(Settings(database_url=database, window_minutes=15))
+    assert "\n" not in str(told.value)
+
+
+def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings) -> None:
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="upgrade enrichment-pipeline"):
+        open_store(settings)
+
+
+def test_the_start_of_the_partitions_is_kept_from_the_first_opening(
+    store: Store, settings: Settings
+) -> None:
+    other = settings.model_copy(update={"partition_start": date(2020, 1, 1)})
+    with opened_store(other) as again, again.transaction() as connection:
+        kept = connection.execute(
+            text("SELECT value FROM store_setting WHERE name = 'partition_start'")
+        ).scalar_one()
+    assert kept.startswith("2026-01-01")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@127.0.0.1:1/none",
+        "postgresql://me:secret@no-such-host.invalid/none",
+    ],
+)
+def test_a_database_that_does_not_answer_is_told_in_one_line_without_its_password(
+    url: str,
+) -> None:
+    with pytest.raises(StoreUnavailableError) as told:
+        open_store(Settings(database_url=url))
+    assert "\n" not in str(told.value)
+    assert "secret" not in str(told.value)
+    assert "DATABASE_URL" in str(told.value)
+
+
+def test_a_batch_cannot_claim_more_than_it_has(store: Store) -> None:
+    with pytest.raises(Exception, match="raw_batch_counts") as told, store.transaction() as one:
+        one.execute(
+            text(
+                "INSERT INTO raw_batch (window_start, source, state, event_count, dead_count, "
+                "due_at) VALUES (now(), 'test', 'pending', 1, 2, now())"
+            )
+        )
+    assert not isinstance(told.value, ProgrammingError)
