@@ -4,6 +4,7 @@ Here they are declared and told apart by what they do when something fails; the 
 `windows` and in the rooms below.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -91,7 +92,7 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
     )
     def enriched_events(
         context: dg.AssetExecutionContext, pipeline: Pipeline
-    ) -> dg.MaterializeResult:
+    ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
         windows = windows_of(context.partition_keys)
         if LAUNCHED_BY_SENSOR not in context.run.tags and not context.retry_number:
             with pipeline.store.transaction() as connection:
@@ -100,11 +101,17 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         outcome = enrich_windows(pipeline.store, pipeline.rules, windows)
         for failure in outcome.report.failures:
             context.log.warning(failure)
-        _raise_if_unfinished(context, outcome)
+        if outcome.dead or outcome.waiting_until:
+            # Yielded, not logged: what is logged is lost when the asset raises.
+            for window, metadata in outcome.finished.items():
+                yield dg.AssetMaterialization(
+                    ENRICHED_EVENTS, partition=partition_key(window), metadata=metadata
+                )
+            raise _unfinished(outcome)
         for window, metadata in outcome.finished.items():
             context.add_asset_metadata(metadata, partition_key=partition_key(window))
         remember_covered(pipeline.store, windows)
-        return dg.MaterializeResult(check_results=outcome.checks)
+        yield dg.MaterializeResult(check_results=outcome.checks)
 
     @dg.asset(
         key=DEAD_LETTER,
@@ -132,18 +139,12 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
     return [raw_events, enriched_events, dead_letter]
 
 
-def _raise_if_unfinished(context: dg.AssetExecutionContext, outcome: Outcome) -> None:
-    """Fail the run for windows that are not finished, having shown the others as materialized."""
-    if not outcome.dead and outcome.waiting_until is None:
-        return
-    for window, metadata in outcome.finished.items():
-        context.log_event(
-            dg.AssetMaterialization(
-                ENRICHED_EVENTS, partition=partition_key(window), metadata=metadata
-            )
-        )
+def _unfinished(outcome: Outcome) -> dg.RetryRequested | dg.Failure:
+    """What to raise for windows that are not finished."""
     if outcome.waiting_until is not None:
         # The batches say when they come due again; Dagster only calls again.
         wait = (outcome.waiting_until - datetime.now(UTC)).total_seconds()
-        raise dg.RetryRequested(max_retries=_MAX_RETRIES_OF_A_BATCH, seconds_to_wait=max(wait, 0.1))
-    raise dg.Failure(failure_message(outcome.dead), allow_retries=False)
+        return dg.RetryRequested(
+            max_retries=_MAX_RETRIES_OF_A_BATCH, seconds_to_wait=max(wait, 0.1)
+        )
+    return dg.Failure(failure_message(outcome.dead), allow_retries=False)

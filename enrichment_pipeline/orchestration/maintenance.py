@@ -1,6 +1,7 @@
 """The maintenance job: partitions ahead, retention, and Dagster's own run history; with its
 schedule."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -60,18 +61,20 @@ def delete_runs_before(instance: dg.DagsterInstance, before: datetime) -> int:
             asset, dg.DagsterEventType.ASSET_MATERIALIZATION
         ).values()
     }
+    superfluous = [
+        run_id for run_id in _ended_before(instance, before) if not _holds(instance, run_id, latest)
+    ]
+    for run_id in superfluous:
+        instance.delete_run(run_id)
+    return len(superfluous)
+
+
+def _ended_before(instance: dg.DagsterInstance, before: datetime) -> Iterator[str]:
     ended = dg.RunsFilter(statuses=_ENDED, updated_before=before)
-    deleted = 0
-    cursor = None
+    cursor: str | None = None
     while runs := instance.get_runs(ended, cursor=cursor, limit=_RUNS_AT_ONCE):
+        yield from (run.run_id for run in runs)
         cursor = runs[-1].run_id
-        superfluous = [run for run in runs if not _holds(instance, run.run_id, latest)]
-        # The cursor is a run, and must be there for the next page.
-        for run in superfluous:
-            if run.run_id != cursor:
-                instance.delete_run(run.run_id)
-                deleted += 1
-    return deleted
 
 
 def _holds(instance: dg.DagsterInstance, run_id: str, latest: set[int]) -> bool:

@@ -1,7 +1,7 @@
 """The sensor: asks what is due, lets `planning` decide, and launches runs. A shell, no more."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import dagster as dg
@@ -26,6 +26,8 @@ _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _ASSETS = [RAW_EVENTS, ENRICHED_EVENTS, DEAD_LETTER]
 
+_LONGEST_SILENCE = timedelta(minutes=15)
+
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -43,7 +45,6 @@ def build_sensor(
     enrichment = dg.define_asset_job(
         ENRICHMENT_JOB,
         selection=dg.AssetSelection.assets(*_ASSETS),
-        partitions_def=partitions,
         description="Enriches a window or a stretch of windows.",
     )
 
@@ -83,7 +84,15 @@ def _under_way(
     instance: dg.DagsterInstance, partitions: dg.TimeWindowPartitionsDefinition
 ) -> Iterator[datetime]:
     """The windows of the sensor's runs that have not ended."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY, tags={LAUNCHED_BY_SENSOR: "true"}))
+    runs = instance.get_runs(
+        dg.RunsFilter(
+            statuses=_UNDER_WAY,
+            tags={LAUNCHED_BY_SENSOR: "true"},
+            # A run whose process was killed stays STARTED for hours. Launching its windows once
+            # more does no harm: what the other holds is passed over.
+            updated_after=datetime.now(UTC) - _LONGEST_SILENCE,
+        )
+    )
     for run in runs:
         if _RANGE_START in run.tags:
             keys = dg.PartitionKeyRange(run.tags[_RANGE_START], run.tags[_RANGE_END])

@@ -1,0 +1,228 @@
+"""The assets, run by a real Dagster instance on a real PostgreSQL."""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment import attempts
+from enrichment_pipeline.orchestration import resources
+from enrichment_pipeline.orchestration.assets import (
+    DEAD_LETTER,
+    ENRICHED_EVENTS,
+    LAUNCHED_BY_SENSOR,
+    RAW_EVENTS,
+)
+from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
+from enrichment_pipeline.orchestration.sweep import SWEEP_OP, enrichment_sweep
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.windows import Covered, covered
+from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.enrichment.test_path import FailingRules
+from enrichment_pipeline_tests.orchestration.conftest import START
+
+KEYS = ["2026-03-01-00:00", "2026-03-01-01:00", "2026-03-01-02:00"]
+
+
+def run(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    first: str = KEYS[0],
+    last: str = KEYS[-1],
+    *,
+    by_sensor: bool = True,
+) -> dg.ExecuteInProcessResult:
+    tags = {
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last,
+    }
+    if by_sensor:
+        tags[LAUNCHED_BY_SENSOR] = "true"
+    job = definitions.resolve_job_def(ENRICHMENT_JOB)
+    return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+
+
+def materializations(
+    result: dg.ExecuteInProcessResult, asset: dg.AssetKey
+) -> dict[str | None, dict[str, Any]]:
+    return {
+        event.partition: {
+            name: getattr(value, "value", None) for name, value in found.metadata.items()
+        }
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION
+        and (found := event.step_materialization_data.materialization).asset_key == asset
+    }
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+
+
+def failed(instance: dg.DagsterInstance, definitions: dg.Definitions) -> set[str]:
+    asset = definitions.resolve_asset_graph().get(ENRICHED_EVENTS)
+    statuses = instance.get_status_by_partition(ENRICHED_EVENTS, KEYS, asset.partitions_def)
+    assert statuses is not None
+    return {key for key, status in statuses.items() if status and status.name == "FAILED"}
+
+
+def make_rules_fail(monkeypatch: pytest.MonkeyPatch, rules: Rules) -> None:
+    monkeypatch.setattr(resources, "load_rules", lambda _: FailingRules(rules, "poison"))
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "FIRST_WAIT", timedelta(milliseconds=1))
+
+
+def test_a_range_of_windows_is_enriched_and_shown_with_what_a_person_wants_to_see(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    load_events(store, [*raw_events(5, START), *raw_events(7, START + HOUR)], [], "test")
+    result = run(definitions, instance)
+    assert result.success
+    raw = materializations(result, RAW_EVENTS)
+    enriched = materializations(result, ENRICHED_EVENTS)
+    assert list(raw) == list(enriched) == KEYS
+    assert [raw[key]["accepted"] for key in KEYS] == [5, 7, 0]
+    shown = enriched[KEYS[1]]
+    assert (shown["accepted"], shown["enriched"], shown["dead"], shown["pending"]) == (7, 7, 0, 0)
+    counts = enriched[KEYS[0]]
+    assert {"by_type_and_action", "preview", "seconds", "events_per_second"} <= set(counts)
+    assert str(shown["events_over_the_window"]).startswith("![events per minute")
+    assert "by_type_and_action" not in enriched[KEYS[2]]
+    assert materializations(result, DEAD_LETTER)[None]["dead_letters"] == 0
+    assert checks(result) == {"books_balance": True, "few_unknown": True, "nothing_is_dead": True}
+
+
+def test_one_partition_is_done_by_the_same_asset(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    load_events(store, raw_events(5, START), [], "test")
+    job = definitions.resolve_job_def(ENRICHMENT_JOB)
+    result = job.execute_in_process(instance=instance, partition_key=KEYS[0])
+    assert materializations(result, ENRICHED_EVENTS)[KEYS[0]]["enriched"] == 5
+
+
+def test_windows_that_were_shown_are_remembered(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    run(definitions, instance)
+    with store.transaction() as connection:
+        assert covered(connection) == Covered(START, START + 3 * HOUR)
+
+
+def test_books_that_do_not_balance_make_the_check_fail(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    load_events(store, raw_events(5, START), [], "test")
+    run(definitions, instance)
+    with store.transaction() as connection:
+        connection.execute(
+            text("DELETE FROM enriched_event WHERE uuid = (SELECT uuid FROM raw_event LIMIT 1)")
+        )
+    assert checks(run(definitions, instance))["books_balance"] is False
+
+
+def test_too_many_unknown_events_make_the_check_warn(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    load_events(store, raw_events(5, START, event="$never_seen"), [], "test")
+    assert checks(run(definitions, instance))["few_unknown"] is False
+
+
+def test_a_batch_that_fails_once_is_tried_again_within_the_run(
+    store: Store,
+    rules: Rules,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load_events(store, raw_events(5, START), [], "test")
+    failures = iter([True, True])
+    classify = Rules.classify
+
+    def fails_twice(self: Rules, event_name: object, sub_type: object) -> object:
+        if next(failures, False):
+            raise ZeroDivisionError
+        return classify(self, event_name, sub_type)
+
+    monkeypatch.setattr(Rules, "classify", fails_twice)
+    result = run(definitions, instance)
+    assert result.success
+    assert materializations(result, ENRICHED_EVENTS)[KEYS[0]]["enriched"] == 5
+    with store.transaction() as connection:
+        assert connection.execute(text("SELECT attempts FROM raw_batch")).scalar_one() == 1
+
+
+def test_a_window_with_a_dead_batch_is_failed_its_neighbours_green_and_a_person_heals_it(
+    store: Store,
+    rules: Rules,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load_events(store, raw_events(5, START), [], "test")
+    load_events(store, raw_events(5, START + HOUR, event="poison"), [], "test")
+    with monkeypatch.context() as failing:
+        make_rules_fail(failing, rules)
+        result = run(definitions, instance)
+    assert not result.success
+    assert set(materializations(result, ENRICHED_EVENTS)) == {KEYS[0], KEYS[2]}
+    assert failed(instance, definitions) == {KEYS[1]}
+
+    again = run(definitions, instance, KEYS[1], KEYS[1])
+    assert not again.success, "a run of the sensor leaves dead batches alone"
+
+    by_hand = run(definitions, instance, KEYS[1], KEYS[1], by_sensor=False)
+    assert by_hand.success
+    assert materializations(by_hand, ENRICHED_EVENTS)[KEYS[1]]["enriched"] == 5
+    assert failed(instance, definitions) == set()
+    assert checks(by_hand)["nothing_is_dead"] is True
+
+
+def test_the_dead_letter_asset_says_what_is_broken_and_how_to_mend_it(
+    store: Store,
+    rules: Rules,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load_events(store, raw_events(5, START, event="poison"), [], "test")
+    make_rules_fail(monkeypatch, rules)
+    run(definitions, instance)
+    asset = definitions.resolve_assets_def(DEAD_LETTER)
+    result = dg.materialize([asset], instance=instance)
+    shown = materializations(result, DEAD_LETTER)[None]
+    assert (shown["dead_letters"], shown["dead_events"], shown["failed_windows"]) == (1, 5, 1)
+    assert {"by_reason", "letters_by_reason", "windows", "way_out"} <= set(shown)
+    assert checks(result) == {"nothing_is_dead": False}
+
+
+def test_a_sweep_shows_each_of_its_windows_and_leaves_failed_ones_to_a_run_of_their_own(
+    store: Store,
+    rules: Rules,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load_events(store, raw_events(5, START), [], "test")
+    load_events(store, raw_events(5, START + 2 * HOUR, event="poison"), [], "test")
+    make_rules_fail(monkeypatch, rules)
+    result = definitions.resolve_job_def(enrichment_sweep.name).execute_in_process(
+        instance=instance,
+        run_config={"ops": {SWEEP_OP: {"config": {"windows": [KEYS[0], KEYS[2]]}}}},
+    )
+    assert result.success
+    assert list(materializations(result, ENRICHED_EVENTS)) == [KEYS[0]]
+    assert list(materializations(result, RAW_EVENTS)) == [KEYS[0]]
+    assert set(checks(result)) == {"books_balance", "few_unknown", "nothing_is_dead"}
+    with store.transaction() as connection:
+        pending = connection.execute(
+            text("SELECT attempts FROM raw_batch WHERE state = 'pending'")
+        ).scalar_one()
+    assert pending == 1

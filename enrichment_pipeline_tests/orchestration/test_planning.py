@@ -1,0 +1,140 @@
+"""Which runs the sensor launches."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enrichment_pipeline.orchestration.planning import (
+    MAX_RANGES,
+    MAX_WINDOWS,
+    Launch,
+    Situation,
+    plan,
+)
+from enrichment_pipeline.store.claims import DueWindow
+from enrichment_pipeline.store.windows import Covered
+
+HOUR = timedelta(hours=1)
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+OPEN = FIRST + 400 * HOUR
+NOW = OPEN + timedelta(minutes=20)
+ALL_SHOWN = Covered(FIRST, OPEN)
+
+
+def due(*hours: int, attempts: int = 0, since: datetime = NOW) -> list[DueWindow]:
+    return [DueWindow(FIRST + hour * HOUR, hour + 1, attempts, since, 10) for hour in hours]
+
+
+def launches(
+    windows: Sequence[DueWindow],
+    under_way: Sequence[int] = (),
+    covered: Covered | None = ALL_SHOWN,
+    now: datetime = NOW,
+) -> list[Launch]:
+    return plan(
+        Situation(
+            now=now,
+            window=HOUR,
+            first_window=FIRST,
+            open_window=OPEN,
+            due=windows,
+            under_way={FIRST + hour * HOUR for hour in under_way},
+            covered=covered,
+        )
+    )
+
+
+def shape(found: Sequence[Launch]) -> list[tuple[bool, int]]:
+    return [(launch.is_sweep, len(launch.windows)) for launch in found]
+
+
+def test_with_nothing_due_and_all_shown_nothing_is_launched() -> None:
+    assert launches([]) == []
+
+
+def test_fifty_windows_side_by_side_are_one_range() -> None:
+    assert shape(launches(due(*range(50)))) == [(False, 50)]
+
+
+def test_fifty_scattered_windows_are_one_sweep() -> None:
+    assert shape(launches(due(*range(0, 100, 2)))) == [(True, 50)]
+
+
+def test_a_single_window_is_a_range_of_one() -> None:
+    assert shape(launches(due(7))) == [(False, 1)]
+
+
+def test_stretches_are_ranges_and_what_lies_between_is_a_sweep() -> None:
+    found = launches(due(1, 2, 3, 10, 20, 21, 30, 40))
+    assert shape(found) == [(False, 3), (False, 2), (True, 3)]
+
+
+def test_windows_that_are_over_and_were_never_shown_go_along() -> None:
+    found = launches(due(398), covered=Covered(FIRST, OPEN - 5 * HOUR))
+    assert shape(found) == [(False, 5)]
+
+
+def test_a_new_store_shows_its_empty_windows_from_the_newest_back() -> None:
+    found = launches([], covered=None)
+    assert [(launch.windows[0], launch.windows[-1]) for launch in found] == [(FIRST, OPEN - HOUR)]
+
+
+def test_a_widened_start_shows_the_older_windows_one_run_at_a_time() -> None:
+    found = launches([], covered=Covered(FIRST + 10 * HOUR, OPEN))
+    assert [launch.windows for launch in found] == [tuple(FIRST + n * HOUR for n in range(10))]
+    assert launches([], covered=Covered(FIRST + 10 * HOUR, OPEN), under_way=[3]) == []
+
+
+def test_a_window_whose_batch_has_failed_gets_a_run_of_its_own() -> None:
+    found = launches([*due(1, 2, 4, 5), *due(3, attempts=1)])
+    assert shape(found) == [(False, 2), (False, 2), (False, 1)]
+    assert found[-1].windows == (FIRST + 3 * HOUR,)
+
+
+def test_the_same_situation_has_the_same_run_key_and_a_new_batch_another() -> None:
+    [once] = launches(due(7))
+    [again] = launches(due(7))
+    [more] = launches([due(7)[0]._replace(newest_batch=99)])
+    [failed] = launches(due(7, attempts=1))
+    assert once.run_key == again.run_key
+    assert len({once.run_key, more.run_key, failed.run_key}) == 3
+
+
+def test_work_that_stays_due_is_launched_again_ever_more_rarely_and_never_given_up() -> None:
+    keys = [
+        launches(due(7, since=NOW), now=NOW + timedelta(minutes=minutes))[0].run_key
+        for minutes in range(24 * 60)
+    ]
+    changes = [minute for minute in range(1, len(keys)) if keys[minute] != keys[minute - 1]]
+    assert changes[:6] == [1, 3, 7, 15, 31, 63]
+    assert all(later - earlier == 60 for earlier, later in pairwise(changes[6:]))
+    assert len(set(keys)) == len(changes) + 1
+
+
+@given(
+    st.lists(st.tuples(st.integers(-5, 410), st.integers(0, 3)), unique_by=lambda pair: pair[0]),
+    st.sets(st.integers(0, 400)),
+    st.integers(0, 400),
+)
+def test_every_due_window_that_no_run_works_on_is_in_exactly_one_launch(
+    windows: list[tuple[int, int]], under_way: set[int], shown_until: int
+) -> None:
+    situation = [found for hour, attempts in windows for found in due(hour, attempts=attempts)]
+    found = launches(situation, sorted(under_way), Covered(FIRST, FIRST + shown_until * HOUR))
+    launched = [start for launch in found for start in launch.windows]
+    assert len(launched) == len(set(launched))
+    wanted = {FIRST + hour * HOUR for hour, _ in windows if 0 <= hour <= 400} - {
+        FIRST + hour * HOUR for hour in under_way
+    }
+    assert wanted <= set(launched)
+    assert not set(launched) & {FIRST + hour * HOUR for hour in under_way}
+    for launch in found:
+        assert len(launch.windows) <= MAX_WINDOWS
+        steps = {later - earlier for earlier, later in pairwise(launch.windows)}
+        assert launch.is_sweep or steps <= {HOUR}
+    ranges = [launch for launch in found if not launch.is_sweep and len(launch.windows) > 1]
+    assert len(ranges) <= MAX_RANGES
+    assert len({launch.run_key for launch in found}) == len(found)

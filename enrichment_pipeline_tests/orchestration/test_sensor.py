@@ -1,0 +1,169 @@
+"""The sensor, the maintenance job and the definitions as Dagster loads them."""
+
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+import enrichment_pipeline
+from enrichment_pipeline.orchestration.assets import (
+    DEAD_LETTER,
+    ENRICHED_EVENTS,
+    LAUNCHED_BY_SENSOR,
+    RAW_EVENTS,
+)
+from enrichment_pipeline.orchestration.maintenance import delete_runs_before
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
+from enrichment_pipeline.orchestration.sweep import SWEEP_OP, enrichment_sweep
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.windows import extend_covered
+from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.orchestration.conftest import START
+
+PROJECT = Path(str(enrichment_pipeline.__file__)).parents[1]
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+def tick(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    sensor = definitions.resolve_sensor_def("due_windows")
+    with dg.build_sensor_context(
+        instance=instance,
+        repository_def=definitions.get_repository_def(),
+        resources={"pipeline": Pipeline()},
+    ) as context:
+        return list(sensor.evaluate_tick(context).run_requests or [])
+
+
+@pytest.fixture
+def all_shown(store: Store) -> None:
+    with store.transaction() as connection:
+        extend_covered(connection, START, datetime.now(UTC))
+
+
+@pytest.mark.usefixtures("all_shown")
+def test_windows_side_by_side_are_requested_as_a_range_and_scattered_ones_as_a_sweep(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    for hour in (0, 1, 2, 10, 20):
+        load_events(store, raw_events(1, START + hour * HOUR), [], "test")
+    stretch, sweep = tick(definitions, instance)
+    assert stretch.job_name == ENRICHMENT_JOB
+    assert [stretch.tags[name] for name in RANGE] == ["2026-03-01-00:00", "2026-03-01-02:00"]
+    assert sweep.job_name == enrichment_sweep.name
+    windows = sweep.run_config["ops"][SWEEP_OP]["config"]["windows"]
+    assert windows == ["2026-03-01-10:00", "2026-03-01-20:00"]
+    assert stretch.tags[LAUNCHED_BY_SENSOR] == sweep.tags[LAUNCHED_BY_SENSOR] == "true"
+
+
+@pytest.mark.usefixtures("all_shown")
+def test_windows_that_a_run_is_at_work_on_are_not_requested_again(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    for hour in (0, 1, 10, 20):
+        load_events(store, raw_events(1, START + hour * HOUR), [], "test")
+    for request in tick(definitions, instance):
+        instance.create_run_for_job(
+            definitions.resolve_job_def(str(request.job_name)),
+            run_config=request.run_config,
+            tags=request.tags,
+            status=dg.DagsterRunStatus.STARTED,
+        )
+    assert tick(definitions, instance) == []
+    load_events(store, raw_events(1, START + 30 * HOUR), [], "test")
+    assert len(tick(definitions, instance)) == 1
+
+
+@pytest.mark.usefixtures("all_shown")
+def test_a_run_that_has_said_nothing_for_long_is_taken_for_gone(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    load_events(store, raw_events(1, START), [], "test")
+    [request] = tick(definitions, instance)
+    run = instance.create_run_for_job(
+        definitions.resolve_job_def(str(request.job_name)),
+        tags=request.tags,
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert instance.get_run_by_id(run.run_id) is not None
+    age_runs(instance, timedelta(hours=1))
+    assert len(tick(definitions, instance)) == 1
+
+
+def age_runs(instance: dg.DagsterInstance, age: timedelta) -> None:
+    """Let all runs have been updated so long ago; Dagster has no way to say it."""
+    from sqlalchemy import text
+
+    moment = (datetime.now(UTC) - age).replace(tzinfo=None)
+    with instance.run_storage.connect() as connection:
+        connection.execute(text("UPDATE runs SET update_timestamp = :at"), {"at": moment})
+
+
+@pytest.mark.usefixtures("all_shown")
+def test_with_nothing_due_the_sensor_skips(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    assert tick(definitions, instance) == []
+
+
+def test_the_sensor_runs_by_default_and_as_often_as_the_settings_say(
+    definitions: dg.Definitions,
+) -> None:
+    sensor = definitions.resolve_sensor_def("due_windows")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.minimum_interval_seconds == 30
+
+
+def test_the_assets_follow_one_another(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    assert graph.get(ENRICHED_EVENTS).parent_keys == {RAW_EVENTS}
+    assert graph.get(DEAD_LETTER).parent_keys == {ENRICHED_EVENTS}
+
+
+def test_trimming_keeps_the_run_that_made_the_latest_materialization(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    job = definitions.resolve_job_def(ENRICHMENT_JOB)
+    runs = [
+        job.execute_in_process(instance=instance, partition_key="2026-03-01-00:00").run_id
+        for _ in range(3)
+    ]
+    age_runs(instance, timedelta(days=40))
+    assert delete_runs_before(instance, datetime.now(UTC) - timedelta(days=50)) == 0
+    assert delete_runs_before(instance, datetime.now(UTC) - timedelta(days=30)) == 2
+    assert [run.run_id for run in instance.get_runs()] == runs[-1:]
+    keys = instance.get_materialized_partitions(ENRICHED_EVENTS)
+    assert keys == {"2026-03-01-00:00"}
+
+
+def test_the_maintenance_job_runs_and_drops_nothing_unless_told_to(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    load_events(store, raw_events(1, START), [], "test")
+    assert definitions.resolve_job_def("maintenance").execute_in_process(instance=instance).success
+    assert load_events(store, raw_events(0, START), [], "test").accepted == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["dagster", "definitions", "validate"], ["dg", "check", "defs"]]
+)
+def test_dagsters_own_tools_accept_the_project(command: list[str], database: str) -> None:
+    tool = Path(sys.executable).with_name(command[0])
+    found = subprocess.run(
+        [tool, *command[1:]], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_code_location_has_one_name_everywhere() -> None:
+    workspace = yaml.safe_load((PROJECT / "workspace.yaml").read_text())
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    module = workspace["load_from"][0]["python_module"]
+    assert module["location_name"] == project["code_location_name"] == "enrichment_pipeline"
+    assert module["module_name"] == project["code_location_target_module"]

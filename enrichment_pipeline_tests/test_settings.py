@@ -1,0 +1,127 @@
+"""The settings: where they come from, and how wrong ones are refused."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enrichment_pipeline.settings import Settings, SettingsError, load_settings, variable_name
+
+NUMBERS_FROM_ONE = [
+    "ENRICHMENT_SENSOR_SECONDS",
+    "ENRICHMENT_RETENTION_DAYS",
+    "ENRICHMENT_RUN_HISTORY_DAYS",
+    "ENRICHMENT_UI_PORT",
+]
+WRONG = [
+    *((name, value) for name in NUMBERS_FROM_ONE for value in ("0", "-1", "many", "")),
+    ("ENRICHMENT_UI_PORT", "65536"),
+    *(("ENRICHMENT_WINDOW_MINUTES", value) for value in ("0", "7", "45", "120", "an hour")),
+    *(("ENRICHMENT_PARTITION_START", value) for value in ("yesterday", "2026-13-01")),
+]
+UNUSABLE_URLS = [
+    "mysql://user:secret@host/events",
+    "postgresql+asyncpg://user:secret@host/events",
+    "secret",
+    "postgresql://user:secret@host:port/events",
+    "postgresql://user:secret@host:5432",
+    "postgresql://user:secret@host:5432/",
+]
+
+
+def test_without_any_setting_the_defaults_hold() -> None:
+    settings = load_settings()
+    assert settings.database_url is None
+    assert settings.home == Path(".enrichment")
+    assert settings.window == timedelta(hours=1)
+    assert (settings.host, settings.ui_port, settings.sensor_seconds) == ("127.0.0.1", 3000, 30)
+    assert settings.model_fields_set == set()
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG)
+def test_a_wrong_setting_is_refused_in_one_line_by_its_name_and_value(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    line = str(refused.value)
+    assert line.startswith(f"{variable}={value!r}: ")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("url", UNUSABLE_URLS)
+def test_an_unusable_database_url_is_refused_without_giving_its_password_away(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(
+        SettingsError, match=r"^DATABASE_URL=…: must look like postgresql://"
+    ) as refused:
+        load_settings()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:secret@host:5432/events",
+        "postgres://host/events",
+        "postgresql:///events?host=/run/postgresql&port=5432",
+    ],
+)
+def test_a_database_url_is_kept_as_it_is_and_never_shown(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    settings = load_settings()
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == url
+    assert "secret" not in repr(settings)
+
+
+def test_an_empty_database_url_means_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert load_settings().database_url is None
+
+
+def test_an_env_file_in_the_working_folder_is_read(tmp_path: Path) -> None:
+    lines = ["DATABASE_URL=postgresql://host/events", "ENRICHMENT_UI_PORT=3100", "OTHER=left alone"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    settings = load_settings()
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://host/events"
+    assert settings.ui_port == 3100
+
+
+def test_the_environment_wins_over_the_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("ENRICHMENT_UI_PORT=3100\nENRICHMENT_SENSOR_SECONDS=7\n")
+    monkeypatch.setenv("ENRICHMENT_UI_PORT", "3200")
+    settings = load_settings()
+    assert (settings.ui_port, settings.sensor_seconds) == (3200, 7)
+
+
+def test_a_wrong_line_of_the_env_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ENRICHMENT_WINDOW_MINUTES=7\n")
+    with pytest.raises(SettingsError, match=r"^ENRICHMENT_WINDOW_MINUTES='7': must be 15, 20, 30"):
+        load_settings()
+
+
+def test_every_setting_has_a_variable_and_says_what_it_means() -> None:
+    for name, field in Settings.model_fields.items():
+        variable = variable_name(name)
+        assert variable == "DATABASE_URL" or variable.startswith("ENRICHMENT_")
+        assert field.description
+
+
+@given(st.dates(min_value=date(1970, 1, 2)))
+def test_a_new_store_starts_a_day_before_today_unless_told_otherwise(today: date) -> None:
+    told = Settings(partition_start=date(2026, 1, 1))
+    assert told.first_partition(today) == datetime(2026, 1, 1, tzinfo=UTC)
+    day_before = Settings().first_partition(today)
+    assert day_before.date() == today - timedelta(days=1)
+    assert day_before.utcoffset() == timedelta(0)
