@@ -1,7 +1,6 @@
 """(b) Enriching stored events, cold and warm, against (c) a bare INSERT … SELECT, the limit, and
 (d) one row at a time with the ORM, what a database-as-queue prototype does."""
 
-import resource
 from functools import partial
 
 from sqlalchemy import text
@@ -43,8 +42,6 @@ def measure(report: Report, store: Store, rules: Rules, rounds: int, payloads: l
     report.add(Rate(COLD, events, cold, against=LIMIT, target=0.4))
     report.add(Rate(ORM, orm_queue.EVENTS, orm))
     report.add(Rate("(b) enrichment, warm, again", events, warm, against=ORM, target=100))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    report.fact("memory of this process at its peak", f"{peak:,.0f} MB")
 
 
 def reset(store: Store, *, forget: bool = False) -> None:

@@ -1,15 +1,22 @@
 """How the cost grows: the same work in a store that holds ten times the events."""
 
+import resource
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.enriching import enrich_all
+from sqlalchemy import text
+
+from benchmarks.enriching import enrich_all, reset
 from benchmarks.generate import generate_events
 from benchmarks.loading import import_all
 from benchmarks.measure import Rate, Report, timed
-from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store, connect_store
 
 
 def measure(
@@ -30,11 +37,34 @@ def measure(
     for name, rates in (("import", imports), ("enrichment", enrichments)):
         second = Rate(f"{name}, {events:,} more, store at 2x", events, rates[:1])
         report.add(second)
-        report.add(
-            Rate(
-                f"{name}, {events:,} more, store at {times}x",
-                events,
-                rates[-1:],
-                against=second.name,
+        last = f"{name}, {events:,} more, store at {times}x"
+        report.add(Rate(last, events, rates[-1:], against=second.name))
+    _measure_memory(report, store, events, events * times)
+
+
+def _measure_memory(report: Report, store: Store, few: int, many: int) -> None:
+    """Peak memory of a process that enriches few events, and of one that enriches many."""
+    for count in (few, many):
+        reset(store)
+        with store.transaction() as connection:
+            connection.execute(
+                text(
+                    """
+                    UPDATE raw_batch SET state = 'enriched' WHERE id IN (
+                        SELECT id FROM (
+                            SELECT id, sum(event_count) OVER (ORDER BY id) AS so_far FROM raw_batch
+                        ) AS counted WHERE so_far > :count
+                    )
+                    """
+                ),
+                {"count": count},
             )
-        )
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            enriched, peak = pool.submit(_enrich_in_child, store.settings).result()
+        report.fact(f"peak memory of enriching {enriched:,} events", f"{peak:,.0f} MB", "flat")
+
+
+def _enrich_in_child(settings: Settings) -> tuple[int, float]:
+    store = connect_store(settings)
+    events = enrich_due(store, load_rules()).events
+    return events, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

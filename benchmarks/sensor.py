@@ -2,6 +2,7 @@
 the real webserver, daemon and code server."""
 
 import json
+import os
 import socket
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import dagster as dg
 from benchmarks.measure import Report
 from enrichment_pipeline.cli.up import running, wait_until
 from enrichment_pipeline.events.raw_event import parse_event
-from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
@@ -24,9 +25,12 @@ def measure(report: Report, home: Path, windows: int) -> None:
     """Load events into so many windows at once, and see how long Dagster takes."""
     open_window = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     first = open_window - timedelta(hours=4 * windows)
-    settings = Settings(
-        home=home, sensor_seconds=5, ui_port=_free_port(), partition_start=first.date()
-    )
+    # As variables, because Dagster's processes read them too.
+    os.environ["ENRICHMENT_HOME"] = str(home)
+    os.environ["ENRICHMENT_SENSOR_SECONDS"] = "5"
+    os.environ["ENRICHMENT_UI_PORT"] = str(_free_port())
+    os.environ["ENRICHMENT_PARTITION_START"] = str(first.date())
+    settings = load_settings()
     with running(settings) as (services, store):
         # Until it has shown the empty windows, Dagster has other work to do.
         wait_until(services, lambda: not _unfinished(home), "the first run")

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Days = Annotated[int, Field(ge=1)]
@@ -62,7 +64,7 @@ class Settings(BaseSettings):
         # `DATABASE_URL=` in a shell or an .env file means: not set.
         if url is None or not url.get_secret_value():
             return None
-        if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+        if not _names_a_database(url.get_secret_value()):
             raise ValueError("must look like postgresql://user:password@host:5432/database")
         return url
 
@@ -75,6 +77,15 @@ class Settings(BaseSettings):
         """Start of the first partition of a new store, in UTC."""
         day = self.partition_start or today - timedelta(days=1)
         return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _names_a_database(url: str) -> bool:
+    try:
+        # Without the name of a database, one called None would be made.
+        named = bool(make_url(url).database)
+    except (ArgumentError, ValueError):
+        return False
+    return named and url.startswith(("postgresql://", "postgres://"))
 
 
 def variable_name(field: str) -> str:

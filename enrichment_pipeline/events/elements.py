@@ -12,10 +12,17 @@ from typing import NamedTuple
 MAX_CHAIN_LENGTH = 8_192
 MAX_LABEL_LENGTH = 120
 
-# A name does not begin with the semicolon that ends the element before it.
-_ATTRIBUTE = re.compile(r'([^;="][^="]*)="((?:[^"\\]|\\.)*)"', re.DOTALL)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_TAG = re.compile(r"[^.:;]+")
+# The tag, the classes, and the colon before the attributes. Colons and equals signs stand in class
+# names too (Tailwind: `hover:underline`, `data-[state=open]:flex`), so it is the first colon that
+# the name of an attribute follows.
+_HEAD = re.compile(r'([^.:;"]*)[^;"]*?(?::(?=attr__|[^".:;=]+=")|(?=[;"])|\Z)')
+_ATTRIBUTE = re.compile(r'([^;="]+)="((?:[^"\\]|\\.)*)"', re.DOTALL)
+# What is left up to the semicolon that ends the element; one inside quotes does not.
+_REST = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
+# PostHog escapes quotes alone: any other backslash is part of the text.
+_ESCAPE = re.compile(r'\\(["\\])')
+# What would end a name or an element, were it part of a name.
+_SYNTAX = re.compile('[";=]')
 _SPACE = re.compile(r"\s+")
 
 # Best name first; the list is PostHog's own order of usefulness for autocapture.
@@ -44,22 +51,15 @@ class ElementName(NamedTuple):
 def parse_chain(chain: str) -> Iterator[Element]:
     """The elements of a chain, the acted-on one first; what does not parse is left out."""
     position = 0
-    while position < len(chain):
-        match = _TAG.match(chain, position)
-        tag = match[0] if match else ""
-        position = match.end() if match else position
-        attributes_start = chain.find(":", position)
-        separator = chain.find(";", position)
-        if attributes_start == -1 or (separator != -1 and separator < attributes_start):
-            attributes: dict[str, str] = {}
-        else:
-            attributes, position = _parse_attributes(chain, attributes_start + 1)
-            separator = chain.find(";", position)
-        if tag:
-            yield Element(tag, attributes)
-        if separator == -1:
-            return
-        position = separator + 1
+    while head := _HEAD.match(chain, position):
+        attributes, position = _parse_attributes(chain, head.end())
+        if head[1]:
+            yield Element(head[1], attributes)
+        if rest := _REST.match(chain, position):
+            position = rest.end()
+        if not chain.startswith(";", position):
+            return  # at its end, or cut off inside quotes
+        position += 1
 
 
 def _parse_attributes(chain: str, position: int) -> tuple[dict[str, str], int]:
@@ -92,11 +92,14 @@ def _element_text(element: Mapping[str, object]) -> str:
         if key not in {"tag_name", "classes"} and isinstance(value, str | int | float)
     }
     attributes = "".join(
-        f'{key}="{_quoted(str(value))}"' for key, value in sorted(values.items()) if '"' not in key
+        f'{key}="{_quoted(str(value))}"'
+        for key, value in sorted(values.items())
+        if key and not _SYNTAX.search(key)
     )
     classes = element.get("classes")
-    names = sorted(str(name) for name in classes) if isinstance(classes, list) else []
-    return f"{tag}{''.join('.' + name for name in names)}:{attributes}"
+    # PostHog takes the quotes out of class names too.
+    names = [_SYNTAX.sub("", str(name)) for name in classes] if isinstance(classes, list) else []
+    return f"{tag}{''.join('.' + name for name in sorted(names))}:{attributes}"
 
 
 def _quoted(value: str) -> str:

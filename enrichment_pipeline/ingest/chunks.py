@@ -4,9 +4,14 @@ It runs in processes of its own, so it must not import what it does not need: re
 pandas, and pyarrow) belongs to others.
 """
 
+import os
+import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from multiprocessing import parent_process
+from threading import Thread
 
 from enrichment_pipeline.events.raw_event import (
     EventRejectedError,
@@ -79,17 +84,30 @@ def _parse(
     return event
 
 
-_worker_store: Store | None = None
+_worker_settings: list[Settings] = []
 
 
 def start_worker(settings: Settings) -> None:
-    """Connect a process of the importer to the store."""
-    global _worker_store
-    _worker_store = connect_store(settings)
+    """Prepare a process of the importer, which is started with these settings."""
+    # Ctrl-C reaches every process of the terminal, and the importer is the one to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_the_importer, daemon=True).start()
+    _worker_settings.append(settings)
+
+
+def _end_with_the_importer() -> None:
+    # A worker waits for its next chunk for ever, and would keep the embedded server running.
+    if importer := parent_process():
+        importer.join()
+        os._exit(1)
 
 
 def load_in_worker(chunk: Chunk, project: str) -> ImportSummary:
-    """`load_chunk`, in a process that `start_worker` has connected."""
-    if _worker_store is None:
-        raise RuntimeError("the process was not started by the importer")
-    return load_chunk(_worker_store, chunk, project)
+    """`load_chunk`, in a process that `start_worker` has prepared."""
+    return load_chunk(_worker_store(), chunk, project)
+
+
+@cache
+def _worker_store() -> Store:
+    # Not when the process starts: an error there would reach nobody.
+    return connect_store(_worker_settings[0])

@@ -54,9 +54,13 @@ def import_records(
     """Import records, whatever they were read from; see `import_source`."""
     chunks = _chunks(records)
     first = next(chunks, None)
-    second = next(chunks, None)
     if first is None:
         return
+    try:
+        second = next(chunks, None)
+    except SourceError:
+        summary.add(load_chunk(store, first, project))
+        raise
     if second is None:
         # Not worth the second that processes of their own take to start.
         summary.add(load_chunk(store, first, project))

@@ -77,10 +77,9 @@ def _look_at(store: Store, window: WindowBooks, report: EnrichmentReport) -> tup
         counts = classified(connection, start, end)
         first_events = preview(connection, start, end, _PREVIEW_ROWS)
     metadata |= window_metadata(counts, first_events, start, end)
-    metadata["seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
-    metadata["events_per_second"] = dg.MetadataValue.int(
-        round(report.events / report.seconds) if report.seconds else 0
-    )
+    if report.events:
+        metadata["seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
+        metadata["events_per_second"] = dg.MetadataValue.int(round(report.events / report.seconds))
     unknown = counts.loc[counts["event_type"] == "unknown", "events"].sum()
     return metadata, int(unknown)
 

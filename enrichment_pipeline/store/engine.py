@@ -16,11 +16,19 @@ from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError, first_line
+from enrichment_pipeline.store.errors import (
+    StoreError,
+    StoreUnavailableError,
+    driver_error,
+    first_line,
+)
 
 EMBEDDED_DATABASE = "enrichment"
 
 _CONNECT_SECONDS = 10
+
+# Parameters of libpq that may stand in a URL's query and should not stand in a message.
+_SECRETS = ("password", "sslpassword")
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,14 @@ def open_store(settings: Settings) -> Store:
     store = connect_store(settings)
     try:
         migrate(store.engine, settings.first_partition(datetime.now(UTC).date()), store.window)
-    except BaseException:
+    except BaseException as error:
         store.close()
+        if isinstance(driver_error(error), psycopg.errors.InsufficientPrivilege):
+            url = store.engine.url
+            raise StoreError(
+                f"{url.username} may not make what the store needs: {first_line(error)}; "
+                f'run: ALTER DATABASE "{url.database}" OWNER TO "{url.username}"'
+            ) from error
         raise
     return store
 
@@ -157,7 +171,8 @@ def _ensure_database(url: URL, name: str) -> None:
             f'run: CREATE DATABASE "{name}" OWNER "{url.username}"'
         ) from error
     except psycopg.Error as error:
-        where = url.render_as_string(hide_password=True)
+        shown = url.set(drivername="postgresql").difference_update_query(_SECRETS)
+        where = shown.render_as_string(hide_password=True)
         raise StoreUnavailableError(
             f"DATABASE_URL={where}: no connection: {first_line(error)}"
         ) from error

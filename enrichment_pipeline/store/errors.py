@@ -28,10 +28,13 @@ def is_store_failure(error: BaseException) -> bool:
 
     PostgreSQL's own account of that is the class of the SQLSTATE, which psycopg turns into
     OperationalError: 08 connection, 40 rollback, 53 resources, 55 locks, 57 operator, 58 system.
+    So it does with class 54, limits of the program, but what passes those is the data.
     """
     if isinstance(error, StoreUnavailableError):
         return True
     found = driver_error(error)
+    if found is not None and (found.sqlstate or "").startswith("54"):
+        return False
     return isinstance(found, psycopg.OperationalError | psycopg.InterfaceError)
 
 

@@ -20,7 +20,7 @@ class QueryResult(NamedTuple):
 
 
 def query(store: Store, statement: str) -> QueryResult:
-    """Run one statement in a read-only transaction, as the reading role.
+    """Run one SELECT in a read-only transaction, as the reading role.
 
     Raises:
         StoreError: PostgreSQL refused it; one line that says why.
@@ -39,10 +39,13 @@ def query(store: Store, statement: str) -> QueryResult:
                 connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(READER)))
             # A transaction cannot be made writable again after its first query.
             connection.execute("SELECT 1")
-            # Without parameters psycopg would send several statements in one go.
-            cursor = connection.execute(statement.encode(), prepare=True)
-            if cursor.description is None:
-                raise StoreError("the statement returned no rows; sql is for SELECT")
-            return QueryResult([column.name for column in cursor.description], cursor.fetchall())
+            # A cursor can be declared for one query and for nothing else. DO could take back the
+            # role, and COPY TO PROGRAM is no writing to a read-only transaction.
+            with connection.cursor(name="query") as cursor:
+                cursor.execute(statement.encode())
+                names = [column.name for column in cursor.description or ()]
+                return QueryResult(names, cursor.fetchall())
+    except psycopg.errors.SyntaxError as error:
+        raise StoreError(f"sql takes one SELECT: {first_line(error)}") from error
     except psycopg.Error as error:
         raise StoreError(f"PostgreSQL refused the query: {first_line(error)}") from error

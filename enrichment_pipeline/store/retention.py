@@ -44,9 +44,7 @@ def drop_days_before(connection: Connection, first_kept: date) -> RetentionRepor
     left.
     """
     report = RetentionReport()
-    for day in partition_days(connection, raw_event.name):
-        if day >= first_kept:
-            break
+    for day in _days_before(connection, first_kept):
         reason = _reason_to_keep(connection, day)
         if reason:
             report.refused[day] = reason
@@ -58,6 +56,15 @@ def drop_days_before(connection: Connection, first_kept: date) -> RetentionRepor
     if start > partition_start(connection):
         move_partition_start(connection, start)
     return report
+
+
+def _days_before(connection: Connection, first_kept: date) -> list[date]:
+    # A day whose events were all rejected has batches and letters, and no partition.
+    with_batches = connection.execute(
+        text("SELECT DISTINCT CAST(window_start AT TIME ZONE 'UTC' AS date) FROM raw_batch")
+    ).scalars()
+    days = {*partition_days(connection, raw_event.name), *with_batches}
+    return sorted(day for day in days if day < first_kept)
 
 
 def _bounds(day: date) -> dict[str, datetime]:

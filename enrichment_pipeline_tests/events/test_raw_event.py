@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import RFC_4122
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +54,13 @@ def without(*names: str, **fields: Any) -> bytes:
         (b'"text"', Reason.NOT_AN_OBJECT),
         (make_event(properties={"x": "y" * 1_000_000}), Reason.TOO_LARGE),
         (b'{"properties": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}", Reason.TOO_DEEP),
+        (
+            make_event(properties={"x": 1}).replace(b'"x": 1', b'"x": "\xed\xa0\x80"'),
+            Reason.INVALID_JSON,
+        ),
+        (make_event(properties="[" * 5_000), Reason.INVALID_PROPERTIES),
+        (make_event(distinct_id=""), Reason.MISSING_DISTINCT_ID),
+        (make_event(distinct_id=None), Reason.MISSING_DISTINCT_ID),
         (without("event"), Reason.MISSING_EVENT_NAME),
         (make_event(""), Reason.MISSING_EVENT_NAME),
         (make_event(7), Reason.INVALID_EVENT_NAME),
@@ -75,6 +82,48 @@ def test_an_event_that_cannot_be_taken_is_rejected_with_its_reason(
         parse(payload)
     assert caught.value.reason is reason
     assert "\n" not in str(caught.value)
+
+
+def test_an_event_may_have_a_million_bytes_and_no_more() -> None:
+    room = 1_000_000 - len(make_event(properties={"x": ""}))
+    assert len(parse(make_event(properties={"x": "y" * room})).payload) == 1_000_000
+    with pytest.raises(EventRejectedError) as caught:
+        parse(make_event(properties={"x": "y" * (room + 1)}))
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+@pytest.mark.parametrize("place", [b'"properties": {"x": %s}', b'"distinct_id": %s'])
+def test_however_deeply_an_event_is_nested_it_is_read_or_rejected(
+    opening: bytes, place: bytes
+) -> None:
+    closing = {b"[": b"]", b'{"a":': b"}"}[opening]
+    outcomes: set[Reason | None] = set()
+    # Up to where the reading gives up, and past it; the writing must not give up earlier.
+    for depth in range(850, 1_050):
+        nested = opening * depth + b"1" + closing * depth
+        payload = b'{"event": "e", "distinct_id": "d", ' + place % nested + b"}"
+        try:
+            parse(payload)
+            outcomes.add(None)
+        except EventRejectedError as error:
+            outcomes.add(reject(payload, "default", ARRIVAL, error).reason)
+    assert outcomes == {None, Reason.TOO_DEEP}
+
+
+@pytest.mark.parametrize(
+    ("reason", "occurred_at"),
+    [
+        (Reason.INVALID_UUID, datetime(2026, 2, 28, 9, tzinfo=UTC)),
+        (Reason.TIMESTAMP_TOO_OLD, ARRIVAL),
+    ],
+)
+def test_a_rejected_event_keeps_its_name_and_its_time_where_that_can_be_used(
+    reason: Reason, occurred_at: datetime
+) -> None:
+    payload = make_event("a\0b", uuid="1234", at=datetime(2026, 2, 28, 9, tzinfo=UTC))
+    kept = reject(payload, "default", ARRIVAL, EventRejectedError(reason, "why"))
+    assert (kept.event, kept.occurred_at, kept.message) == ("a\ufffdb", occurred_at, "why")
 
 
 def test_the_payload_is_kept_to_the_byte() -> None:
@@ -106,8 +155,8 @@ def test_the_distinct_id_is_found_where_posthog_finds_it(payload: bytes, distinc
     assert parse(payload).distinct_id == distinct_id
 
 
-def test_an_event_without_uuid_gets_one_made_from_its_content() -> None:
-    payload = without("uuid")
+@pytest.mark.parametrize("payload", [without("uuid"), make_event(uuid=""), make_event(uuid=None)])
+def test_an_event_without_uuid_gets_one_made_from_its_content(payload: bytes) -> None:
     assert parse(payload).uuid == parse(payload).uuid == content_uuid(payload)
     assert parse(payload + b" ").uuid != parse(payload).uuid
 
@@ -116,7 +165,7 @@ def test_an_event_without_uuid_gets_one_made_from_its_content() -> None:
 def test_a_content_uuid_is_a_version_8_uuid(payload: bytes) -> None:
     made = content_uuid(payload)
     assert made.version == 8
-    assert made.variant == UUID(int=0x8 << 76 | 0x8 << 60).variant
+    assert made.variant == RFC_4122
 
 
 def test_an_event_without_timestamp_happened_when_it_arrived() -> None:
@@ -126,8 +175,9 @@ def test_an_event_without_timestamp_happened_when_it_arrived() -> None:
 @pytest.mark.parametrize(
     ("ahead", "occurred_at"),
     [
-        (timedelta(hours=22), ARRIVAL + timedelta(hours=22)),
-        (timedelta(hours=24), ARRIVAL),
+        (timedelta(hours=-23), ARRIVAL - timedelta(hours=23)),
+        (timedelta(hours=23), ARRIVAL + timedelta(hours=23)),
+        (timedelta(hours=23, microseconds=1), ARRIVAL),
         (timedelta(days=3000), ARRIVAL),
     ],
 )
