@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-_STOP_SECONDS = 20
-
 
 class ServiceError(Exception):
     """A service cannot run; the message is one line that says which and where to look."""
@@ -31,7 +29,9 @@ class Services:
     environment: Mapping[str, str]
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set once we are asked to stop, by Ctrl-C or SIGTERM."""
-    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    stop_seconds: float = 20
+    """How long a process may take to stop before it is killed."""
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __enter__(self) -> "Services":
         self.log_folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class Services:
     def start(self, name: str, command: Sequence[str]) -> None:
         """Start a process; what it prints goes to its log file."""
         with self.log_of(name).open("ab") as log:
-            self._processes[name] = subprocess.Popen(
+            self.processes[name] = subprocess.Popen(
                 [*_ending_with_us(), *command],
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
@@ -64,7 +64,7 @@ class Services:
 
     def check(self) -> None:
         """Raise ServiceError where a process has ended that should not have."""
-        for name, process in self._processes.items():
+        for name, process in self.processes.items():
             if process.poll() is not None:
                 raise ServiceError(
                     f"{name} ended with {process.returncode}: see {self.log_of(name)}"
@@ -73,16 +73,16 @@ class Services:
     def stop(self) -> None:
         """Stop all, the last started first; a process that does not stop in time is killed, with
         its children."""
-        for process in reversed(self._processes.values()):
+        for process in reversed(self.processes.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
-        for process in reversed(self._processes.values()):
+        for process in reversed(self.processes.values()):
             try:
-                process.wait(_STOP_SECONDS)
+                process.wait(self.stop_seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        self._processes.clear()
+        self.processes.clear()
 
 
 def _ending_with_us() -> list[str]:

@@ -5,7 +5,6 @@ pandas, and pyarrow) belongs to others.
 """
 
 import os
-import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -89,8 +88,6 @@ _worker_settings: list[Settings] = []
 
 def start_worker(settings: Settings) -> None:
     """Prepare a process of the importer, which is started with these settings."""
-    # Ctrl-C reaches every process of the terminal, and the importer is the one to decide.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_the_importer, daemon=True).start()
     _worker_settings.append(settings)
 

@@ -5,9 +5,11 @@ becomes of a chunk to `chunks`.
 """
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from multiprocessing import get_context
 
@@ -100,10 +102,22 @@ def _import_in_parallel(
         loading: deque[Future[ImportSummary]] = deque()
         try:
             for chunk in chunks:
-                loading.append(pool.submit(load_in_worker, chunk, project))
+                with _sigint_blocked():
+                    loading.append(pool.submit(load_in_worker, chunk, project))
                 # No more chunks are in memory than are worked on, and one for each to go on with.
                 if len(loading) >= 2 * workers:
                     summary.add(loading.popleft().result())
         finally:
             while loading:
                 summary.add(loading.popleft().result())
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Ctrl-C reaches every process of the terminal. Those that are started meanwhile inherit that
+    they do not heed it, so that what they have in hand is finished and counted."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

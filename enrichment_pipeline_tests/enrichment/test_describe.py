@@ -1,99 +1,92 @@
-"""One sentence for what a user did."""
+"""The sentences, and the policy of attempts."""
 
+from datetime import timedelta
+
+import psycopg
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from enrichment_pipeline.classification import EventClassification, Rules
+from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.enrichment.attempts import (
+    MAX_RETRIES,
+    is_last,
+    spends_attempt,
+    wait_before_retry,
+)
 from enrichment_pipeline.enrichment.derive import derive
-from enrichment_pipeline.enrichment.describe import MAX_LENGTH, describe
-from enrichment_pipeline.events.elements import ElementName, name_element
+from enrichment_pipeline.enrichment.describe import MAX_LENGTH
 from enrichment_pipeline.events.inputs import EnrichmentInput
+from enrichment_pipeline.store.errors import StoreUnavailableError
 
-BUTTON = 'button.buy:text="Buy now";body:nth-child="1"'
-LONG_PAGE = "/" + "a" * 100
-
-EXAMPLES = [
-    ("$pageview", None, "/pricing", None, "Viewed /pricing"),
-    ("$pageview", None, None, None, "Viewed a page"),
-    ("$pageleave", None, "/pricing", None, "Left /pricing"),
-    ("$autocapture", "click", "/pricing", BUTTON, 'Clicked button "Buy now" on /pricing'),
-    ("$autocapture", None, "/pricing", BUTTON, 'Clicked button "Buy now" on /pricing'),
-    ("$autocapture", "submit", "/join", 'form:attr__id="join"', 'Submitted form "join" on /join'),
-    ("$autocapture", "change", "/join", 'input:attr__name="mail"', 'Changed field "mail" on /join'),
-    ("$autocapture", "change", "/", 'textarea:attr__name="note"', 'Changed field "note" on /'),
-    ("$autocapture", "click", "/", 'a:text="Docs"', 'Clicked link "Docs" on /'),
-    ("$autocapture", "click", "/", "img:", "Clicked image on /"),
-    ("$autocapture", "click", "/", None, "Clicked an element on /"),
-    ("$autocapture", "click", None, BUTTON, 'Clicked button "Buy now"'),
-    ("$rageclick", None, "/pricing", BUTTON, 'Rage-clicked button "Buy now" on /pricing'),
-    ("product_clicked", None, "/products/:id", None, "product clicked on /products/:id"),
-    ("Product Clicked", None, None, None, "Product Clicked"),
-    ("$identify", None, "/signup", None, "$identify on /signup"),
-    ("$feature_flag_called", None, None, None, "$feature_flag_called"),
-    ("order_completed", None, LONG_PAGE + "/" + LONG_PAGE, None, "order completed"),
-    ("$pageview", None, LONG_PAGE * 2, None, f"Viewed {LONG_PAGE * 2}"[:MAX_LENGTH]),
-]  # fmt: skip
-
-words = st.none() | st.text(max_size=200)
+BUTTON = 'button:text="Buy now"'
 
 
-@pytest.mark.parametrize(("event", "sub_type", "page", "chain", "sentence"), EXAMPLES)
-def test_an_event_is_told_in_one_sentence(
-    event: str,
-    sub_type: str | None,
-    page: str | None,
-    chain: str | None,
-    sentence: str,
-    rules: Rules,
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        (EnrichmentInput("$pageview", None, "/pricing", None, None), "Viewed /pricing"),
+        (EnrichmentInput("$pageleave", None, "/pricing", None, None), "Left /pricing"),
+        (EnrichmentInput("$pageview", None, None, None, None), "Viewed a page"),
+        (
+            EnrichmentInput("$autocapture", "click", "/pricing", BUTTON, None),
+            'Clicked button "Buy now" on /pricing',
+        ),
+        (
+            EnrichmentInput("$rageclick", None, "/checkout", None, "Pay"),
+            'Rage-clicked "Pay" on /checkout',
+        ),
+        (
+            EnrichmentInput("$autocapture", "change", "/signup", 'select:attr__name="plan"', None),
+            'Changed select "plan" on /signup',
+        ),
+        (
+            EnrichmentInput("$autocapture", "submit", "/signup", 'form:attr__name="signup"', None),
+            'Submitted form "signup" on /signup',
+        ),
+        (EnrichmentInput("$autocapture", "click", None, None, None), "Clicked an element"),
+        (EnrichmentInput("product_clicked", None, "/p", None, None), "product clicked on /p"),
+        (EnrichmentInput("$web_vitals", None, "/p", None, None), "$web_vitals on /p"),
+    ],
+)
+def test_an_event_is_told_in_one_plain_sentence(
+    rules: Rules, inputs: EnrichmentInput, sentence: str
 ) -> None:
-    assert (
-        derive(EnrichmentInput(event, sub_type, page, chain, None), rules).description == sentence
+    assert derive(inputs, rules).description == sentence
+
+
+texts = st.none() | st.text()
+
+
+@given(
+    st.builds(
+        EnrichmentInput,
+        st.sampled_from(["$autocapture", "$pageview"]) | st.text(),
+        texts,
+        texts,
+        texts,
+        texts,
     )
-
-
-def test_the_text_of_the_element_names_it_best(rules: Rules) -> None:
-    inputs = EnrichmentInput("$autocapture", "click", "/pricing", BUTTON, "Buy it")
-    assert derive(inputs, rules).description == 'Clicked button "Buy it" on /pricing'
-
-
-def test_a_type_of_a_users_own_rules_is_told_by_the_name_of_the_event() -> None:
-    inputs = EnrichmentInput("$screen", None, "/home", None, None)
-    own = EventClassification("screen", "show")
-    assert describe(inputs, own, name_element(None, None)) == "$screen on /home"
-
-
-@given(
-    st.sampled_from(["$pageview", "$pageleave", "$autocapture", "$rageclick"])
-    | st.text(min_size=1),
-    words,
-    words,
-    words,
-    words,
 )
-@example("$autocapture", "click", "/" + "p" * 70, None, "label " * 20)
-def test_a_sentence_is_never_empty_and_never_longer_than_promised(
-    rules: Rules,
-    event: str,
-    sub_type: str | None,
-    page: str | None,
-    chain: str | None,
-    element_text: str | None,
-) -> None:
-    output = derive(EnrichmentInput(event, sub_type, page, chain, element_text), rules)
-    assert 0 < len(output.description) <= MAX_LENGTH
+def test_every_input_gives_a_sentence_that_is_not_too_long(inputs: EnrichmentInput) -> None:
+    assert len(derive(inputs, load_rules()).description) <= MAX_LENGTH
 
 
-@given(
-    st.sampled_from(["a", "button", "svg", None]),
-    st.none() | st.text(min_size=1, max_size=90),
-    st.text(min_size=1, max_size=200),
-)
-def test_the_page_is_left_out_before_anything_is_cut(
-    tag: str | None, label: str | None, page: str
-) -> None:
-    inputs = EnrichmentInput("$autocapture", "click", page, None, None)
-    click = EventClassification("click", "click")
-    sentence = describe(inputs, click, ElementName(tag, label))
-    without_page = describe(inputs._replace(path_template=None), click, ElementName(tag, label))
-    assert sentence in (without_page, f"{without_page} on {page}")
+def test_only_data_and_code_spend_attempts() -> None:
+    assert spends_attempt(ZeroDivisionError())
+    assert spends_attempt(psycopg.errors.UniqueViolation())
+    for outage in (
+        psycopg.errors.AdminShutdown(),
+        psycopg.errors.DiskFull(),
+        psycopg.errors.LockNotAvailable(),
+        psycopg.OperationalError("connection refused"),
+        StoreUnavailableError("gone"),
+    ):
+        assert not spends_attempt(outage)
+
+
+def test_a_batch_waits_longer_each_time_and_dies_after_three_retries() -> None:
+    waits = [wait_before_retry(attempts) for attempts in range(MAX_RETRIES)]
+    for attempts, wait in enumerate(waits):
+        assert timedelta(seconds=2 * 2**attempts) <= wait <= timedelta(seconds=2.5 * 2**attempts)
+    assert [is_last(attempts) for attempts in range(5)] == [False, False, False, True, True]

@@ -1,27 +1,47 @@
 """Asking anything, without being able to change it."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
 
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.query import query
-from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline.store.roles import READER
+from enrichment_pipeline.store.tables import READABLE
+from enrichment_pipeline_tests.conftest import database_url, raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def test_a_query_gives_columns_and_rows(store: Store) -> None:
-    load_events(store, raw_events(2, NOON), [], "test")
-    result = query(store, "SELECT event, count(*) AS n FROM raw_event GROUP BY 1")
+@pytest.fixture(scope="module")
+def loaded(server: EmbeddedPostgres, worker_id: str) -> Iterator[Store]:
+    """A store with two events, for tests that cannot change it, asked through its URL."""
+    name = f"asked_{worker_id}"
+    with opened_store(Settings(database_url=database_url(server, name))) as store:
+        load_events(store, raw_events(2, NOON), [], "test")
+        yield store
+
+
+@pytest.fixture
+def embedded(loaded: Store, server: EmbeddedPostgres) -> Store:
+    """The same store, asked as the one that this process started."""
+    return replace(loaded, embedded=server)
+
+
+def test_a_query_gives_columns_and_rows(loaded: Store) -> None:
+    result = query(loaded, "SELECT event, count(*) AS n FROM raw_event GROUP BY 1")
     assert (result.columns, result.rows) == (["event", "n"], [("$pageview", 2)])
 
 
-def test_a_percent_sign_is_no_placeholder(store: Store) -> None:
-    assert query(store, "SELECT 1 AS one WHERE 'abc' LIKE '%b%'").rows == [(1,)]
+def test_a_percent_sign_is_no_placeholder(loaded: Store) -> None:
+    assert query(loaded, "SELECT 1 AS one WHERE 'abc' LIKE '%b%'").rows == [(1,)]
 
 
 @pytest.mark.parametrize(
@@ -41,17 +61,69 @@ def test_a_percent_sign_is_no_placeholder(store: Store) -> None:
         "COPY raw_event TO PROGRAM 'cat'",
         "SELECT lo_create(0)",
         "SELECT nextval(pg_get_serial_sequence('raw_batch', 'id'))",
+        "INSERT INTO store_setting VALUES ('a', 'b') RETURNING name",
+        "SELECT * FROM raw_event FOR UPDATE",
+        "SELECT * INTO mine FROM raw_event",
+        "CREATE TEMP TABLE mine (a int)",
+        "COPY store_setting FROM STDIN",
+        "DO 'BEGIN DELETE FROM raw_event; END'",
+        "EXPLAIN ANALYZE DELETE FROM raw_event",
+        "LOCK TABLE raw_event IN ACCESS EXCLUSIVE MODE",
+        "SET default_transaction_read_only = off",
+        "RESET ROLE",
+        "COMMIT",
+        "SELECT * FROM pg_authid",
+        "SELECT pg_read_file('PG_VERSION')",
         "VACUUM",
         "SELEKT 1",
         "",
     ],
 )
 def test_a_statement_that_would_change_something_is_refused_in_one_line(
-    store: Store, statement: str
+    loaded: Store, embedded: Store, statement: str
 ) -> None:
-    load_events(store, raw_events(2, NOON), [], "test")
-    with pytest.raises(StoreError) as told:
-        query(store, statement)
-    assert "\n" not in str(told.value)
-    with store.transaction() as connection:
+    for store in (loaded, embedded):
+        with pytest.raises(StoreError) as told:
+            query(store, statement)
+        assert "\n" not in str(told.value)
+    with loaded.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM raw_event")).scalar_one() == 2
+        assert connection.execute(text("SELECT count(*) FROM store_setting")).scalar_one() == 2
+
+
+def test_a_block_of_code_cannot_take_its_role_back_and_run_a_program(loaded: Store) -> None:
+    code = "BEGIN RESET ROLE; COPY (SELECT 1) TO PROGRAM ''cat > ran''; END"
+    with pytest.raises(StoreError, match="sql takes one SELECT"):
+        query(loaded, f"DO '{code}'")
+    with loaded.transaction() as connection:
+        # A program runs in the folder of the server's data.
+        ran = connection.execute(text("SELECT pg_stat_file('ran', true) IS NOT NULL"))
+        assert ran.scalar_one() is False
+
+
+def test_whoever_asks_the_embedded_store_is_the_reader_and_cannot_become_another(
+    embedded: Store,
+) -> None:
+    assert query(embedded, "SELECT session_user, current_user").rows == [(READER, READER)]
+    for setting in ("role", "session_authorization"):
+        with pytest.raises(StoreError, match="permission denied"):
+            query(embedded, f"SELECT set_config('{setting}', 'postgres', false)")
+
+
+def test_the_reader_may_read_every_table(embedded: Store) -> None:
+    for table in READABLE:
+        assert query(embedded, f"SELECT count(*) FROM {table}").columns == ["count"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [
+        ("VALUES (1), (2)", [(1,), (2,)]),
+        ("WITH one AS (SELECT 1) SELECT * FROM one; -- the end", [(1,)]),
+        ("SELECT 1 WHERE false", []),
+    ],
+)
+def test_every_form_of_a_select_is_answered(
+    loaded: Store, statement: str, rows: list[tuple[int]]
+) -> None:
+    assert query(loaded, statement).rows == rows

@@ -72,6 +72,35 @@ def test_a_day_with_an_open_letter_is_kept_until_the_letter_is_closed(
     assert drop_before(store, date(2026, 4, 1)).dropped == [FIRST.date()]
 
 
+def test_a_day_whose_events_were_all_rejected_is_kept_and_dropped_like_any_other(
+    store: Store,
+) -> None:
+    broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", FIRST)
+    load_events(store, [], [broken], "test")
+    assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 dead letters are open"}
+    with store.transaction() as connection:
+        assert partition_start(connection).date() == FIRST.date()
+        connection.execute(text("UPDATE dead_letter SET state = 'discarded'"))
+    assert drop_before(store, date(2026, 4, 1)).dropped == [FIRST.date()]
+    with store.transaction() as connection:
+        for table in ("raw_batch", "dead_letter", "event_key"):
+            assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
+    assert drop_before(store, date(2026, 4, 1)) == RetentionReport()
+    assert load_events(store, [], [broken], "test").quarantined.total() == 1
+
+
+def test_a_batch_that_belongs_to_the_day_after_is_left_alone(store: Store, rules: Rules) -> None:
+    midnight = datetime(2026, 3, 2, tzinfo=UTC)
+    moments = [midnight - timedelta(microseconds=1), midnight]
+    load_events(store, [raw_events(1, moment)[0] for moment in moments], [], "test")
+    enrich_due(store, rules)
+    assert drop_before(store, midnight.date()).dropped == [date(2026, 3, 1)]
+    with store.transaction() as connection:
+        for table in ("raw_event", "enriched_event"):
+            left = connection.execute(text(f"SELECT occurred_at FROM {table}")).scalars()
+            assert list(left) == [midnight], table
+
+
 def test_partitions_are_made_once_by_however_many(store: Store) -> None:
     days = [FIRST.date() + DAY * number for number in range(5)]
 

@@ -1,0 +1,149 @@
+"""The commands, as a person types them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.conftest import make_event, raw_events
+
+PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        env={**os.environ, "COLUMNS": "200", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_importing_enriching_and_asking(store: Store, rules: Rules, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\n".join([make_event(at=NOON), make_event(at=NOON), b"broken"]))
+    imported = call("import", str(file), "--json")
+    assert imported.returncode == 0, imported.stderr
+    summary = json.loads(imported.stdout)
+    assert (summary["accepted"], summary["quarantined"]) == (2, {"invalid_json": 1})
+    assert "accepted 0 · duplicates 3" in call("import", str(file)).stdout
+
+    enrich_due(store, rules)
+    asked = call("sql", "SELECT description FROM enriched_event LIMIT 1", "--json")
+    assert json.loads(asked.stdout) == [{"description": "Viewed /pricing"}]
+    assert "Viewed /pricing" in call("sql", "SELECT description FROM enriched_event").stdout
+
+    books = json.loads(call("status", "--verify", "--json").stdout)["total"]
+    assert (books["accepted"], books["enriched"], books["dead"], books["pending"]) == (3, 2, 1, 0)
+    assert "2026-03-01 12:00" in call("status").stdout
+
+
+def test_books_that_do_not_balance_end_status_with_1(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(2, NOON), [], "test")
+    enrich_due(store, rules)
+    with store.transaction() as connection:
+        connection.execute(text("DELETE FROM enriched_event"))
+    told = call("status", "--verify")
+    assert told.returncode == 1
+    assert "2026-03-01 12:00" in told.stderr
+
+
+def test_config_shows_every_setting_and_hides_the_password() -> None:
+    told = call("config", DATABASE_URL="postgresql://me:secret@db.example/events")
+    assert told.returncode == 0
+    assert "ENRICHMENT_WINDOW_MINUTES" in told.stdout
+    assert "postgresql://me:***@db.example/events" in told.stdout
+    assert "secret" not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "line"),
+    [
+        ({"ENRICHMENT_WINDOW_MINUTES": "7"}, ["status"], "ENRICHMENT_WINDOW_MINUTES='7'"),
+        ({"ENRICHMENT_UI_PORT": "web"}, ["config"], "ENRICHMENT_UI_PORT='web'"),
+        ({"ENRICHMENT_UI_PORT": "70000"}, ["config"], "ENRICHMENT_UI_PORT='70000'"),
+        ({"ENRICHMENT_PARTITION_START": "soon"}, ["status"], "ENRICHMENT_PARTITION_START='soon'"),
+        ({"DATABASE_URL": "mysql://x"}, ["status"], "must look like postgresql://"),
+        (
+            {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/none"},
+            ["status"],
+            "DATABASE_URL=postgresql://me:***@127.0.0.1:1/none: no connection",
+        ),
+        ({"ENRICHMENT_RULES_FILE": "missing.yaml"}, ["up"], "missing.yaml"),
+        ({"ENRICHMENT_HOME": "/proc/none"}, ["status"], "ENRICHMENT_HOME"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(
+    variables: dict[str, str], arguments: list[str], line: str
+) -> None:
+    told = call(*arguments, **variables)
+    assert told.returncode == 1
+    assert line in told.stderr
+    assert "secret" not in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["import", "missing.jsonl"], "missing.jsonl"),
+        (["import", "nowhere://bucket/file"], "nowhere"),
+        (["import", "x.jsonl", "--project", "a b"], "--project"),
+        (["sql", "DELETE FROM raw_event"], "sql takes one SELECT"),
+        (["sql", "SELEKT"], "sql takes one SELECT"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], line: str) -> None:
+    told = call(*arguments)
+    assert told.returncode == 1
+    assert line in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize("command", ["demo", "up", "import", "status", "sql", "config"])
+def test_the_help_of_every_command_has_an_example(command: str) -> None:
+    told = call(command, "--help")
+    assert told.returncode == 0
+    assert "Example:" in told.stdout
+
+
+def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert not port_is_free("127.0.0.1", int(port))
+        home = tmp_path / "home"
+        told = call("demo", ENRICHMENT_UI_PORT=port, ENRICHMENT_HOME=str(home))
+    assert told.returncode == 1
+    assert f"port {port} is in use" in told.stderr
+    assert not home.exists()
+
+
+def test_a_service_that_ends_is_told_with_its_log_and_the_others_are_stopped(
+    tmp_path: Path,
+) -> None:
+    ignores = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    with Services(tmp_path / "logs", {}, stop_seconds=0.5) as services:
+        services.start("stubborn", [sys.executable, "-c", f"{ignores}signal.pause()"])
+        services.start("short", [sys.executable, "-c", "print('why'); raise SystemExit(3)"])
+        stubborn, short = services.processes.values()
+        short.wait()
+        with pytest.raises(ServiceError, match=r"short ended with 3: see .*short.log"):
+            services.check()
+        assert services.log_of("short").read_text() == "why\n"
+    assert stubborn.poll() is not None

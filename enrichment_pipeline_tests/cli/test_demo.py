@@ -1,0 +1,76 @@
+"""The one command, for real: everything it starts, shows and stops."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def servers_of(home: Path) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(home) in " ".join(process.info["cmdline"] or [])
+    ]
+
+
+def test_the_demo_shows_what_users_did_and_leaves_nothing_running(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    environment = {**os.environ, "ENRICHMENT_HOME": str(home), "ENRICHMENT_UI_PORT": str(port)}
+    demo = subprocess.Popen(
+        [PROGRAM, "demo"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert demo.stdout is not None
+    shown = ""
+    try:
+        for line in demo.stdout:
+            shown += line
+            if "Ctrl-C stops everything" in line:
+                break
+        assert "rage_click" in shown, shown
+        assert f"http://127.0.0.1:{port}" in shown
+        books = subprocess.run(
+            [PROGRAM, "status", "--verify", "--json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        total = json.loads(books.stdout)["total"]
+        assert total["accepted"] == total["enriched"] > 500
+        query = b'{"query": "{ assetNodes { assetKey { path } } }"}'
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/graphql", query, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as response:
+            nodes = json.load(response)["data"]["assetNodes"]
+        assert {node["assetKey"]["path"][0] for node in nodes} == {
+            "raw_events",
+            "enriched_events",
+            "dead_letter",
+        }
+    finally:
+        started = [*psutil.Process(demo.pid).children(recursive=True), *servers_of(home)]
+        demo.send_signal(signal.SIGTERM)
+        rest, _ = demo.communicate()
+    assert demo.returncode == 0, shown + rest
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []

@@ -1,0 +1,194 @@
+"""The books: whatever happens to events, each is accounted for, by the batches and by count."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment import path
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
+from enrichment_pipeline.store.books import (
+    WindowBooks,
+    books,
+    classified,
+    counted_books,
+    preview,
+)
+from enrichment_pipeline.store.claims import reopen_dead
+from enrichment_pipeline.store.dead_letters import broken_now, dead_windows
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.conftest import HOUR, raw_events
+
+LATE = datetime(2026, 3, 1, 22, tzinfo=UTC)
+WINDOWS = [LATE + number * HOUR for number in range(4)]
+
+
+@pytest.fixture
+def poison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enrichment raises for events of the name `poison`."""
+    derive = path.derive
+
+    def derive_or_raise(inputs: Any, rules: Rules) -> Any:
+        if inputs.event == "poison":
+            raise ZeroDivisionError("poisoned")
+        return derive(inputs, rules)
+
+    monkeypatch.setattr(path, "derive", derive_or_raise)
+
+
+def rejected(payload: str, at: datetime) -> RejectedEvent:
+    return RejectedEvent("default", Reason.INVALID_JSON, "no JSON", payload.encode(), at)
+
+
+def fail_until_dead(store: Store, rules: Rules) -> None:
+    for _ in range(4):
+        enrich_due(store, rules)
+        make_due(store)
+
+
+def make_due(store: Store) -> None:
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE raw_batch SET due_at = now() WHERE state = 'pending'"))
+
+
+def kept_and_counted(store: Store) -> tuple[list[WindowBooks], list[WindowBooks]]:
+    with store.transaction() as connection:
+        kept = books(connection)
+        return kept, counted_books(connection, [window.window_start for window in kept], HOUR)
+
+
+def test_each_way_that_an_event_can_go_has_its_column(
+    store: Store, rules: Rules, poison: None
+) -> None:
+    load_events(store, raw_events(2, LATE, event="poison"), [], "test")
+    fail_until_dead(store, rules)
+    refused = raw_events(1, LATE)[0]._replace(title="a\0b")
+    load_events(store, [*raw_events(3, LATE), refused], [rejected("x", LATE)], "test")
+    enrich_due(store, rules)
+    load_events(store, raw_events(5, LATE), [], "test")
+
+    kept, counted = kept_and_counted(store)
+
+    assert kept == counted == [WindowBooks(LATE, 12, enriched=3, dead=4, pending=5)]
+    assert kept[0].balances
+
+
+def test_books_that_do_not_balance_say_so() -> None:
+    assert not WindowBooks(LATE, 3, enriched=1, dead=0, pending=1).balances
+
+
+def test_an_event_that_is_lost_shows_in_the_count_and_not_in_what_the_batches_say(
+    store: Store, rules: Rules
+) -> None:
+    load_events(store, raw_events(3, LATE), [], "test")
+    enrich_due(store, rules)
+    with store.transaction() as connection:
+        connection.execute(text("DELETE FROM enriched_event WHERE occurred_at = :at"), {"at": LATE})
+    kept, counted = kept_and_counted(store)
+    assert kept == [WindowBooks(LATE, 3, 3, 0, 0)]
+    assert counted == [WindowBooks(LATE, 3, 2, 0, 0)]
+    assert not counted[0].balances
+
+
+def test_windows_without_events_are_counted_and_have_no_books(store: Store) -> None:
+    load_events(store, raw_events(1, LATE), [], "test")
+    with store.transaction() as connection:
+        assert books(connection, [LATE + HOUR]) == []
+        assert books(connection, WINDOWS) == books(connection)
+        assert counted_books(connection, [], HOUR) == []
+        assert counted_books(connection, [LATE + HOUR, LATE], HOUR) == [
+            WindowBooks(LATE, 1, 0, 0, 1),
+            WindowBooks(LATE + HOUR, 0, 0, 0, 0),
+        ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_books_balance_after_every_step_of_whatever_happens(
+    store: Store, rules: Rules, poison: None, seed: int
+) -> None:
+    chance = random.Random(seed)
+    seen: list[RawEvent] = []
+
+    def load() -> None:
+        events = [
+            event
+            for _ in range(chance.randint(1, 3))
+            for event in raw_events(
+                chance.randint(1, 4),
+                chance.choice(WINDOWS),
+                event=chance.choice(["$pageview", "product clicked", "poison"]),
+            )
+        ]
+        if chance.random() < 0.3:
+            events[0] = events[0]._replace(title="refused\0")
+        again = chance.sample(seen, min(len(seen), 3))
+        broken = [rejected(str(chance.randint(0, 20)), chance.choice(WINDOWS)) for _ in range(2)]
+        load_events(store, [*events, *again], broken, "test")
+        seen.extend(events)
+
+    def reopen() -> None:
+        with store.transaction() as connection:
+            reopen_dead(connection, chance.sample(WINDOWS, 2))
+
+    steps = [
+        load,
+        lambda: enrich_due(store, rules, chance.sample(WINDOWS, 2)),
+        lambda: fail_until_dead(store, rules),
+        lambda: make_due(store),
+        reopen,
+    ]
+    load()
+    for _ in range(12):
+        chance.choices(steps, weights=[4, 3, 1, 2, 2])[0]()
+        kept, counted = kept_and_counted(store)
+        assert kept == counted
+        assert all(window.balances for window in kept)
+
+
+def test_what_is_broken_now_is_counted_in_full_and_shown_up_to_the_limit(
+    store: Store, rules: Rules, poison: None
+) -> None:
+    load_events(store, raw_events(3, LATE, event="poison"), [rejected("x", LATE)], "test")
+    load_events(store, raw_events(2, LATE + HOUR, event="poison"), [], "test")
+    fail_until_dead(store, rules)
+    with store.transaction() as connection:
+        broken = broken_now(connection, most=1)
+        assert (broken.letters, broken.events, broken.failed_windows) == (3, 6, 2)
+        assert broken.by_reason[["reason_code", "letters", "events", "sample"]].values.tolist() == [
+            ["enrichment_failed", 2, 5, "poisoned"]
+        ]
+        assert broken.windows["window_start"].tolist() == [LATE + HOUR]
+        assert dead_windows(connection, [LATE, LATE + 2 * HOUR]) == {LATE: "poisoned"}
+        reopen_dead(connection, WINDOWS)
+        assert broken_now(connection)[:3] == (1, 1, 0)
+        assert dead_windows(connection, WINDOWS) == {}
+
+
+def test_enriched_events_are_counted_by_minute_and_kind_and_shown_from_the_first(
+    store: Store, rules: Rules
+) -> None:
+    minute = timedelta(minutes=1)
+    load_events(
+        store,
+        [*raw_events(2, LATE), *raw_events(1, LATE + minute), *raw_events(1, LATE + HOUR)],
+        [],
+        "test",
+    )
+    enrich_due(store, rules)
+    with store.transaction() as connection:
+        counted = classified(connection, LATE, LATE + HOUR)
+        assert counted.values.tolist() == [
+            [LATE, "pageview", "view", 2],
+            [LATE + minute, "pageview", "view", 1],
+        ]
+        shown = preview(connection, LATE, LATE + HOUR, 2)
+        assert shown["occurred_at"].tolist() == [LATE, LATE + timedelta(seconds=1)]
+        assert shown["description"].tolist() == ["Viewed /pricing"] * 2
+        empty = classified(connection, LATE - HOUR, LATE)
+        assert empty.empty
+        assert list(empty.columns) == list(counted.columns)

@@ -1,0 +1,120 @@
+"""Opening a store on a server that is not quite ready for it, and losing it."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from psycopg import sql
+from sqlalchemy import text
+
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.engine import Store, open_store, opened_store
+from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError
+from enrichment_pipeline_tests.conftest import database_url, execute
+
+
+@pytest.fixture
+def name(server: EmbeddedPostgres) -> Iterator[str]:
+    """A name for databases and a role that are not there yet, and will not be afterwards."""
+    made = f"engine_{uuid.uuid4().hex[:12]}"
+    yield made
+    for suffix in ("", "_dagster"):
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        execute(server, drop.format(sql.Identifier(f"{made}{suffix}")))
+    execute(server, sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(made)))
+
+
+def do(server: EmbeddedPostgres, statement: str, name: str) -> None:
+    execute(server, sql.SQL(statement).format(sql.Identifier(name)))
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(StoreError) as told:
+        open_store(Settings(database_url=url))
+    assert len(str(told.value).splitlines()) == 1
+    return str(told.value)
+
+
+def as_role(server: EmbeddedPostgres, name: str) -> str:
+    return database_url(server, name).replace(f"//{server.address.user}@", f"//{name}@")
+
+
+def test_databases_that_are_not_there_are_made(server: EmbeddedPostgres, name: str) -> None:
+    settings = Settings(database_url=database_url(server, name))
+    with opened_store(settings) as store, store.transaction() as connection:
+        made = connection.execute(
+            text("SELECT datname FROM pg_database WHERE starts_with(datname, :name) ORDER BY 1"),
+            {"name": name},
+        ).scalars()
+        assert list(made) == [name, f"{name}_dagster"]
+        assert store.dagster_url.split("?")[0].endswith(f"/{name}_dagster")
+
+
+def test_whoever_may_not_make_a_database_is_told_how_to_have_it_made(
+    server: EmbeddedPostgres, name: str
+) -> None:
+    do(server, "CREATE ROLE {} LOGIN", name)
+    assert f'run: CREATE DATABASE "{name}" OWNER "{name}"' in refusal(as_role(server, name))
+
+
+def test_whoever_may_not_make_tables_is_told_how_to_be_allowed_to(
+    server: EmbeddedPostgres, name: str
+) -> None:
+    do(server, "CREATE ROLE {} LOGIN", name)
+    for database in (name, f"{name}_dagster"):
+        do(server, "CREATE DATABASE {}", database)
+
+    url = as_role(server, name)
+    assert f'run: ALTER DATABASE "{name}" OWNER TO "{name}"' in refusal(url)
+
+    execute(server, sql.SQL("ALTER DATABASE {0} OWNER TO {0}").format(sql.Identifier(name)))
+    with opened_store(Settings(database_url=url)) as store, store.transaction() as connection:
+        assert connection.execute(text("SELECT count(*) FROM raw_event")).scalar_one() == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@127.0.0.1:1/shop",
+        "postgresql://127.0.0.1:1/shop?user=me&password=secret",
+        "postgresql://127.0.0.1:1/shop?sslpassword=secret",
+        "postgresql://me:secret@127.0.0.1:1/shop?no_such_option=1",
+    ],
+)
+def test_wherever_a_url_has_its_password_no_message_repeats_it(url: str) -> None:
+    told = refusal(url)
+    assert "secret" not in told
+    assert told.startswith("DATABASE_URL=postgresql://")
+    assert "127.0.0.1:1/shop" in told
+
+
+def test_a_store_that_goes_away_says_so_and_can_be_used_again_when_it_is_back(
+    store: Store,
+) -> None:
+    with (
+        pytest.raises(StoreUnavailableError, match="PostgreSQL went away") as told,
+        store.transaction() as connection,
+    ):
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert "\n" not in str(told.value)
+    with store.transaction() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_what_a_failed_block_wrote_is_not_kept(store: Store) -> None:
+    def write_and_fail() -> None:
+        with store.transaction() as connection:
+            connection.execute(text("INSERT INTO store_setting VALUES ('a', 'b')"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail()
+    with store.transaction() as connection:
+        found = connection.execute(text("SELECT count(*) FROM store_setting WHERE name = 'a'"))
+        assert found.scalar_one() == 0
+
+
+def test_times_are_in_utc_whatever_the_server_thinks(store: Store) -> None:
+    with store.transaction() as connection:
+        assert connection.execute(text("SHOW timezone")).scalar_one() == "UTC"
