@@ -106,7 +106,9 @@ def _import_in_parallel(
                     loading.append(pool.submit(load_in_worker, chunk, project))
                 # No more chunks are in memory than are worked on, and one for each to go on with.
                 if len(loading) >= 2 * workers:
-                    summary.add(loading.popleft().result())
+                    # Taken off afterwards: Ctrl-C in between would leave it out of the summary.
+                    summary.add(loading[0].result())
+                    loading.popleft()
         finally:
             while loading:
                 summary.add(loading.popleft().result())

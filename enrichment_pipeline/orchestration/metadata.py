@@ -30,19 +30,16 @@ def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
 
 
 def window_metadata(
-    counts: pd.DataFrame, first_events: pd.DataFrame, start: datetime, end: datetime
+    counts: pd.DataFrame, first_events: pd.DataFrame
 ) -> dict[str, dg.MetadataValue[Any]]:
-    """What lies enriched in a window: counts by type and action, a preview, a plot over time.
+    """What lies enriched in a window that is not empty: counts by type and action, a preview.
 
     `counts` and `first_events` are what `store.books.classified` and `preview` give.
     """
-    if counts.empty:
-        return {}
     by_type = counts.groupby(["event_type", "action_type"])["events"].sum().reset_index()
     return {
         "by_type_and_action": table(by_type.sort_values("events", ascending=False)),
         "preview": table(first_events),
-        "events_over_the_window": _plot_over_time(counts, start, end),
     }
 
 
@@ -97,9 +94,10 @@ def _plain(value: object) -> str | int:
     return value if isinstance(value, str) else int(str(value))
 
 
-def _plot_over_time(
+def plot_over_time(
     counts: pd.DataFrame, start: datetime, end: datetime
 ) -> dg.MarkdownMetadataValue:
+    """Events per minute between `start` and `end`, by event type, as a picture."""
     by_minute = counts.pivot_table(
         index="minute", columns="event_type", values="events", aggfunc="sum", fill_value=0
     )

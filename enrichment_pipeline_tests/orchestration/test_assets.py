@@ -213,6 +213,7 @@ def test_a_sweep_shows_each_of_its_windows_and_leaves_failed_ones_to_a_run_of_th
     load_events(store, raw_events(5, START), [], "test")
     load_events(store, raw_events(5, START + 2 * HOUR, event="poison"), [], "test")
     make_rules_fail(monkeypatch, rules)
+    monkeypatch.setattr(attempts, "FIRST_WAIT", timedelta(minutes=1))
     result = definitions.resolve_job_def(enrichment_sweep.name).execute_in_process(
         instance=instance,
         run_config={"ops": {SWEEP_OP: {"config": {"windows": [KEYS[0], KEYS[2]]}}}},

@@ -78,6 +78,23 @@ def test_each_way_that_an_event_can_go_has_its_column(
     assert kept[0].balances
 
 
+def test_a_dead_batch_that_is_reopened_keeps_the_events_that_were_dead_before_it(
+    store: Store, rules: Rules, poison: None
+) -> None:
+    events = raw_events(3, LATE, event="poison")
+    load_events(store, events, [rejected("x", LATE), rejected("y", LATE)], "test")
+    for _ in range(2):
+        fail_until_dead(store, rules)
+        kept, counted = kept_and_counted(store)
+        assert kept == counted == [WindowBooks(LATE, 5, enriched=0, dead=5, pending=0)]
+
+        with store.transaction() as connection:
+            reopen_dead(connection, [LATE])
+
+        kept, counted = kept_and_counted(store)
+        assert kept == counted == [WindowBooks(LATE, 5, enriched=0, dead=2, pending=3)]
+
+
 def test_books_that_do_not_balance_say_so() -> None:
     assert not WindowBooks(LATE, 3, enriched=1, dead=0, pending=1).balances
 
@@ -133,7 +150,7 @@ def test_the_books_balance_after_every_step_of_whatever_happens(
 
     def reopen() -> None:
         with store.transaction() as connection:
-            reopen_dead(connection, chance.sample(WINDOWS, 2))
+            reopen_dead(connection, chance.sample(WINDOWS, 3))
 
     steps = [
         load,
@@ -143,8 +160,8 @@ def test_the_books_balance_after_every_step_of_whatever_happens(
         reopen,
     ]
     load()
-    for _ in range(12):
-        chance.choices(steps, weights=[4, 3, 1, 2, 2])[0]()
+    for _ in range(15):
+        chance.choices(steps, weights=[4, 2, 2, 1, 2])[0]()
         kept, counted = kept_and_counted(store)
         assert kept == counted
         assert all(window.balances for window in kept)

@@ -99,6 +99,8 @@ def test_a_batch_that_belongs_to_the_day_after_is_left_alone(store: Store, rules
         for table in ("raw_event", "enriched_event"):
             left = connection.execute(text(f"SELECT occurred_at FROM {table}")).scalars()
             assert list(left) == [midnight], table
+        for table in ("raw_batch", "event_key"):
+            assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 1
 
 
 def test_partitions_are_made_once_by_however_many(store: Store) -> None:

@@ -1,0 +1,94 @@
+"""Processes of ours: how they end, whatever they or we do."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from enrichment_pipeline.cli.services import Services
+
+_SECONDS = 30
+
+# Ignores what it is asked, has a child that does too, and tells the child's id to a named pipe.
+_STUBBORN = """
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = subprocess.Popen(["sleep", "600"])
+with open(sys.argv[1], "w") as pipe:
+    pipe.write(str(child.pid))
+child.wait()
+"""
+
+_KILLED = """
+import sys
+from pathlib import Path
+from enrichment_pipeline.cli.services import Services
+with Services(Path(sys.argv[1]), {}) as services:
+    services.start("sleeper", ["sh", "-c", "echo $$ > $1; exec sleep 600", "sh", sys.argv[2]])
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def handlers_as_before() -> Iterator[None]:
+    """What is done on a signal belongs to the process that runs the tests."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_process_that_does_not_stop_in_time_is_killed_with_its_children(tmp_path: Path) -> None:
+    named_pipe = tmp_path / "told"
+    os.mkfifo(named_pipe)
+    with Services(tmp_path / "logs", {}, stop_seconds=0.2) as services:
+        services.start("stubborn", [sys.executable, "-c", _STUBBORN, str(named_pipe)])
+        stubborn = services.processes["stubborn"]
+        child = psutil.Process(int(named_pipe.read_text()))
+    assert stubborn.returncode == -signal.SIGKILL
+    assert psutil.wait_procs([child], timeout=_SECONDS)[1] == []
+
+
+def test_what_we_started_ends_when_we_are_killed(tmp_path: Path) -> None:
+    named_pipe = tmp_path / "told"
+    os.mkfifo(named_pipe)
+    command = [sys.executable, "-c", _KILLED, str(tmp_path), str(named_pipe)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as us:
+        sleeper = psutil.Process(int(named_pipe.read_text()))
+        us.kill()
+        assert psutil.wait_procs([sleeper], timeout=_SECONDS)[1] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_us_to_stop_and_interrupts_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with Services(tmp_path / "logs", {}) as services:
+        threading.Timer(0, os.kill, (os.getpid(), number)).start()
+        assert services.stopping.wait(_SECONDS)
+
+
+def test_an_error_in_the_block_stops_all(tmp_path: Path) -> None:
+    services = Services(tmp_path / "logs", {})
+    services.log_folder.mkdir()
+    services.start("sleeper", ["sleep", "600"])
+    sleeper = services.processes["sleeper"]
+    with pytest.raises(ZeroDivisionError), services:
+        raise ZeroDivisionError
+    assert sleeper.returncode == -signal.SIGINT
+
+
+def test_a_log_goes_on_where_the_last_start_ended(tmp_path: Path) -> None:
+    services = Services(tmp_path / "logs", {"WORD": "said"})
+    for _ in range(2):
+        with services:
+            services.start("speaker", ["sh", "-c", "echo $WORD; echo complained >&2"])
+            services.processes["speaker"].wait()
+    assert services.log_of("speaker").read_text() == "said\ncomplained\n" * 2
