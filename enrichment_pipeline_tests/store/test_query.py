@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -21,9 +22,10 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def loaded(server: EmbeddedPostgres, worker_id: str) -> Iterator[Store]:
+def loaded(server: EmbeddedPostgres) -> Iterator[Store]:
     """A store with two events, for tests that cannot change it, asked through its URL."""
-    name = f"asked_{worker_id}"
+    # A new one each time: a worker of a parallel run can come back to a module it has left.
+    name = f"asked_{uuid4().hex[:12]}"
     with opened_store(Settings(database_url=database_url(server, name))) as store:
         load_events(store, raw_events(2, NOON), [], "test")
         yield store
