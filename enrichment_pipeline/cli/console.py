@@ -8,16 +8,21 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 out = Console()
 err = Console(stderr=True)
 
-NUMBER_STYLE = {"justify": "right"}
+
+def print_error(message: str) -> None:
+    """Print one line on standard error."""
+    # A Text, here and in tables: in a plain string Rich would take "[/a]" for markup.
+    err.print(Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True)
 
 
 def fail(message: str) -> NoReturn:
     """End the command with one line on standard error."""
-    err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+    print_error(message)
     raise typer.Exit(1)
 
 
@@ -33,9 +38,9 @@ def print_table(
     table = Table(title=title, title_justify="left", header_style="bold")
     for number, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left")
+        table.add_column(Text(name), justify="right" if numeric else "left")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(Text(_cell(value)) for value in row))
     out.print(table)
 
 
@@ -51,7 +56,7 @@ def _cell(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value).replace("[", r"\[")
+    return str(value)
 
 
 def _plain(value: object) -> str:

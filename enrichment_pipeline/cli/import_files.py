@@ -14,7 +14,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from enrichment_pipeline.cli.console import err, fail, out, print_json
+from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import SourceError, source_size
 from enrichment_pipeline.ingest.importer import import_source
@@ -58,7 +58,7 @@ def import_files(
 def import_with_progress(store: Store, file: str, project: str, summary: ImportSummary) -> None:
     """Import one file, with a progress bar on standard error."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -98,4 +98,4 @@ def _print(summary: ImportSummary, seconds: float, broken: list[str], *, as_json
     if summary.widened_to:
         out.print(f"The partitions start at {summary.widened_to:%Y-%m-%d} now.", highlight=False)
     for line in broken:
-        err.print(f"[bold red]error:[/] {line}", highlight=False, soft_wrap=True)
+        print_error(line)

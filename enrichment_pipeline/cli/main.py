@@ -40,5 +40,5 @@ def run() -> None:
 
 
 def _end(message: str) -> None:
-    console.err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+    console.print_error(message)
     raise SystemExit(1)

@@ -1,0 +1,79 @@
+"""Dagster's own instance: where it keeps its history, and what a new start makes of the last."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from sqlalchemy import create_engine, inspect
+
+from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS
+from enrichment_pipeline.orchestration.instance import (
+    LOCATION,
+    prepare_home,
+    prepare_instance,
+    write_workspace,
+)
+from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.orchestration.conftest import START
+
+KEY = "2026-03-01-00:00"
+
+
+@pytest.fixture
+def dagster_home(store: Store, tmp_path: Path) -> Path:
+    """A home with the project's `dagster.yaml`, and Dagster's tables."""
+    home = prepare_home(tmp_path)
+    prepare_instance(home, alone=True)
+    return home
+
+
+def test_dagster_keeps_its_history_in_a_database_of_its_own_beside_the_store(
+    store: Store, definitions: dg.Definitions, dagster_home: Path
+) -> None:
+    load_events(store, raw_events(5, START), [], "test")
+    job = definitions.resolve_job_def(ENRICHMENT_JOB)
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        assert job.execute_in_process(instance=instance, partition_key=KEY).success
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        assert len(instance.get_runs()) == 1
+        assert instance.get_materialized_partitions(ENRICHED_EVENTS) == {KEY}
+    engine = create_engine(store.dagster_url)
+    assert {"runs", "event_logs", "alembic_version"} <= set(inspect(engine).get_table_names())
+    engine.dispose()
+    assert "runs" not in inspect(store.engine).get_table_names()
+
+
+def test_runs_that_ended_with_the_last_start_are_told_failed_where_nobody_else_can_run_them(
+    definitions: dg.Definitions, dagster_home: Path
+) -> None:
+    job = definitions.resolve_job_def(ENRICHMENT_JOB)
+    expected = {
+        dg.DagsterRunStatus.STARTED: dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.STARTING: dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.NOT_STARTED: dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.SUCCESS: dg.DagsterRunStatus.SUCCESS,
+    }
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        runs = {
+            instance.create_run_for_job(job, status=before).run_id: (before, after)
+            for before, after in expected.items()
+        }
+
+        def statuses() -> dict[str, dg.DagsterRunStatus]:
+            return {run.run_id: run.status for run in instance.get_runs()}
+
+        prepare_instance(dagster_home, alone=False)
+        assert statuses() == {run_id: before for run_id, (before, _) in runs.items()}
+        prepare_instance(dagster_home, alone=True)
+        assert statuses() == {run_id: after for run_id, (_, after) in runs.items()}
+
+
+def test_webserver_and_daemon_find_the_code_on_one_server(tmp_path: Path) -> None:
+    file = write_workspace(tmp_path, Path("/run/code.sock"))
+    [entry] = yaml.safe_load(file.read_text())["load_from"]
+    assert entry["grpc_server"]["socket"] == "/run/code.sock"
+    assert entry["grpc_server"]["location_name"] == LOCATION
