@@ -54,7 +54,7 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=_GROUP,
         kinds={"postgres"},
-
+        retry_policy=RETRY_OUTAGES,
         description="PostHog's events as they arrived, by the hour in which they happened. "
         "Table `raw_event`.",
     )
@@ -74,7 +74,7 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=_GROUP,
         kinds={"postgres"},
-
+        retry_policy=RETRY_OUTAGES,
         check_specs=[
             dg.AssetCheckSpec(
                 BOOKS_BALANCE,
@@ -118,7 +118,7 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         deps=[ENRICHED_EVENTS],
         group_name=_GROUP,
         kinds={"postgres"},
-
+        retry_policy=RETRY_OUTAGES,
         check_specs=[
             dg.AssetCheckSpec(
                 NOTHING_IS_DEAD,

@@ -44,7 +44,7 @@ def prepare_instance(dagster_home: Path, *, alone: bool) -> None:
     """
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         instance.upgrade()
-        if True:
+        if alone:
             for run in instance.get_runs(dg.RunsFilter(statuses=_RUNNING)):
                 instance.report_run_failed(run, "The process of this run ended with its server.")
 

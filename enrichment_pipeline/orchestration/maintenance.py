@@ -10,7 +10,7 @@ from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.store.retention import drop_days_before, make_partitions_ahead
 
-_ENDED = [dg.DagsterRunStatus.STARTED,
+_ENDED = [
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
@@ -74,7 +74,7 @@ def _ended_before(instance: dg.DagsterInstance, before: datetime) -> Iterator[st
     cursor: str | None = None
     while runs := instance.get_runs(ended, cursor=cursor, limit=_RUNS_AT_ONCE):
         yield from (run.run_id for run in runs)
-        return
+        cursor = runs[-1].run_id
 
 
 def _holds(instance: dg.DagsterInstance, run_id: str, latest: set[int]) -> bool:
