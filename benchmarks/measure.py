@@ -3,7 +3,6 @@
 What is measured belongs to the module of its subject.
 """
 
-import gc
 import json
 import platform
 import statistics
@@ -109,7 +108,6 @@ class Report:
 
 def wait_until_stopped(home: Path) -> None:
     """Wait until the embedded server of `home`, which nobody uses any more, has stopped."""
-    gc.collect()  # Dagster's instances are held in cycles, and an open one is a user
     deadline = time.monotonic() + _STOP_SECONDS
     while (lock := try_lock(ServerFiles.of(home).supervisor_lock)) is None:
         if time.monotonic() > deadline:

@@ -6,17 +6,31 @@ by itself, without a variable that somebody has to set first.
 
 from typing import Any, Self
 
-from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
 
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, open_store
 
 
+class _RunStorage(PostgresRunStorage):
+    """Dagster's, and the use of the embedded server that its instance makes.
+
+    An instance disposes of the parts of its storage, never of the whole. Left to the garbage
+    collector, a process that had opened an instance kept the server running until it ended.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.dagster_url)
+        self._store = store
+
+    def dispose(self) -> None:
+        """Called by Dagster when the instance is closed."""
+        super().dispose()
+        self._store.close()
+
+
 class PipelineDagsterStorage(DagsterPostgresStorage):
     """Dagster's PostgreSQL storage, at the address that the settings of the project name."""
-
-    _store: Store
-    """Kept open, because the embedded server runs only as long as somebody uses it."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -29,5 +43,5 @@ class PipelineDagsterStorage(DagsterPostgresStorage):
         store = open_store(load_settings())
         store.engine.dispose()
         storage = cls(store.dagster_url, inst_data=inst_data)
-        storage._store = store
+        storage._run_storage = _RunStorage(store)
         return storage

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 import yaml
 from sqlalchemy import create_engine, inspect
@@ -15,6 +16,7 @@ from enrichment_pipeline.orchestration.instance import (
     write_workspace,
 )
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
+from enrichment_pipeline.store.embedded_server import ServerFiles
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
@@ -70,6 +72,19 @@ def test_runs_that_ended_with_the_last_start_are_told_failed_where_nobody_else_c
         assert statuses() == {run_id: before for run_id, (before, _) in runs.items()}
         prepare_instance(dagster_home, alone=True)
         assert statuses() == {run_id: after for run_id, (_, after) in runs.items()}
+
+
+def test_a_closed_instance_uses_the_embedded_server_no_longer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ENRICHMENT_HOME", str(tmp_path))
+    home = prepare_home(tmp_path)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert not instance.get_runs()
+        pid = (ServerFiles.of(tmp_path).data / "postmaster.pid").read_text().splitlines()[0]
+        server = psutil.Process(int(pid))
+    # Long before this process ends.
+    assert psutil.wait_procs([server], timeout=20)[0] == [server]
 
 
 def test_webserver_and_daemon_find_the_code_on_one_server(tmp_path: Path) -> None:
