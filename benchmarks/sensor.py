@@ -12,7 +12,7 @@ import dagster as dg
 
 from benchmarks.measure import Report
 from enrichment_pipeline.cli.up import running, wait_until
-from enrichment_pipeline.events.raw_event import parse_event
+from enrichment_pipeline.events.raw_event import Arrival, parse_event
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.engine import Store
@@ -50,7 +50,7 @@ def measure(report: Report, home: Path, windows: int) -> None:
 def _load(store: Store, windows: list[datetime]) -> None:
     for window in windows:
         events = [
-            parse_event(_event(window + timedelta(seconds=number)), "bench", window)
+            parse_event(_event(window + timedelta(seconds=number)), "bench", Arrival(window))
             for number in range(_EVENTS_A_WINDOW)
         ]
         load_events(store, events, [], "bench")

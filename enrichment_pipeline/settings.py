@@ -41,7 +41,22 @@ class Settings(BaseSettings):
         None, description="First day of the partitions; unset: a day before the first start."
     )
     rules_file: Path | None = Field(None, description="YAML file with rules of your own.")
-    host: str = Field("127.0.0.1", description="Address that the UI listens on.")
+    host: str = Field("127.0.0.1", description="Address that the UI and the API listen on.")
+    api_port: Port = Field(8000, description="Port of the ingest API.")
+    project_tokens: str | None = Field(
+        None,
+        description="Who may send: token=project, … or @FILE with one a line, which is read again "
+        "when it changes. Unset: the token phc_local, on this machine only.",
+    )
+    read_token: SecretStr | None = Field(
+        None,
+        description="Who may read /metrics and /openapi.json of the API; unset: made, and kept in "
+        "the file read_token of ENRICHMENT_HOME.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="Shared with PostHog's HTTP destination; unset: the API takes no webhooks.",
+    )
     ui_port: Port = Field(3000, description="Port of the Dagster UI.")
     sensor_seconds: Annotated[int, Field(ge=1)] = Field(
         30, description="How often the sensor looks for due windows."

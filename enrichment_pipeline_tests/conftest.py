@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from enrichment_pipeline.classification import Rules, load_rules
-from enrichment_pipeline.events.raw_event import RawEvent, parse_event
+from enrichment_pipeline.events.raw_event import Arrival, RawEvent, parse_event
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store, open_store
@@ -149,6 +149,6 @@ def make_event(
 def raw_events(count: int, at: datetime, **fields: object) -> list[RawEvent]:
     """Parsed events of project `default`, a second apart."""
     return [
-        parse_event(make_event(at=at + timedelta(seconds=number), **fields), "default", at)
+        parse_event(make_event(at=at + timedelta(seconds=number), **fields), "default", Arrival(at))
         for number in range(count)
     ]

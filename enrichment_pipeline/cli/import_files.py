@@ -1,6 +1,5 @@
 """`enrichment-pipeline import`: files of exported events, with a progress bar and a summary."""
 
-import re
 import time
 from typing import Annotated
 
@@ -18,10 +17,9 @@ from enrichment_pipeline.cli.console import err, fail, out, print_error, print_j
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import SourceError, source_size
 from enrichment_pipeline.ingest.importer import import_source
+from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
-
-_PROJECT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def import_files(
@@ -38,8 +36,8 @@ def import_files(
 
     Example: [bold]enrichment-pipeline import events.jsonl.gz s3://bucket/export.parquet[/]
     """
-    if not _PROJECT.fullmatch(project):
-        fail("--project may have up to 64 letters, digits, and . _ -")
+    if not PROJECT.fullmatch(project):
+        fail(f"--project {PROJECT_RULE}")
     started = time.monotonic()
     summary = ImportSummary()
     broken: list[str] = []

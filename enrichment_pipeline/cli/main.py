@@ -6,7 +6,7 @@ What a subcommand does is in the module of its name.
 import typer
 
 from enrichment_pipeline.classification import RulesFileError
-from enrichment_pipeline.cli import config, console, demo, import_files, sql, status, up
+from enrichment_pipeline.cli import api, config, console, demo, import_files, sql, status, up
 from enrichment_pipeline.ingest.files import SourceError
 from enrichment_pipeline.settings import SettingsError
 from enrichment_pipeline.store.errors import StoreError, first_line, is_store_failure
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
+app.command("api")(api.api)
 app.command("import")(import_files.import_files)
 app.command("status")(status.status)
 app.command("sql")(sql.sql)

@@ -4,9 +4,9 @@ Parsing one event belongs here: what makes it acceptable, which value goes into 
 Request bodies, tokens and files belong to `ingest`.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,7 +17,13 @@ from enrichment_pipeline.events.elements import MAX_CHAIN_LENGTH, chain_from_lis
 from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH, page_path, path_template
 from enrichment_pipeline.events.text import clean_text
-from enrichment_pipeline.events.times import no_later_than_allowed, parse_timestamp
+from enrichment_pipeline.events.times import (
+    milliseconds_before,
+    no_later_than_allowed,
+    on_our_clock,
+    parse_timestamp,
+)
+from enrichment_pipeline.events.uuids import content_uuid
 
 MAX_PAYLOAD_BYTES = 1_000_000
 MAX_ID_LENGTH = 200  # where PostHog cuts a distinct_id
@@ -39,7 +45,12 @@ class Reason(StrEnum):
     INVALID_UUID = "invalid_uuid"
     INVALID_TIMESTAMP = "invalid_timestamp"
     TIMESTAMP_TOO_OLD = "timestamp_too_old"
+    BEFORE_FIRST_PARTITION = "before_first_partition"
     REFUSED_BY_STORE = "refused_by_store"
+
+
+# A time that no window can hold: the event is booked under its arrival.
+_TIMES_OF_NO_USE = frozenset({Reason.TIMESTAMP_TOO_OLD, Reason.BEFORE_FIRST_PARTITION})
 
 
 class EventRejectedError(ValueError):
@@ -80,20 +91,38 @@ class RejectedEvent(NamedTuple):
     occurred_at: datetime
     """Where it is booked: its own time where it has a usable one, else that of its arrival."""
     event: str | None = None
+    sent_at: datetime | None = None
+    """See `Arrival`; without it a replay would book the event elsewhere."""
 
 
-def parse_event(payload: bytes, project: str, arrival: datetime) -> RawEvent:
+class Arrival(NamedTuple):
+    """How an event came: what it does not say itself."""
+
+    at: datetime
+    """By our clock."""
+    sent_at: datetime | None = None
+    """By the sender's clock, when it sent the event; None where it did not say."""
+    default_name: str | None = None
+    """The name of an event that has none, where the way it came implies one."""
+
+
+def parse_event(
+    payload: bytes,
+    project: str,
+    arrival: Arrival,
+    make_uuid: Callable[[bytes], UUID] = content_uuid,
+) -> RawEvent:
     """Parse the JSON of one event as PostHog exports it or an SDK sends it.
 
-    An event without uuid gets one made from its content, so that taking it in again adds nothing;
-    one without timestamp happened at `arrival`.
+    An event without uuid gets what `make_uuid` makes of its payload; by default one made from its
+    content, so that taking it in again adds nothing. One without timestamp happened at its arrival.
 
     Raises:
         EventRejectedError: the event cannot be taken; its neighbours are not concerned.
     """
     fields = _decode(payload)
     properties = _properties(fields)
-    event = _event_name(fields)
+    event = _event_name(fields, arrival.default_name)
     get = properties.get
     path = page_path(get("$pathname"), get("$current_url"), get("$screen_name"))
     inputs = EnrichmentInput(
@@ -103,13 +132,14 @@ def parse_event(payload: bytes, project: str, arrival: datetime) -> RawEvent:
         elements_chain=_elements_chain(fields, properties),
         element_text=_text(get("$el_text"), MAX_TITLE_LENGTH),
     )
+    session = get("$session_id") or fields.get("session_id")
     return RawEvent(
         project=project,
-        uuid=_uuid(fields.get("uuid"), payload),
-        occurred_at=_occurred_at(fields.get("timestamp"), arrival),
+        uuid=_uuid(fields.get("uuid"), payload, make_uuid),
+        occurred_at=_occurred_at(fields, properties, arrival),
         event=event,
         distinct_id=_distinct_id(fields, properties),
-        session_id=_text(get("$session_id"), MAX_ID_LENGTH),
+        session_id=_text(session, MAX_ID_LENGTH),
         path=clean_text(path, MAX_PATH_LENGTH) if path else None,
         title=_text(get("title"), MAX_TITLE_LENGTH),
         properties=custom_properties(properties),
@@ -120,31 +150,26 @@ def parse_event(payload: bytes, project: str, arrival: datetime) -> RawEvent:
 
 
 def reject(
-    payload: bytes, project: str, arrival: datetime, error: EventRejectedError
+    payload: bytes, project: str, arrival: Arrival, error: EventRejectedError
 ) -> RejectedEvent:
     """The rejected event, with as much of its name and time as can be read."""
+    occurred_at: datetime | None = None
     try:
         fields = _decode(payload)
+        if error.reason not in _TIMES_OF_NO_USE:
+            occurred_at = _told_time(fields, _properties(fields), arrival)
     except EventRejectedError:
         fields = {}
     event = fields.get("event")
-    usable_time = None if error.reason is Reason.TIMESTAMP_TOO_OLD else fields.get("timestamp")
-    occurred_at = parse_timestamp(usable_time)
     return RejectedEvent(
         project=project,
         reason=error.reason,
         message=str(error),
         payload=payload,
-        occurred_at=no_later_than_allowed(occurred_at, arrival) if occurred_at else arrival,
+        occurred_at=occurred_at or arrival.at,
         event=clean_text(event, MAX_EVENT_NAME_LENGTH) if isinstance(event, str) else None,
+        sent_at=arrival.sent_at,
     )
-
-
-def content_uuid(payload: bytes) -> UUID:
-    """A UUID (version 8, RFC 9562) made from the bytes of an event: same event, same UUID."""
-    value = int.from_bytes(blake2b(payload, digest_size=16).digest())
-    value = value & ~(0xF << 76) | 0x8 << 76
-    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
 
 
 def _decode(payload: bytes) -> dict[str, object]:
@@ -179,8 +204,8 @@ def _properties(fields: dict[str, object]) -> dict[str, object]:
     return properties
 
 
-def _event_name(fields: dict[str, object]) -> str:
-    event = fields.get("event")
+def _event_name(fields: dict[str, object], default: str | None) -> str:
+    event = fields.get("event") or default
     if event is None or event == "":
         raise EventRejectedError(Reason.MISSING_EVENT_NAME, "the event has no name")
     if not isinstance(event, str):
@@ -202,9 +227,9 @@ def _distinct_id(fields: dict[str, object], properties: dict[str, object]) -> st
     raise EventRejectedError(Reason.MISSING_DISTINCT_ID, "the event has no distinct_id")
 
 
-def _uuid(value: object, payload: bytes) -> UUID:
+def _uuid(value: object, payload: bytes, make: Callable[[bytes], UUID]) -> UUID:
     if value is None or value == "":
-        return content_uuid(payload)
+        return make(payload)
     try:
         if isinstance(value, str):
             return UUID(value)
@@ -213,13 +238,45 @@ def _uuid(value: object, payload: bytes) -> UUID:
     raise EventRejectedError(Reason.INVALID_UUID, "the event's uuid is malformed")
 
 
-def _occurred_at(value: object, arrival: datetime) -> datetime:
-    if value is None or value == "":
-        return arrival
-    moment = parse_timestamp(value)
+def _occurred_at(
+    fields: dict[str, object], properties: dict[str, object], arrival: Arrival
+) -> datetime:
+    moment = _told_time(fields, properties, arrival)
     if moment is None:
         raise EventRejectedError(Reason.INVALID_TIMESTAMP, "the timestamp is no ISO 8601 time")
-    return no_later_than_allowed(moment, arrival)
+    return moment
+
+
+def _told_time(
+    fields: dict[str, object], properties: dict[str, object], arrival: Arrival
+) -> datetime | None:
+    """When the event happened, by our clock; None where it names a time that is none.
+
+    PostHog's order: the timestamp, moved by how far the sender's clock is off; without one, the
+    offset in milliseconds from sending; without either, the arrival.
+    """
+    told = fields.get("timestamp")
+    if told is not None and told != "":
+        moment = parse_timestamp(told)
+        if moment is None:
+            return None
+        if not _ignores_sent_at(fields, properties):
+            moment = on_our_clock(moment, arrival.sent_at, arrival.at)
+    elif fields.get("offset") is not None:
+        moment = milliseconds_before(arrival.at, fields["offset"])
+        if moment is None:
+            return None
+    else:
+        moment = arrival.at
+    return no_later_than_allowed(moment, arrival.at)
+
+
+def _ignores_sent_at(fields: dict[str, object], properties: dict[str, object]) -> bool:
+    """Whether the sender says that its clock needs no correction: `$ignore_sent_at`, which v1
+    calls `options.disable_skew_correction`."""
+    options = fields.get("options")
+    disabled = isinstance(options, dict) and options.get("disable_skew_correction") is True
+    return disabled or properties.get("$ignore_sent_at") in (True, "true")
 
 
 def _elements_chain(fields: dict[str, object], properties: dict[str, object]) -> str | None:

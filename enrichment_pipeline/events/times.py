@@ -27,6 +27,31 @@ def parse_timestamp(value: object) -> datetime | None:
         return None
 
 
+def on_our_clock(moment: datetime, sent_at: datetime | None, arrival: datetime) -> datetime:
+    """`moment`, told by the sender's clock, as ours would have told it.
+
+    `sent_at` is what the sender's clock said when ours said `arrival`; where it is not known, both
+    are taken to agree.
+    """
+    if sent_at is None:
+        return moment
+    try:
+        return moment + (arrival - sent_at)
+    except OverflowError:
+        return moment
+
+
+def milliseconds_before(arrival: datetime, offset: object) -> datetime | None:
+    """The moment so many milliseconds before `arrival`; None where `offset` is no number of them
+    that leads to a moment."""
+    if isinstance(offset, bool) or not isinstance(offset, int | float):
+        return None
+    try:
+        return arrival - timedelta(milliseconds=offset)
+    except (OverflowError, ValueError):  # ValueError: NaN
+        return None
+
+
 def no_later_than_allowed(moment: datetime, arrival: datetime) -> datetime:
     """`moment`, or `arrival` where `moment` lies further in the future than PostHog allows."""
     return arrival if moment > arrival + FUTURE_LIMIT else moment

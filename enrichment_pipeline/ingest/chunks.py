@@ -13,6 +13,7 @@ from multiprocessing import parent_process
 from threading import Thread
 
 from enrichment_pipeline.events.raw_event import (
+    Arrival,
     EventRejectedError,
     RawEvent,
     Reason,
@@ -52,8 +53,8 @@ class ImportSummary:
 
 def load_chunk(store: Store, records: Chunk, project: str) -> ImportSummary:
     """Parse records and take their events in, in one commit."""
-    arrival = datetime.now(UTC)
-    oldest_possible = oldest_possible_start(arrival, store.window)
+    arrival = Arrival(datetime.now(UTC))
+    oldest_possible = oldest_possible_start(arrival.at, store.window)
     events: list[RawEvent] = []
     rejected: list[RejectedEvent] = []
     for record in records:
@@ -70,7 +71,7 @@ def load_chunk(store: Store, records: Chunk, project: str) -> ImportSummary:
 
 
 def _parse(
-    record: FileRecord, project: str, arrival: datetime, oldest_possible: datetime
+    record: FileRecord, project: str, arrival: Arrival, oldest_possible: datetime
 ) -> RawEvent:
     if record.problem:
         raise EventRejectedError(Reason.TOO_LARGE, record.problem)

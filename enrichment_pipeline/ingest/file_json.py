@@ -132,6 +132,14 @@ def read_elements(chunks: Iterator[bytes], envelope: bytes) -> Iterator[FileReco
     raise DamageError("the text ends before the array is closed")
 
 
+def is_whole_object(text: bytes) -> bool:
+    """Whether every bracket of a text that begins with `{` is closed, the first one last; whatever
+    stands between them."""
+    marks = _Scanner(depth=0).scan(text)
+    closed = np.flatnonzero(marks.depth == 0)
+    return len(closed) > 0 and not text[int(marks.at[closed[0]]) + 1 :].strip(_JSON_SPACE)
+
+
 def _stripped(record: FileRecord) -> FileRecord:
     return record._replace(payload=record.payload.strip(_JSON_SPACE))
 

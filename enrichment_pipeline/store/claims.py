@@ -16,7 +16,7 @@ _CLAIM = """
 SELECT id, window_start, event_count - dead_count AS due_count, attempts
 FROM raw_batch
 WHERE state = 'pending' AND due_at <= now() AND {condition}
-ORDER BY window_start, id
+ORDER BY historical, window_start, id
 FOR UPDATE SKIP LOCKED
 """
 
@@ -96,6 +96,8 @@ class DueWindow(NamedTuple):
     due_since: datetime
     """When the newest of them came due."""
     events: int
+    historical: bool = False
+    """Whether all of them are."""
 
 
 def claim(
@@ -103,7 +105,8 @@ def claim(
 ) -> list[Batch]:
     """Lock due batches, oldest window first, until they hold `most_events` or no more are due.
 
-    Batches that others have claimed are passed over; the claim lasts as long as the transaction.
+    Live batches come before historical ones. Batches that others have claimed are passed over; the
+    claim lasts as long as the transaction.
     At least one batch is claimed where one is due, however large. A batch that has spent an
     attempt comes after the others and alone, so that its failure is charged to nobody else.
     """
@@ -145,7 +148,7 @@ def due_windows(connection: Connection, at: datetime) -> list[DueWindow]:
         text(
             """
             SELECT window_start, max(id), sum(attempts)::int, max(due_at),
-                sum(event_count - dead_count)::int
+                sum(event_count - dead_count)::int, bool_and(historical)
             FROM raw_batch WHERE state = 'pending' AND due_at <= :at
             GROUP BY window_start ORDER BY window_start
             """
@@ -153,6 +156,28 @@ def due_windows(connection: Connection, at: datetime) -> list[DueWindow]:
         {"at": at},
     )
     return [DueWindow(*row) for row in rows]
+
+
+class QueueDepth(NamedTuple):
+    """What waits for enrichment."""
+
+    batches: int
+    events: int
+    oldest: datetime | None
+    """When the batch came due that has waited longest."""
+
+
+def queue_depth(connection: Connection) -> QueueDepth:
+    """How much is due now."""
+    row = connection.execute(
+        text(
+            """
+            SELECT count(*), coalesce(sum(event_count - dead_count), 0)::bigint, min(due_at)
+            FROM raw_batch WHERE state = 'pending' AND due_at <= now()
+            """
+        )
+    ).one()
+    return QueueDepth(*row)
 
 
 class WaitingBatch(NamedTuple):

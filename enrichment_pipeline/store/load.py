@@ -5,7 +5,7 @@ Deduplication, batches and the traps of COPY are solved here, once. What an even
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, cast
 
@@ -13,8 +13,9 @@ import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, insert, text
 
-from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent, content_uuid
+from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
 from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.events.uuids import content_uuid
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line, retry_conflicts
 from enrichment_pipeline.store.inputs import remember_inputs
@@ -74,13 +75,18 @@ class LoadResult(NamedTuple):
 
 
 def load_events(
-    store: Store, events: Sequence[RawEvent], rejected: Sequence[RejectedEvent], source: str
+    store: Store,
+    events: Sequence[RawEvent],
+    rejected: Sequence[RejectedEvent],
+    source: str,
+    *,
+    historical: bool = False,
 ) -> LoadResult:
     """Take in events and rejected events in one commit: when it returns, they are durable.
 
     An event whose (project, uuid) is known already is a duplicate, and nothing of it is kept; a
     rejected event is known by its content, so that its uuid stays free for a corrected one. Each
-    window touched gets one batch.
+    window touched gets one batch; `historical` ones are enriched after all others.
     """
     with store.transaction() as connection:
         ensure_partitions(connection, {event.occurred_at.date() for event in events})
@@ -90,14 +96,14 @@ def load_events(
         items.setdefault((rejection.project, content_uuid(rejection.payload).int), rejection)
     for event in events:
         items.setdefault((event.project, event.uuid.int), event)
-    accepted, quarantined = _load(store, items, source)
+    accepted, quarantined = _load(store, items, source, historical=historical)
     duplicates = len(events) + len(rejected) - accepted - quarantined.total()
     return LoadResult(accepted, duplicates, quarantined)
 
 
 @retry_conflicts
 def _load(
-    store: Store, items: dict[Key, RawEvent | RejectedEvent], source: str
+    store: Store, items: dict[Key, RawEvent | RejectedEvent], source: str, *, historical: bool
 ) -> tuple[int, Counter[Reason]]:
     windows = {key: window_start(item.occurred_at, store.window) for key, item in items.items()}
     with store.transaction() as connection:
@@ -108,7 +114,8 @@ def _load(
         refused = _copy(connection, events)
         dead = [(batch, item) for batch, item in new if isinstance(item, RejectedEvent)]
         dead.extend(refused)
-        _insert_batches(connection, batches, Counter(batch for batch, _ in new), dead, source)
+        common = {"source": source, "historical": historical}
+        _insert_batches(connection, batches, Counter(batch for batch, _ in new), dead, common)
         _insert_dead_letters(connection, dead, store.window, source)
     return len(events) - len(refused), Counter(item.reason for _, item in dead)
 
@@ -194,15 +201,15 @@ def _insert_batches(
     batches: dict[datetime, int],
     counts: Counter[int],
     dead: Sequence[tuple[int, RejectedEvent]],
-    source: str,
+    common: Mapping[str, object],
 ) -> None:
     dead_counts = Counter(batch for batch, _ in dead)
     now = datetime.now(UTC)
     rows = [
         {
+            **common,
             "id": batch,
             "window_start": window,
-            "source": source,
             "state": "enriched" if dead_counts[batch] == counts[batch] else "pending",
             "event_count": counts[batch],
             "dead_count": dead_counts[batch],
@@ -234,6 +241,7 @@ def _insert_dead_letters(
             "reason_code": item.reason,
             "message": item.message,
             "payload": compress(item.payload),
+            "sent_at": item.sent_at,
         }
         for batch, item in dead
     ]

@@ -6,6 +6,7 @@ how the tables came to be belongs to `migrations`.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -44,6 +45,8 @@ raw_batch = Table(
     Column("enriched_count", Integer, nullable=False, server_default=text("0")),
     Column("dead_count", Integer, nullable=False, server_default=text("0")),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
+    # A migration of old events, which waits behind what happens now.
+    Column("historical", Boolean, nullable=False, server_default=text("false")),
     _moment("due_at"),
     Column("last_error", Text),
     _moment("created_at", now=True),
@@ -53,6 +56,7 @@ raw_batch = Table(
     Index("raw_batch_window", "window_start"),
     Index(
         "raw_batch_pending",
+        "historical",
         "window_start",
         "id",
         postgresql_where=text("state = 'pending'"),
@@ -172,6 +176,9 @@ dead_letter = Table(
     _moment("first_failed_at", now=True),
     _moment("last_failed_at", now=True),
     Column("payload", LargeBinary),
+    # By the sender's clock; first_failed_at says when it arrived. A replay needs both to tell the
+    # event's own time.
+    _moment("sent_at", nullable=True),
     CheckConstraint("kind IN ('event', 'batch')", name="dead_letter_kind"),
     CheckConstraint(
         "state IN ('open', 'replaying', 'resolved', 'discarded', 'parked')",

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrichment_pipeline.events.raw_event import (
+    Arrival,
     MAX_ID_LENGTH,
     EventRejectedError,
     RawEvent,
     Reason,
-    content_uuid,
     parse_event,
     reject,
 )
+from enrichment_pipeline.events.uuids import content_uuid
 from enrichment_pipeline_tests.conftest import make_event
 
 ARRIVAL = datetime(2026, 3, 1, 13, tzinfo=UTC)
@@ -30,7 +31,7 @@ json_values = st.recursive(
 
 
 def parse(payload: bytes) -> RawEvent:
-    return parse_event(payload, "default", ARRIVAL)
+    return parse_event(payload, "default", Arrival(ARRIVAL))
 
 
 def without(*names: str, **fields: Any) -> bytes:
@@ -107,7 +108,7 @@ def test_however_deeply_an_event_is_nested_it_is_read_or_rejected(
             parse(payload)
             outcomes.add(None)
         except EventRejectedError as error:
-            outcomes.add(reject(payload, "default", ARRIVAL, error).reason)
+            outcomes.add(reject(payload, "default", Arrival(ARRIVAL), error).reason)
     assert outcomes == {None, Reason.TOO_DEEP}
 
 
@@ -122,7 +123,7 @@ def test_a_rejected_event_keeps_its_name_and_its_time_where_that_can_be_used(
     reason: Reason, occurred_at: datetime
 ) -> None:
     payload = make_event("a\0b", uuid="1234", at=datetime(2026, 2, 28, 9, tzinfo=UTC))
-    kept = reject(payload, "default", ARRIVAL, EventRejectedError(reason, "why"))
+    kept = reject(payload, "default", Arrival(ARRIVAL), EventRejectedError(reason, "why"))
     assert (kept.event, kept.occurred_at, kept.message) == ("a\ufffdb", occurred_at, "why")
 
 
@@ -211,7 +212,7 @@ def test_any_bytes_give_an_event_or_a_rejection_and_a_rejection_can_be_kept(
     try:
         parse(payload)
     except EventRejectedError as error:
-        kept = reject(payload, "default", ARRIVAL, error)
+        kept = reject(payload, "default", Arrival(ARRIVAL), error)
         reason = error.reason
     else:
         return

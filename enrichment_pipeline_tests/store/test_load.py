@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent, parse_event
+from enrichment_pipeline.events.raw_event import Arrival, Reason, RejectedEvent, parse_event
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
@@ -30,8 +30,8 @@ def rejected(payload: bytes = b"broken", at: datetime = NOON) -> RejectedEvent:
 
 @pytest.mark.parametrize("later", [timedelta(0), HOUR, timedelta(days=1), -timedelta(days=40)])
 def test_the_same_uuid_is_one_event_whenever_it_comes_again(store: Store, later: timedelta) -> None:
-    first = parse_event(make_event(at=NOON, uuid=UUID), "default", NOON)
-    again = parse_event(make_event(at=NOON + later, uuid=UUID), "default", NOON)
+    first = parse_event(make_event(at=NOON, uuid=UUID), "default", Arrival(NOON))
+    again = parse_event(make_event(at=NOON + later, uuid=UUID), "default", Arrival(NOON))
     assert load_events(store, [first], [], "test").accepted == 1
     result = load_events(store, [again], [], "test")
     assert (result.accepted, result.duplicates) == (0, 1)
@@ -41,7 +41,8 @@ def test_the_same_uuid_is_one_event_whenever_it_comes_again(store: Store, later:
 
 def test_the_same_uuid_twice_in_one_load_is_one_event_and_the_first_wins(store: Store) -> None:
     events = [
-        parse_event(make_event(name, uuid=UUID), "default", NOON) for name in ("first", "second")
+        parse_event(make_event(name, uuid=UUID), "default", Arrival(NOON))
+        for name in ("first", "second")
     ]
     result = load_events(store, events, [], "test")
     assert (result.accepted, result.duplicates) == (1, 1)
@@ -49,13 +50,15 @@ def test_the_same_uuid_twice_in_one_load_is_one_event_and_the_first_wins(store: 
 
 
 def test_the_same_uuid_in_another_project_is_another_event(store: Store) -> None:
-    events = [parse_event(make_event(uuid=UUID), project, NOON) for project in ("a", "b")]
+    events = [parse_event(make_event(uuid=UUID), project, Arrival(NOON)) for project in ("a", "b")]
     assert load_events(store, events, [], "test").accepted == 2
 
 
 def test_the_payload_comes_back_to_the_byte(store: Store) -> None:
     payloads = [make_event(properties={"x": "ä\\u0000 " * 50}), make_event(properties={})]
-    load_events(store, [parse_event(payload, "default", NOON) for payload in payloads], [], "t")
+    load_events(
+        store, [parse_event(payload, "default", Arrival(NOON)) for payload in payloads], [], "t"
+    )
     stored = rows(store, "SELECT payload FROM raw_event")
     assert {decompress(row.payload) for row in stored} == set(payloads)
 
@@ -89,7 +92,7 @@ def test_a_rejected_event_is_a_dead_letter_with_its_text_and_comes_in_once(store
 def test_a_rejected_event_leaves_its_uuid_to_the_corrected_one(store: Store) -> None:
     broken = make_event(at=NOON, uuid=UUID, properties=[1])
     load_events(store, [], [rejected(broken)], "test")
-    corrected = parse_event(make_event(at=NOON, uuid=UUID), "default", NOON)
+    corrected = parse_event(make_event(at=NOON, uuid=UUID), "default", Arrival(NOON))
     assert load_events(store, [corrected], [], "test").accepted == 1
 
 

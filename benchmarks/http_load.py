@@ -1,0 +1,100 @@
+"""The sender of the HTTP benchmarks: a process of its own with several connections, each of which
+sends its next request when the last one is answered, or at a given rate.
+
+Requests are made beforehand, so that the sender costs as little as it can on the cores it shares.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import NamedTuple
+
+_ANSWER_BYTES = 65_536
+_END_OF_HEADERS = b"\r\n\r\n"
+
+
+class Sent(NamedTuple):
+    """What one sending measured."""
+
+    seconds: float
+    acknowledged: int
+    """Requests answered with 200."""
+    refused: int
+    """Requests answered with anything else."""
+    latencies: list[float]
+    """Seconds from the moment a request was due to its answer."""
+
+
+def request(path: str, body: bytes, port: int) -> bytes:
+    """The bytes of a POST request on a connection that stays open."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def batches(payloads: Sequence[bytes], size: int, token: str) -> list[bytes]:
+    """Bodies of so many events each, as SDKs send them."""
+    head = b'{"api_key":"' + token.encode() + b'","batch":['
+    return [
+        head + b",".join(payloads[start : start + size]) + b"]}"
+        for start in range(0, len(payloads), size)
+    ]
+
+
+def send(port: int, requests: Sequence[bytes], connections: int, rate: float | None = None) -> Sent:
+    """Send all requests from a process of its own; `rate` is requests a second, all together."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_send_all, port, list(requests), connections, rate).result()
+
+
+def _send_all(
+    port: int, requests: Sequence[bytes], connections: int, rate: float | None
+) -> Sent:
+    # Open-loop where there is a rate: a request that the server kept waiting counts from the moment
+    # it was due, not from when there was a connection for it.
+    upcoming = iter(enumerate(requests))
+    lock = threading.Lock()
+    latencies: list[float] = []
+    refused = [0]
+    started = time.perf_counter()
+
+    def one_connection() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                with lock:
+                    number, content = next(upcoming, (0, b""))
+                if not content:
+                    return
+                due = time.perf_counter()
+                if rate is not None:
+                    due = started + number / rate
+                    time.sleep(max(0.0, due - time.perf_counter()))
+                connection.sendall(content)
+                if _is_good(connection):
+                    latencies.append(time.perf_counter() - due)
+                else:
+                    refused[0] += 1
+
+    threads = [threading.Thread(target=one_connection) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Sent(time.perf_counter() - started, len(latencies), refused[0], latencies)
+
+
+def _is_good(connection: socket.socket) -> bool:
+    answer = connection.recv(_ANSWER_BYTES)
+    while _END_OF_HEADERS not in answer:
+        answer += connection.recv(_ANSWER_BYTES)
+    head, _, body = answer.partition(_END_OF_HEADERS)
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
+    while len(body) < length:
+        body += connection.recv(_ANSWER_BYTES)
+    return head.startswith(b"HTTP/1.1 200")

@@ -1,0 +1,37 @@
+"""`enrichment-pipeline api`: take events over HTTP, as PostHog's SDKs send them."""
+
+from enrichment_pipeline.cli.console import fail, out
+from enrichment_pipeline.cli.services import port_is_free
+from enrichment_pipeline.settings import Settings, load_settings
+from enrichment_pipeline.store.engine import opened_store
+
+
+def api() -> None:
+    """Take events over HTTP, as PostHog's SDKs send them: point their api_host here.
+
+    Runs until Ctrl-C. Enrichment is Dagster's: `enrichment-pipeline up` runs both.
+
+    Example: [bold]ENRICHMENT_PROJECT_TOKENS=phc_abc=shop enrichment-pipeline api[/]
+    """
+    # The server takes half a second to import, which the other subcommands need not wait for.
+    from enrichment_pipeline.ingest.api.server import serve
+
+    settings = load_settings()
+    check_api_port(settings)
+    with opened_store(settings) as store:
+        out.print(f"API: [bold]{api_url(settings)}[/]   (Ctrl-C stops it)")
+        serve(store, settings)
+
+
+def api_url(settings: Settings) -> str:
+    """Where the API is."""
+    return f"http://{settings.host}:{settings.api_port}"
+
+
+def check_api_port(settings: Settings) -> None:
+    """End the command where somebody else listens on the API's port."""
+    if not port_is_free(settings.host, settings.api_port):
+        fail(
+            f"port {settings.api_port} is in use; end what listens there, or choose another: "
+            "ENRICHMENT_API_PORT=8001"
+        )

@@ -1,0 +1,101 @@
+"""The ingest API as an ASGI application: its routes, and what lives as long as it does."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from enrichment_pipeline.ingest.api import browser
+from enrichment_pipeline.ingest.api.accept import Accepted, Submission, accept
+from enrichment_pipeline.ingest.api.capture import Capture
+from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
+from enrichment_pipeline.ingest.api.metrics import Metrics
+from enrichment_pipeline.ingest.api.status import Status
+from enrichment_pipeline.ingest.api.tokens import ProjectTokens, read_token
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import first_line, is_store_failure
+
+MEMORY_BYTES = 256 * 1024 * 1024
+"""What requests under way may take, all together; past that the answer is 503."""
+
+_V0 = ("/e", "/i/v0/e", "/capture", "/track", "/batch")
+_SEND = ["GET", "POST"]
+_DAY_SECONDS = 86_400
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(store: Store, settings: Settings) -> Starlette:
+    """The application that an ASGI server serves.
+
+    Raises:
+        SettingsError: the tokens are wrong.
+    """
+    tokens = ProjectTokens(settings)
+    metrics = Metrics()
+    budget = Budget(MEMORY_BYTES)
+
+    def commit(group: Sequence[Submission]) -> Accepted:
+        try:
+            accepted = accept(store, group)
+        except Exception as error:
+            if is_store_failure(error):
+                logger.warning("the store fails: %s", first_line(error))
+            else:
+                logger.exception("events could not be taken")
+            raise
+        metrics.count(group[0].kind.source, accepted.result)
+        return accepted
+
+    gatherer = Gatherer(commit)
+    secret = settings.webhook_secret
+    capture = Capture(
+        tokens, secret.get_secret_value() if secret else None, gatherer, budget, metrics
+    )
+    status = Status(store, read_token(settings), gatherer, budget, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        gatherer.start()
+        yield
+        await gatherer.close()
+
+    v0 = capture.v0()
+    routes = [
+        *(Route(path, v0, methods=_SEND) for name in _V0 for path in _both(name)),
+        *(Route(path, capture.v0("$identify"), methods=_SEND) for path in _both("/engage")),
+        *(Route(path, capture.v1, methods=["POST"]) for path in _both("/i/v1/analytics/events")),
+        *(Route(path, capture.webhook, methods=["POST"]) for path in _both("/webhook/{project}")),
+        Route("/array/{token}/config", browser.config),
+        Route("/array/{token}/config.js", browser.config_script),
+        *(Route(path, browser.flags, methods=_SEND) for path in _both("/flags")),
+        *(Route(path, browser.decide, methods=_SEND) for path in _both("/decide")),
+        Route("/static/{file:path}", browser.static),
+        Route("/healthz", status.healthz),
+        Route("/readyz", status.readyz),
+        Route("/metrics", status.metrics),
+        Route("/openapi.json", status.openapi),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[_for_pages_of_any_origin()])
+
+
+def _both(path: str) -> tuple[str, str]:
+    return path, f"{path}/"
+
+
+def _for_pages_of_any_origin() -> Middleware:
+    """Which pages may send is decided by their token; the origin is mirrored, because a browser
+    that sends credentials takes no star."""
+    return Middleware(
+        CORSMiddleware,
+        allow_origin_regex=".*",
+        allow_credentials=True,
+        allow_methods=["GET", "POST", "OPTIONS"],
+        allow_headers=["*"],
+        max_age=_DAY_SECONDS,
+    )

@@ -1,0 +1,144 @@
+"""Gathering what concurrent requests submit into shared commits, and the memory they may take.
+
+A commit costs the same for one event as for a hundred, so whoever comes while one is under way
+shares the next. What a commit does belongs to `accept`.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from enrichment_pipeline.ingest.api.accept import Accepted, Submission, Verdicts
+
+COMMITTERS = 2
+"""Commits under way at once: while PostgreSQL writes one, the next is parsed."""
+
+LINGER_SECONDS = 0.003
+"""How long a commit waits for company."""
+
+MOST_EVENTS = 5_000
+"""In one commit: more gain no speed, and all of them wait for the slowest."""
+
+MOST_BYTES = 16 * 1024 * 1024
+"""In one commit; a request that is larger goes alone."""
+
+
+class OverloadedError(Exception):
+    """There is no room for another request; it should come again later."""
+
+
+class Budget:
+    """The bytes that requests under way may take, all together."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+
+class Reservation:
+    """What one request has taken of the budget; it grows as the request is read."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._taken = 0
+
+    def add(self, size: int) -> None:
+        """Take `size` more bytes.
+
+        Raises:
+            OverloadedError: there are not as many.
+        """
+        if self._budget.taken + size > self._budget.most:
+            raise OverloadedError
+        self._budget.taken += size
+        self._taken += size
+
+    def release(self) -> None:
+        """Give all of it back."""
+        self._budget.taken -= self._taken
+        self._taken = 0
+
+
+class Gatherer:
+    """Commits submissions in groups, each group of one kind, in threads of its own.
+
+    `commit` takes a group and says what became of it; what it raises is raised to everybody who
+    waits for that group.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[Submission]], Accepted]) -> None:
+        self._commit = commit
+        self._waiting: deque[tuple[Submission, asyncio.Future[Verdicts]]] = deque()
+        self._work = asyncio.Event()
+        self._threads = ThreadPoolExecutor(COMMITTERS, "commit")
+        self._committers: list[asyncio.Task[None]] = []
+        self._closing = False
+        self.waiting_events = 0
+        """Events that no commit has begun with."""
+
+    def start(self) -> None:
+        """Begin to commit, in the running event loop."""
+        self._committers = [asyncio.create_task(self._run()) for _ in range(COMMITTERS)]
+
+    def submit(self, submission: Submission) -> asyncio.Future[Verdicts]:
+        """Queue a submission; the future is done once its commit is.
+
+        Whoever waits for it may stop waiting: the commit is shared, and goes on.
+        """
+        future: asyncio.Future[Verdicts] = asyncio.get_running_loop().create_future()
+        # Nobody may be left to look at it.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._waiting.append((submission, future))
+        self.waiting_events += len(submission.payloads)
+        self._work.set()
+        return future
+
+    async def close(self) -> None:
+        """Commit what is queued, then stop."""
+        self._closing = True
+        self._work.set()
+        await asyncio.gather(*self._committers)
+        self._threads.shutdown()
+
+    async def _run(self) -> None:
+        while True:
+            await self._work.wait()
+            if self._waiting and self.waiting_events < MOST_EVENTS and not self._closing:
+                await asyncio.sleep(LINGER_SECONDS)
+            if group := self._next_group():
+                await self._commit_group(group)
+            elif self._closing:
+                return
+            else:
+                self._work.clear()
+
+    def _next_group(self) -> list[tuple[Submission, asyncio.Future[Verdicts]]]:
+        group: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
+        passed_over: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
+        events, size = 0, 0
+        while self._waiting and events < MOST_EVENTS and size < MOST_BYTES:
+            submission, future = self._waiting.popleft()
+            if group and submission.kind != group[0][0].kind:
+                passed_over.append((submission, future))
+                continue
+            group.append((submission, future))
+            events += len(submission.payloads)
+            size += sum(map(len, submission.payloads))
+        self._waiting.extendleft(reversed(passed_over))
+        self.waiting_events -= events
+        return group
+
+    async def _commit_group(
+        self, group: Sequence[tuple[Submission, asyncio.Future[Verdicts]]]
+    ) -> None:
+        submissions = [submission for submission, _ in group]
+        loop = asyncio.get_running_loop()
+        try:
+            accepted = await loop.run_in_executor(self._threads, self._commit, submissions)
+        except Exception as error:  # noqa: BLE001  raised to those who wait
+            for _, future in group:
+                future.set_exception(error)
+            return
+        for (_, future), verdicts in zip(group, accepted.verdicts, strict=True):
+            future.set_result(verdicts)

@@ -1,0 +1,94 @@
+"""LZ-string, in which very old posthog-js compressed (`compression=lz64`), read with a limit.
+
+The format is pieroxy's lz-string: LZ78 over UTF-16 code units, as a stream of bits in base64. The
+library for Python gives whole texts only, and a text of a few hundred kilobytes can unfold to more
+than memory holds; so it is read here, up to a limit.
+"""
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Iterator
+
+_BYTE, _WIDE, _END = 0, 1, 2
+
+
+class LzStringError(ValueError):
+    """Not lz-string, cut off, or longer than the limit."""
+
+
+def decompress_base64(text: bytes, limit: int) -> str:
+    """The text behind lz-string's base64 form, of at most `limit` UTF-16 code units.
+
+    Raises:
+        LzStringError: see there.
+    """
+    try:
+        bits = _Bits(b64decode(text, validate=True))
+    except Base64Error as error:
+        raise LzStringError("not base64") from error
+    units: list[str] = []
+    length = 0
+    for entry in _entries(bits):
+        length += len(entry)
+        if length > limit:
+            raise LzStringError(f"unfolds to more than {limit:,} characters")
+        units.append(entry)
+    # Each is one UTF-16 code unit; what stands beyond the first plane comes as two of them.
+    return "".join(units).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class _Bits:
+    """The bits of a text, the first of each byte its highest; a number has its lowest bit first."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._position = 0
+
+    def take(self, count: int) -> int:
+        value = 0
+        for bit in range(count):
+            byte, offset = divmod(self._position, 8)
+            if byte >= len(self._content):
+                raise LzStringError("cut off")
+            value |= (self._content[byte] >> (7 - offset) & 1) << bit
+            self._position += 1
+        return value
+
+
+def _entries(bits: _Bits) -> Iterator[str]:
+    """The entries of the dictionary that the text consists of, in order."""
+    first = _literal(bits, bits.take(2))
+    if first is None:
+        return
+    yield first
+    # Codes 0 to 2 are no entries; the dictionary is counted with them.
+    entries = ["", "", "", first]
+    width, before = 3, first
+    room = 4  # codes that still fit before they get one bit wider
+    while (code := bits.take(width)) != _END:
+        if code in (_BYTE, _WIDE):
+            entries.append(str(_literal(bits, code)))
+            code = len(entries) - 1
+            room -= 1
+            if not room:
+                room, width = 1 << width, width + 1
+        if code < len(entries):
+            entry = entries[code]
+        elif code == len(entries):
+            entry = before + before[0]
+        else:
+            raise LzStringError("a code that was never defined")
+        yield entry
+        entries.append(before + entry[0])
+        before = entry
+        room -= 1
+        if not room:
+            room, width = 1 << width, width + 1
+
+
+def _literal(bits: _Bits, code: int) -> str | None:
+    if code == _END:
+        return None
+    if code not in (_BYTE, _WIDE):
+        raise LzStringError("a code that was never defined")
+    return chr(bits.take(8 if code == _BYTE else 16))

@@ -1,0 +1,71 @@
+"""What the API counts and measures, for Prometheus.
+
+Where something is counted belongs to the code that does it; here are the names.
+"""
+
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from enrichment_pipeline.store.claims import queue_depth
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import LoadResult
+
+_SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+class Metrics:
+    """All of them, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("requests", "Requests, by answer.", "status")
+        self.bytes = self._counter("request_bytes", "Bytes of bodies, as they were sent.")
+        self.accepted = self._counter("events_accepted", "Events taken, by source.", "source")
+        self.duplicates = self._counter(
+            "events_duplicate", "Events that were known, by source.", "source"
+        )
+        self.quarantined = self._counter(
+            "events_quarantined", "Events that went to the dead letters, by reason.", "reason"
+        )
+        self.acknowledge = Histogram(
+            "enrichment_acknowledge_seconds",
+            "From the last byte of a request to its answer, which comes after the commit.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.memory = self._gauge("request_memory_bytes", "Memory that requests under way take.")
+        self.waiting = self._gauge("waiting_events", "Events that wait for a commit to begin.")
+        self.store_up = self._gauge("store_up", "Whether the store answered just now.")
+        self.connections = self._gauge("pool_connections", "Connections to the store in use.")
+        self.queue_batches = self._gauge("queue_batches", "Batches that wait for enrichment.")
+        self.queue_events = self._gauge("queue_events", "Events that wait for enrichment.")
+        self.queue_age = self._gauge(
+            "queue_oldest_seconds", "How long the oldest one has waited."
+        )
+
+    def count(self, source: str, result: LoadResult) -> None:
+        """Count what became of the events of one commit."""
+        self.accepted.labels(source).inc(result.accepted)
+        self.duplicates.labels(source).inc(result.duplicates)
+        for reason, events in result.quarantined.items():
+            self.quarantined.labels(reason).inc(events)
+
+    def look_at_queue(self, store: Store) -> None:
+        """Measure the queue of the store."""
+        with store.transaction() as connection:
+            depth = queue_depth(connection)
+        self.queue_batches.set(depth.batches)
+        self.queue_events.set(depth.events)
+        waited = datetime.now(UTC) - depth.oldest if depth.oldest else None
+        self.queue_age.set(max(0.0, waited.total_seconds()) if waited else 0.0)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"enrichment_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"enrichment_{name}", meaning, registry=self.registry)

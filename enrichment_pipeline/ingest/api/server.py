@@ -1,0 +1,34 @@
+"""Serving the API: one process, until it is asked to stop."""
+
+import logging
+
+import uvicorn
+
+from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store
+
+_STOP_SECONDS = 30
+_KEEP_ALIVE_SECONDS = 75
+_BACKLOG = 4096
+
+
+def serve(store: Store, settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; requests under way are committed and answered first.
+
+    Raises:
+        SettingsError: the tokens are wrong.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    config = uvicorn.Config(
+        create_app(store, settings),
+        host=settings.host,
+        port=settings.api_port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        backlog=_BACKLOG,
+    )
+    uvicorn.Server(config).run()

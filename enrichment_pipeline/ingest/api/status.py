@@ -1,0 +1,89 @@
+"""The routes that say how the API is: alive, ready, its metrics, its description."""
+
+import asyncio
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from sqlalchemy import QueuePool, text
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
+from enrichment_pipeline.ingest.api.metrics import Metrics
+from enrichment_pipeline.ingest.api.tokens import bearer, same_secret
+from enrichment_pipeline.store.engine import Store
+
+_ANSWER_SECONDS = 2
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Status:
+    """The routes, and what they look at."""
+
+    def __init__(
+        self, store: Store, read_token: str, gatherer: Gatherer, budget: Budget, metrics: Metrics
+    ) -> None:
+        self._store = store
+        self._read_token = read_token
+        self._gatherer = gatherer
+        self._budget = budget
+        self._metrics = metrics
+
+    async def healthz(self, _: Request) -> Response:
+        """`/healthz`: the process answers."""
+        return PlainTextResponse("ok")
+
+    async def readyz(self, _: Request) -> Response:
+        """`/readyz`: the store answers, and there is room for requests."""
+        if self._budget.taken > 0.9 * self._budget.most:
+            return PlainTextResponse("overloaded", 503)
+        try:
+            await asyncio.wait_for(run_in_threadpool(self._ask_store), _ANSWER_SECONDS)
+        except Exception as error:  # noqa: BLE001  whatever it is, the store is not ready
+            return PlainTextResponse(f"the store does not answer: {type(error).__name__}", 503)
+        return PlainTextResponse("ready")
+
+    async def metrics(self, request: Request) -> Response:
+        """`/metrics`, for who has the read token."""
+        if not self._may_read(request):
+            return _not_for_you()
+        self._metrics.memory.set(self._budget.taken)
+        self._metrics.waiting.set(self._gatherer.waiting_events)
+        self._metrics.connections.set(cast("QueuePool", self._store.engine.pool).checkedout())
+        try:
+            await asyncio.wait_for(
+                run_in_threadpool(self._metrics.look_at_queue, self._store), _ANSWER_SECONDS
+            )
+            self._metrics.store_up.set(1)
+        except Exception:  # noqa: BLE001  the other metrics matter most while the store is gone
+            self._metrics.store_up.set(0)
+        return Response(self._metrics.text(), headers={"Content-Type": _PROMETHEUS})
+
+    async def openapi(self, request: Request) -> Response:
+        """`/openapi.json`, for who has the read token."""
+        return JSONResponse(description()) if self._may_read(request) else _not_for_you()
+
+    def _may_read(self, request: Request) -> bool:
+        return same_secret(bearer(request.headers.get("Authorization")), self._read_token)
+
+    def _ask_store(self) -> None:
+        with self._store.transaction() as connection:
+            connection.execute(text("SELECT 1"))
+
+
+def _not_for_you() -> Response:
+    return PlainTextResponse(
+        "the read token is needed, as Authorization: Bearer …",
+        401,
+        {"WWW-Authenticate": "Bearer"},
+    )
+
+
+@cache
+def description() -> dict[str, Any]:
+    """The OpenAPI description of the API."""
+    file = Path(__file__).with_name("openapi.yaml")
+    return cast("dict[str, Any]", yaml.safe_load(file.read_text(encoding="utf-8")))
