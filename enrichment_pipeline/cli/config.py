@@ -6,6 +6,7 @@ import typer
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
+from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.console import print_json, print_table, records
 from enrichment_pipeline.settings import Settings, load_settings, variable_name
 
@@ -22,6 +23,7 @@ def config(
     Example: [bold]ENRICHMENT_WINDOW_MINUTES=15 enrichment-pipeline config[/]
     """
     settings = load_settings()
+    load_rules(settings.rules_file)
     rows = [
         (
             variable_name(name),

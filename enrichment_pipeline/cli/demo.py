@@ -1,14 +1,18 @@
 """`enrichment-pipeline demo`: the whole pipeline with a sample of real events in it."""
 
+import os
+import sys
 from datetime import UTC, datetime
 
+from enrichment_pipeline.cli.api import api_url
 from enrichment_pipeline.cli.console import out, print_table
 from enrichment_pipeline.cli.up import running, ui_url, wait_until, watch
+from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import FileRecord
 from enrichment_pipeline.ingest.importer import import_records
 from enrichment_pipeline.ingest.sample.sample import sample_events
-from enrichment_pipeline.settings import load_settings
+from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.query import query
@@ -19,6 +23,9 @@ _BY_TYPE = """
 SELECT event_type, action_type, count(*) AS events, min(description) AS example
 FROM enriched_event GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
+
+
+_LATEST = "SELECT occurred_at, description FROM enriched_event ORDER BY 1 DESC LIMIT 9"
 
 
 def demo() -> None:
@@ -47,9 +54,26 @@ def demo() -> None:
         result = query(store, _BY_TYPE)
         print_table(result.columns, result.rows, title="What users did")
         out.print(f"Dagster: [bold]{ui_url(settings)}/asset-groups[/]")
-        out.print('Ask:     enrichment-pipeline sql "SELECT * FROM enriched_event LIMIT 5"')
+        out.print(f'Ask:     {_this_program()} sql "{_LATEST}"', soft_wrap=True)
+        out.print("Send:    paste this into a page, click around, and ask again 15 seconds later:")
+        out.print(_snippet(settings), highlight=False, markup=False, soft_wrap=True)
         out.print("Ctrl-C stops everything.")
         watch(services, store, settings)
+
+
+def _this_program() -> str:
+    """This command, as the user can type it."""
+    return sys.argv[0] if os.sep in sys.argv[0] else "enrichment-pipeline"
+
+
+def _snippet(settings: Settings) -> str:
+    """posthog-js in a page, sending here."""
+    token = ProjectTokens(settings).first
+    url = api_url(settings)
+    return (
+        f'  <script src="{url}/static/array.js"></script>\n'
+        f'  <script>posthog.init("{token}", {{api_host: "{url}"}})</script>'
+    )
 
 
 def _import_sample(store: Store) -> ImportSummary:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import IO
 
 from enrichment_pipeline.classification import load_rules
+from enrichment_pipeline.cli.api import api_url, check_api_port
 from enrichment_pipeline.cli.console import fail, out
 from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
+from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.windows import partition_start
@@ -27,7 +29,8 @@ _LOOK_AT_STORE_SECONDS = 5
 
 
 def up() -> None:
-    """Start PostgreSQL (where DATABASE_URL names none), Dagster's webserver and its daemon.
+    """Start everything: PostgreSQL (where DATABASE_URL names none), the API that takes events, and
+    Dagster's webserver and daemon.
 
     Keeps running until Ctrl-C, which stops everything it started.
 
@@ -35,6 +38,7 @@ def up() -> None:
     """
     settings = load_settings()
     with running(settings) as (services, store):
+        out.print(f"API:     [bold]{api_url(settings)}[/]   (api_host of PostHog's SDKs)")
         out.print(f"Dagster: [bold]{ui_url(settings)}[/]   (Ctrl-C stops everything)")
         watch(services, store, settings)
 
@@ -49,23 +53,30 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
     """The store and all services, ready; stopped at the end of the block."""
     home = settings.home.resolve()
     load_rules(settings.rules_file)
+    ProjectTokens(settings)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with _only_one(home):
+            _check_ports(settings)
+            with (
+                opened_store(settings) as store,
+                Services(home / "logs", _environment(settings, home)) as services,
+            ):
+                _start(services, settings, home, alone=store.embedded is not None)
+                yield services, store
+    except ServiceError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{home}: {error.strerror or error}; set ENRICHMENT_HOME to a folder with room")
+
+
+def _check_ports(settings: Settings) -> None:
+    check_api_port(settings)
     if not port_is_free(settings.host, settings.ui_port):
         fail(
             f"port {settings.ui_port} is in use; end what listens there, or choose another: "
             "ENRICHMENT_UI_PORT=3001"
         )
-    try:
-        with (
-            opened_store(settings) as store,
-            _only_one(home),
-            Services(home / "logs", _environment(settings, home)) as services,
-        ):
-            _start(services, settings, home, alone=store.embedded is not None)
-            yield services, store
-    except ServiceError as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{home}: {error.strerror or error}; set ENRICHMENT_HOME to a folder with room")
 
 
 def watch(services: Services, store: Store, settings: Settings) -> None:
@@ -108,6 +119,8 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
 
     dagster_home = instance.prepare_home(home)
     socket = _socket(home)
+    # Left by a code server that was killed, it would be taken for that of the new one.
+    socket.unlink(missing_ok=True)
     workspace = instance.write_workspace(dagster_home, socket)
     with out.status("Starting Dagster …"):
         instance.prepare_instance(dagster_home, alone=alone)
@@ -119,8 +132,6 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 *("--module-name", instance.DEFINITIONS_MODULE),
             ],
         )
-        daemon = str(Path(sys.executable).with_name("dagster-daemon"))
-        services.start("daemon", [daemon, "run", "--workspace", str(workspace)])
         services.start(
             "webserver",
             [
@@ -128,7 +139,12 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 *("--host", settings.host, "--port", str(settings.ui_port)),
             ],
         )
+        services.start("api", [_program("enrichment-pipeline"), "api"])
+        # A daemon that starts first fails the runs that the last stop left in the queue.
+        wait_until(services, socket.exists, "the code server")
+        services.start("daemon", [_program("dagster-daemon"), "run", "--workspace", str(workspace)])
         wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
+        wait_until(services, lambda: _answers(f"{api_url(settings)}/readyz"), "the API")
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:
@@ -163,6 +179,19 @@ def _shows_the_assets(url: str) -> bool:
     except (OSError, http.client.HTTPException):
         return False
     return bool(answer["data"]["repositoriesOrError"].get("nodes"))
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310  as above
+            return True
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _program(name: str) -> str:
+    """A program of the environment that this one runs in."""
+    return str(Path(sys.executable).with_name(name))
 
 
 def _socket(home: Path) -> Path:

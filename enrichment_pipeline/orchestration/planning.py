@@ -22,12 +22,19 @@ _DOUBLINGS = 6  # 1, 3, 7, 15, 31, 63 minutes; after that, hourly
 _LAST_EPOCH = timedelta(hours=1)
 
 
+MAX_WINDOWS_BEHIND = 200
+"""In one run of what can wait: an import of old events makes thousands of empty windows, and the
+runs that show them must not be in the way for long."""
+
+
 class Launch(NamedTuple):
     """A run to launch: the windows of a range, or (for a sweep) scattered ones."""
 
     windows: tuple[datetime, ...]
     is_sweep: bool
     run_key: str
+    is_behind: bool = False
+    """Whether it can wait for all others: historical batches, and empty windows of the past."""
 
 
 class Situation(NamedTuple):
@@ -57,33 +64,51 @@ def plan(situation: Situation) -> list[Launch]:
         if window.window_start not in situation.under_way
         and situation.first_window <= window.window_start <= situation.open_window
     }
-    alone = [start for start, window in due.items() if window.attempts]
-    together = sorted({*due, *_uncovered(situation)} - set(alone))
-    ranges = [stretch for stretch in _stretches(together, situation.window) if len(stretch) > 1]
-    ranges = sorted(ranges, key=len, reverse=True)[:MAX_RANGES]
+    alone = {start for start, window in due.items() if window.attempts}
+    historical = {start for start, window in due.items() if window.historical} - alone
+    live = due.keys() - alone - historical
+    newer, older = _uncovered(situation)
+    first = _grouped(live | newer - alone, live, MAX_RANGES - 1, situation.window)
+    taken = {start for group, _ in first for start in group}
+    rest = (historical | older) - alone - live - taken
+    last = _grouped(rest, historical - taken, 1, situation.window)
+    return [
+        *(_launch(group, due, situation.now, is_sweep=sweep) for group, sweep in first),
+        *(_launch((start,), due, situation.now) for start in sorted(alone)),
+        *(
+            _launch(group, due, situation.now, is_sweep=sweep, is_behind=True)
+            for group, sweep in last
+        ),
+    ]
+
+
+def _grouped(
+    windows: Collection[datetime], due: Collection[datetime], most_ranges: int, length: timedelta
+) -> list[tuple[tuple[datetime, ...], bool]]:
+    """These windows as stretches, the longest ones, and at most one sweep of what is left of the
+    due ones; for each whether it is a sweep."""
+    stretches = [stretch for stretch in _stretches(sorted(windows), length) if len(stretch) > 1]
+    ranges = sorted(stretches, key=len, reverse=True)[:most_ranges]
     in_ranges = {start for stretch in ranges for start in stretch}
-    scattered = [start for start in together if start not in in_ranges and start in due]
-    groups = [*ranges, *([start] for start in alone)]
-    if len(scattered) == 1:
-        groups.append(scattered)
-    launches = [_launch(tuple(group), due, situation.now, is_sweep=False) for group in groups]
-    if len(scattered) > 1:
-        first = tuple(scattered[:MAX_WINDOWS])
-        launches.append(_launch(first, due, situation.now, is_sweep=True))
-    return launches
+    scattered = sorted(set(due) - in_ranges)[:MAX_WINDOWS]
+    groups = [(tuple(stretch), False) for stretch in ranges]
+    return [*groups, (tuple(scattered), len(scattered) > 1)] if scattered else groups
 
 
-def _uncovered(situation: Situation) -> list[datetime]:
-    """Windows that are over and were never shown to Dagster, those nearest to the shown ones
-    first; not more than one run's worth."""
+def _uncovered(situation: Situation) -> tuple[set[datetime], set[datetime]]:
+    """Windows that are over and were never shown to Dagster: those newer than the shown ones, and
+    if there are none of these, the older ones nearest to them."""
     length, covered = situation.window, situation.covered
     if covered is None:
         covered = Covered(situation.open_window, situation.open_window)
-    later = _between(covered.end, situation.open_window, length)
-    earlier = _between(situation.first_window, covered.start, length)[::-1]
-    stretch = (later or earlier)[:MAX_WINDOWS]
+    newer = _between(covered.end, situation.open_window, length)[:MAX_WINDOWS]
+    older = _between(situation.first_window, covered.start, length)[::-1][:MAX_WINDOWS_BEHIND]
+    if newer:
+        older = []
     # A run that is at work on some of them will move the edge; the rest waits for that.
-    return [] if any(start in situation.under_way for start in stretch) else stretch
+    if any(start in situation.under_way for start in newer or older):
+        return set(), set()
+    return set(newer), set(older)
 
 
 def _between(start: datetime, end: datetime, length: timedelta) -> list[datetime]:
@@ -106,7 +131,8 @@ def _launch(
     due: dict[datetime, DueWindow],
     now: datetime,
     *,
-    is_sweep: bool,
+    is_sweep: bool = False,
+    is_behind: bool = False,
 ) -> Launch:
     concerned = [due[start] for start in windows if start in due]
     newest = max((window.newest_batch for window in concerned), default=0)
@@ -114,7 +140,8 @@ def _launch(
     since = max((window.due_since for window in concerned), default=now)
     kind = "sweep" if is_sweep else "range"
     stretch = f"{windows[0]:%Y%m%dT%H%M}-{windows[-1]:%Y%m%dT%H%M}:{len(windows)}"
-    return Launch(windows, is_sweep, f"{kind}:{stretch}:{newest}:{attempts}:{_epoch(now - since)}")
+    run_key = f"{kind}:{stretch}:{newest}:{attempts}:{_epoch(now - since)}"
+    return Launch(windows, is_sweep, run_key, is_behind)
 
 
 def _epoch(waited: timedelta) -> int:

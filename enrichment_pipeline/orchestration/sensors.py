@@ -22,6 +22,7 @@ from enrichment_pipeline.store.windows import covered
 
 ENRICHMENT_JOB = "enrichment"
 
+_PRIORITY = "dagster/priority"
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _ASSETS = [RAW_EVENTS, ENRICHED_EVENTS, DEAD_LETTER]
@@ -105,6 +106,8 @@ def _under_way(
 def _request(launch: Launch) -> dg.RunRequest:
     keys = [partition_key(window) for window in launch.windows]
     tags = {LAUNCHED_BY_SENSOR: "true"}
+    if launch.is_behind:
+        tags[_PRIORITY] = "-1"
     if launch.is_sweep:
         return dg.RunRequest(
             launch.run_key,

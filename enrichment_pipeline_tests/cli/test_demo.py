@@ -29,8 +29,13 @@ def servers_of(home: Path) -> list[psutil.Process]:
 
 
 def test_the_demo_shows_what_users_did_and_leaves_nothing_running(tmp_path: Path) -> None:
-    home, port = tmp_path / "home", free_port()
-    environment = {**os.environ, "ENRICHMENT_HOME": str(home), "ENRICHMENT_UI_PORT": str(port)}
+    home, port, api_port = tmp_path / "home", free_port(), free_port()
+    environment = {
+        **os.environ,
+        "ENRICHMENT_HOME": str(home),
+        "ENRICHMENT_UI_PORT": str(port),
+        "ENRICHMENT_API_PORT": str(api_port),
+    }
     demo = subprocess.Popen(
         [PROGRAM, "demo"],
         env=environment,
@@ -47,6 +52,9 @@ def test_the_demo_shows_what_users_did_and_leaves_nothing_running(tmp_path: Path
                 break
         assert "rage_click" in shown, shown
         assert f"http://127.0.0.1:{port}" in shown
+        assert f'src="http://127.0.0.1:{api_port}/static/array.js"' in shown
+        with urllib.request.urlopen(f"http://127.0.0.1:{api_port}/readyz") as ready:
+            assert ready.status == 200
         books = subprocess.run(
             [PROGRAM, "status", "--verify", "--json"],
             env=environment,

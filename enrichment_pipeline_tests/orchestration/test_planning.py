@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from enrichment_pipeline.orchestration.planning import (
     MAX_RANGES,
     MAX_WINDOWS,
+    MAX_WINDOWS_BEHIND,
     Launch,
     Situation,
     plan,
@@ -77,9 +78,29 @@ def test_windows_that_are_over_and_were_never_shown_go_along() -> None:
     assert shape(found) == [(False, 5)]
 
 
+def test_what_can_wait_is_launched_apart_and_behind() -> None:
+    old = [due(hour)[0]._replace(historical=True) for hour in (1, 2, 3)]
+    found = launches([*due(10, 11), *old])
+    assert [(launch.windows[0], launch.is_behind) for launch in found] == [
+        (FIRST + 10 * HOUR, False),
+        (FIRST + 1 * HOUR, True),
+    ]
+
+
+def test_empty_windows_of_the_past_never_share_a_run_with_what_is_due() -> None:
+    found = launches(due(250, 300), covered=Covered(FIRST + 300 * HOUR, OPEN))
+    live = [launch for launch in found if not launch.is_behind]
+    assert [launch.windows for launch in live] == [(FIRST + 250 * HOUR, FIRST + 300 * HOUR)]
+    [behind] = [launch for launch in found if launch.is_behind]
+    assert len(behind.windows) <= MAX_WINDOWS_BEHIND
+    assert FIRST + 250 * HOUR not in behind.windows
+
+
 def test_a_new_store_shows_its_empty_windows_from_the_newest_back() -> None:
     found = launches([], covered=None)
-    assert [(launch.windows[0], launch.windows[-1]) for launch in found] == [(FIRST, OPEN - HOUR)]
+    [behind] = found
+    assert behind.windows[-1] == OPEN - HOUR
+    assert len(behind.windows) == MAX_WINDOWS_BEHIND
 
 
 def test_a_widened_start_shows_the_older_windows_one_run_at_a_time() -> None:
@@ -115,18 +136,25 @@ def test_work_that_stays_due_is_launched_again_ever_more_rarely_and_never_given_
 
 
 @given(
-    st.lists(st.tuples(st.integers(-5, 410), st.integers(0, 3)), unique_by=lambda pair: pair[0]),
+    st.lists(
+        st.tuples(st.integers(-5, 410), st.integers(0, 3), st.booleans()),
+        unique_by=lambda window: window[0],
+    ),
     st.sets(st.integers(0, 400)),
     st.integers(0, 400),
 )
 def test_every_due_window_that_no_run_works_on_is_in_exactly_one_launch(
-    windows: list[tuple[int, int]], under_way: set[int], shown_until: int
+    windows: list[tuple[int, int, bool]], under_way: set[int], shown_until: int
 ) -> None:
-    situation = [found for hour, attempts in windows for found in due(hour, attempts=attempts)]
+    situation = [
+        found._replace(historical=historical)
+        for hour, attempts, historical in windows
+        for found in due(hour, attempts=attempts)
+    ]
     found = launches(situation, sorted(under_way), Covered(FIRST, FIRST + shown_until * HOUR))
     launched = [start for launch in found for start in launch.windows]
     assert len(launched) == len(set(launched))
-    wanted = {FIRST + hour * HOUR for hour, _ in windows if 0 <= hour <= 400} - {
+    wanted = {FIRST + hour * HOUR for hour, *_ in windows if 0 <= hour <= 400} - {
         FIRST + hour * HOUR for hour in under_way
     }
     assert wanted <= set(launched)

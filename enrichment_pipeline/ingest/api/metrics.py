@@ -40,9 +40,7 @@ class Metrics:
         self.connections = self._gauge("pool_connections", "Connections to the store in use.")
         self.queue_batches = self._gauge("queue_batches", "Batches that wait for enrichment.")
         self.queue_events = self._gauge("queue_events", "Events that wait for enrichment.")
-        self.queue_age = self._gauge(
-            "queue_oldest_seconds", "How long the oldest one has waited."
-        )
+        self.queue_age = self._gauge("queue_oldest_seconds", "How long the oldest one has waited.")
 
     def count(self, source: str, result: LoadResult) -> None:
         """Count what became of the events of one commit."""
