@@ -23,7 +23,7 @@ from enrichment_pipeline.store.errors import first_line, is_store_failure
 MEMORY_BYTES = 256 * 1024 * 1024
 """What requests under way may take, all together; past that the answer is 503."""
 
-_V0 = ("/e", "/i/v0/e", "/capture", "/track", "/batch")
+_V0 = ("/e", "/i/v0/e", "/i/v0/ai/batch", "/capture", "/track", "/batch")
 _SEND = ["GET", "POST"]
 _DAY_SECONDS = 86_400
 
