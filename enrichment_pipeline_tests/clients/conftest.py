@@ -1,0 +1,69 @@
+"""What the tests with real clients share: an API that runs, and the SDKs that npm installs."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from enrichment_pipeline_tests.clients.arrivals import Arrivals
+from enrichment_pipeline_tests.clients.serving import Api, served_api
+
+HERE = Path(__file__).parent
+CHROMIUM = Path("/usr/bin/chromium")
+
+_NPM_INSTALL = ("install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
+
+
+def cannot_run(reason: str) -> NoReturn:
+    """Skip the test; where everything must run, let it fail."""
+    if "CI" in os.environ:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable that an SDK would read reaches it."""
+    for name in [name for name in os.environ if name.startswith("POSTHOG_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def api(database: str) -> Iterator[Api]:
+    """The API on the fresh database."""
+    with served_api() as running:
+        yield running
+
+
+@pytest.fixture
+def arrivals(database: str) -> Iterator[Arrivals]:
+    """Tells what arrives in the fresh database."""
+    listening = Arrivals(database)
+    yield listening
+    listening.close()
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """Where the SDKs of package.json are installed: beside it, once for all workers and runs."""
+    npm = shutil.which("npm")
+    if npm is None:
+        cannot_run("npm is needed to install posthog-node and posthog-js")
+    wanted = HERE / "package.json"
+    installed = HERE / "node_modules"
+    stamp = installed / ".installed_for"
+    with wanted.open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_bytes() != wanted.read_bytes():
+            done = subprocess.run(
+                [npm, *_NPM_INSTALL], cwd=HERE, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                cannot_run(f"npm could not install posthog-node and posthog-js: {done.stderr}")
+            shutil.copyfile(wanted, stamp)
+    return installed

@@ -1,0 +1,82 @@
+"""The ingest API as users run it: the command, in a process of its own, on a port of its own."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
+TOKEN = "phc_clients"  # noqa: S105  good in these tests alone
+PROJECT = "shop"
+
+_RUNNING = "Uvicorn running on"
+_REFUSED = re.compile(r"\b(Traceback|ERROR|CRITICAL)\b")
+_STOP_SECONDS = 40
+
+
+@dataclass
+class Api:
+    """An API that runs."""
+
+    port: int
+    process: subprocess.Popen[str]
+    said: list[str]
+    """The lines that it has printed so far."""
+
+    @property
+    def url(self) -> str:
+        """What SDKs are given as their host."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served_api() -> Iterator[Api]:
+    """Serve the store that DATABASE_URL names; afterwards, nothing may have gone wrong in it."""
+    port = free_port()
+    process = subprocess.Popen(
+        [PROGRAM, "api"],
+        env={
+            **os.environ,
+            "ENRICHMENT_API_PORT": str(port),
+            "ENRICHMENT_PROJECT_TOKENS": f"{TOKEN}={PROJECT}",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    api = Api(port, process, [])
+    ready = threading.Event()
+    listener = threading.Thread(target=_listen, args=(api, ready))
+    listener.start()
+    try:
+        ready.wait()
+        assert any(_RUNNING in line for line in api.said), "".join(api.said)
+        yield api
+    finally:
+        process.terminate()
+        process.wait(_STOP_SECONDS)
+        listener.join()
+    assert not [line for line in api.said if _REFUSED.search(line)], "".join(api.said)
+
+
+def _listen(api: Api, ready: threading.Event) -> None:
+    assert api.process.stdout is not None
+    with api.process.stdout as output:
+        for line in output:
+            api.said.append(line)
+            if _RUNNING in line:
+                ready.set()
+    ready.set()  # it has ended, ready or not
