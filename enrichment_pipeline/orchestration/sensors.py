@@ -18,7 +18,7 @@ from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
 from enrichment_pipeline.store.claims import due_windows
-from enrichment_pipeline.store.windows import covered
+from enrichment_pipeline.store.windows import covered, widen_partition_start
 
 ENRICHMENT_JOB = "enrichment"
 
@@ -62,6 +62,9 @@ def build_sensor(
         now = datetime.now(UTC)
         with pipeline.store.transaction() as connection:
             due = due_windows(connection, now)
+            if due:
+                # Retention may have moved the start past events that came in that moment.
+                widen_partition_start(connection, due[0].window_start)
             shown = covered(connection)
         situation = Situation(
             now=now,

@@ -12,14 +12,15 @@ from typing import NamedTuple, cast
 import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, insert, text
+from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.events.uuids import content_uuid
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import first_line, retry_conflicts
+from enrichment_pipeline.store.errors import driver_error, first_line, retry_conflicts
 from enrichment_pipeline.store.inputs import remember_inputs
-from enrichment_pipeline.store.partitions import ensure_partitions
+from enrichment_pipeline.store.partitions import ensure_days
 from enrichment_pipeline.store.payloads import compress
 from enrichment_pipeline.store.tables import dead_letter, raw_batch
 
@@ -60,6 +61,14 @@ _NEW_BATCH_IDS = text(
     "SELECT nextval(pg_get_serial_sequence('raw_batch', 'id')) FROM generate_series(1, :count)"
 )
 
+# What PostgreSQL says of a row that it will not have: a value it cannot hold, a row too large, a
+# day without a partition (which, as a check that failed, is an integrity error).
+_REFUSALS = (
+    psycopg.DataError,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.CheckViolation,
+)
+
 # Project and UUID; an int, because UUID hashes and compares in Python, several times an event.
 Key = tuple[str, int]
 
@@ -88,22 +97,48 @@ def load_events(
     rejected event is known by its content, so that its uuid stays free for a corrected one. Each
     window touched gets one batch; `historical` ones are enriched after all others.
     """
-    with store.transaction() as connection:
-        ensure_partitions(connection, {event.occurred_at.date() for event in events})
     remember_inputs(store, {event.input_key: event.inputs for event in events})
     items: dict[Key, RawEvent | RejectedEvent] = {}
     for rejection in rejected:
         items.setdefault((rejection.project, content_uuid(rejection.payload).int), rejection)
     for event in events:
         items.setdefault((event.project, event.uuid.int), event)
-    accepted, quarantined = _load(store, items, source, historical=historical)
+    accepted, quarantined = _load_somehow(
+        store, items, {"source": source, "historical": historical}
+    )
     duplicates = len(events) + len(rejected) - accepted - quarantined.total()
     return LoadResult(accepted, duplicates, quarantined)
 
 
+def _load_somehow(
+    store: Store, items: Mapping[Key, RawEvent | RejectedEvent], common: Mapping[str, object]
+) -> tuple[int, Counter[Reason]]:
+    """Load in the way that costs least; where the data are against it, in the way that costs more.
+
+    A row that PostgreSQL refuses fails its transaction, and to look for it under savepoints costs
+    each load two more round trips. A day without a partition fails it too; that its partition may
+    have been dropped is found out here, where days that were once made are not looked up again.
+    """
+    days = {item.occurred_at.date() for item in items.values() if isinstance(item, RawEvent)}
+    ensure_days(store, days)
+    try:
+        return _load(store, items, common, isolate=False)
+    except DBAPIError as error:
+        if not isinstance(driver_error(error), _REFUSALS):
+            raise
+    except _REFUSALS:
+        pass
+    ensure_days(store, days, again=True)
+    return _load(store, items, common, isolate=True)
+
+
 @retry_conflicts
 def _load(
-    store: Store, items: dict[Key, RawEvent | RejectedEvent], source: str, *, historical: bool
+    store: Store,
+    items: Mapping[Key, RawEvent | RejectedEvent],
+    common: Mapping[str, object],
+    *,
+    isolate: bool,
 ) -> tuple[int, Counter[Reason]]:
     windows = {key: window_start(item.occurred_at, store.window) for key, item in items.items()}
     with store.transaction() as connection:
@@ -111,12 +146,11 @@ def _load(
         winners = _take_keys(connection, {key: batches[windows[key]] for key in items})
         new = [(batches[windows[key]], items[key]) for key in winners]
         events = [(batch, item) for batch, item in new if isinstance(item, RawEvent)]
-        refused = _copy(connection, events)
+        refused = _copy_isolating(connection, events) if isolate else _copy(connection, events)
         dead = [(batch, item) for batch, item in new if isinstance(item, RejectedEvent)]
         dead.extend(refused)
-        common = {"source": source, "historical": historical}
         _insert_batches(connection, batches, Counter(batch for batch, _ in new), dead, common)
-        _insert_dead_letters(connection, dead, store.window, source)
+        _insert_dead_letters(connection, dead, store.window, str(common["source"]))
     return len(events) - len(refused), Counter(item.reason for _, item in dead)
 
 
@@ -143,24 +177,33 @@ def _take_keys(connection: Connection, batches: dict[Key, int]) -> list[Key]:
 def _copy(
     connection: Connection, events: Sequence[tuple[int, RawEvent]]
 ) -> list[tuple[int, RejectedEvent]]:
+    """Write the events; none is refused, or all are, by an error."""
+    if events:
+        driver = cast("psycopg.Connection", connection.connection.driver_connection)
+        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.set_types(_COPY_TYPES)
+            for batch, event in events:
+                copy.write_row(_row(batch, event))
+    return []
+
+
+def _copy_isolating(
+    connection: Connection, events: Sequence[tuple[int, RawEvent]]
+) -> list[tuple[int, RejectedEvent]]:
     """Write the events, and return those that PostgreSQL refused.
 
     One bad row fails a whole COPY, so a failed one is halved until the culprit stands alone.
     """
-    if not events:
-        return []
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
     try:
-        with driver.transaction(), driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.set_types(_COPY_TYPES)
-            for batch, event in events:
-                copy.write_row(_row(batch, event))
-    except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
+        with driver.transaction():
+            return _copy(connection, events)
+    except _REFUSALS as error:
         if len(events) == 1:
             return [(events[0][0], _refused(events[0][1], first_line(error)))]
         middle = len(events) // 2
-        return _copy(connection, events[:middle]) + _copy(connection, events[middle:])
-    return []
+        first = _copy_isolating(connection, events[:middle])
+        return first + _copy_isolating(connection, events[middle:])
 
 
 def _row(batch: int, event: RawEvent) -> tuple[object, ...]:

@@ -3,10 +3,13 @@
 Making, listing and dropping them belongs here; when to drop them belongs to `maintenance`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+
+from enrichment_pipeline.store.engine import Store
 
 from enrichment_pipeline.store.tables import PARTITIONED
 
@@ -38,6 +41,26 @@ def partition_days(connection: Connection, table: str) -> list[date]:
         datetime.strptime(name.removeprefix(f"{table}_"), _FORMAT).replace(tzinfo=UTC).date()
         for name in rows
     ]
+
+
+# For each engine the days that this process has seen partitions of. A load asks for a handful of
+# days, nearly always the same.
+_seen: WeakKeyDictionary[Engine, set[date]] = WeakKeyDictionary()
+
+
+def ensure_days(store: Store, days: Collection[date], *, again: bool = False) -> None:
+    """`ensure_partitions` in a transaction of its own, unless this process has seen them before.
+
+    One of them may have been dropped since: `again` forgets what was seen.
+    """
+    seen = _seen.setdefault(store.engine, set())
+    if again:
+        seen.clear()
+    if seen.issuperset(days):
+        return
+    with store.transaction() as connection:
+        ensure_partitions(connection, days)
+    seen.update(days)
 
 
 def ensure_partitions(connection: Connection, days: Iterable[date]) -> None:

@@ -3,11 +3,15 @@
 How submissions come together belongs to `gather`, how events are stored to `store.load`.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine
 
 from enrichment_pipeline.events.raw_event import (
     Arrival,
@@ -23,6 +27,9 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line, is_store_failure
 from enrichment_pipeline.store.load import LoadResult, load_events
 from enrichment_pipeline.store.windows import partition_start
+
+
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 class Kind(NamedTuple):
@@ -80,14 +87,27 @@ def accept(store: Store, group: Sequence[Submission]) -> Accepted:
 
 
 def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
-    with store.transaction() as connection:
-        first_partition = partition_start(connection)
+    first_partition = _first_partition(store)
     events: list[RawEvent] = []
     rejected: list[RejectedEvent] = []
     verdicts = [_parse(submission, first_partition, events, rejected) for submission in group]
     kind = group[0].kind
     result = load_events(store, events, rejected, kind.source, historical=kind.historical)
     return Accepted(verdicts, result)
+
+
+# For each engine the start of the partitions, and when it is to be looked up again: it moves once
+# in months, and asking costs each commit a transaction.
+_starts: WeakKeyDictionary[Engine, tuple[datetime, float]] = WeakKeyDictionary()
+
+
+def _first_partition(store: Store) -> datetime:
+    start, until = _starts.get(store.engine, (None, 0.0))
+    if start is None or time.monotonic() > until:
+        with store.transaction() as connection:
+            start = partition_start(connection)
+        _starts[store.engine] = (start, time.monotonic() + _LOOK_AGAIN_SECONDS)
+    return start
 
 
 def _parse(
