@@ -5,12 +5,15 @@ What a setting does belongs to the room that uses it.
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+_POSTHOG = ("posthog_url", "posthog_project_id", "posthog_api_key")
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Days = Annotated[int, Field(ge=1)]
@@ -57,6 +60,23 @@ class Settings(BaseSettings):
         None,
         description="Shared with PostHog's HTTP destination; unset: the API takes no webhooks.",
     )
+    pull_folder: str | None = Field(
+        None,
+        description="Folder, or URL of a bucket that fsspec knows, where PostHog's batch exports "
+        "land; its new files are pulled. Unset: none is.",
+    )
+    pull_project: str = Field("default", description="The project that pulled events belong to.")
+    posthog_url: str | None = Field(
+        None,
+        description="PostHog to pull from by its query API, such as https://us.posthog.com; goes "
+        "with the other ENRICHMENT_POSTHOG_*. Unset: none is pulled from.",
+    )
+    posthog_project_id: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Number of the project in PostHog, from its project settings."
+    )
+    posthog_api_key: SecretStr | None = Field(
+        None, description="Personal API key (phx_…) of PostHog with the scope query:read."
+    )
     ui_port: Port = Field(3000, description="Port of the Dagster UI.")
     sensor_seconds: Annotated[int, Field(ge=1)] = Field(
         30, description="How often the sensor looks for due windows."
@@ -82,6 +102,51 @@ class Settings(BaseSettings):
         if not _names_a_database(url.get_secret_value()):
             raise ValueError("must look like postgresql://user:password@host:5432/database")
         return url
+
+    @field_validator("pull_folder")
+    @classmethod
+    def _folder_has_no_password(cls, folder: str | None) -> str | None:
+        # It is shown, logged and kept in the store.
+        if folder and urlsplit(folder).password:
+            raise ValueError("may hold no password; give it as fsspec's file system takes it")
+        return folder or None
+
+    @field_validator("posthog_url")
+    @classmethod
+    def _posthog_answers_queries(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        host = urlsplit(url).hostname
+        if not url.startswith(("https://", "http://")) or not host or urlsplit(url).password:
+            raise ValueError("must look like https://us.posthog.com")
+        if host.endswith(".i.posthog.com"):
+            right = host.replace(".i.posthog.com", ".posthog.com")
+            raise ValueError(f"is where events are sent to; queries go to https://{right}")
+        return url.rstrip("/")
+
+    @field_validator("posthog_api_key")
+    @classmethod
+    def _key_may_query(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None or not key.get_secret_value():
+            return None
+        if key.get_secret_value().startswith("phc_"):
+            raise ValueError("is a project token, which may only send; a personal API key may read")
+        return key
+
+    @model_validator(mode="after")
+    def _posthog_is_complete(self) -> Self:
+        missing = [variable_name(name) for name in _POSTHOG if getattr(self, name) is None]
+        if missing and len(missing) < len(_POSTHOG):
+            raise ValueError(
+                f"{' and '.join(missing)} not set: the query API needs the URL, the project's "
+                "number and the key"
+            )
+        return self
+
+    @property
+    def pulls(self) -> bool:
+        """Whether there is a source to pull from."""
+        return bool(self.pull_folder or self.posthog_url)
 
     @property
     def window(self) -> timedelta:
@@ -117,8 +182,22 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0]).lower().removeprefix("enrichment_")
-        held = "…" if field == "database_url" else repr(first["input"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{variable_name(field)}={held}: {reason}") from error
+        raise SettingsError(_told(error)) from error
+
+
+def _told(error: ValidationError) -> str:
+    first = error.errors()[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        # Settings that do not go together; the reason names them.
+        return reason
+    field = str(first["loc"][0]).lower().removeprefix("enrichment_")
+    return f"{variable_name(field)}={_held(field, first['input'])}: {reason}"
+
+
+def _held(field: str, value: object) -> str:
+    """What a setting holds, for a message; nothing of a secret, nor of a URL with a password."""
+    is_secret = SecretStr in get_args(Settings.model_fields[field].annotation)
+    if is_secret or (isinstance(value, str) and urlsplit(value).password):
+        return "…"
+    return repr(value)

@@ -79,12 +79,66 @@ def test_a_database_url_is_kept_as_it_is_and_never_shown(
     settings = load_settings()
     assert settings.database_url is not None
     assert settings.database_url.get_secret_value() == url
-    assert "secret" not in repr(settings)
+    assert url not in repr(settings)
 
 
 def test_an_empty_database_url_means_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "")
     assert load_settings().database_url is None
+
+
+POSTHOG = {
+    "ENRICHMENT_POSTHOG_URL": "https://eu.posthog.com/",
+    "ENRICHMENT_POSTHOG_PROJECT_ID": "12345",
+    "ENRICHMENT_POSTHOG_API_KEY": "phx_secret",
+}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("ENRICHMENT_POSTHOG_URL", "eu.posthog.com", "'eu.posthog.com': must look like https://"),
+        ("ENRICHMENT_POSTHOG_URL", "https://me:secret@x.example", "…: must look like https://"),
+        ("ENRICHMENT_POSTHOG_URL", "https://eu.i.posthog.com", "queries go to https://eu.posthog"),
+        ("ENRICHMENT_POSTHOG_PROJECT_ID", "shop", "'shop': "),
+        ("ENRICHMENT_POSTHOG_API_KEY", "phc_secret", "…: is a project token, which may only send"),
+        ("ENRICHMENT_PULL_FOLDER", "ftp://me:secret@host/in", "…: may hold no password"),
+    ],
+)
+def test_a_wrong_source_to_pull_from_is_refused_by_its_name_and_no_secret_is_told(
+    variable: str, value: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, good in {**POSTHOG, variable: value}.items():
+        monkeypatch.setenv(name, good)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value).startswith(f"{variable}=")
+    assert line in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("missing", POSTHOG)
+def test_of_what_the_query_api_needs_each_missing_setting_is_named(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in POSTHOG.items():
+        monkeypatch.setenv(name, "" if name == missing and not missing.endswith("ID") else value)
+    if missing.endswith("ID"):
+        monkeypatch.delenv(missing)
+    with pytest.raises(SettingsError, match=f"^{missing} not set: "):
+        load_settings()
+
+
+def test_with_all_that_it_needs_there_is_a_source_to_pull_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not load_settings().pulls
+    for name, value in POSTHOG.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.pulls
+    assert settings.posthog_url == "https://eu.posthog.com"
+    assert "phx_secret" not in repr(settings)
 
 
 def test_an_env_file_in_the_working_folder_is_read(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def config(
     rows = [
         (
             variable_name(name),
-            _shown(getattr(settings, name)),
+            _shown(name, getattr(settings, name)),
             "yes" if name in settings.model_fields_set else "no",
             field.description or "",
         )
@@ -39,7 +39,9 @@ def config(
         print_table(_COLUMNS, rows)
 
 
-def _shown(value: object) -> str | None:
+def _shown(name: str, value: object) -> str | None:
     if isinstance(value, SecretStr):
+        if name != "database_url":
+            return "…"
         return make_url(value.get_secret_value()).render_as_string(hide_password=True)
     return None if value is None else str(value)

@@ -69,6 +69,15 @@ def test_config_shows_every_setting_and_hides_the_password() -> None:
     assert "secret" not in told.stdout
 
 
+def test_config_shows_nothing_of_secrets_that_are_no_urls() -> None:
+    names = ("READ_TOKEN", "WEBHOOK_SECRET")
+    told = call("config", "--json", **{f"ENRICHMENT_{name}": f"secret of {name}" for name in names})
+    assert told.returncode == 0, told.stderr
+    assert "secret of" not in told.stdout
+    values = {row["variable"]: row["value"] for row in json.loads(told.stdout)}
+    assert [values[f"ENRICHMENT_{name}"] for name in names] == ["…", "…"]
+
+
 @pytest.mark.parametrize(
     ("variables", "arguments", "line"),
     [
