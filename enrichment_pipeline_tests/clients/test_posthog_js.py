@@ -1,0 +1,214 @@
+"""posthog-js, unchanged, in a real browser: what a user does on a page is what is enriched."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline_tests.clients.arrivals import Arrivals, enriched, rows
+from enrichment_pipeline_tests.clients.conftest import CHROMIUM, HERE, cannot_run
+from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api
+from enrichment_pipeline_tests.outage import begin_outage, end_outage
+
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Nothing but this machine can be reached.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+_GZIP_MAGIC = b"\x1f\x8b"
+# posthog-js captures no click before its configuration has said that it may.
+_CAPTURES_CLICKS = """
+    () => window.posthog?.__loaded
+        && posthog.get_property("$autocapture_disabled_server_side") === false
+"""
+# Playwright is not told of a beacon that leaves with its page; the next page of the site knows.
+_NOTE_BEACONS = """
+    const send = navigator.sendBeacon.bind(navigator);
+    navigator.sendBeacon = (url, body) => {
+        const taken = send(url, body);
+        sessionStorage.setItem("beacon", taken ? url : "refused");
+        return taken;
+    };
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, without a window."""
+    if not CHROMIUM.exists():
+        cannot_run(f"{CHROMIUM} is needed to run posthog-js")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+class _Pages(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """A web site, on another port than the API and so of another origin."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Pages, directory=HERE / "pages")) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+class Visit:
+    """One user's visit: the page, and what went over the wire."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.sent: list[Request] = []
+        self.complaints: list[str] = []
+        page.on("request", self._note)
+        page.on("console", lambda message: self._complain(message.type, message.text))
+        page.on("pageerror", lambda error: self._complain("error", str(error)))
+
+    def _note(self, request: Request) -> None:
+        if request.method == "POST":
+            self.sent.append(request)
+
+    def _complain(self, kind: str, what: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(what)
+
+
+@pytest.fixture
+def visit(browser: Browser, api: Api, site: str, node_modules: Path) -> Iterator[Visit]:
+    """A new user on the shop's page, where posthog-js is ready."""
+    context = browser.new_context()
+
+    def serve_client(route: Route) -> None:
+        """posthog-js from where npm put it: the API sends the browser to PostHog for it."""
+        answer = route.fetch(max_redirects=0)
+        file = urlsplit(route.request.url).path
+        assert answer.status == 307
+        assert answer.headers["location"] == f"https://us-assets.i.posthog.com{file}"
+        assert answer.headers["access-control-allow-origin"] == site
+        route.fulfill(
+            path=node_modules / "posthog-js" / "dist" / Path(file).name,
+            content_type="text/javascript",
+            headers={"Access-Control-Allow-Origin": site},
+        )
+
+    context.add_init_script(_NOTE_BEACONS)
+    context.route(f"{api.url}/static/**", serve_client)
+    visit = Visit(context.new_page())
+    visit.page.goto(f"{site}/shop.html?{urlencode({'api': api.url, 'token': TOKEN})}")
+    visit.page.wait_for_function(_CAPTURES_CLICKS)
+    yield visit
+    context.close()
+
+
+def test_what_a_user_does_is_told_action_by_action(
+    visit: Visit, api: Api, arrivals: Arrivals, store: Store, rules: Rules
+) -> None:
+    page = visit.page
+    page.locator("#buy").click()
+    page.locator("#coupon").click(click_count=3)
+    page.locator("[name=company]").fill("Acme")
+    page.locator("[name=plan]").select_option("Pro")
+    page.get_by_text("Sign up").click()
+    distinct_id = page.evaluate("posthog.get_distinct_id()")
+    session_id = page.evaluate("posthog.get_session_id()")
+    page.locator("#plans").click()
+    page.wait_for_url("**/about.html")
+    arrivals.wait_for([event for event, *_ in _TOLD])
+
+    found = enriched(store, rules)
+    told = [(row.event, row.event_type, row.action_type, row.description) for row in found]
+    # Within a millisecond, the browser says nothing of the order.
+    assert sorted(told) == sorted(_TOLD)
+    assert (told[0], told[-1]) == (_TOLD[0], _TOLD[-1])
+    assert {row.project for row in found} == {PROJECT}
+    assert {row.distinct_id for row in found} == {distinct_id}
+    assert {row.session_id for row in found} == {session_id}
+    assert {row.path for row in found} == {"/shop.html"}
+    assert found[0].title == "Shop"
+    labels = {(row.element_tag, row.element_label) for row in found if row.element_tag}
+    assert labels == {
+        ("button", "Buy now"),
+        ("button", "Apply coupon"),
+        ("button", "Sign up"),
+        ("form", "sign-up"),
+        ("input", "company"),
+        ("select", "plan"),
+        ("a", "See all plans"),
+    }
+    assert visit.complaints == []
+    assert page.evaluate("sessionStorage.getItem('beacon')") == f"{api.url}/i/v0/e/"
+
+
+_TOLD = [
+    ("$pageview", "pageview", "view", "Viewed /shop.html"),
+    ("$autocapture", "click", "click", 'Clicked button "Buy now" on /shop.html'),
+    *[("$autocapture", "click", "click", 'Clicked button "Apply coupon" on /shop.html')] * 3,
+    ("$rageclick", "click", "rage_click", 'Rage-clicked button "Apply coupon" on /shop.html'),
+    ("$autocapture", "click", "change", 'Changed field "company" on /shop.html'),
+    ("$autocapture", "click", "change", 'Changed select "plan" on /shop.html'),
+    ("$autocapture", "click", "click", 'Clicked button "Sign up" on /shop.html'),
+    ("$autocapture", "click", "submit", 'Submitted form "sign-up" on /shop.html'),
+    ("$autocapture", "click", "click", 'Clicked link "See all plans" on /shop.html'),
+    ("$pageleave", "navigation", "leave", "Left /shop.html"),
+]
+
+
+def test_calls_of_a_page_are_sent_compressed_and_told(
+    visit: Visit, arrivals: Arrivals, store: Store, rules: Rules
+) -> None:
+    visit.page.evaluate(
+        """() => {
+            posthog.identify("user-1", {plan: "pro"});
+            posthog.capture("Order completed", {total: 42, note: "größer → 🛒".repeat(200)});
+            posthog.captureException(new Error("no"));
+        }"""
+    )
+    arrivals.wait_for(["$pageview", "$identify", "Order completed", "$exception"])
+    found = {row.event: row for row in enriched(store, rules)}
+    order = found["Order completed"]
+    assert (order.distinct_id, order.action_type) == ("user-1", "submit")
+    assert order.properties["total"] == 42
+    assert order.properties["note"].startswith("größer → 🛒")
+    assert found["$identify"].distinct_id == "user-1"
+    bodies = [request.post_data_buffer or b"" for request in visit.sent]
+    assert bodies
+    assert all(body.startswith(_GZIP_MAGIC) for body in bodies)
+
+
+def test_a_browser_sends_again_what_the_store_was_not_there_for(
+    visit: Visit, arrivals: Arrivals, server: EmbeddedPostgres, store: Store, rules: Rules
+) -> None:
+    arrivals.wait_for(["$pageview"])
+    page = visit.page
+    arrivals.close()
+    begin_outage(server, store)
+    with page.expect_response(lambda response: response.status == 503):
+        page.locator("#buy").click()
+    end_outage(server, store)
+    with page.expect_response(lambda response: response.request.method == "POST") as again:
+        pass
+    assert again.value.status == 200
+    found = [(row.event, row.element_label) for row in enriched(store, rules)]
+    assert found == [("$pageview", None), ("$autocapture", "Buy now")]
+    assert rows(store, "SELECT 1 FROM dead_letter") == []
