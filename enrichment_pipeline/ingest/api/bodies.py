@@ -66,6 +66,8 @@ def read_body(text: bytes) -> Sent:
         return _sent(_elements(text), _Envelope())
     try:
         envelope = _envelope(text)
+    except msgspec.ValidationError as error:
+        raise RequestError(400, f"not a request that PostHog knows: {error}") from error
     except (msgspec.DecodeError, RecursionError):
         return _broken(text)
     if envelope.batch is msgspec.UNSET:

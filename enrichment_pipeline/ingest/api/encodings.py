@@ -48,14 +48,24 @@ def json_text(body: bytes, content_type: str, content_encoding: str, compression
 
 
 def _form(content: bytes, compression: str) -> bytes:
-    try:
-        fields = dict(parse_qsl(content, max_num_fields=_MAX_FORM_FIELDS))
-    except ValueError as error:
-        raise RequestError(400, f"not a form: {error}") from error
-    if b"data" not in fields:
+    if content.lstrip().startswith(_JSON_STARTS):
         # Some clients say it is a form and send JSON.
         return _plain(content, compression)
-    return _plain(fields[b"data"], compression or fields.get(b"compression", b"").decode("latin-1"))
+    try:
+        # What is not UTF-8 is carried through: whether it is part of an event, its parser says.
+        fields = dict(
+            parse_qsl(
+                content.decode(errors="surrogateescape"),
+                errors="surrogateescape",
+                max_num_fields=_MAX_FORM_FIELDS,
+            )
+        )
+    except ValueError as error:
+        raise RequestError(400, f"not a form: {error}") from error
+    if "data" not in fields:
+        return _plain(content, compression)
+    data = fields["data"].encode(errors="surrogateescape")
+    return _plain(data, compression or fields.get("compression", ""))
 
 
 def _plain(content: bytes, compression: str) -> bytes:

@@ -22,8 +22,10 @@ def decompress_base64(text: bytes, limit: int) -> str:
     Raises:
         LzStringError: see there.
     """
+    # It ends in as many = as it takes, where base64 has two at most.
+    digits = text.rstrip(b"=")
     try:
-        bits = _Bits(b64decode(text, validate=True))
+        bits = _Bits(b64decode(digits + b"A" * (-len(digits) % 4), validate=True))
     except Base64Error as error:
         raise LzStringError("not base64") from error
     units: list[str] = []
