@@ -15,4 +15,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const call = JSON.parse(line);
   posthog[call.method](...call.arguments);
 }
+// Between two attempts the client's own timers do not keep Node alive; a server's sockets would.
+const alive = setTimeout(() => {}, LONGEST_SHUTDOWN_MS);
 await posthog.shutdown(LONGEST_SHUTDOWN_MS);
+clearTimeout(alive);

@@ -35,7 +35,7 @@ class NodeClient:
     def shut_down(self) -> str:
         """Let it send what is left and end; what it complains of."""
         _, complaints = self._process.communicate(timeout=_SECONDS)
-        assert self._process.returncode == 0, complaints
+        assert self._process.returncode == 0, (self._process.returncode, complaints)
         return complaints
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
-TOKEN = "phc_clients"  # noqa: S105  good in these tests alone
+TOKEN = "phc_clients"
 PROJECT = "shop"
 
 _RUNNING = "Uvicorn running on"
