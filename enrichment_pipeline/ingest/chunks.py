@@ -51,8 +51,8 @@ class ImportSummary:
         self.widened_to = min(widened, default=None)
 
 
-def load_chunk(store: Store, records: Chunk, project: str) -> ImportSummary:
-    """Parse records and take their events in, in one commit."""
+def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE) -> ImportSummary:
+    """Parse records and take their events in, in one commit; `source` says which way they came."""
     arrival = Arrival(datetime.now(UTC))
     oldest_possible = oldest_possible_start(arrival.at, store.window)
     events: list[RawEvent] = []
@@ -67,7 +67,7 @@ def load_chunk(store: Store, records: Chunk, project: str) -> ImportSummary:
         with store.transaction() as connection:
             oldest = min(event.occurred_at for event in events)
             widened = widen_partition_start(connection, oldest)
-    return ImportSummary(*load_events(store, events, rejected, SOURCE), widened_to=widened)
+    return ImportSummary(*load_events(store, events, rejected, source), widened_to=widened)
 
 
 def _parse(
@@ -100,9 +100,9 @@ def _end_with_the_importer() -> None:
         os._exit(1)
 
 
-def load_in_worker(chunk: Chunk, project: str) -> ImportSummary:
+def load_in_worker(chunk: Chunk, project: str, source: str) -> ImportSummary:
     """`load_chunk`, in a process that `start_worker` has prepared."""
-    return load_chunk(_worker_store(), chunk, project)
+    return load_chunk(_worker_store(), chunk, project, source)
 
 
 @cache

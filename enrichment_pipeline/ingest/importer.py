@@ -14,6 +14,7 @@ from itertools import chain
 from multiprocessing import get_context
 
 from enrichment_pipeline.ingest.chunks import (
+    SOURCE,
     Chunk,
     ImportSummary,
     load_chunk,
@@ -38,8 +39,10 @@ def import_source(
     project: str,
     summary: ImportSummary,
     on_progress: Callable[[int], None] | None = None,
+    event_source: str = SOURCE,
 ) -> None:
-    """Import a file or URL, adding to `summary` as events become durable.
+    """Import a file or URL, adding to `summary` as events become durable; for the store they are
+    of `event_source`.
 
     Windows for events older than the first are made before those events are loaded. A broken line
     costs that line: it goes to the dead letters with its text.
@@ -47,11 +50,15 @@ def import_source(
     Raises:
         SourceError: the source cannot be read (to its end); what came before is in the store.
     """
-    import_records(store, read_records(source, on_progress), project, summary)
+    import_records(store, read_records(source, on_progress), project, summary, event_source)
 
 
 def import_records(
-    store: Store, records: Iterable[FileRecord], project: str, summary: ImportSummary
+    store: Store,
+    records: Iterable[FileRecord],
+    project: str,
+    summary: ImportSummary,
+    source: str = SOURCE,
 ) -> None:
     """Import records, whatever they were read from; see `import_source`."""
     chunks = _chunks(records)
@@ -61,13 +68,13 @@ def import_records(
     try:
         second = next(chunks, None)
     except SourceError:
-        summary.add(load_chunk(store, first, project))
+        summary.add(load_chunk(store, first, project, source))
         raise
     if second is None:
         # Not worth the second that processes of their own take to start.
-        summary.add(load_chunk(store, first, project))
+        summary.add(load_chunk(store, first, project, source))
     else:
-        _import_in_parallel(store, chain((first, second), chunks), project, summary)
+        _import_in_parallel(store, chain((first, second), chunks), project, summary, source)
 
 
 def _chunks(records: Iterable[FileRecord]) -> Iterator[Chunk]:
@@ -91,7 +98,7 @@ def _chunks(records: Iterable[FileRecord]) -> Iterator[Chunk]:
 
 
 def _import_in_parallel(
-    store: Store, chunks: Iterable[Chunk], project: str, summary: ImportSummary
+    store: Store, chunks: Iterable[Chunk], project: str, summary: ImportSummary, source: str
 ) -> None:
     """Let a process for each core parse and load, because Python's threads share one."""
     workers = min(os.cpu_count() or 1, _MOST_WORKERS)
@@ -103,7 +110,7 @@ def _import_in_parallel(
         try:
             for chunk in chunks:
                 with _sigint_blocked():
-                    loading.append(pool.submit(load_in_worker, chunk, project))
+                    loading.append(pool.submit(load_in_worker, chunk, project, source))
                 # No more chunks are in memory than are worked on, and one for each to go on with.
                 if len(loading) >= 2 * workers:
                     # Taken off afterwards: Ctrl-C in between would leave it out of the summary.

@@ -202,6 +202,35 @@ store_setting = Table(
     comment="What the store itself must remember: partition_start, window_minutes.",
 )
 
+pulled_file = Table(
+    "pulled_file",
+    metadata,
+    Column("url", Text, primary_key=True),
+    # Its checksum as the file system knows it, else size and time of change.
+    Column("version", Text, nullable=False),
+    _moment("pulled_at"),
+    Column("accepted", BigInteger, nullable=False),
+    Column("duplicates", BigInteger, nullable=False),
+    Column("quarantined", BigInteger, nullable=False),
+    comment="The files of the pulled folder that were read to their end, and what was in them.",
+)
+
+pull_position = Table(
+    "pull_position",
+    metadata,
+    # Which PostHog, and which of its projects.
+    Column("source", Text, primary_key=True),
+    Column("window_start", DateTime(timezone=True), primary_key=True),
+    # When it was last asked for from its start.
+    _moment("began_at"),
+    # The last event that is in the store, by the order of the pages; NULL: none yet.
+    _moment("after_timestamp", nullable=True),
+    Column("after_uuid", Text),
+    # When the window, which was over, had been read to its end; NULL: there is more to come.
+    _moment("finished_at", nullable=True),
+    comment="How far each window has been pulled from the query API.",
+)
+
 READABLE = tuple(metadata.tables)
 """What the reading role may read."""
 

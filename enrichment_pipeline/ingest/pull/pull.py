@@ -1,0 +1,162 @@
+"""The pull: events from the sources that the settings name, for some windows.
+
+Which windows, how far each is, and what is kept of that, belongs here; the sources themselves to
+`folder` and `query_api`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.ingest.chunks import ImportSummary, load_chunk
+from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
+from enrichment_pipeline.ingest.pull.errors import PullRefusedError
+from enrichment_pipeline.ingest.pull.folder import FolderReport, Progress, pull_folder
+from enrichment_pipeline.ingest.pull.query_api import SOURCE, QueryApi, project_url
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.pulled import (
+    Position,
+    WindowPosition,
+    claimed,
+    first_unsettled,
+    keep_position,
+    window_position,
+)
+
+LATE = timedelta(minutes=15)
+"""How long after a window PostHog may take to have its events; it is read once more then."""
+
+MOST_DUE = 24
+"""Windows that are due at once, so that after a long silence each pull gets somewhere."""
+
+
+@dataclass
+class PullReport:
+    """What a pull did, and of what kind."""
+
+    folder: FolderReport = field(default_factory=FolderReport)
+    windows: dict[datetime, ImportSummary] = field(default_factory=dict)
+    """What came of each window that the query API was asked for, to its end."""
+    busy: list[datetime] = field(default_factory=list)
+    """Windows that another pull is at work on."""
+    summary: ImportSummary = field(default_factory=ImportSummary)
+    """Of all sources together, windows that were not read to their end too."""
+
+
+def pull(
+    store: Store,
+    settings: Settings,
+    windows: Sequence[datetime],
+    *,
+    again_before: datetime | None = None,
+    report: PullReport | None = None,
+    on_progress: Progress | None = None,
+) -> PullReport:
+    """Pull from every source that the settings name: of the folder what is new, of the query API
+    the events of these windows. Adds to `report`, which it returns.
+
+    A window of which a part was pulled goes on behind it. One that was read to its end is read
+    again from its start, which adds what came late, unless that was begun `LATE` after its end (or
+    later than `again_before`, where that is given): then it is passed over.
+
+    Raises:
+        PullRefusedError: no source is set, or one does not take its settings.
+        PullError: a source does not answer; what came before is in the store.
+    """
+    report = report or PullReport()
+    if not settings.pulls:
+        raise PullRefusedError(
+            "no source to pull from: set ENRICHMENT_PULL_FOLDER or the ENRICHMENT_POSTHOG_*"
+        )
+    if not PROJECT.fullmatch(settings.pull_project):
+        raise PullRefusedError(
+            f"ENRICHMENT_PULL_PROJECT={settings.pull_project!r}: a project {PROJECT_RULE}"
+        )
+    try:
+        if settings.pull_folder:
+            pull_folder(
+                store, settings.pull_folder, settings.pull_project, report.folder, on_progress
+            )
+    finally:
+        report.summary.add(report.folder.summary)
+    if settings.posthog_url:
+        with QueryApi(settings) as api:
+            for window in sorted(windows):
+                _WindowPull(
+                    store, api, settings.pull_project, window, again_before, report, on_progress
+                ).pull()
+    return report
+
+
+@dataclass
+class _WindowPull:
+    """The pull of one window from the query API."""
+
+    store: Store
+    api: QueryApi
+    project: str
+    start: datetime
+    again_before: datetime | None
+    report: PullReport
+    on_progress: Progress | None
+
+    def pull(self) -> None:
+        with claimed(self.store, f"{self.api.source} {self.start.isoformat()}") as ours:
+            if not ours:
+                self.report.busy.append(self.start)
+                return
+            with self.store.transaction() as connection:
+                known = window_position(connection, self.api.source, self.start)
+            if known is None:
+                self._pull_behind(None, datetime.now(UTC))
+            elif known.finished_at is None:
+                self._pull_behind(known.after, known.began_at)
+            elif known.began_at < (self.again_before or self._end + LATE):
+                self._pull_behind(None, datetime.now(UTC))
+
+    @property
+    def _end(self) -> datetime:
+        return self.start + self.store.window
+
+    def _pull_behind(self, after: Position | None, began_at: datetime) -> None:
+        summary = ImportSummary()
+        is_over = datetime.now(UTC) >= self._end
+        is_last = False
+        while not is_last:
+            page = self.api.page(self.start, self._end, after)
+            if page.records:
+                loaded = load_chunk(self.store, page.records, self.project, SOURCE)
+                summary.add(loaded)
+                self.report.summary.add(loaded)
+            after, is_last = page.last or after, page.is_last
+            finished_at = datetime.now(UTC) if is_over and is_last else None
+            with self.store.transaction() as connection:
+                position = WindowPosition(began_at, after, finished_at)
+                keep_position(connection, self.api.source, self.start, position)
+            self._tell(summary)
+        self.report.windows[self.start] = summary
+
+    def _tell(self, summary: ImportSummary) -> None:
+        if self.on_progress:
+            seen = summary.accepted + summary.duplicates + summary.quarantined.total()
+            self.on_progress(f"{self.start:%Y-%m-%d %H:%M}", seen, None)
+
+
+def windows_due(store: Store, settings: Settings, now: datetime) -> list[datetime]:
+    """The windows to pull without being asked for any: those that were begun and are not settled,
+    and all after the last one that is; at least the one that is open and the one before.
+
+    Not more than `MOST_DUE`, the oldest first.
+    """
+    length = store.window
+    open_window = window_start(now, length)
+    first = open_window - length
+    if settings.posthog_url:
+        since = open_window - MOST_DUE * length
+        with store.transaction() as connection:
+            unsettled = first_unsettled(connection, project_url(settings), length + LATE, since)
+        first = min(first, unsettled or first)
+    count = (open_window - first) // length + 1
+    return [first + number * length for number in range(min(count, MOST_DUE))]

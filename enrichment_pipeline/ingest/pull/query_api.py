@@ -1,0 +1,317 @@
+"""PostHog's query API: asking it for the events of a window, page by page.
+
+What is asked, and what each answer means, belongs here; what becomes of the events to `pull`. As
+documented at https://posthog.com/docs/api/queries: at most 50,000 rows a query, 2,400 queries an
+hour (120 for some), three at once, 10 seconds each; no OFFSET, but pages by the last event.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+import httpx
+import msgspec
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from enrichment_pipeline.events.times import parse_timestamp
+from enrichment_pipeline.ingest.file_records import FileRecord
+from enrichment_pipeline.ingest.file_source import one_line
+from enrichment_pipeline.ingest.pull.errors import (
+    PullError,
+    PullRefusedError,
+    PullThrottledError,
+)
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.pulled import Position
+
+SOURCE = "query_api"
+
+PAGE_EVENTS = 10_000
+"""Events of a page, which becomes one commit: some 30 MB, all of them in memory."""
+
+FEWEST_EVENTS = 100
+"""Of a page, after larger ones were too much for PostHog, or for us."""
+
+MOST_BYTES = 256 * 1024 * 1024
+"""Of a page; of longer events fewer are asked for."""
+
+TRIES = 6
+"""For one page, before the pull gives up."""
+
+FIRST_WAIT = 2.0
+"""Seconds before the second try at the most; doubles with each."""
+
+LONGEST_WAIT = 300.0
+"""Seconds; where PostHog asks for more, the pull ends, and the next one goes on there."""
+
+_EARLIEST_WAIT = 0.05
+_TIMEOUT = httpx.Timeout(120, connect=10)  # a query may wait 30 s in PostHog before it begins
+_SHOWN_BYTES = 300
+
+# By the zone that is named: a timestamp by itself comes in that of the project, and an encoder in
+# between may cut it to milliseconds, behind which the next page would begin with the same events.
+_TIMESTAMP = "formatDateTime(timestamp, '%Y-%m-%d %H:%i:%S.%f', 'UTC')"
+_COLUMNS = ("uuid", "event", "distinct_id", "occurred_at", "properties", "elements_chain")
+# A UUID as text, because ClickHouse sorts the type by its second half first.
+_QUERY = f"""
+SELECT toString(uuid) AS uuid_text, event, distinct_id, {_TIMESTAMP} AS occurred_at, properties,
+    elements_chain
+FROM events
+WHERE timestamp >= {{start}} AND timestamp < {{end}}{{behind}}
+ORDER BY timestamp, toString(uuid)
+LIMIT {{limit}}
+"""  # noqa: S608  put together from what this module writes itself
+
+
+class Page(NamedTuple):
+    """Some events of a window, in order."""
+
+    records: list[FileRecord]
+    last: Position | None
+    """The last of them; None where there are none."""
+    is_last: bool
+    """Whether there were no more in the window when it was asked for."""
+
+
+class _UnansweredError(PullError):
+    """A try that failed and is worth another."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None, smaller: bool) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds that PostHog asks to wait; None where it does not say."""
+        self.smaller = smaller
+        """Whether fewer events may be easier to get."""
+
+
+def project_url(settings: Settings) -> str:
+    """Where the project's API is; names it among all that were ever pulled from."""
+    return f"{settings.posthog_url}/api/projects/{settings.posthog_project_id}"
+
+
+class QueryApi:
+    """One project of one PostHog, open for queries."""
+
+    def __init__(self, settings: Settings) -> None:
+        key = settings.posthog_api_key
+        self.source = project_url(settings)
+        self._limit = PAGE_EVENTS
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {key.get_secret_value() if key else ''}"},
+            timeout=_TIMEOUT,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def page(self, start: datetime, end: datetime, after: Position | None) -> Page:
+        """The first events from `start` up to `end` (not included), behind `after`.
+
+        Waits as long as PostHog asks, and tries again what passes by itself.
+
+        Raises:
+            PullRefusedError: PostHog does not take the settings.
+            PullThrottledError: it asks for a pause longer than `LONGEST_WAIT`.
+            PullError: it did not answer in `TRIES` tries.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type(_UnansweredError),
+            wait=_wait,
+            stop=stop_after_attempt(TRIES),
+            reraise=True,
+        )
+        try:
+            return retrying(self._try_page, start, end, after)
+        except _UnansweredError as error:
+            raise PullError(f"{self.source}: {error}, {TRIES} times; try later") from error
+
+    def _try_page(self, start: datetime, end: datetime, after: Position | None) -> Page:
+        limit = self._limit
+        try:
+            return _page(self._ask(_query(start, end, after, limit)), limit)
+        except _UnansweredError as error:
+            if error.smaller:
+                # For the rest of this pull.
+                self._limit = max(limit // 2, FEWEST_EVENTS)
+            raise
+
+    def _ask(self, query: str) -> bytes:
+        body = {
+            "query": {"kind": "HogQLQuery", "query": query},
+            # Answers are kept for long, and a window that is open has more events each time.
+            "refresh": "force_blocking",
+            "name": "enrichment-pipeline pull",
+        }
+        try:
+            with self._client.stream("POST", f"{self.source}/query/", json=body) as answer:
+                content = _content(answer)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise _UnansweredError(f"no connection: {one_line(error)}", smaller=False) from error
+        except httpx.RequestError as error:
+            # Cut off in the middle, too. The page may have been too much for the time it may take.
+            told = one_line(error) or type(error).__name__
+            raise _UnansweredError(f"no whole answer: {told}", smaller=True) from error
+        if answer.status_code != httpx.codes.OK:
+            raise self._refusal(answer, content)
+        return content
+
+    def _refusal(self, answer: httpx.Response, content: bytes) -> PullError:
+        """What to raise for an answer that is no page."""
+        status = answer.status_code
+        detail = _detail(content) or answer.reason_phrase
+        told = f"{self.source} answers {status}: {detail}"
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            return self._throttled(answer, detail)
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            return PullRefusedError(
+                f"{told}; set ENRICHMENT_POSTHOG_API_KEY to a key of that project with query:read"
+            )
+        if status == httpx.codes.NOT_FOUND:
+            return PullRefusedError(
+                f"{told}; check ENRICHMENT_POSTHOG_PROJECT_ID and ENRICHMENT_POSTHOG_URL"
+            )
+        if answer.is_redirect:
+            elsewhere = answer.headers.get("location", "elsewhere")
+            return PullRefusedError(f"{told}; it leads to {elsewhere}: set ENRICHMENT_POSTHOG_URL")
+        if answer.is_server_error or answer.is_success or status == httpx.codes.REQUEST_TIMEOUT:
+            after = _retry_after(answer)
+            return _UnansweredError(f"answers {status}: {detail}", retry_after=after, smaller=True)
+        return PullRefusedError(f"{told}; it does not take the query of ENRICHMENT_POSTHOG_URL")
+
+    def _throttled(self, answer: httpx.Response, detail: str) -> PullError:
+        after = _retry_after(answer)
+        if after is not None and after > LONGEST_WAIT:
+            return PullThrottledError(
+                f"{self.source}: the rate limit is used up for {after:.0f} s; pull again then, "
+                "it goes on where it is"
+            )
+        told = f"the rate limit is used up: {detail}"
+        return _UnansweredError(told, retry_after=after, smaller=False)
+
+
+def _content(answer: httpx.Response) -> bytes:
+    content = bytearray()
+    for piece in answer.iter_bytes():
+        content += piece
+        if len(content) > MOST_BYTES:
+            raise _UnansweredError(f"a page of more than {MOST_BYTES:,} bytes", smaller=True)
+    return bytes(content)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds until the next try: what PostHog asks for and a little more, lest all who wait come
+    back at once; else longer each time."""
+    backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT)(state)
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, _UnansweredError) else None
+    if asked is None:
+        return max(backoff, _EARLIEST_WAIT)
+    return min(asked, LONGEST_WAIT) + min(backoff, 1.0)
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Seconds that the answer asks to wait: it may say a number, or a time."""
+    told = answer.headers.get("retry-after", "")
+    try:
+        return max(float(told), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max((parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, TypeError):  # TypeError: a time without a zone
+        return None
+
+
+def _detail(content: bytes) -> str:
+    """What PostHog says went wrong: `detail` of its JSON, else the beginning of the text."""
+    try:
+        fields = msgspec.json.decode(content)
+    except ValueError:
+        fields = None
+    if isinstance(fields, dict) and isinstance(fields.get("detail"), str):
+        return " ".join(str(fields["detail"]).split())[:_SHOWN_BYTES]
+    return " ".join(content[:_SHOWN_BYTES].decode(errors="replace").split())
+
+
+def _query(start: datetime, end: datetime, after: Position | None, limit: int) -> str:
+    behind = ""
+    if after is not None:
+        moment = _moment(after.timestamp)
+        start = max(start, after.timestamp)
+        # UUID() lets nothing through that could change the query.
+        behind = f" AND (timestamp > {moment} OR toString(uuid) > '{UUID(after.uuid)}')"
+    return _QUERY.format(start=_moment(start), end=_moment(end), behind=behind, limit=limit)
+
+
+def _moment(moment: datetime) -> str:
+    return f"toDateTime64('{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}', 6, 'UTC')"
+
+
+def _page(content: bytes, limit: int) -> Page:
+    try:
+        rows = _rows(msgspec.json.decode(content))
+        events = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+        last = _position(events[-1]) if events else None
+        records = [FileRecord(_payload(event), number) for number, event in enumerate(events, 1)]
+    except (ValueError, TypeError) as error:
+        # Half a page, or a proxy's page. Nothing of it is used: its last event is not known.
+        # What it says may be people's events, which do not belong into a message.
+        told = f"answers what is no page of events: {one_line(error)}"
+        raise _UnansweredError(told, smaller=True) from error
+    # `hasMore` says nothing where the query has a LIMIT.
+    return Page(records, last, is_last=len(records) < limit)
+
+
+def _rows(answer: object) -> Sequence[Sequence[Any]]:
+    if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
+        raise TypeError("no results")
+    if answer.get("error"):
+        raise TypeError(f"an error: {answer['error']}")
+    rows: list[Any] = answer["results"]
+    if not all(isinstance(row, list) for row in rows):
+        raise TypeError("a result is no row")
+    return rows
+
+
+def _position(event: dict[str, Any]) -> Position:
+    moment = parse_timestamp(event["occurred_at"])
+    if moment is None:
+        raise ValueError(f"{event['occurred_at']!r} is no timestamp")
+    return Position(moment, str(UUID(event["uuid"])))
+
+
+def _payload(event: dict[str, Any]) -> bytes:
+    """The JSON of an event, as an export has it."""
+    moment = parse_timestamp(event["occurred_at"])
+    properties = event["properties"]
+    return msgspec.json.encode(
+        {
+            "uuid": event["uuid"],
+            "event": event["event"],
+            "distinct_id": event["distinct_id"],
+            # What is no time goes on as it is, to be quarantined by itself.
+            "timestamp": moment.isoformat() if moment else event["occurred_at"],
+            "properties": _json(properties) if isinstance(properties, str) else properties,
+            **({"elements_chain": event["elements_chain"]} if event["elements_chain"] else {}),
+        }
+    )
+
+
+def _json(text: str) -> object:
+    """The value of a column that holds JSON as text. The text itself goes into the event, so its
+    numbers stay as they were; where it is no JSON, the event is quarantined by itself."""
+    try:
+        return msgspec.json.decode(text, type=msgspec.Raw) if text else None
+    except (msgspec.DecodeError, RecursionError):
+        return text

@@ -1,0 +1,385 @@
+"""Pulling from PostHog's query API, against a stand-in for it and into a real store."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.ingest.pull import pull as pulling
+from enrichment_pipeline.ingest.pull import query_api
+from enrichment_pipeline.ingest.pull.errors import (
+    PullError,
+    PullRefusedError,
+    PullThrottledError,
+)
+from enrichment_pipeline.ingest.pull.pull import PullReport, pull, windows_due
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.payloads import decompress
+from enrichment_pipeline.store.pulled import claimed
+from enrichment_pipeline_tests.conftest import HOUR, make_event
+from enrichment_pipeline_tests.ingest.posthog_stand_in import (
+    CUT_OFF,
+    KEY,
+    PROJECT_ID,
+    Answer,
+    StandIn,
+    refused,
+    stand_in,
+    throttled,
+)
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def posthog() -> Iterator[StandIn]:
+    """PostHog, with no events yet."""
+    with stand_in() as server:
+        yield server
+
+
+@pytest.fixture
+def pulling_settings(settings: Settings, posthog: StandIn) -> Settings:
+    """Settings that name the stand-in."""
+    return settings_for(settings, posthog)
+
+
+@pytest.fixture(autouse=True)
+def small_pages_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_api, "PAGE_EVENTS", 4)
+    monkeypatch.setattr(query_api, "FEWEST_EVENTS", 1)
+    monkeypatch.setattr(query_api, "FIRST_WAIT", 0.01)
+
+
+def settings_for(settings: Settings, posthog: StandIn, **others: object) -> Settings:
+    named = {
+        "posthog_url": posthog.url,
+        "posthog_project_id": PROJECT_ID,
+        "posthog_api_key": KEY,
+        "database_url": settings.database_url,
+    }
+    return Settings.model_validate({**named, **others})
+
+
+def events(count: int, at: datetime = NOON) -> list[bytes]:
+    return [make_event(at=at + timedelta(seconds=number)) for number in range(count)]
+
+
+def uuids(store: Store) -> list[str]:
+    with store.transaction() as connection:
+        rows = connection.execute(text("SELECT uuid FROM raw_event ORDER BY occurred_at, uuid"))
+        return [str(row.uuid) for row in rows]
+
+
+def rows(store: Store, statement: str) -> list[Any]:
+    with store.transaction() as connection:
+        return list(connection.execute(text(statement)).all())
+
+
+def counts(report: PullReport) -> tuple[int, int]:
+    return report.summary.accepted, report.summary.duplicates
+
+
+def test_all_events_of_the_window_come_in_page_by_page_and_none_of_its_neighbours(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(10), *events(3, NOON - timedelta(seconds=3)), *events(3, NOON + HOUR))
+    report = pull(store, pulling_settings, [NOON])
+    assert counts(report) == (10, 0)
+    assert [asked.limit for asked in posthog.asked] == [4, 4, 4]
+    assert [asked.is_behind for asked in posthog.asked] == [False, True, True]
+    assert report.windows[NOON].accepted == 10
+    assert rows(store, "SELECT DISTINCT source, window_start FROM raw_batch") == [
+        ("query_api", NOON)
+    ]
+
+
+def test_an_event_arrives_as_an_export_would_have_it(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    at = NOON + timedelta(microseconds=123_456)
+    properties = {"amount": 1.10, "big": 12345678901234567890, "$session_id": "s"}
+    chain = 'button:text="Buy"'
+    payload = make_event("$autocapture", at, properties=properties, elements_chain=chain)
+    posthog.add(payload)
+    pull(store, pulling_settings, [NOON])
+    [row] = rows(store, "SELECT project, occurred_at, session_id, payload FROM raw_event")
+    assert (row.project, row.occurred_at, row.session_id) == ("default", at, "s")
+    assert json.loads(decompress(row.payload)) == json.loads(payload)
+    assert b"12345678901234567890" in decompress(row.payload)
+    [body] = posthog.bodies
+    # From PostHog's cache the open window would look the same each time.
+    assert body["refresh"] == "force_blocking"
+
+
+def test_events_of_the_same_moment_are_all_taken_though_pages_end_among_them(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*(make_event(at=NOON) for _ in range(11)))
+    assert counts(pull(store, pulling_settings, [NOON])) == (11, 0)
+
+
+def test_a_window_whose_events_end_with_a_page_is_read_to_its_end(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(8))
+    assert counts(pull(store, pulling_settings, [NOON])) == (8, 0)
+    assert rows(store, "SELECT count(*) FROM pull_position WHERE finished_at IS NOT NULL") == [(1,)]
+
+
+def test_pulling_again_adds_what_came_late_and_nothing_twice(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(6))
+    pull(store, pulling_settings, [NOON])
+    posthog.add(make_event(at=NOON + timedelta(seconds=2, milliseconds=500)))
+    again = pull(store, pulling_settings, [NOON], again_before=datetime.now(UTC))
+    assert counts(again) == (1, 6)
+    assert len(set(uuids(store))) == len(uuids(store)) == 7
+
+
+def test_a_settled_window_is_passed_over_unless_it_is_asked_for_again(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    began = datetime.now(UTC)
+    posthog.add(*events(2))
+    pull(store, pulling_settings, [NOON])
+    asked = len(posthog.asked)
+    assert pull(store, pulling_settings, [NOON]).windows == {}
+    # As when Dagster tries a run again that had finished this window.
+    assert pull(store, pulling_settings, [NOON], again_before=began).windows == {}
+    assert len(posthog.asked) == asked
+
+
+def test_a_pull_that_died_goes_on_at_its_page(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(10))
+    posthog.script.extend([None, None, refused(403, "no")])
+    report = PullReport()
+    with pytest.raises(PullRefusedError):
+        pull(store, pulling_settings, [NOON], report=report)
+    assert counts(report) == (8, 0), "what came before the failure is in the store"
+    assert report.windows == {}
+    assert counts(pull(store, pulling_settings, [NOON])) == (2, 0)
+    assert posthog.asked[-1].start == NOON + timedelta(seconds=7)
+
+
+def test_an_open_window_goes_on_where_it_was_and_is_read_once_more_when_it_is_over(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    now = datetime.now(UTC)
+    window = window_start(now, HOUR)
+    posthog.add(*events(3, window))
+    assert counts(pull(store, pulling_settings, [window])) == (3, 0)
+    posthog.add(make_event(at=window + timedelta(seconds=10)))
+    assert counts(pull(store, pulling_settings, [window])) == (1, 0)
+    assert posthog.asked[-1].is_behind
+    # One reaches PostHog late, with a time that is behind us.
+    posthog.add(make_event(at=window + timedelta(seconds=1, milliseconds=5)))
+    grow_older(store, posthog, 2 * HOUR)
+    over = window - 2 * HOUR
+    assert counts(pull(store, pulling_settings, [over])) == (0, 0), "goes on where it was"
+    assert counts(pull(store, pulling_settings, [over])) == (1, 4), "is read from its start"
+    assert pull(store, pulling_settings, [over]).windows == {}, "is settled"
+
+
+def grow_older(store: Store, posthog: StandIn, age: timedelta) -> None:
+    """Let everything have happened so much earlier."""
+    with store.transaction() as connection:
+        connection.execute(
+            text(
+                "UPDATE pull_position SET window_start = window_start - :age, "
+                "began_at = began_at - :age, finished_at = finished_at - :age, "
+                "after_timestamp = after_timestamp - :age"
+            ),
+            {"age": age},
+        )
+    for event in posthog.events:
+        event["timestamp"] = (datetime.fromisoformat(event["timestamp"]) - age).isoformat()
+
+
+@pytest.mark.parametrize("as_time", [False, True])
+def test_the_wait_that_posthog_asks_for_is_waited(
+    store: Store, pulling_settings: Settings, posthog: StandIn, as_time: bool
+) -> None:
+    posthog.add(*events(2))
+    # A time has no fractions of a second, so it is the beginning of the one after the next.
+    later = datetime.now(UTC) + timedelta(seconds=2)
+    posthog.script.append(throttled(format_datetime(later, usegmt=True) if as_time else 1))
+    assert counts(pull(store, pulling_settings, [NOON])) == (2, 0)
+    first, second = posthog.asked
+    assert second.at - first.at >= 1.0
+    assert second.limit == first.limit, "asking for less spares no query"
+
+
+def test_a_wait_that_is_too_long_ends_the_pull_and_the_next_goes_on(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(6))
+    posthog.script.extend([None, throttled(3_000)])
+    with pytest.raises(PullThrottledError, match="for 3000 s"):
+        pull(store, pulling_settings, [NOON])
+    assert len(posthog.asked) == 2
+    assert counts(pull(store, pulling_settings, [NOON])) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        CUT_OFF,
+        refused(500, "A server error occurred."),
+        refused(504, "Query has hit the max execution time before completing."),
+        Answer(502, b"<html>Bad gateway</html>"),
+        Answer(200, b'{"results": [["0195'),
+        Answer(200, {"results": [["only", "two"]]}),
+        Answer(202, {"query_status": {"complete": False}}),
+        throttled(None),
+    ],
+)
+def test_what_passes_by_itself_is_tried_again_and_nothing_is_lost_or_taken_twice(
+    store: Store, pulling_settings: Settings, posthog: StandIn, trouble: Answer
+) -> None:
+    posthog.add(*events(10))
+    posthog.script.extend([None, trouble, trouble])
+    assert counts(pull(store, pulling_settings, [NOON])) == (10, 0)
+    assert uuids(store) == [event["uuid"] for event in posthog.events]
+
+
+def test_pages_that_are_too_much_for_posthog_are_made_smaller(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(3))
+    posthog.script.extend([refused(504, "memory"), CUT_OFF])
+    pull(store, pulling_settings, [NOON])
+    assert [asked.limit for asked in posthog.asked] == [4, 2, 1, 1, 1, 1]
+
+
+def test_pages_that_are_too_much_for_us_are_made_smaller(
+    store: Store, pulling_settings: Settings, posthog: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_api, "MOST_BYTES", 2_000)
+    posthog.add(*(make_event(at=NOON, properties={"long": "x" * 1_000}) for _ in range(4)))
+    assert counts(pull(store, pulling_settings, [NOON])) == (4, 0)
+
+
+def test_what_does_not_pass_ends_the_pull_after_some_tries_in_one_line(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.script.extend([refused(503, "Queries are a little too busy right now.")] * 20)
+    with pytest.raises(PullError, match="too busy right now") as told:
+        pull(store, pulling_settings, [NOON])
+    assert not isinstance(told.value, PullRefusedError)
+    assert len(posthog.asked) == query_api.TRIES
+    assert "\n" not in str(told.value)
+
+
+def test_a_posthog_that_is_not_there_ends_the_pull(
+    store: Store, pulling_settings: Settings
+) -> None:
+    nowhere = pulling_settings.model_copy(update={"posthog_url": "http://127.0.0.1:1"})
+    with pytest.raises(PullError, match="no connection") as told:
+        pull(store, nowhere, [NOON])
+    assert not isinstance(told.value, PullRefusedError)
+
+
+@pytest.mark.parametrize(
+    ("answer", "setting"),
+    [
+        (refused(401, "Invalid personal API key."), "ENRICHMENT_POSTHOG_API_KEY"),
+        (refused(403, "API key missing required scope 'query:read'"), "ENRICHMENT_POSTHOG_API_KEY"),
+        (refused(404, "Project not found."), "ENRICHMENT_POSTHOG_PROJECT_ID"),
+        (refused(400, "Unable to parse the query."), "ENRICHMENT_POSTHOG_URL"),
+        (Answer(301, b"", {"Location": "https://eu.posthog.com"}), "ENRICHMENT_POSTHOG_URL"),
+    ],
+)
+def test_what_a_person_has_to_put_right_is_told_at_once_with_its_setting(
+    store: Store, pulling_settings: Settings, posthog: StandIn, answer: Answer, setting: str
+) -> None:
+    posthog.script.append(answer)
+    with pytest.raises(PullRefusedError, match=setting) as told:
+        pull(store, pulling_settings, [NOON])
+    assert len(posthog.asked) == 1
+    assert "\n" not in str(told.value)
+    assert KEY not in str(told.value)
+
+
+def test_the_key_is_sent_and_another_one_is_refused(
+    store: Store, settings: Settings, posthog: StandIn
+) -> None:
+    with pytest.raises(PullRefusedError, match="Invalid personal API key"):
+        pull(store, settings_for(settings, posthog, posthog_api_key="phx_other"), [NOON])
+
+
+def test_an_event_that_cannot_be_taken_costs_that_event(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(2), make_event(at=NOON, event=""), make_event(at=NOON, properties=[1]))
+    report = pull(store, pulling_settings, [NOON])
+    assert report.summary.accepted == 2
+    assert report.summary.quarantined == {"missing_event_name": 1, "invalid_properties": 1}
+
+
+def test_a_window_that_another_pull_is_at_work_on_is_left_to_it(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(2))
+    name = f"{query_api.project_url(pulling_settings)} {NOON.isoformat()}"
+    with claimed(store, name) as ours:
+        assert ours
+        report = pull(store, pulling_settings, [NOON])
+    assert (report.busy, report.windows, posthog.asked) == ([NOON], {}, [])
+    assert counts(pull(store, pulling_settings, [NOON])) == (2, 0), "the claim ended"
+
+
+def test_without_a_source_or_with_a_bad_project_the_pull_says_what_to_set(
+    store: Store, settings: Settings, posthog: StandIn
+) -> None:
+    with pytest.raises(PullRefusedError, match="ENRICHMENT_PULL_FOLDER"):
+        pull(store, settings, [NOON])
+    with pytest.raises(PullRefusedError, match="ENRICHMENT_PULL_PROJECT='a b'"):
+        pull(store, settings_for(settings, posthog, pull_project="a b"), [NOON])
+
+
+def due(store: Store, settings: Settings, now: datetime) -> list[int]:
+    """The due windows, in hours after noon."""
+    return [(window - NOON) // HOUR for window in windows_due(store, settings, now)]
+
+
+def test_the_window_that_is_open_and_the_one_before_are_due_from_the_beginning(
+    store: Store, pulling_settings: Settings
+) -> None:
+    assert due(store, pulling_settings, NOON + 1.5 * HOUR) == [0, 1]
+
+
+def test_after_a_silence_every_window_since_the_last_settled_one_is_due_the_oldest_first(
+    store: Store, pulling_settings: Settings
+) -> None:
+    pull(store, pulling_settings, [NOON])
+    assert due(store, pulling_settings, NOON + 5.5 * HOUR) == [0, 1, 2, 3, 4, 5]
+    assert due(store, pulling_settings, NOON + 300 * HOUR) == list(range(pulling.MOST_DUE))
+
+
+def test_a_window_that_was_begun_and_not_finished_stays_due_though_later_ones_are_settled(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(6))
+    posthog.script.extend([None, refused(403, "no")])
+    with pytest.raises(PullRefusedError):
+        pull(store, pulling_settings, [NOON])
+    pull(store, pulling_settings, [NOON + HOUR])
+    assert due(store, pulling_settings, NOON + 3.5 * HOUR) == [0, 1, 2, 3]
+
+
+def test_what_is_due_of_one_project_is_not_of_another(
+    store: Store, pulling_settings: Settings
+) -> None:
+    pull(store, pulling_settings, [NOON])
+    other = pulling_settings.model_copy(update={"posthog_project_id": 6})
+    assert due(store, other, NOON + 5.5 * HOUR) == [4, 5]
