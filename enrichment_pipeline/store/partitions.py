@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine, text
 
 from enrichment_pipeline.store.engine import Store
-
 from enrichment_pipeline.store.tables import PARTITIONED
 
 # Whoever makes or drops partitions holds this lock, so that two imports do not make the same one.

@@ -28,7 +28,6 @@ from enrichment_pipeline.store.errors import first_line, is_store_failure
 from enrichment_pipeline.store.load import LoadResult, load_events
 from enrichment_pipeline.store.windows import partition_start
 
-
 _LOOK_AGAIN_SECONDS = 1.0
 
 

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from enrichment_pipeline.ingest.api import browser
@@ -68,6 +70,7 @@ def create_app(store: Store, settings: Settings) -> Starlette:
     v0 = capture.v0()
     routes = [
         *(Route(path, v0, methods=_SEND) for name in _V0 for path in _both(name)),
+        *(Route(path, _options, methods=["OPTIONS"]) for name in _V0 for path in _both(name)),
         *(Route(path, capture.v0("$identify"), methods=_SEND) for path in _both("/engage")),
         *(Route(path, capture.v1, methods=["POST"]) for path in _both("/i/v1/analytics/events")),
         *(Route(path, capture.webhook, methods=["POST"]) for path in _both("/webhook/{project}")),
@@ -82,6 +85,11 @@ def create_app(store: Store, settings: Settings) -> Starlette:
         Route("/openapi.json", status.openapi),
     ]
     return Starlette(routes=routes, lifespan=lifespan, middleware=[_for_pages_of_any_origin()])
+
+
+async def _options(_: Request) -> Response:
+    """OPTIONS that is no preflight; those are answered before they come here."""
+    return Response()
 
 
 def _both(path: str) -> tuple[str, str]:

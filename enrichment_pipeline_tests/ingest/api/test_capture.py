@@ -1,0 +1,344 @@
+"""The routes that take events, on a real store."""
+
+import gzip
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.store.books import books, counted_books
+from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline_tests.conftest import HOUR, make_event
+from enrichment_pipeline_tests.ingest.api.conftest import SECRET, TOKEN, Query
+from enrichment_pipeline_tests.outage import begin_outage, end_outage
+
+V0_PATHS = ["/e", "/i/v0/e", "/capture", "/track", "/engage", "/batch"]
+V1 = "/i/v1/analytics/events"
+UUID = "01a2074a-16f5-75be-ae39-7a682b08770e"
+OK = {"status": "Ok"}
+
+
+def now(**earlier: float) -> str:
+    return (datetime.now(UTC) - timedelta(**earlier)).isoformat()
+
+
+def event(**fields: object) -> dict[str, object]:
+    return {"event": "clicked", "distinct_id": "ann", "uuid": str(uuid.uuid4()), **fields}
+
+
+def batch(*events: object, **envelope: object) -> bytes:
+    return json.dumps({"api_key": TOKEN, "batch": events, **envelope}).encode()
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("path", V0_PATHS)
+def test_every_v0_route_takes_events_and_answers_as_posthog(
+    client: TestClient, query: Query, path: str, slash: str
+) -> None:
+    answer = client.post(path + slash, content=batch(event(), event()))
+    assert (answer.status_code, answer.json()) == (200, OK)
+    assert query("SELECT project, event FROM raw_event") == [("shop", "clicked")] * 2
+
+
+@pytest.mark.parametrize("path", V0_PATHS)
+def test_events_may_come_in_the_url(client: TestClient, query: Query, path: str) -> None:
+    data = json.dumps(event(api_key=TOKEN))
+    assert client.get(path, params={"data": data, "_": "1772366400000"}).json() == OK
+    assert query("SELECT count(*) FROM raw_event") == [(1,)]
+
+
+def test_engage_without_a_name_is_an_identify(client: TestClient, query: Query) -> None:
+    body = json.dumps({"token": TOKEN, "distinct_id": "ann", "$set": {"plan": "pro"}})
+    assert client.post("/engage/", content=body).json() == OK
+    assert query("SELECT event FROM raw_event") == [("$identify",)]
+    assert client.post("/e/", content=body).json() == OK
+    assert query("SELECT reason_code FROM dead_letter") == [("missing_event_name",)]
+
+
+def test_a_beacon_is_answered_with_204(client: TestClient) -> None:
+    answer = client.post("/e/?compression=gzip-js&beacon=1", content=gzip.compress(batch(event())))
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_v1_answers_for_each_event_and_echoes_the_request(client: TestClient, query: Query) -> None:
+    good, bad = event(session_id="s-1"), event(event=7)
+    body = json.dumps({"created_at": now(), "batch": [good, bad, {"event": "no uuid"}]})
+    headers = {"Authorization": f"Bearer {TOKEN}", "PostHog-Request-Id": "r-1"}
+    answer = client.post(V1, content=body, headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["PostHog-Request-Id"] == "r-1"
+    results = answer.json()["results"]
+    assert results.keys() == {good["uuid"], bad["uuid"]}
+    assert results[good["uuid"]] == {"result": "ok"}
+    assert results[bad["uuid"]]["result"] == "drop"
+    assert results[bad["uuid"]]["details"].startswith("invalid_event_name: ")
+    assert query("SELECT session_id FROM raw_event") == [("s-1",)]
+
+
+def test_v1_corrects_times_by_the_request_unless_the_event_says_no(
+    client: TestClient, query: Query
+) -> None:
+    told, skew = datetime.now(UTC) - timedelta(hours=3), timedelta(hours=2)
+    events = [
+        event(event="moved", timestamp=told.isoformat()),
+        event(event="kept", timestamp=told.isoformat(), options={"disable_skew_correction": True}),
+    ]
+    sent = (datetime.now(UTC) - skew).isoformat()
+    headers = {"Authorization": f"Bearer {TOKEN}", "PostHog-Request-Timestamp": sent}
+    client.post(V1, content=json.dumps({"batch": events}), headers=headers)
+    times = dict(query("SELECT event, occurred_at FROM raw_event"))  # type: ignore[arg-type]
+    assert times["kept"] == told
+    assert abs(times["moved"] - told - skew) < timedelta(seconds=5)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("token", "status"), [("phc_nobody", 401), ("phx_personal", 401), (None, 401), (TOKEN, 200)]
+)
+def test_only_known_project_tokens_may_send(
+    client: TestClient, query: Query, token: str | None, status: int
+) -> None:
+    v0 = client.post("/e/", content=batch(event(), api_key=token))
+    v1 = client.post(V1, content=batch(event()), headers={"Authorization": f"Bearer {token}"})
+    assert v0.status_code == v1.status_code == status
+    assert query("SELECT count(*) FROM raw_event") == [(2 if status == 200 else 0,)]
+
+
+BAD_EVENTS = {
+    "no name": (event(event=None), "missing_event_name"),
+    "a name that is no string": (event(event=["a"]), "invalid_event_name"),
+    "properties that are no object": (event(properties=[1]), "invalid_properties"),
+    "no distinct_id": (event(distinct_id=None), "missing_distinct_id"),
+    "a broken uuid": (event(uuid="x"), "invalid_uuid"),
+    "a time that is none": (event(timestamp="yesterday"), "invalid_timestamp"),
+    "an absurd offset": (event(offset=1e300), "invalid_timestamp"),
+    "a time before the first partition": (event(timestamp=now(days=999)), "before_first_partition"),
+    "a megabyte of properties": (event(properties={"x": "y" * 1_000_001}), "too_large"),
+    "no object": ("hello", "not_an_object"),
+}
+BAD_TEXTS = {
+    "a lone surrogate": (rb'{"event": "\ud800"}', "invalid_json"),
+    "nesting": (b'{"event": "a", "x": ' + b"[" * 3_000 + b"]" * 3_000 + b"}", "too_deep"),
+    "a number beyond float": (b'{"event": "a", "x": ' + b"9" * 5_000 + b"}", "invalid_json"),
+    "not a number": (b'{"event": "a", "x": NaN}', "invalid_json"),
+}
+BAD = {name: (json.dumps(bad).encode(), why) for name, (bad, why) in BAD_EVENTS.items()} | BAD_TEXTS
+
+
+@pytest.mark.parametrize(("bad", "reason"), BAD.values(), ids=BAD)
+def test_one_bad_event_costs_one_event_and_is_kept_with_its_reason(
+    client: TestClient, store: Store, rules: Rules, query: Query, bad: bytes, reason: str
+) -> None:
+    good = [json.dumps(event(event=name)).encode() for name in ("before", "after")]
+    body = b'{"api_key": "%s", "batch": [%s]}' % (
+        TOKEN.encode(),
+        b",".join([good[0], bad, good[1]]),
+    )
+    assert client.post("/batch", content=body).json() == OK
+    assert query("SELECT reason_code, source, state FROM dead_letter") == [(reason, "api", "open")]
+    enrich_due(store, rules)
+    assert query("SELECT event FROM enriched_event ORDER BY 1") == [("after",), ("before",)]
+    balance(store)
+    # Once more adds nothing: neither to the events nor to the dead letters.
+    client.post("/batch", content=body)
+    assert query("SELECT count(*) FROM dead_letter") == [(1,)]
+
+
+def test_texts_that_postgresql_cannot_hold_cost_nothing_at_all(
+    client: TestClient, query: Query
+) -> None:
+    nasty = event(event="a\0b", distinct_id="c\0d", properties={"x\0": "y\0", "big": 1e308})
+    assert client.post("/e", content=batch(nasty)).json() == OK
+    assert query("SELECT event, distinct_id FROM raw_event") == [("a\ufffdb", "c\ufffdd")]
+
+
+def balance(store: Store) -> None:
+    with store.transaction() as connection:
+        kept = books(connection)
+        counted = counted_books(connection, [window.window_start for window in kept], HOUR)
+    assert kept == counted
+    assert all(window.balances for window in kept)
+
+
+def test_the_same_event_again_is_one_event_wherever_it_lands(
+    client: TestClient, store: Store, rules: Rules, query: Query
+) -> None:
+    # The clock of the sender, and with it the hour and the day, differs from try to try.
+    for hours in (0, 1, 30):
+        sent = event(uuid=UUID, timestamp=now(hours=hours))
+        assert client.post("/e", content=batch(sent, sent)).json() == OK
+    enrich_due(store, rules)
+    assert query("SELECT count(*) FROM enriched_event") == [(1,)]
+    balance(store)
+
+
+def test_an_event_without_uuid_gets_a_new_one_of_version_7(
+    client: TestClient, query: Query
+) -> None:
+    for _ in range(2):
+        client.post("/e", content=batch(event(uuid=""), {"event": "b", "distinct_id": "c"}))
+    uuids = [row[0] for row in query("SELECT uuid FROM raw_event")]
+    assert len(set(uuids)) == 4
+    assert {found.version for found in uuids} == {7}  # type: ignore[attr-defined]
+
+
+def test_times_are_told_by_our_clock(client: TestClient, query: Query) -> None:
+    ahead = timedelta(minutes=50)
+    happened = datetime.now(UTC) - timedelta(minutes=10)
+    events = [
+        event(event="corrected", timestamp=(happened + ahead).isoformat()),
+        event(
+            event="as it is",
+            timestamp=(happened + ahead).isoformat(),
+            properties={"$ignore_sent_at": True},
+        ),
+        event(event="offset", offset=600_000),
+        event(event="no time"),
+    ]
+    client.post("/e", content=batch(*events, sent_at=(datetime.now(UTC) + ahead).isoformat()))
+    times = dict(query("SELECT event, occurred_at FROM raw_event"))  # type: ignore[arg-type]
+    expected = {
+        "corrected": happened,
+        "as it is": happened + ahead,
+        "offset": happened,
+        "no time": datetime.now(UTC),
+    }
+    for name, moment in expected.items():
+        assert abs(times[name] - moment) < timedelta(seconds=10), name  # type: ignore[operator]
+
+
+def test_further_in_the_future_than_posthog_allows_is_now(client: TestClient, query: Query) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=24)
+    client.post("/e", content=batch(event(timestamp=ahead.isoformat())))
+    [(moment,)] = query("SELECT occurred_at FROM raw_event")
+    assert abs(moment - datetime.now(UTC)) < timedelta(seconds=10)  # type: ignore[operator]
+
+
+def test_a_migration_waits_behind_what_happens_now(
+    client: TestClient, store: Store, rules: Rules, query: Query
+) -> None:
+    old = event(event="old", timestamp=now(hours=5))
+    client.post("/batch", content=batch(old, historical_migration=True))
+    client.post("/batch", content=batch(event(event="new")))
+    enrich_due(store, rules, claim_events=1)
+    order = "SELECT event FROM enriched_event ORDER BY enriched_at"
+    assert query(order) == [("new",), ("old",)]
+
+
+def test_an_event_before_the_first_partition_can_come_again_once_the_start_is_moved(
+    client: TestClient, store: Store, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enrichment_pipeline.ingest.api.accept._LOOK_AGAIN_SECONDS", 0)
+    early = batch(event(timestamp="2025-12-31T23:00:00Z"))
+    client.post("/e", content=early)
+    assert query("SELECT count(*) FROM raw_event") == [(0,)]
+    with store.transaction() as connection:
+        connection.execute(
+            text("UPDATE store_setting SET value = :v WHERE name = 'partition_start'"),
+            {"v": "2025-12-01T00:00:00+00:00"},
+        )
+    client.post("/e", content=early)
+    assert query("SELECT count(*) FROM raw_event") == [(1,)]
+
+
+def test_too_large_is_a_413_before_a_byte_is_read(client: TestClient) -> None:
+    length = {"Content-Length": str(21 * 1024 * 1024)}
+    assert client.post("/e", content=b"{}", headers=length).status_code == 413
+    bomb = gzip.compress(b'{"api_key": "%s"' % TOKEN.encode() + b" " * 30_000_000 + b"}")
+    assert client.post("/e", content=bomb).status_code == 413
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"nothing", b"[1", b'{"api_key": "a", "batch": {}}'])
+def test_what_nobody_can_read_is_a_400_in_one_line(client: TestClient, body: bytes) -> None:
+    answer = client.post("/e", content=body)
+    assert answer.status_code == 400
+    assert len(answer.text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["/e/", V1])
+def test_an_outage_is_a_503_and_what_got_in_before_is_known_after_it(
+    client: TestClient,
+    server: EmbeddedPostgres,
+    store: Store,
+    rules: Rules,
+    query: Query,
+    path: str,
+) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    body = batch(event(), event())
+    assert client.post(path, content=body, headers=headers).status_code == 200
+    begin_outage(server, store)
+    refused = client.post(path, content=body, headers=headers)
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+    end_outage(server, store)
+    assert client.post(path, content=body, headers=headers).status_code == 200
+    assert client.get("/readyz").status_code == 200
+    enrich_due(store, rules)
+    assert query("SELECT count(*) FROM enriched_event") == [(2,)]
+    balance(store)
+
+
+def test_without_room_the_answer_is_503_and_the_room_is_given_back(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from enrichment_pipeline.ingest.api import gather
+
+    monkeypatch.setattr(gather.Budget, "most", 300, raising=False)
+    small, large = batch(event()), batch(*[event() for _ in range(50)])
+    budgets: list[gather.Budget] = []
+    before = gather.Reservation.add
+
+    def add(self: gather.Reservation, size: int) -> None:
+        self._budget.most = 3_000
+        budgets.append(self._budget)
+        before(self, size)
+
+    monkeypatch.setattr(gather.Reservation, "add", add)
+    for _ in range(3):
+        refused = client.post("/e", content=large)
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"]
+        assert client.post("/e", content=small).status_code == 200
+    assert budgets[-1].taken == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"event": json.loads(make_event(at=datetime.now(UTC))), "person": {"id": "1"}},
+        json.loads(make_event(at=datetime.now(UTC))),
+    ],
+)
+def test_posthogs_http_destination_forwards_one_event_a_request(
+    client: TestClient, query: Query, body: dict[str, object]
+) -> None:
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    for _ in range(2):
+        answer = client.post("/webhook/shop", json=body, headers=headers)
+        assert (answer.status_code, answer.json()) == (200, OK)
+    assert query("SELECT project, event FROM raw_event") == [("shop", "$pageview")]
+    assert query("SELECT source FROM raw_batch") == [("webhook",)]
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "status"),
+    [
+        ("/webhook/shop", "wrong", 401),
+        ("/webhook/shop", None, 401),
+        ("/webhook/sh%20op", SECRET, 400),
+        ("/webhook/shop", TOKEN, 401),
+    ],
+)
+def test_others_may_not_forward(
+    client: TestClient, path: str, secret: str | None, status: int
+) -> None:
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    assert client.post(path, json=event(), headers=headers).status_code == status

@@ -1,0 +1,143 @@
+"""Gathering requests into commits, and the memory that requests may take."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from enrichment_pipeline.events.raw_event import Arrival
+from enrichment_pipeline.ingest.api.accept import Accepted, Kind, Submission
+from enrichment_pipeline.ingest.api.gather import (
+    COMMITTERS,
+    Budget,
+    Gatherer,
+    OverloadedError,
+    Reservation,
+)
+from enrichment_pipeline.store.load import LoadResult
+
+LIVE, OLD = Kind("api"), Kind("api", historical=True)
+
+
+def submission(kind: Kind = LIVE, events: int = 1) -> Submission:
+    return Submission(kind, "shop", [b"{}"] * events, Arrival(datetime.now(UTC)))
+
+
+class Commits:
+    """Commits that wait until they may go on, and remember their groups."""
+
+    def __init__(self) -> None:
+        self.groups: list[Sequence[Submission]] = []
+        self.may_go_on = threading.Event()
+        self.begun = threading.Semaphore(0)
+
+    def __call__(self, group: Sequence[Submission]) -> Accepted:
+        self.groups.append(group)
+        self.begun.release()
+        assert self.may_go_on.wait(20)
+        return Accepted([[None] * len(one.payloads) for one in group], LoadResult(0, 0, Counter()))
+
+
+def run(test: Callable[[Gatherer, Commits], object]) -> Commits:
+    """Run a test in an event loop, with a gatherer that is closed afterwards."""
+    commits = Commits()
+
+    async def main() -> None:
+        gatherer = Gatherer(commits)
+        gatherer.start()
+        await test(gatherer, commits)  # type: ignore[misc]
+        commits.may_go_on.set()
+        await gatherer.close()
+
+    asyncio.run(main())
+    return commits
+
+
+def test_what_comes_together_shares_a_commit() -> None:
+    async def test(gatherer: Gatherer, commits: Commits) -> None:
+        commits.may_go_on.set()
+        futures = [gatherer.submit(submission(events=2)) for _ in range(50)]
+        assert await asyncio.gather(*futures) == [[None, None]] * 50
+
+    assert [len(group) for group in run(test).groups] == [50]
+
+
+def test_what_comes_during_commits_shares_the_next() -> None:
+    async def test(gatherer: Gatherer, commits: Commits) -> None:
+        for _ in range(COMMITTERS):
+            gatherer.submit(submission())
+            await asyncio.to_thread(commits.begun.acquire)
+        waiting = [gatherer.submit(submission()) for _ in range(30)]
+        assert gatherer.waiting_events == 30
+        commits.may_go_on.set()
+        await asyncio.gather(*waiting)
+
+    assert [len(group) for group in run(test).groups] == [1] * COMMITTERS + [30]
+
+
+def test_live_and_historical_events_never_share_a_commit_and_none_is_left_out() -> None:
+    async def test(gatherer: Gatherer, commits: Commits) -> None:
+        commits.may_go_on.set()
+        futures = [gatherer.submit(submission((LIVE, OLD)[n % 3 == 0])) for n in range(60)]
+        await asyncio.gather(*futures)
+
+    groups = run(test).groups
+    assert all(len({one.kind for one in group}) == 1 for group in groups)
+    assert sum(map(len, groups)) == 60
+
+
+def test_who_hangs_up_does_not_cancel_the_commit_that_others_share() -> None:
+    async def test(gatherer: Gatherer, commits: Commits) -> None:
+        async def request() -> None:
+            await asyncio.wait({gatherer.submit(submission())})
+
+        gone, stays = asyncio.create_task(request()), asyncio.create_task(request())
+        await asyncio.to_thread(commits.begun.acquire)
+        gone.cancel()
+        commits.may_go_on.set()
+        await asyncio.wait_for(stays, 20)
+        assert gone.cancelled()
+
+    assert [len(group) for group in run(test).groups] == [2]
+
+
+def test_a_failure_is_told_to_everybody_who_shares_it_and_to_nobody_else() -> None:
+    async def main() -> None:
+        def commit(group: Sequence[Submission]) -> Accepted:
+            if group[0].kind is OLD:
+                raise ZeroDivisionError
+            return Accepted([[None] for _ in group], LoadResult(0, 0, Counter()))
+
+        gatherer = Gatherer(commit)
+        gatherer.start()
+        futures = [gatherer.submit(submission(kind)) for kind in (OLD, LIVE, OLD, LIVE)]
+        found = await asyncio.gather(*futures, return_exceptions=True)
+        assert [type(one) for one in found] == [ZeroDivisionError, list, ZeroDivisionError, list]
+        await gatherer.close()
+
+    asyncio.run(main())
+
+
+def test_closing_commits_what_is_queued() -> None:
+    async def test(gatherer: Gatherer, commits: Commits) -> None:
+        for _ in range(10):
+            gatherer.submit(submission())
+
+    assert sum(map(len, run(test).groups)) == 10
+
+
+def test_reservations_share_one_budget_and_give_all_of_it_back() -> None:
+    budget = Budget(100)
+    first, second = Reservation(budget), Reservation(budget)
+    first.add(60)
+    second.add(40)
+    with pytest.raises(OverloadedError):
+        second.add(1)
+    first.release()
+    first.release()
+    second.add(60)
+    second.release()
+    assert budget.taken == 0

@@ -1,0 +1,111 @@
+"""The other routes: for browsers, for operators, and the description of them all."""
+
+import json
+
+import pytest
+from starlette.testclient import TestClient
+
+from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, TOKEN
+
+READER = {"Authorization": f"Bearer {READ_TOKEN}"}
+PAGE = {"Origin": "https://shop.example"}
+
+
+def test_posthog_js_is_told_to_capture_clicks(client: TestClient) -> None:
+    config = client.get(f"/array/{TOKEN}/config").json()
+    assert config["autocapture_opt_out"] is False
+    script = client.get(f"/array/{TOKEN}/config.js")
+    assert script.headers["Content-Type"].startswith("application/javascript")
+    entry = script.text.partition(f'_POSTHOG_REMOTE_CONFIG["{TOKEN}"] = ')[2].rstrip(";\n")
+    assert json.loads(entry) == {"config": config, "siteApps": []}
+
+
+@pytest.mark.parametrize("token", ["a'b", 'a"b', "</script>", "a" * 65, "é"])
+def test_a_token_that_is_none_becomes_no_part_of_a_script(client: TestClient, token: str) -> None:
+    assert client.get(f"/array/{token}/config.js").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/flags/?v=2", "/flags", "/decide/?v=3"])
+def test_there_are_no_feature_flags(client: TestClient, path: str) -> None:
+    flags = client.post(path, content=b"{}").json()
+    assert flags["featureFlags"] == {}
+    assert flags["errorsWhileComputingFlags"] is False
+
+
+def test_posthog_js_itself_comes_from_posthog(client: TestClient) -> None:
+    answer = client.get("/static/array.js")
+    assert answer.status_code == 307
+    assert answer.headers["Location"].endswith(".posthog.com/static/array.js")
+
+
+@pytest.mark.parametrize("path", ["/e/", "/batch", "/flags/", "/i/v1/analytics/events"])
+def test_pages_of_any_origin_may_send(client: TestClient, path: str) -> None:
+    asked = {
+        **PAGE,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type,x-anything",
+    }
+    allowed = client.options(path, headers=asked)
+    assert allowed.status_code == 200
+    assert allowed.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+    assert allowed.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "x-anything" in allowed.headers["Access-Control-Allow-Headers"]
+    refused = client.post(path, content=b"{", headers=PAGE)
+    assert refused.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+
+
+@pytest.mark.parametrize("path", ["/e/", "/batch", "/i/v0/e"])
+def test_options_is_answered_without_a_preflight_too(client: TestClient, path: str) -> None:
+    assert client.options(path).status_code == 200
+
+
+def test_what_reads_is_not_open_to_who_may_only_write(client: TestClient) -> None:
+    for path in ("/metrics", "/openapi.json"):
+        assert client.get(path).status_code == 401
+        writer = {"Authorization": f"Bearer {TOKEN}"}
+        assert client.get(path, headers=writer).status_code == 401
+        assert client.get(path, headers=READER).status_code == 200
+
+
+def test_metrics_count_what_became_of_events(client: TestClient) -> None:
+    good = {"event": "a", "distinct_id": "b", "uuid": "01a2074a-16f5-75be-ae39-7a682b08770e"}
+    body = json.dumps({"api_key": TOKEN, "batch": [good, good, {"distinct_id": "x"}]}).encode()
+    client.post("/e", content=body)
+    client.post("/e", content=b"{")
+    shown = client.get("/metrics", headers=READER).text
+    for line in (
+        'enrichment_events_accepted_total{source="api"} 1.0',
+        'enrichment_events_duplicate_total{source="api"} 1.0',
+        'enrichment_events_quarantined_total{reason="missing_event_name"} 1.0',
+        'enrichment_requests_total{status="200"} 1.0',
+        'enrichment_requests_total{status="400"} 1.0',
+        f"enrichment_request_bytes_total {len(body) + 1}.0",
+        "enrichment_acknowledge_seconds_count 1.0",
+        "enrichment_queue_batches 1.0",
+        "enrichment_queue_events 1.0",
+        "enrichment_waiting_events 0.0",
+        "enrichment_request_memory_bytes 0.0",
+        "enrichment_store_up 1.0",
+    ):
+        assert line in shown.splitlines(), line
+
+
+def test_without_a_secret_webhooks_are_not_taken(store: Store, api_settings: Settings) -> None:
+    settings = api_settings.model_copy(update={"webhook_secret": None})
+    with TestClient(create_app(store, settings)) as client:
+        assert client.post("/webhook/shop", json={"event": "a"}).status_code == 404
+
+
+def test_every_route_is_described(client: TestClient) -> None:
+    described = client.get("/openapi.json", headers=READER).json()["paths"]
+    routes = {
+        (route.path.replace(":path", "").rstrip("/"), method)
+        for route in client.app.routes  # type: ignore[attr-defined]
+        for method in route.methods - {"HEAD", "OPTIONS"}
+    }
+    assert routes == {
+        (path.rstrip("/"), method.upper()) for path, item in described.items() for method in item
+    }
