@@ -6,7 +6,17 @@ What a subcommand does is in the module of its name.
 import typer
 
 from enrichment_pipeline.classification import RulesFileError
-from enrichment_pipeline.cli import api, config, console, demo, import_files, sql, status, up
+from enrichment_pipeline.cli import (
+    api,
+    config,
+    console,
+    demo,
+    import_files,
+    pull,
+    sql,
+    status,
+    up,
+)
 from enrichment_pipeline.ingest.files import SourceError
 from enrichment_pipeline.settings import SettingsError
 from enrichment_pipeline.store.errors import StoreError, first_line, is_store_failure
@@ -23,6 +33,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("api")(api.api)
 app.command("import")(import_files.import_files)
+app.command("pull")(pull.pull_events)
 app.command("status")(status.status)
 app.command("sql")(sql.sql)
 app.command("config")(config.config)

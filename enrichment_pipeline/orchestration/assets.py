@@ -4,27 +4,30 @@ Here they are declared and told apart by what they do when something fails; the 
 `windows` and in the rooms below.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from enrichment_pipeline.ingest.pull.errors import PullError
+from enrichment_pipeline.ingest.pull.pull import PullReport
 from enrichment_pipeline.orchestration.checks import (
     BOOKS_BALANCE,
     FEW_UNKNOWN,
     NOTHING_IS_DEAD,
     nothing_is_dead,
 )
-from enrichment_pipeline.orchestration.metadata import books_metadata, broken_metadata
+from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
+from enrichment_pipeline.orchestration.pulling import pull_for_run, raw_metadata, unpulled
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.windows import (
+    Metadata,
     Outcome,
     enrich_windows,
     failure_message,
     remember_covered,
 )
-from enrichment_pipeline.store.books import WindowBooks, books
 from enrichment_pipeline.store.claims import reopen_dead
 from enrichment_pipeline.store.dead_letters import broken_now
 
@@ -56,16 +59,12 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,
         description="PostHog's events as they arrived, by the hour in which they happened. "
-        "Table `raw_event`.",
+        "Materializing it pulls from the sources that are set, if any. Table `raw_event`.",
     )
-    def raw_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
-        windows = windows_of(context.partition_keys)
-        with pipeline.store.transaction() as connection:
-            found = {row.window_start: row for row in books(connection, windows)}
-        for window in windows:
-            row = found.get(window, WindowBooks(window, 0, 0, 0, 0))
-            context.add_asset_metadata(books_metadata(row), partition_key=partition_key(window))
-        return dg.MaterializeResult()
+    def raw_events(
+        context: dg.AssetExecutionContext, pipeline: Pipeline
+    ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
+        yield from _pull(context, pipeline, windows_of(context.partition_keys))
 
     @dg.asset(
         key=ENRICHED_EVENTS,
@@ -103,10 +102,7 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
             context.log.warning(failure)
         if outcome.dead or outcome.waiting_until:
             # Yielded, not logged: what is logged is lost when the asset raises.
-            for window, metadata in outcome.finished.items():
-                yield dg.AssetMaterialization(
-                    ENRICHED_EVENTS, partition=partition_key(window), metadata=metadata
-                )
+            yield from _materializations(ENRICHED_EVENTS, outcome.finished)
             raise _unfinished(outcome)
         for window, metadata in outcome.finished.items():
             context.add_asset_metadata(metadata, partition_key=partition_key(window))
@@ -137,6 +133,33 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         )
 
     return [raw_events, enriched_events, dead_letter]
+
+
+def _pull(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, windows: Sequence[datetime]
+) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
+    """Pull for the windows, where a source is set, and show what lies in them now."""
+    report: PullReport | None = None
+    # The sensor's runs are about what has arrived, however that was.
+    if pipeline.settings.pulls and LAUNCHED_BY_SENSOR not in context.run.tags:
+        report = PullReport()
+        try:
+            pull_for_run(context, pipeline, windows, report)
+        except PullError as error:
+            # Yielded, not logged: what is logged is lost when the asset raises.
+            finished = raw_metadata(pipeline, [*report.windows], report)
+            yield from _materializations(RAW_EVENTS, finished)
+            raise unpulled(error) from error
+    for window, metadata in raw_metadata(pipeline, windows, report).items():
+        context.add_asset_metadata(metadata, partition_key=partition_key(window))
+    yield dg.MaterializeResult()
+
+
+def _materializations(
+    asset: dg.AssetKey, finished: Mapping[datetime, Metadata]
+) -> Iterator[dg.AssetMaterialization]:
+    for window, metadata in finished.items():
+        yield dg.AssetMaterialization(asset, partition=partition_key(window), metadata=metadata)
 
 
 def _unfinished(outcome: Outcome) -> dg.RetryRequested | dg.Failure:

@@ -8,6 +8,7 @@ import dagster as dg
 from enrichment_pipeline.orchestration.assets import build_assets
 from enrichment_pipeline.orchestration.maintenance import maintenance, maintenance_schedule
 from enrichment_pipeline.orchestration.partitions import window_partitions
+from enrichment_pipeline.orchestration.pull_schedule import build_pull_schedule
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import build_sensor
 from enrichment_pipeline.orchestration.sweep import enrichment_sweep
@@ -23,10 +24,13 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
     """All definitions, with windows from `start`."""
     partitions = window_partitions(start, settings.window)
+    schedules = [maintenance_schedule]
+    if settings.pulls:
+        schedules.append(build_pull_schedule(partitions))
     return dg.Definitions(
         assets=build_assets(partitions),
         jobs=[enrichment_sweep, maintenance],
-        schedules=[maintenance_schedule],
+        schedules=schedules,
         sensors=[build_sensor(partitions, settings.sensor_seconds)],
         resources={"pipeline": Pipeline()},
         # A run is one short step after another: a process for each would take some 3 s a run.

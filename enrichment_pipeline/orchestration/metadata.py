@@ -13,6 +13,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from enrichment_pipeline.ingest.chunks import ImportSummary
+from enrichment_pipeline.ingest.pull.folder import FolderReport
 from enrichment_pipeline.store.books import WindowBooks
 from enrichment_pipeline.store.dead_letters import BrokenNow
 
@@ -27,6 +29,29 @@ def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
         "dead": dg.MetadataValue.int(books.dead),
         "pending": dg.MetadataValue.int(books.pending),
     }
+
+
+def pulled_metadata(summary: ImportSummary) -> dict[str, dg.MetadataValue[Any]]:
+    """What was pulled of a window from the query API."""
+    return {
+        "pulled": dg.MetadataValue.int(summary.accepted),
+        "pulled_before": dg.MetadataValue.int(summary.duplicates),
+        "pulled_quarantined": dg.MetadataValue.int(summary.quarantined.total()),
+    }
+
+
+def folder_metadata(report: FolderReport) -> dict[str, dg.MetadataValue[Any]]:
+    """What was pulled from the folder, whichever windows it belongs to."""
+    metadata: dict[str, dg.MetadataValue[Any]] = {
+        "files_pulled": dg.MetadataValue.int(report.files),
+        "files_pulled_before": dg.MetadataValue.int(report.known),
+        "files_passed_over": dg.MetadataValue.int(report.passed_over),
+        "files_broken": dg.MetadataValue.int(len(report.broken)),
+        "events_of_files": dg.MetadataValue.int(report.summary.accepted),
+    }
+    if report.broken:
+        metadata["broken_files"] = table(pd.DataFrame({"file": report.broken}))
+    return metadata
 
 
 def window_metadata(

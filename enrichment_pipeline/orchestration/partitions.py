@@ -7,6 +7,10 @@ import dagster as dg
 
 KEY_FORMAT = "%Y-%m-%d-%H:%M"
 
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+"""Dagster's tags of a run over a range of partitions: their keys, the last one included."""
+
 
 def window_partitions(start: datetime, window: timedelta) -> dg.TimeWindowPartitionsDefinition:
     """The windows from `start` up to the one that is open now."""

@@ -13,7 +13,12 @@ from enrichment_pipeline.orchestration.assets import (
     LAUNCHED_BY_SENSOR,
     RAW_EVENTS,
 )
-from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
+from enrichment_pipeline.orchestration.partitions import (
+    RANGE_END,
+    RANGE_START,
+    partition_key,
+    windows_of,
+)
 from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
@@ -23,19 +28,18 @@ from enrichment_pipeline.store.windows import covered, widen_partition_start
 ENRICHMENT_JOB = "enrichment"
 
 _PRIORITY = "dagster/priority"
-_RANGE_START = "dagster/asset_partition_range_start"
-_RANGE_END = "dagster/asset_partition_range_end"
 _ASSETS = [RAW_EVENTS, ENRICHED_EVENTS, DEAD_LETTER]
 
 _LONGEST_SILENCE = timedelta(minutes=15)
 
-_UNDER_WAY = [
+UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+"""What a run is that has not ended."""
 
 
 def build_sensor(
@@ -90,7 +94,7 @@ def _under_way(
     """The windows of the sensor's runs that have not ended."""
     runs = instance.get_runs(
         dg.RunsFilter(
-            statuses=_UNDER_WAY,
+            statuses=UNDER_WAY,
             tags={LAUNCHED_BY_SENSOR: "true"},
             # A run whose process was killed stays STARTED for hours. Launching its windows once
             # more does no harm: what the other holds is passed over.
@@ -98,8 +102,8 @@ def _under_way(
         )
     )
     for run in runs:
-        if _RANGE_START in run.tags:
-            keys = dg.PartitionKeyRange(run.tags[_RANGE_START], run.tags[_RANGE_END])
+        if RANGE_START in run.tags:
+            keys = dg.PartitionKeyRange(run.tags[RANGE_START], run.tags[RANGE_END])
             yield from windows_of(partitions.get_partition_keys_in_range(keys))
         else:
             config = cast("dict[str, Any]", run.run_config)
@@ -121,5 +125,5 @@ def _request(launch: Launch) -> dg.RunRequest:
     return dg.RunRequest(
         launch.run_key,
         job_name=ENRICHMENT_JOB,
-        tags=tags | {_RANGE_START: keys[0], _RANGE_END: keys[-1]},
+        tags=tags | {RANGE_START: keys[0], RANGE_END: keys[-1]},
     )

@@ -1,0 +1,53 @@
+"""The schedule of the pull, and its job: only there where a source to pull from is set.
+
+What is pulled belongs to `ingest.pull`; the asset calls it.
+"""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from enrichment_pipeline.ingest.pull.pull import windows_due
+from enrichment_pipeline.orchestration.assets import RAW_EVENTS
+from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
+from enrichment_pipeline.orchestration.pulling import LAUNCHED_BY_SCHEDULE
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.sensors import UNDER_WAY
+
+PULL_JOB = "pull"
+
+
+def build_pull_schedule(partitions: dg.TimeWindowPartitionsDefinition) -> dg.ScheduleDefinition:
+    """The schedule over these partitions, and the job that it launches."""
+    job = dg.define_asset_job(
+        PULL_JOB,
+        selection=dg.AssetSelection.assets(RAW_EVENTS),
+        description="Pulls the events of a window or a stretch of windows.",
+    )
+
+    @dg.schedule(
+        name="pull_every_5_minutes",
+        job=job,
+        cron_schedule="*/5 * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Pulls new files, and the windows that are due: the open one, the one before, "
+        "and those that were not read to their end.",
+    )
+    def pull_schedule(
+        context: dg.ScheduleEvaluationContext, pipeline: Pipeline
+    ) -> dg.RunRequest | dg.SkipReason:
+        # It takes up what is left in its turn; more runs beside it would not be faster, for
+        # PostHog's limits are those of the project.
+        if context.instance.get_runs(dg.RunsFilter(job_name=PULL_JOB, statuses=UNDER_WAY), limit=1):
+            return dg.SkipReason("a pull is under way")
+        first = partitions.start.astimezone(UTC)
+        due = windows_due(pipeline.store, pipeline.settings, datetime.now(UTC))
+        keys = [partition_key(window) for window in due if window >= first]
+        if not keys:
+            return dg.SkipReason("the partitions start later than the windows that are due")
+        return dg.RunRequest(
+            tags={LAUNCHED_BY_SCHEDULE: "true", RANGE_START: keys[0], RANGE_END: keys[-1]}
+        )
+
+    return pull_schedule

@@ -1,0 +1,92 @@
+"""Pulling for Dagster: the work of `raw_events` where a source is set, looked at and told.
+
+What is pulled belongs to `ingest.pull`, when to `pull_schedule`.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from enrichment_pipeline.ingest.pull.errors import (
+    PullError,
+    PullRefusedError,
+    PullThrottledError,
+)
+from enrichment_pipeline.ingest.pull.pull import PullReport, pull
+from enrichment_pipeline.orchestration.metadata import (
+    books_metadata,
+    folder_metadata,
+    pulled_metadata,
+)
+from enrichment_pipeline.orchestration.partitions import partition_key
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.windows import Metadata
+from enrichment_pipeline.store.books import WindowBooks, books
+
+LAUNCHED_BY_SCHEDULE = "enrichment/launched_by_schedule"
+"""Tag of the runs of the pull's schedule: they pass over the windows that are settled."""
+
+
+def pull_for_run(
+    context: dg.AssetExecutionContext,
+    pipeline: Pipeline,
+    windows: Sequence[datetime],
+    report: PullReport,
+) -> None:
+    """Pull for these windows, adding to `report`, and log what a person should know of it.
+
+    Raises:
+        PullError: as `ingest.pull.pull`; what came before is in `report`.
+    """
+    by_schedule = LAUNCHED_BY_SCHEDULE in context.run.tags
+    # By hand, windows are read again; but not those that this run has read, when it tries again.
+    again_before = None if by_schedule else _created_at(context)
+    try:
+        pull(pipeline.store, pipeline.settings, windows, again_before=again_before, report=report)
+    finally:
+        _log(context, report)
+
+
+def _log(context: dg.AssetExecutionContext, report: PullReport) -> None:
+    for line in report.folder.broken:
+        context.log.warning(line)
+    for what in [*report.folder.busy, *map(partition_key, report.busy)]:
+        context.log.warning(f"another pull is at work on {what}: it was left to that")
+    summary = report.summary
+    context.log.info(
+        f"pulled {summary.accepted:,} events, {summary.duplicates:,} were here already, "
+        f"{summary.quarantined.total():,} were quarantined"
+    )
+
+
+def _created_at(context: dg.AssetExecutionContext) -> datetime:
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    return record.create_timestamp if record else datetime.now(UTC)
+
+
+def unpulled(error: PullError) -> Exception:
+    """What to raise for a pull that failed: what helps is a person, a longer wait, or a retry."""
+    if isinstance(error, PullRefusedError | PullThrottledError):
+        return dg.Failure(str(error), allow_retries=False)
+    return error
+
+
+def raw_metadata(
+    pipeline: Pipeline, windows: Sequence[datetime], report: PullReport | None
+) -> dict[datetime, Metadata]:
+    """What to show of these windows: their books, and what was pulled, where there was a pull."""
+    with pipeline.store.transaction() as connection:
+        found = {row.window_start: row for row in books(connection, windows)}
+    shown = {
+        window: books_metadata(found.get(window, WindowBooks(window, 0, 0, 0, 0)))
+        for window in windows
+    }
+    if report is None:
+        return shown
+    for window in shown.keys() & report.windows.keys():
+        shown[window] |= pulled_metadata(report.windows[window])
+    if pipeline.settings.pull_folder and shown:
+        # Files are of no window in particular.
+        shown[max(shown)] |= folder_metadata(report.folder)
+    return shown
