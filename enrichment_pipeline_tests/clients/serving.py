@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
 TOKEN = "phc_clients"
 PROJECT = "shop"
 
+_READ_TOKEN = "read"
+
 _RUNNING = "Uvicorn running on"
-_REFUSED = re.compile(r"\b(Traceback|ERROR|CRITICAL)\b")
+_WRONG = re.compile(r"\b(Traceback|ERROR|CRITICAL)\b")
 _STOP_SECONDS = 40
 
 
@@ -33,6 +36,16 @@ class Api:
     def url(self) -> str:
         """What SDKs are given as their host."""
         return f"http://127.0.0.1:{self.port}"
+
+    def answers(self, status: int) -> int:
+        """How many requests to take events it has answered with this status."""
+        request = urllib.request.Request(
+            f"{self.url}/metrics", headers={"Authorization": f"Bearer {_READ_TOKEN}"}
+        )
+        with urllib.request.urlopen(request) as response:
+            metrics = response.read().decode()
+        found = re.search(rf'^enrichment_requests_total{{status="{status}"}} (.+)$', metrics, re.M)
+        return int(float(found[1])) if found else 0
 
 
 def free_port() -> int:
@@ -52,6 +65,7 @@ def served_api() -> Iterator[Api]:
             **os.environ,
             "ENRICHMENT_API_PORT": str(port),
             "ENRICHMENT_PROJECT_TOKENS": f"{TOKEN}={PROJECT}",
+            "ENRICHMENT_READ_TOKEN": _READ_TOKEN,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -69,7 +83,7 @@ def served_api() -> Iterator[Api]:
         process.terminate()
         process.wait(_STOP_SECONDS)
         listener.join()
-    assert not [line for line in api.said if _REFUSED.search(line)], "".join(api.said)
+    assert not [line for line in api.said if _WRONG.search(line)], "".join(api.said)
 
 
 def _listen(api: Api, ready: threading.Event) -> None:

@@ -103,10 +103,9 @@ def test_clients_send_again_until_the_store_is_back_and_every_event_is_there_onc
         stop.set()
         for thread in load:
             thread.join()
-        before_the_rest = rows(store, "SELECT count(*) FROM raw_event")[0][0]
+    assert api.answers(503) > len(captures), "the clients hardly noticed"
     assert (failures, complaints) == ([], ["", ""])
     stored = [str(row.uuid) for row in rows(store, "SELECT uuid FROM raw_event")]
     assert sorted(stored) == sorted(captured)
-    assert before_the_rest < len(captured)
     assert sorted(str(row.uuid) for row in enriched(store, rules)) == sorted(captured)
     assert rows(store, "SELECT 1 FROM dead_letter") == []

@@ -121,6 +121,21 @@ def visit(browser: Browser, api: Api, site: str, node_modules: Path) -> Iterator
     context.close()
 
 
+# The visit of the test below.
+_TOLD = [
+    ("$pageview", "pageview", "view", "Viewed /shop.html"),
+    ("$autocapture", "click", "click", 'Clicked button "Buy now" on /shop.html'),
+    *[("$autocapture", "click", "click", 'Clicked button "Apply coupon" on /shop.html')] * 3,
+    ("$rageclick", "click", "rage_click", 'Rage-clicked button "Apply coupon" on /shop.html'),
+    ("$autocapture", "click", "change", 'Changed field "company" on /shop.html'),
+    ("$autocapture", "click", "change", 'Changed select "plan" on /shop.html'),
+    ("$autocapture", "click", "click", 'Clicked button "Sign up" on /shop.html'),
+    ("$autocapture", "click", "submit", 'Submitted form "sign-up" on /shop.html'),
+    ("$autocapture", "click", "click", 'Clicked link "See all plans" on /shop.html'),
+    ("$pageleave", "navigation", "leave", "Left /shop.html"),
+]
+
+
 def test_what_a_user_does_is_told_action_by_action(
     visit: Visit, api: Api, arrivals: Arrivals, store: Store, rules: Rules
 ) -> None:
@@ -160,20 +175,6 @@ def test_what_a_user_does_is_told_action_by_action(
     assert page.evaluate("sessionStorage.getItem('beacon')") == f"{api.url}/i/v0/e/"
 
 
-_TOLD = [
-    ("$pageview", "pageview", "view", "Viewed /shop.html"),
-    ("$autocapture", "click", "click", 'Clicked button "Buy now" on /shop.html'),
-    *[("$autocapture", "click", "click", 'Clicked button "Apply coupon" on /shop.html')] * 3,
-    ("$rageclick", "click", "rage_click", 'Rage-clicked button "Apply coupon" on /shop.html'),
-    ("$autocapture", "click", "change", 'Changed field "company" on /shop.html'),
-    ("$autocapture", "click", "change", 'Changed select "plan" on /shop.html'),
-    ("$autocapture", "click", "click", 'Clicked button "Sign up" on /shop.html'),
-    ("$autocapture", "click", "submit", 'Submitted form "sign-up" on /shop.html'),
-    ("$autocapture", "click", "click", 'Clicked link "See all plans" on /shop.html'),
-    ("$pageleave", "navigation", "leave", "Left /shop.html"),
-]
-
-
 def test_calls_of_a_page_are_sent_compressed_and_told(
     visit: Visit, arrivals: Arrivals, store: Store, rules: Rules
 ) -> None:
@@ -201,7 +202,6 @@ def test_a_browser_sends_again_what_the_store_was_not_there_for(
 ) -> None:
     arrivals.wait_for(["$pageview"])
     page = visit.page
-    arrivals.close()
     begin_outage(server, store)
     with page.expect_response(lambda response: response.status == 503):
         page.locator("#buy").click()
