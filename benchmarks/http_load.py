@@ -52,9 +52,7 @@ def send(port: int, requests: Sequence[bytes], connections: int, rate: float | N
         return pool.submit(_send_all, port, list(requests), connections, rate).result()
 
 
-def _send_all(
-    port: int, requests: Sequence[bytes], connections: int, rate: float | None
-) -> Sent:
+def _send_all(port: int, requests: Sequence[bytes], connections: int, rate: float | None) -> Sent:
     # Open-loop where there is a rate: a request that the server kept waiting counts from the moment
     # it was due, not from when there was a connection for it.
     upcoming = iter(enumerate(requests))

@@ -5,6 +5,7 @@ What is measured belongs to the module of its subject.
 
 import json
 import platform
+import socket
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -121,3 +122,10 @@ def timed(work: Callable[[], object], events: int) -> float:
     started = time.perf_counter()
     work()
     return events / (time.perf_counter() - started)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -3,14 +3,13 @@ the real webserver, daemon and code server."""
 
 import json
 import os
-import socket
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 
-from benchmarks.measure import Report
+from benchmarks.measure import Report, free_port
 from enrichment_pipeline.cli.up import running, wait_until
 from enrichment_pipeline.events.raw_event import Arrival, parse_event
 from enrichment_pipeline.settings import load_settings
@@ -28,7 +27,8 @@ def measure(report: Report, home: Path, windows: int) -> None:
     # As variables, because Dagster's processes read them too.
     os.environ["ENRICHMENT_HOME"] = str(home)
     os.environ["ENRICHMENT_SENSOR_SECONDS"] = "5"
-    os.environ["ENRICHMENT_UI_PORT"] = str(_free_port())
+    os.environ["ENRICHMENT_UI_PORT"] = str(free_port())
+    os.environ["ENRICHMENT_API_PORT"] = str(free_port())
     os.environ["ENRICHMENT_PARTITION_START"] = str(first.date())
     settings = load_settings()
     with running(settings) as (services, store):
@@ -89,9 +89,3 @@ def _tick_to_end(home: Path, after: float) -> tuple[float, int]:
         ]
     tick = min(record.create_timestamp.timestamp() for record in records)
     return max(record.end_time or 0.0 for record in records) - tick, len(records)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

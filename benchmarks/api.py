@@ -1,0 +1,248 @@
+"""The ingest API over HTTP, against a bare COPY of the same events (the limit) and a FastAPI
+endpoint that inserts each event with the ORM and commits (what a prototype does)."""
+
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from statistics import quantiles
+
+import psutil
+import psycopg
+from psycopg.types.json import Json, Jsonb
+from sqlalchemy import text
+
+from benchmarks import http_load
+from benchmarks.generate import generate_events
+from benchmarks.measure import Rate, Report, free_port, timed
+from enrichment_pipeline.events.raw_event import Arrival, RawEvent, parse_event
+from enrichment_pipeline.ingest.api.tokens import LOCAL_TOKEN
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.partitions import ensure_partitions
+
+LIMIT = "(f) bare COPY as json into the same columns"
+PEER = "(g) FastAPI, each event with the ORM, then a commit"
+
+_CONNECTIONS = 8
+_CONNECTIONS_OF_ONE = 32
+_COPY_CHUNK = 10_000
+_PEER_EVENTS = 2_000
+_RATED_SECONDS = 20
+_SIZES = (100, 20, 1)
+_STOP_SECONDS = 60
+_WATCH_SECONDS = 5.0
+
+_COLUMNS = (
+    "batch_id, project, uuid, occurred_at, event, distinct_id, session_id, path, title, "
+    "properties, input_key, payload"
+)
+_TYPES = (
+    *("int8", "text", "uuid", "timestamptz", "text", "text", "text", "text", "text"),
+    *("jsonb", "uuid", "json"),
+)
+
+
+def measure(
+    report: Report, store: Store, events: int, rounds: int, start: datetime, soak_minutes: float
+) -> None:
+    """Measure all forms in turn, each round with events of its own; then latency and the soak."""
+    per_size = {100: events, 20: events // 2, 1: events // 10}
+    copies: list[float] = []
+    peers: list[float] = []
+    sent: dict[int, list[float]] = {size: [] for size in _SIZES}
+    with _served("enrichment-pipeline", "api", home=store.settings.home) as api:
+        for number in range(rounds):
+            for size in _SIZES:
+                payloads = _payloads(per_size[size], 10 * number + size, start)
+                if size == _SIZES[0]:
+                    copies.append(_copy(store, payloads, start))
+                sent[size].append(_send(api.port, payloads, size))
+            with _served("python", "-m", "benchmarks.orm_api", home=store.settings.home) as peer:
+                peers.append(_send(peer.port, _payloads(_PEER_EVENTS, 7, start), 100))
+        report.add(Rate(LIMIT, events, copies))
+        for size in _SIZES:
+            name = f"API, batches of {size}, acknowledged"
+            target = 0.5 if size == _SIZES[0] else None
+            report.add(Rate(name, per_size[size], sent[size], against=LIMIT, target=target))
+        report.add(Rate(PEER, _PEER_EVENTS, peers))
+        best = sent[_SIZES[0]]
+        report.add(Rate("API, batches of 100, again", events, best, against=PEER, target=10))
+        half = sorted(best)[len(best) // 2] / 2
+        _measure_latency(report, api, half, start)
+        if soak_minutes:
+            _soak(report, store, api, half, soak_minutes, start)
+
+
+class _Server:
+    """A server that runs: its port and its process."""
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port = port
+        self.process = process
+
+    def resident_mb(self) -> float:
+        """Resident memory of it and its children."""
+        process = psutil.Process(self.process.pid)
+        both = [process, *process.children(recursive=True)]
+        return sum(one.memory_info().rss for one in both) / 1024**2
+
+
+@contextmanager
+def _served(*command: str, home: Path) -> Iterator[_Server]:
+    port = free_port()
+    program = str(Path(sys.executable).with_name(command[0]))
+    process = subprocess.Popen(
+        [program, *command[1:]],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "ENRICHMENT_HOME": str(home),
+            "ENRICHMENT_API_PORT": str(port),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        _wait_until_ready(port, process)
+        yield _Server(port, process)
+    finally:
+        process.terminate()
+        process.wait(_STOP_SECONDS)
+
+
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    while True:
+        assert process.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+
+
+def _payloads(count: int, seed: int, start: datetime) -> list[bytes]:
+    # Seeds of their own: an event that was sent before is a duplicate, and costs less.
+    return list(generate_events(count, seed=1_000_000 + seed + time.time_ns() % 10**9, start=start))
+
+
+def _requests(port: int, payloads: Sequence[bytes], size: int) -> list[bytes]:
+    bodies = http_load.batches(payloads, size, LOCAL_TOKEN)
+    return [http_load.request("/batch/", body, port) for body in bodies]
+
+
+def _send(port: int, payloads: Sequence[bytes], size: int) -> float:
+    """Events acknowledged a second."""
+    connections = _CONNECTIONS_OF_ONE if size == 1 else _CONNECTIONS
+    sent = http_load.send(port, _requests(port, payloads, size), connections)
+    assert sent.refused == 0, sent.refused
+    return len(payloads) / sent.seconds
+
+
+def _measure_latency(report: Report, api: _Server, rate: float, start: datetime) -> None:
+    payloads = _payloads(int(rate * _RATED_SECONDS), 3, start)
+    requests = _requests(api.port, payloads, 100)
+    sent = http_load.send(api.port, requests, 4 * _CONNECTIONS, rate / 100)
+    assert sent.refused == 0, sent.refused
+    report.fact(
+        f"acknowledged, at {rate:,.0f} events/s in batches of 100",
+        _told(sent.latencies),
+        "p99 ≤ 100 ms",
+    )
+
+
+def _told(latencies: Sequence[float]) -> str:
+    cuts = quantiles(latencies, n=1_000)
+    shown = {"p50": cuts[499], "p99": cuts[989], "p99.9": cuts[998]}
+    return ", ".join(f"{name} {1_000 * seconds:.0f} ms" for name, seconds in shown.items())
+
+
+def _soak(
+    report: Report, store: Store, api: _Server, rate: float, minutes: float, start: datetime
+) -> None:
+    """Send at half the maximum for minutes, a piece at a time, and watch the memory."""
+    before = _stored(store)
+    memory: list[tuple[float, float]] = []
+    latencies: list[float] = []
+    began = time.monotonic()
+    sent = 0
+    while (passed := time.monotonic() - began) < 60 * minutes:
+        payloads = _payloads(int(rate * _RATED_SECONDS), sent, start)
+        requests = _requests(api.port, payloads, 100)
+        piece = http_load.send(api.port, requests, 4 * _CONNECTIONS, rate / 100)
+        assert piece.refused == 0, piece.refused
+        sent += len(payloads)
+        latencies += piece.latencies
+        memory.append((passed, api.resident_mb()))
+    stored, distinct = (now - then for now, then in zip(_stored(store), before, strict=True))
+    report.fact(
+        f"soak of {minutes:g} min at {rate:,.0f} events/s: sent, lost, double",
+        f"{sent:,}, {sent - distinct:,}, {stored - distinct:,}",
+        "0, 0",
+    )
+    report.fact("soak: acknowledged", _told(latencies), "p99 ≤ 100 ms")
+    slope = _slope(memory[len(memory) // 4 :])
+    report.fact(
+        "soak: resident memory, and its slope after the first quarter",
+        f"{memory[-1][1]:,.0f} MB, {60 * slope:+.2f} MB/min",
+        "flat",
+    )
+
+
+def _stored(store: Store) -> tuple[int, int]:
+    with store.transaction() as connection:
+        row = connection.execute(
+            text("SELECT count(*), count(DISTINCT (project, uuid)) FROM raw_event")
+        ).one()
+    return int(row[0]), int(row[1])
+
+
+def _slope(points: Sequence[tuple[float, float]]) -> float:
+    """Least squares."""
+    if len(points) < 2:
+        return 0.0
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+
+
+def _copy(store: Store, payloads: Sequence[bytes], start: datetime) -> float:
+    """Events a second of a COPY of finished rows; making them is not counted."""
+    events = [parse_event(payload, "bench", Arrival(start)) for payload in payloads]
+    with store.transaction() as connection:
+        ensure_partitions(connection, {event.occurred_at.date() for event in events})
+    with store.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        driver.execute("DROP TABLE IF EXISTS bench_same_columns")
+        driver.execute("CREATE TABLE bench_same_columns AS SELECT * FROM raw_event WITH NO DATA")
+        driver.execute("ALTER TABLE bench_same_columns DROP COLUMN payload")
+        driver.execute("ALTER TABLE bench_same_columns ADD COLUMN payload json NOT NULL")
+        driver.commit()
+        rate = timed(lambda: _copy_all(driver, [_row(event) for event in events]), len(events))
+        driver.execute("DROP TABLE bench_same_columns")
+        driver.commit()
+    return rate
+
+
+def _row(event: RawEvent) -> tuple[object, ...]:
+    properties = None if event.properties is None else Jsonb(event.properties, dumps=bytes)
+    return (
+        1,
+        *(event.project, event.uuid, event.occurred_at, event.event, event.distinct_id),
+        *(event.session_id, event.path, event.title, properties, event.input_key),
+        Json(event.payload, dumps=bytes),
+    )
+
+
+def _copy_all(driver: psycopg.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    statement = f"COPY bench_same_columns ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+    for start in range(0, len(rows), _COPY_CHUNK):
+        with driver.cursor().copy(statement.encode()) as copy:
+            copy.set_types(_TYPES)
+            for row in rows[start : start + _COPY_CHUNK]:
+                copy.write_row(row)
+        driver.commit()
