@@ -157,6 +157,16 @@ def test_a_settled_window_is_passed_over_unless_it_is_asked_for_again(
     assert len(posthog.asked) == asked
 
 
+def test_a_window_that_is_hardly_over_is_not_read_again_before_posthog_has_had_its_time(
+    store: Store, pulling_settings: Settings, posthog: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "LATE", datetime.now(UTC) - NOON)
+    posthog.add(*events(2))
+    pull(store, pulling_settings, [NOON])
+    assert pull(store, pulling_settings, [NOON]).windows == {}
+    assert due(store, pulling_settings, NOON + 2.5 * HOUR) == [0, 1, 2], "it has its turn to come"
+
+
 def test_a_pull_that_died_goes_on_at_its_page(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:

@@ -57,9 +57,9 @@ def pull(
     """Pull from every source that the settings name: of the folder what is new, of the query API
     the events of these windows. Adds to `report`, which it returns.
 
-    A window of which a part was pulled goes on behind it. One that was read to its end is read
-    again from its start, which adds what came late, unless that was begun `LATE` after its end (or
-    later than `again_before`, where that is given): then it is passed over.
+    A window of which a part was pulled goes on behind it. One that was read to its end is read from
+    its start once more, which adds what came late, when it has been over for `LATE`; with
+    `again_before`, where that was begun before then.
 
     Raises:
         PullRefusedError: no source is set, or one does not take its settings.
@@ -113,8 +113,15 @@ class _WindowPull:
                 self._pull_behind(None, datetime.now(UTC))
             elif known.finished_at is None:
                 self._pull_behind(known.after, known.began_at)
-            elif known.began_at < (self.again_before or self._end + LATE):
+            elif self._may_have_more(known.began_at):
                 self._pull_behind(None, datetime.now(UTC))
+
+    def _may_have_more(self, began_at: datetime) -> bool:
+        """Whether to read the window again, which was read to its end."""
+        if self.again_before is not None:
+            return began_at < self.again_before
+        # Once, and not before PostHog has had its time.
+        return began_at < self._end + LATE <= datetime.now(UTC)
 
     @property
     def _end(self) -> datetime:
