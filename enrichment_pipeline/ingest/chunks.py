@@ -4,13 +4,9 @@ It runs in processes of its own, so it must not import what it does not need: re
 pandas, and pyarrow) belongs to others.
 """
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from multiprocessing import parent_process
-from threading import Thread
 
 from enrichment_pipeline.events.raw_event import (
     Arrival,
@@ -22,8 +18,8 @@ from enrichment_pipeline.events.raw_event import (
     reject,
 )
 from enrichment_pipeline.ingest.file_records import FileRecord
-from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store, connect_store
+from enrichment_pipeline.ingest.processes import process_store
+from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.windows import oldest_possible_start, widen_partition_start
 
@@ -84,28 +80,6 @@ def _parse(
     return event
 
 
-_worker_settings: list[Settings] = []
-
-
-def start_worker(settings: Settings) -> None:
-    """Prepare a process of the importer, which is started with these settings."""
-    Thread(target=_end_with_the_importer, daemon=True).start()
-    _worker_settings.append(settings)
-
-
-def _end_with_the_importer() -> None:
-    # A worker waits for its next chunk for ever, and would keep the embedded server running.
-    if importer := parent_process():
-        importer.join()
-        os._exit(1)
-
-
-def load_in_worker(chunk: Chunk, project: str, source: str) -> ImportSummary:
-    """`load_chunk`, in a process that `start_worker` has prepared."""
-    return load_chunk(_worker_store(), chunk, project, source)
-
-
-@cache
-def _worker_store() -> Store:
-    # Not when the process starts: an error there would reach nobody.
-    return connect_store(_worker_settings[0])
+def load_in_process(chunk: Chunk, project: str, source: str) -> ImportSummary:
+    """`load_chunk`, in a process of `processes`."""
+    return load_chunk(process_store(), chunk, project, source)

@@ -4,24 +4,20 @@ Cutting them into chunks and sharing these out belongs here; reading files belon
 becomes of a chunk to `chunks`.
 """
 
-import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
 from itertools import chain
-from multiprocessing import get_context
 
 from enrichment_pipeline.ingest.chunks import (
     SOURCE,
     Chunk,
     ImportSummary,
     load_chunk,
-    load_in_worker,
-    start_worker,
+    load_in_process,
 )
 from enrichment_pipeline.ingest.files import FileRecord, SourceError, read_records
+from enrichment_pipeline.ingest.processes import process_count, process_pool, sigint_blocked
 from enrichment_pipeline.store.engine import Store
 
 CHUNK_EVENTS = 10_000
@@ -29,8 +25,6 @@ CHUNK_EVENTS = 10_000
 
 CHUNK_BYTES = 32 * 1024 * 1024
 """Bytes in one commit, where the events are large."""
-
-_MOST_WORKERS = 4
 
 
 def import_source(
@@ -101,32 +95,18 @@ def _import_in_parallel(
     store: Store, chunks: Iterable[Chunk], project: str, summary: ImportSummary, source: str
 ) -> None:
     """Let a process for each core parse and load, because Python's threads share one."""
-    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
-    # Not forked: a copy of this process would share its connections.
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), start_worker, (store.settings,)
-    ) as pool:
+    processes = process_count()
+    with process_pool(store.settings, processes) as pool:
         loading: deque[Future[ImportSummary]] = deque()
         try:
             for chunk in chunks:
-                with _sigint_blocked():
-                    loading.append(pool.submit(load_in_worker, chunk, project, source))
+                with sigint_blocked():
+                    loading.append(pool.submit(load_in_process, chunk, project, source))
                 # No more chunks are in memory than are worked on, and one for each to go on with.
-                if len(loading) >= 2 * workers:
+                if len(loading) >= 2 * processes:
                     # Taken off afterwards: Ctrl-C in between would leave it out of the summary.
                     summary.add(loading[0].result())
                     loading.popleft()
         finally:
             while loading:
                 summary.add(loading.popleft().result())
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Ctrl-C reaches every process of the terminal. Those that are started meanwhile inherit that
-    they do not heed it, so that what they have in hand is finished and counted."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

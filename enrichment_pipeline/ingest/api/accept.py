@@ -48,7 +48,14 @@ class Submission:
     arrival: Arrival
 
 
-Verdicts = list[EventRejectedError | None]
+class Verdict(NamedTuple):
+    """Why an event was quarantined."""
+
+    reason: Reason
+    message: str
+
+
+Verdicts = list[Verdict | None]
 """For each event of a submission: why it was quarantined, or None where it was taken."""
 
 
@@ -82,7 +89,10 @@ def accept(store: Store, group: Sequence[Submission]) -> Accepted:
         refusal = EventRejectedError(Reason.REFUSED_BY_STORE, first_line(error))
         [payload] = submission.payloads
         rejected = reject(payload, submission.project, submission.arrival, refusal)
-        return Accepted([[refusal]], load_events(store, [], [rejected], submission.kind.source))
+        return Accepted(
+            [[Verdict(refusal.reason, str(refusal))]],
+            load_events(store, [], [rejected], submission.kind.source),
+        )
 
 
 def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
@@ -124,7 +134,7 @@ def _parse(
                 raise _before(event.occurred_at, first_partition)
         except EventRejectedError as error:
             rejected.append(reject(payload, project, arrival, error))
-            verdicts.append(error)
+            verdicts.append(Verdict(error.reason, str(error)))
         else:
             events.append(event)
             verdicts.append(None)

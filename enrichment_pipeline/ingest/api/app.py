@@ -12,15 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from enrichment_pipeline.ingest.api import browser
-from enrichment_pipeline.ingest.api.accept import Accepted, Submission, accept
+from enrichment_pipeline.ingest.api.accept import Accepted, Submission
 from enrichment_pipeline.ingest.api.capture import Capture
+from enrichment_pipeline.ingest.api.committers import CommitError, Committers
 from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.ingest.api.status import Status
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens, read_token
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import first_line, is_store_failure
+from enrichment_pipeline.store.errors import StoreUnavailableError
 
 MEMORY_BYTES = 256 * 1024 * 1024
 """What requests under way may take, all together; past that the answer is 503."""
@@ -32,8 +33,8 @@ _DAY_SECONDS = 86_400
 logger = logging.getLogger(__name__)
 
 
-def create_app(store: Store, settings: Settings) -> Starlette:
-    """The application that an ASGI server serves.
+def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlette:
+    """The application that an ASGI server serves; commits are made in so many `processes`.
 
     Raises:
         SettingsError: the tokens are wrong.
@@ -42,19 +43,18 @@ def create_app(store: Store, settings: Settings) -> Starlette:
     metrics = Metrics()
     budget = Budget(MEMORY_BYTES)
 
-    def commit(group: Sequence[Submission]) -> Accepted:
+    committers = Committers(store, processes)
+
+    async def commit(group: Sequence[Submission]) -> Accepted:
         try:
-            accepted = accept(store, group)
-        except Exception as error:
-            if is_store_failure(error):
-                logger.warning("the store fails: %s", first_line(error))
-            else:
-                logger.exception("events could not be taken")
+            accepted = await committers.commit(group)
+        except (StoreUnavailableError, CommitError) as error:
+            logger.warning("no commit, the senders are told to come again: %s", error)
             raise
         metrics.count(group[0].kind.source, accepted.result)
         return accepted
 
-    gatherer = Gatherer(commit)
+    gatherer = Gatherer(commit, committers.count)
     secret = settings.webhook_secret
     capture = Capture(
         tokens, secret.get_secret_value() if secret else None, gatherer, budget, metrics
@@ -66,6 +66,7 @@ def create_app(store: Store, settings: Settings) -> Starlette:
         gatherer.start()
         yield
         await gatherer.close()
+        committers.close()
 
     v0 = capture.v0()
     routes = [

@@ -241,7 +241,7 @@ def _results(submission: Submission, verdicts: Verdicts) -> dict[str, dict[str, 
         uuid = _uuid_as_sent(payload)
         if uuid is not None:
             results[uuid] = (
-                {"result": "drop", "details": f"{verdict.reason}: {verdict}"}
+                {"result": "drop", "details": f"{verdict.reason}: {verdict.message}"}
                 if verdict
                 else {"result": "ok"}
             )

@@ -6,13 +6,9 @@ shares the next. What a commit does belongs to `accept`.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, Verdicts
-
-COMMITTERS = 2
-"""Commits under way at once: while PostgreSQL writes one, the next is parsed."""
 
 LINGER_SECONDS = 0.003
 """How long a commit waits for company."""
@@ -61,17 +57,20 @@ class Reservation:
 
 
 class Gatherer:
-    """Commits submissions in groups, each group of one kind, in threads of its own.
+    """Commits submissions in groups, each group of one kind, `at_once` of them at a time: while
+    PostgreSQL writes one, the next is parsed.
 
     `commit` takes a group and says what became of it; what it raises is raised to everybody who
     waits for that group.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Submission]], Accepted]) -> None:
+    def __init__(
+        self, commit: Callable[[Sequence[Submission]], Awaitable[Accepted]], at_once: int
+    ) -> None:
         self._commit = commit
+        self._at_once = at_once
         self._waiting: deque[tuple[Submission, asyncio.Future[Verdicts]]] = deque()
         self._work = asyncio.Event()
-        self._threads = ThreadPoolExecutor(COMMITTERS, "commit")
         self._committers: list[asyncio.Task[None]] = []
         self._closing = False
         self.waiting_events = 0
@@ -79,7 +78,7 @@ class Gatherer:
 
     def start(self) -> None:
         """Begin to commit, in the running event loop."""
-        self._committers = [asyncio.create_task(self._run()) for _ in range(COMMITTERS)]
+        self._committers = [asyncio.create_task(self._run()) for _ in range(self._at_once)]
 
     def submit(self, submission: Submission) -> asyncio.Future[Verdicts]:
         """Queue a submission; the future is done once its commit is.
@@ -99,7 +98,6 @@ class Gatherer:
         self._closing = True
         self._work.set()
         await asyncio.gather(*self._committers)
-        self._threads.shutdown()
 
     async def _run(self) -> None:
         while True:
@@ -133,9 +131,8 @@ class Gatherer:
         self, group: Sequence[tuple[Submission, asyncio.Future[Verdicts]]]
     ) -> None:
         submissions = [submission for submission, _ in group]
-        loop = asyncio.get_running_loop()
         try:
-            accepted = await loop.run_in_executor(self._threads, self._commit, submissions)
+            accepted = await self._commit(submissions)
         except Exception as error:  # noqa: BLE001  raised to those who wait
             for _, future in group:
                 future.set_exception(error)

@@ -5,6 +5,7 @@ import logging
 import uvicorn
 
 from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.processes import process_count
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
 
@@ -19,9 +20,11 @@ def serve(store: Store, settings: Settings) -> None:
     Raises:
         SettingsError: the tokens are wrong.
     """
+    count = process_count()
+    processes = count if count > 1 else 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = uvicorn.Config(
-        create_app(store, settings),
+        create_app(store, settings, processes),
         host=settings.host,
         port=settings.api_port,
         access_log=False,

@@ -11,13 +11,14 @@ import pytest
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.ingest.api.accept import Accepted, Kind, Submission
 from enrichment_pipeline.ingest.api.gather import (
-    COMMITTERS,
     Budget,
     Gatherer,
     OverloadedError,
     Reservation,
 )
 from enrichment_pipeline.store.load import LoadResult
+
+AT_ONCE = 2
 
 LIVE, OLD = Kind("api"), Kind("api", historical=True)
 
@@ -34,10 +35,10 @@ class Commits:
         self.may_go_on = threading.Event()
         self.begun = threading.Semaphore(0)
 
-    def __call__(self, group: Sequence[Submission]) -> Accepted:
+    async def __call__(self, group: Sequence[Submission]) -> Accepted:
         self.groups.append(group)
         self.begun.release()
-        assert self.may_go_on.wait(20)
+        assert await asyncio.to_thread(self.may_go_on.wait, 20)
         return Accepted([[None] * len(one.payloads) for one in group], LoadResult(0, 0, Counter()))
 
 
@@ -46,7 +47,7 @@ def run(test: Callable[[Gatherer, Commits], object]) -> Commits:
     commits = Commits()
 
     async def main() -> None:
-        gatherer = Gatherer(commits)
+        gatherer = Gatherer(commits, AT_ONCE)
         gatherer.start()
         await test(gatherer, commits)  # type: ignore[misc]
         commits.may_go_on.set()
@@ -67,7 +68,7 @@ def test_what_comes_together_shares_a_commit() -> None:
 
 def test_what_comes_during_commits_shares_the_next() -> None:
     async def test(gatherer: Gatherer, commits: Commits) -> None:
-        for _ in range(COMMITTERS):
+        for _ in range(AT_ONCE):
             gatherer.submit(submission())
             await asyncio.to_thread(commits.begun.acquire)
         waiting = [gatherer.submit(submission()) for _ in range(30)]
@@ -75,7 +76,7 @@ def test_what_comes_during_commits_shares_the_next() -> None:
         commits.may_go_on.set()
         await asyncio.gather(*waiting)
 
-    assert [len(group) for group in run(test).groups] == [1] * COMMITTERS + [30]
+    assert [len(group) for group in run(test).groups] == [1] * AT_ONCE + [30]
 
 
 def test_live_and_historical_events_never_share_a_commit_and_none_is_left_out() -> None:
@@ -106,12 +107,12 @@ def test_who_hangs_up_does_not_cancel_the_commit_that_others_share() -> None:
 
 def test_a_failure_is_told_to_everybody_who_shares_it_and_to_nobody_else() -> None:
     async def main() -> None:
-        def commit(group: Sequence[Submission]) -> Accepted:
+        async def commit(group: Sequence[Submission]) -> Accepted:
             if group[0].kind is OLD:
                 raise ZeroDivisionError
             return Accepted([[None] for _ in group], LoadResult(0, 0, Counter()))
 
-        gatherer = Gatherer(commit)
+        gatherer = Gatherer(commit, AT_ONCE)
         gatherer.start()
         futures = [gatherer.submit(submission(kind)) for kind in (OLD, LIVE, OLD, LIVE)]
         found = await asyncio.gather(*futures, return_exceptions=True)

@@ -1,0 +1,62 @@
+"""Processes that parse and load, one for each core, because the threads of Python share one.
+
+What they do belongs to `chunks` and to `api.accept`; here is how one is made, opens the store, and
+ends with the process that it works for.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing import get_context, parent_process
+from threading import Thread
+
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store, connect_store
+
+MOST_PROCESSES = 4
+
+_settings: list[Settings] = []
+
+
+def process_count() -> int:
+    """How many are worth while on this machine."""
+    return min(os.cpu_count() or 1, MOST_PROCESSES)
+
+
+def process_pool(settings: Settings, processes: int) -> ProcessPoolExecutor:
+    """A pool of processes, in which `process_store` is the store that the settings name."""
+    # Not forked: a copy of this process would share its connections.
+    return ProcessPoolExecutor(processes, get_context("spawn"), _start, (settings,))
+
+
+@contextmanager
+def sigint_blocked() -> Iterator[None]:
+    """Ctrl-C reaches every process of the terminal. Those that are started meanwhile inherit that
+    they do not heed it, so that what they have in hand is finished and counted."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start(settings: Settings) -> None:
+    Thread(target=_end_with_the_parent, daemon=True).start()
+    _settings.append(settings)
+
+
+def _end_with_the_parent() -> None:
+    # A process waits for its next work for ever, and would keep the embedded server running.
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
+
+
+@cache
+def process_store() -> Store:
+    """The store of this process, connected when it is first asked for."""
+    # Not when the process starts: an error there would reach nobody.
+    return connect_store(_settings[0])
