@@ -104,7 +104,7 @@ def test_an_event_arrives_as_an_export_would_have_it(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
     at = NOON + timedelta(microseconds=123_456)
-    properties = {"amount": 1.10, "big": 12345678901234567890, "$session_id": "s"}
+    properties = {"amount": 1.10, "big": 123456789012345678901234567890, "$session_id": "s"}
     chain = 'button:text="Buy"'
     payload = make_event("$autocapture", at, properties=properties, elements_chain=chain)
     posthog.add(payload)
@@ -112,7 +112,7 @@ def test_an_event_arrives_as_an_export_would_have_it(
     [row] = rows(store, "SELECT project, occurred_at, session_id, payload FROM raw_event")
     assert (row.project, row.occurred_at, row.session_id) == ("default", at, "s")
     assert json.loads(decompress(row.payload)) == json.loads(payload)
-    assert b"12345678901234567890" in decompress(row.payload)
+    assert b"123456789012345678901234567890" in decompress(row.payload)
     [body] = posthog.bodies
     # From PostHog's cache the open window would look the same each time.
     assert body["refresh"] == "force_blocking"
@@ -215,18 +215,26 @@ def grow_older(store: Store, posthog: StandIn, age: timedelta) -> None:
         event["timestamp"] = (datetime.fromisoformat(event["timestamp"]) - age).isoformat()
 
 
-@pytest.mark.parametrize("as_time", [False, True])
-def test_the_wait_that_posthog_asks_for_is_waited(
-    store: Store, pulling_settings: Settings, posthog: StandIn, as_time: bool
+def test_the_seconds_that_posthog_asks_for_are_waited(
+    store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
     posthog.add(*events(2))
-    # A time has no fractions of a second, so it is the beginning of the one after the next.
-    later = datetime.now(UTC) + timedelta(seconds=2)
-    posthog.script.append(throttled(format_datetime(later, usegmt=True) if as_time else 1))
+    posthog.script.append(throttled(1))
     assert counts(pull(store, pulling_settings, [NOON])) == (2, 0)
     first, second = posthog.asked
     assert second.at - first.at >= 1.0
     assert second.limit == first.limit, "asking for less spares no query"
+
+
+def test_the_time_that_posthog_names_is_waited_for(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(2))
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    posthog.script.append(throttled(format_datetime(later, usegmt=True)))
+    assert counts(pull(store, pulling_settings, [NOON])) == (2, 0)
+    assert datetime.now(UTC) >= later
+    assert len(posthog.asked) == 2
 
 
 def test_a_wait_that_is_too_long_ends_the_pull_and_the_next_goes_on(
@@ -277,6 +285,7 @@ def test_pages_that_are_too_much_for_us_are_made_smaller(
     monkeypatch.setattr(query_api, "MOST_BYTES", 2_000)
     posthog.add(*(make_event(at=NOON, properties={"long": "x" * 1_000}) for _ in range(4)))
     assert counts(pull(store, pulling_settings, [NOON])) == (4, 0)
+    assert [asked.limit for asked in posthog.asked][:3] == [4, 2, 1]
 
 
 def test_what_does_not_pass_ends_the_pull_after_some_tries_in_one_line(
@@ -346,6 +355,16 @@ def test_a_window_that_another_pull_is_at_work_on_is_left_to_it(
         report = pull(store, pulling_settings, [NOON])
     assert (report.busy, report.windows, posthog.asked) == ([NOON], {}, [])
     assert counts(pull(store, pulling_settings, [NOON])) == (2, 0), "the claim ended"
+
+
+def test_a_folder_that_cannot_be_had_does_not_keep_the_query_api_from_being_pulled(
+    store: Store, settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(2))
+    report = PullReport()
+    with pytest.raises(PullRefusedError, match="ENRICHMENT_PULL_FOLDER=missing"):
+        pull(store, settings_for(settings, posthog, pull_folder="missing"), [NOON], report=report)
+    assert counts(report) == (2, 0)
 
 
 def test_without_a_source_or_with_a_bad_project_the_pull_says_what_to_set(

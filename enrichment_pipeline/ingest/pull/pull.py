@@ -7,11 +7,12 @@ Which windows, how far each is, and what is kept of that, belongs here; the sour
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.chunks import ImportSummary, load_chunk
 from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
-from enrichment_pipeline.ingest.pull.errors import PullRefusedError
+from enrichment_pipeline.ingest.pull.errors import PullError, PullRefusedError
 from enrichment_pipeline.ingest.pull.folder import FolderReport, Progress, pull_folder
 from enrichment_pipeline.ingest.pull.query_api import SOURCE, QueryApi, project_url
 from enrichment_pipeline.settings import Settings
@@ -74,20 +75,43 @@ def pull(
         raise PullRefusedError(
             f"ENRICHMENT_PULL_PROJECT={settings.pull_project!r}: a project {PROJECT_RULE}"
         )
+    failures: list[PullError] = []
+    # One source that fails does not keep the other from being pulled.
+    for pull_source in (_pull_folder, _pull_query_api):
+        try:
+            pull_source(store, settings, _Asked(windows, again_before, report, on_progress))
+        except PullError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return report
+
+
+class _Asked(NamedTuple):
+    """What a pull was asked for, and where it tells what it does."""
+
+    windows: Sequence[datetime]
+    again_before: datetime | None
+    report: PullReport
+    on_progress: Progress | None
+
+
+def _pull_folder(store: Store, settings: Settings, asked: _Asked) -> None:
+    if settings.pull_folder is None:
+        return
+    folder, project, report = settings.pull_folder, settings.pull_project, asked.report
     try:
-        if settings.pull_folder:
-            pull_folder(
-                store, settings.pull_folder, settings.pull_project, report.folder, on_progress
-            )
+        pull_folder(store, folder, project, report.folder, asked.on_progress)
     finally:
         report.summary.add(report.folder.summary)
-    if settings.posthog_url:
-        with QueryApi(settings) as api:
-            for window in sorted(windows):
-                _WindowPull(
-                    store, api, settings.pull_project, window, again_before, report, on_progress
-                ).pull()
-    return report
+
+
+def _pull_query_api(store: Store, settings: Settings, asked: _Asked) -> None:
+    if settings.posthog_url is None:
+        return
+    with QueryApi(settings) as api:
+        for window in sorted(asked.windows):
+            _WindowPull(store, api, settings.pull_project, window, asked).pull()
 
 
 @dataclass
@@ -98,14 +122,12 @@ class _WindowPull:
     api: QueryApi
     project: str
     start: datetime
-    again_before: datetime | None
-    report: PullReport
-    on_progress: Progress | None
+    asked: _Asked
 
     def pull(self) -> None:
         with claimed(self.store, f"{self.api.source} {self.start.isoformat()}") as ours:
             if not ours:
-                self.report.busy.append(self.start)
+                self.asked.report.busy.append(self.start)
                 return
             with self.store.transaction() as connection:
                 known = window_position(connection, self.api.source, self.start)
@@ -118,8 +140,8 @@ class _WindowPull:
 
     def _may_have_more(self, began_at: datetime) -> bool:
         """Whether to read the window again, which was read to its end."""
-        if self.again_before is not None:
-            return began_at < self.again_before
+        if self.asked.again_before is not None:
+            return began_at < self.asked.again_before
         # Once, and not before PostHog has had its time.
         return began_at < self._end + LATE <= datetime.now(UTC)
 
@@ -136,19 +158,19 @@ class _WindowPull:
             if page.records:
                 loaded = load_chunk(self.store, page.records, self.project, SOURCE)
                 summary.add(loaded)
-                self.report.summary.add(loaded)
+                self.asked.report.summary.add(loaded)
             after, is_last = page.last or after, page.is_last
             finished_at = datetime.now(UTC) if is_over and is_last else None
             with self.store.transaction() as connection:
                 position = WindowPosition(began_at, after, finished_at)
                 keep_position(connection, self.api.source, self.start, position)
             self._tell(summary)
-        self.report.windows[self.start] = summary
+        self.asked.report.windows[self.start] = summary
 
     def _tell(self, summary: ImportSummary) -> None:
-        if self.on_progress:
+        if self.asked.on_progress:
             seen = summary.accepted + summary.duplicates + summary.quarantined.total()
-            self.on_progress(f"{self.start:%Y-%m-%d %H:%M}", seen, None)
+            self.asked.on_progress(f"{self.start:%Y-%m-%d %H:%M}", seen, None)
 
 
 def windows_due(store: Store, settings: Settings, now: datetime) -> list[datetime]:
