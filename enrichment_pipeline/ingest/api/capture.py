@@ -166,13 +166,8 @@ class Capture:
     ) -> Response:
         reservation = Reservation(self._budget)
         try:
-            body = await self._body(request, reservation)
+            sent = await self._read(request, reservation, read)
             started = time.perf_counter()
-            if len(body) < _DECODED_IN_A_THREAD:
-                sent = read(body)
-            else:
-                sent = await run_in_threadpool(read, body)
-            reservation.add(max(0, sum(map(len, sent.events)) - len(body)))
             response = await take(sent, reservation)
         except RequestError as error:
             reservation.release()
@@ -188,6 +183,19 @@ class Capture:
         self._metrics.acknowledge.observe(time.perf_counter() - started)
         self._metrics.requests.labels(response.status_code).inc()
         return response
+
+    async def _read(
+        self, request: Request, reservation: Reservation, read: Callable[[bytes], Sent]
+    ) -> Sent:
+        """What the request sends. Its body is not kept beside its events: a request may wait for
+        its commit for long."""
+        body = await self._body(request, reservation)
+        if len(body) < _DECODED_IN_A_THREAD:
+            sent = read(body)
+        else:
+            sent = await run_in_threadpool(read, body)
+        reservation.add(max(0, sum(map(len, sent.events)) - len(body)))
+        return sent
 
     async def _body(self, request: Request, reservation: Reservation) -> bytes:
         told = request.headers.get("Content-Length", "")

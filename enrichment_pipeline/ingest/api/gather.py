@@ -16,6 +16,10 @@ LINGER_SECONDS = 0.003
 MOST_EVENTS = 5_000
 """In one commit: more gain no speed, and all of them wait for the slowest."""
 
+SHARED_EVENTS = 100
+"""More than so many are shared out to all who are free. Otherwise the first takes all of them, and
+when all senders wait for their answers, the others have nothing to do: half the speed."""
+
 MOST_BYTES = 16 * 1024 * 1024
 """In one commit; a request that is larger goes alone."""
 
@@ -71,6 +75,7 @@ class Gatherer:
         self._at_once = at_once
         self._waiting: deque[tuple[Submission, asyncio.Future[Verdicts]]] = deque()
         self._work = asyncio.Event()
+        self._free = at_once
         self._committers: list[asyncio.Task[None]] = []
         self._closing = False
         self.waiting_events = 0
@@ -105,7 +110,9 @@ class Gatherer:
             if self._waiting and self.waiting_events < MOST_EVENTS and not self._closing:
                 await asyncio.sleep(LINGER_SECONDS)
             if group := self._next_group():
+                self._free -= 1
                 await self._commit_group(group)
+                self._free += 1
             elif self._closing:
                 return
             else:
@@ -115,7 +122,8 @@ class Gatherer:
         group: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
         passed_over: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
         events, size = 0, 0
-        while self._waiting and events < MOST_EVENTS and size < MOST_BYTES:
+        share = max(SHARED_EVENTS, self.waiting_events // self._free)
+        while self._waiting and events < min(share, MOST_EVENTS) and size < MOST_BYTES:
             submission, future = self._waiting.popleft()
             if group and submission.kind != group[0][0].kind:
                 passed_over.append((submission, future))

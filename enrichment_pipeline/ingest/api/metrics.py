@@ -30,7 +30,7 @@ class Metrics:
         )
         self.acknowledge = Histogram(
             "enrichment_acknowledge_seconds",
-            "From the last byte of a request to its answer, which comes after the commit.",
+            "From a request that was read to its answer, which comes after the commit.",
             buckets=_SECONDS,
             registry=self.registry,
         )

@@ -1,6 +1,7 @@
 """Serving the API: one process, until it is asked to stop."""
 
 import logging
+import signal
 
 import uvicorn
 
@@ -34,4 +35,8 @@ def serve(store: Store, settings: Settings) -> None:
         timeout_graceful_shutdown=_STOP_SECONDS,
         backlog=_BACKLOG,
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops gracefully, and then sends itself the signal once more for whoever handled
+        # it before: that would end this process before the store is closed.
+        signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run()
