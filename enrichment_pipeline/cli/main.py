@@ -13,6 +13,7 @@ from enrichment_pipeline.cli import (
     demo,
     import_files,
     pull,
+    show,
     sql,
     status,
     up,
@@ -35,6 +36,7 @@ app.command("api")(api.api)
 app.command("import")(import_files.import_files)
 app.command("pull")(pull.pull_events)
 app.command("status")(status.status)
+app.command("show")(show.show)
 app.command("sql")(sql.sql)
 app.command("config")(config.config)
 

@@ -45,6 +45,8 @@ def status(
         )
     else:
         _print(shown, total, len(windows))
+        if verify and windows:
+            out.print("Counted row by row.")
     wrong = [window for window in windows if not window.balances]
     if wrong:
         fail(

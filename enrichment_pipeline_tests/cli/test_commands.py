@@ -14,6 +14,7 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
 from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import make_event, raw_events
@@ -49,6 +50,33 @@ def test_importing_enriching_and_asking(store: Store, rules: Rules, tmp_path: Pa
     books = json.loads(call("status", "--verify", "--json").stdout)["total"]
     assert (books["accepted"], books["enriched"], books["dead"], books["pending"]) == (3, 2, 1, 0)
     assert "2026-03-01 12:00" in call("status").stdout
+
+
+def test_show_prints_an_event_as_it_arrived_and_what_was_made_of_it(
+    store: Store, rules: Rules
+) -> None:
+    [event] = raw_events(1, NOON)
+    broken = RejectedEvent("default", Reason.INVALID_JSON, "not JSON", b'{"a": [b]}', NOON)
+    load_events(store, [event], [broken], "test")
+    before = json.loads(call("show", str(event.uuid), "--json").stdout)
+    enrich_due(store, rules)
+    [after] = json.loads(call("show", str(event.uuid), "--json").stdout)
+    assert before[0]["payload"] == after["payload"] == json.loads(event.payload)
+    assert after["facts"]["description"] == "Viewed /pricing"
+    assert "Viewed /pricing" in call("show", str(event.uuid)).stdout
+    [letter] = call("sql", "SELECT id FROM dead_letter", "--json").stdout.split("}")[:1]
+    shown = call("show", letter.split(":")[1].strip())
+    assert '{"a": [b]}' in shown.stdout
+    assert "invalid_json" in shown.stdout
+
+
+@pytest.mark.parametrize("event", ["7", "01a2074a-16f5-75be-ae39-7a682b08770e", "x", "٣"])
+@pytest.mark.usefixtures("database")
+def test_show_says_in_one_line_what_is_not_there(event: str) -> None:
+    told = call("show", event)
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
+    assert event in told.stderr
 
 
 def test_books_that_do_not_balance_end_status_with_1(store: Store, rules: Rules) -> None:
@@ -140,7 +168,7 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
         told = call("demo", ENRICHMENT_UI_PORT=port, ENRICHMENT_HOME=str(home))
     assert told.returncode == 1
     assert f"port {port} is in use" in told.stderr
-    assert not home.exists()
+    assert not (tmp_path / "home" / "postgres").exists()
 
 
 def test_a_service_that_ends_is_told_with_its_log_and_the_others_are_stopped(
