@@ -127,9 +127,12 @@ class Settings(BaseSettings):
     @field_validator("posthog_api_key")
     @classmethod
     def _key_may_query(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is None or not key.get_secret_value():
+        text = key.get_secret_value() if key else ""
+        if not text:
             return None
-        if key.get_secret_value().startswith("phc_"):
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("has characters that no key has")
+        if text.startswith("phc_"):
             raise ValueError("is a project token, which may only send; a personal API key may read")
         return key
 

@@ -102,6 +102,7 @@ POSTHOG = {
         ("ENRICHMENT_POSTHOG_URL", "https://eu.i.posthog.com", "queries go to https://eu.posthog"),
         ("ENRICHMENT_POSTHOG_PROJECT_ID", "shop", "'shop': "),
         ("ENRICHMENT_POSTHOG_API_KEY", "phc_secret", "…: is a project token, which may only send"),
+        ("ENRICHMENT_POSTHOG_API_KEY", "phx_secret…", "…: has characters that no key has"),
         ("ENRICHMENT_PULL_FOLDER", "ftp://me:secret@host/in", "…: may hold no password"),
     ],
 )
