@@ -1,24 +1,20 @@
-"""What a person sees in Dagster of a window: counts, a preview, a plot. As metadata values.
+"""What a person sees in Dagster of a window: counts, a preview. As metadata values.
 
-Where the numbers come from belongs to `store`, what they mean for a check to `checks`.
+Pictures belong to `plots`, where the numbers come from to `store`, what they mean for a check to
+`checks`.
 """
 
-import base64
-import io
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.pull.folder import FolderReport
+from enrichment_pipeline.orchestration.plots import plot_by_reason
 from enrichment_pipeline.store.books import WindowBooks
 from enrichment_pipeline.store.dead_letters import BrokenNow
-
-mpl.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
 
 
 def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
@@ -77,7 +73,7 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
     }
     if broken.letters:
         metadata["by_reason"] = table(broken.by_reason)
-        metadata["letters_by_reason"] = _plot_by_reason(broken.by_reason)
+        metadata["letters_by_reason"] = plot_by_reason(broken.by_reason)
         metadata["look"] = dg.MetadataValue.md(
             'Read them: `enrichment-pipeline sql "SELECT id, window_start, event, reason_code, '
             "message FROM dead_letter WHERE state = 'open'\"`"
@@ -117,43 +113,3 @@ def _text(value: object) -> str:
 
 def _plain(value: object) -> str | int:
     return value if isinstance(value, str) else int(str(value))
-
-
-def plot_over_time(
-    counts: pd.DataFrame, start: datetime, end: datetime
-) -> dg.MarkdownMetadataValue:
-    """Events per minute between `start` and `end`, by event type, as a picture."""
-    by_minute = counts.pivot_table(
-        index="minute", columns="event_type", values="events", aggfunc="sum", fill_value=0
-    )
-    minutes = pd.date_range(start, end, freq="min", inclusive="left")
-    by_minute = by_minute.reindex(minutes, fill_value=0)
-    # Margins by hand: a layout engine takes three times as long as the rest of the plot.
-    figure = Figure(figsize=(6, 1.8))
-    axes = figure.add_axes((0.1, 0.25, 0.88, 0.6))
-    axes.stackplot(
-        range(len(minutes)),
-        *(by_minute[name] for name in by_minute),
-        labels=[str(name) for name in by_minute],
-    )
-    axes.set(
-        xlim=(0, len(minutes) - 1), xlabel=f"minutes after {start:%H:%M} UTC", ylabel="events/min"
-    )
-    axes.legend(fontsize=7, ncols=5, frameon=False, loc="upper left", bbox_to_anchor=(0, 1.2))
-    return _image(figure, "events per minute, by event_type")
-
-
-def _plot_by_reason(by_reason: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    figure = Figure(figsize=(6, 0.6 + 0.3 * len(by_reason)), layout="constrained")
-    axes = figure.subplots()
-    axes.barh(list(by_reason["reason_code"]), list(by_reason["letters"]), color="#c0392b")
-    axes.invert_yaxis()
-    axes.set_xlabel("open dead letters")
-    return _image(figure, "open dead letters, by reason")
-
-
-def _image(figure: Figure, alternative: str) -> dg.MarkdownMetadataValue:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{alternative}](data:image/png;base64,{encoded})")

@@ -16,10 +16,10 @@ from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.checks import books_balance, few_unknown
 from enrichment_pipeline.orchestration.metadata import (
     books_metadata,
-    plot_over_time,
     window_metadata,
 )
 from enrichment_pipeline.orchestration.partitions import partition_key
+from enrichment_pipeline.orchestration.plots import plot_over_time
 from enrichment_pipeline.store.books import (
     WindowBooks,
     books,

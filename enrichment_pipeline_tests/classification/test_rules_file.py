@@ -315,6 +315,6 @@ def test_any_file_is_taken_or_refused_in_one_line(
     try:
         rules = load_rules(path)
     except RulesFileError as error:
-        assert re.fullmatch(re.escape(str(path)) + r":\d+: .+; .+", str(error))  # noqa: PT017
+        assert re.fullmatch(re.escape(str(path)) + r":\d+: .+; .+", str(error))
     else:
         assert rules.classify("$pageview", None).event_type in rules.event_types

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrichment_pipeline.events.raw_event import (
-    Arrival,
     MAX_ID_LENGTH,
+    Arrival,
     EventRejectedError,
     RawEvent,
     Reason,
