@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks
 
-.PHONY: install demo test lint bench requirements
+.PHONY: install demo test test-clients lint bench requirements
 
 install: .venv/installed
 
@@ -21,8 +21,14 @@ install: .venv/installed
 demo: install
 	@$(BIN)/enrichment-pipeline demo
 
+CLIENTS := enrichment_pipeline_tests/clients
+
 test: install
-	$(BIN)/pytest --numprocesses 3 --dist worksteal
+	$(BIN)/pytest --numprocesses 4 --dist worksteal --ignore $(CLIENTS)
+
+# Real clients, processes and outages of twenty seconds; wants npm and Debian's chromium.
+test-clients: install
+	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS)
 
 lint: install
 	$(BIN)/ruff check $(CODE)

@@ -25,10 +25,15 @@ def claimed(store: Store, name: str) -> Iterator[bool]:
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # Closed at the end, and not given back to the pool with the lock still held.
         connection.detach()
-        yield connection.execute(
-            text("SELECT pg_try_advisory_lock(:claims, hashtext(:name))"),
-            {"claims": _CLAIMS, "name": name},
+        key = {"claims": _CLAIMS, "name": name}
+        ours = connection.execute(
+            text("SELECT pg_try_advisory_lock(:claims, hashtext(:name))"), key
         ).scalar_one()
+        yield ours
+        if ours:
+            # Closing alone is noticed by the server a moment later, and a pull that follows at
+            # once would find the claim taken.
+            connection.execute(text("SELECT pg_advisory_unlock(:claims, hashtext(:name))"), key)
 
 
 class PulledFile(NamedTuple):

@@ -10,8 +10,11 @@ from typing import NoReturn
 
 import pytest
 
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals
-from enrichment_pipeline_tests.clients.serving import Api, served_api
+from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api, ApiProcess, served_api
+from enrichment_pipeline_tests.served import served_by_a_thread
 
 HERE = Path(__file__).parent
 CHROMIUM = Path("/usr/bin/chromium")
@@ -34,8 +37,16 @@ def no_settings_of_clients(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def api(database: str) -> Iterator[Api]:
+def api(store: Store, settings: Settings) -> Iterator[Api]:
     """The API on the fresh database."""
+    known = settings.model_copy(update={"project_tokens": f"{TOKEN}={PROJECT}"})
+    with served_by_a_thread(store, known) as url:
+        yield Api(url)
+
+
+@pytest.fixture
+def api_process(database: str) -> Iterator[ApiProcess]:
+    """The API on the fresh database, as users run it."""
     with served_api() as running:
         yield running
 

@@ -27,15 +27,17 @@ _STOP_SECONDS = 40
 class Api:
     """An API that runs."""
 
-    port: int
+    url: str
+    """What SDKs are given as their host."""
+
+
+@dataclass
+class ApiProcess(Api):
+    """An API that runs as a process of its own."""
+
     process: subprocess.Popen[str]
     said: list[str]
     """The lines that it has printed so far."""
-
-    @property
-    def url(self) -> str:
-        """What SDKs are given as their host."""
-        return f"http://127.0.0.1:{self.port}"
 
     def answers(self, status: int) -> int:
         """How many requests to take events it has answered with this status."""
@@ -56,7 +58,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def served_api() -> Iterator[Api]:
+def served_api() -> Iterator[ApiProcess]:
     """Serve the store that DATABASE_URL names; afterwards, nothing may have gone wrong in it."""
     port = free_port()
     process = subprocess.Popen(
@@ -71,7 +73,7 @@ def served_api() -> Iterator[Api]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    api = Api(port, process, [])
+    api = ApiProcess(f"http://127.0.0.1:{port}", process, [])
     ready = threading.Event()
     listener = threading.Thread(target=_listen, args=(api, ready))
     listener.start()
@@ -86,7 +88,7 @@ def served_api() -> Iterator[Api]:
     assert not [line for line in api.said if _WRONG.search(line)], "".join(api.said)
 
 
-def _listen(api: Api, ready: threading.Event) -> None:
+def _listen(api: ApiProcess, ready: threading.Event) -> None:
     assert api.process.stdout is not None
     with api.process.stdout as output:
         for line in output:

@@ -15,7 +15,7 @@ from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import enriched, rows
 from enrichment_pipeline_tests.clients.node_client import NodeClient, node_client
-from enrichment_pipeline_tests.clients.serving import TOKEN, Api
+from enrichment_pipeline_tests.clients.serving import TOKEN, Api, ApiProcess
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
 pytestmark = pytest.mark.usefixtures("node_modules")
@@ -77,7 +77,7 @@ def capture_until(stop: threading.Event, capture: Capture, captured: list[str]) 
 
 @pytest.mark.parametrize("outage", [gone, hanging])
 def test_clients_send_again_until_the_store_is_back_and_every_event_is_there_once(
-    api: Api,
+    api_process: ApiProcess,
     server: EmbeddedPostgres,
     store: Store,
     rules: Rules,
@@ -88,8 +88,8 @@ def test_clients_send_again_until_the_store_is_back_and_every_event_is_there_onc
     captured: list[str] = []
     stop = threading.Event()
     with ExitStack() as clients:
-        captures = [by_python(api, mode, clients, failures) for mode in ("v0", "v1")]
-        captures += [by_node(api, mode, clients, complaints) for mode in ("v0", "v1")]
+        captures = [by_python(api_process, mode, clients, failures) for mode in ("v0", "v1")]
+        captures += [by_node(api_process, mode, clients, complaints) for mode in ("v0", "v1")]
         load = [
             threading.Thread(target=capture_until, args=(stop, capture, captured))
             for capture in captures
@@ -103,7 +103,7 @@ def test_clients_send_again_until_the_store_is_back_and_every_event_is_there_onc
         stop.set()
         for thread in load:
             thread.join()
-    assert api.answers(503) > len(captures), "the clients hardly noticed"
+    assert api_process.answers(503) > len(captures), "the clients hardly noticed"
     assert (failures, complaints) == ([], ["", ""])
     stored = [str(row.uuid) for row in rows(store, "SELECT uuid FROM raw_event")]
     assert sorted(stored) == sorted(captured)

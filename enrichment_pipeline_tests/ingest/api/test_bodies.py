@@ -144,7 +144,7 @@ def test_any_bytes_are_cut_or_refused(content: bytes) -> None:
             assert error.status in {400, 401, 413}
 
 
-@given(st.lists(st.dictionaries(st.text(), json_values), min_size=1), st.integers(0, 100))
+@given(st.lists(st.dictionaries(st.text(), st.text()), min_size=1), st.integers(0, 100))
 def test_events_are_cut_alike_whether_the_body_is_whole_or_one_is_broken(
     events: list[dict[str, object]], place: int
 ) -> None:

@@ -85,7 +85,7 @@ def test_a_bomb_is_refused_and_costs_no_memory(compress: object) -> None:
         b"   ",
         b"hello",
         b"\x1f\x8b",
-        gzip.compress(TEXT)[:-9],
+        gzip.compress(TEXT, mtime=0)[:-9],
         b"data=%%%",
         zstandard.compress(TEXT)[:9],
         "data=" + "&".join("a=1" for _ in range(50)),
