@@ -145,7 +145,7 @@ def _before(moment: datetime, first: datetime) -> EventRejectedError:
     return EventRejectedError(
         Reason.BEFORE_FIRST_PARTITION,
         f"happened at {moment:%Y-%m-%d %H:%M:%S}, before the partitions start ({first:%Y-%m-%d}); "
-        "set ENRICHMENT_PARTITION_START to an earlier day, or import older events, and replay",
+        "import an older event, which moves their start back, and send this one again",
     )
 
 
