@@ -22,7 +22,7 @@ class EnrichmentInput(NamedTuple):
     element_text: str | None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def input_key(values: EnrichmentInput) -> UUID:
     """The key of an input: 128 bits of BLAKE2b over its values.
 

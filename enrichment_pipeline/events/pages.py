@@ -34,7 +34,7 @@ def page_path(pathname: object, url: object, screen: object) -> str | None:
     return screen if isinstance(screen, str) and screen else None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def path_template(path: str) -> str:
     """`path` with `:id` for each segment that is one: `/users/8231/edit` → `/users/:id/edit`."""
     return "/".join(
