@@ -5,6 +5,7 @@ from a template that was migrated once.
 """
 
 import json
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -115,6 +116,13 @@ def store(settings: Settings) -> Iterator[Store]:
 def rules() -> Rules:
     """The built-in rules."""
     return load_rules()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 EventMaker = Callable[..., bytes]

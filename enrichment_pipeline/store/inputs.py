@@ -18,7 +18,7 @@ from enrichment_pipeline.store.errors import retry_conflicts
 from enrichment_pipeline.store.tables import enrichment_input
 
 # How many keys a process remembers to have written; 16 bytes of key make some 100 of memory.
-_MOST_KNOWN = 200_000
+_MOST_KNOWN = 50_000
 
 # For each engine, because a process (a test, a benchmark) can have several stores.
 _known_keys: WeakKeyDictionary[Engine, set[UUID]] = WeakKeyDictionary()

@@ -20,7 +20,7 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline_tests.conftest import make_event, raw_events
+from enrichment_pipeline_tests.conftest import free_port, make_event, raw_events
 
 PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -168,7 +168,12 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         assert not port_is_free("127.0.0.1", int(port))
         home = tmp_path / "home"
-        told = call("demo", ENRICHMENT_UI_PORT=port, ENRICHMENT_HOME=str(home))
+        told = call(
+            "demo",
+            ENRICHMENT_UI_PORT=port,
+            ENRICHMENT_API_PORT=str(free_port()),
+            ENRICHMENT_HOME=str(home),
+        )
     assert told.returncode == 1
     assert f"port {port} is in use" in told.stderr
     assert not (tmp_path / "home" / "postgres").exists()

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -11,13 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from enrichment_pipeline_tests.conftest import free_port
+
 PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def servers_of(home: Path) -> list[psutil.Process]:

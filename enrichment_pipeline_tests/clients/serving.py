@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from enrichment_pipeline_tests.conftest import free_port
 
 PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
 TOKEN = "phc_clients"
@@ -48,13 +49,6 @@ class ApiProcess(Api):
             metrics = response.read().decode()
         found = re.search(rf'^enrichment_requests_total{{status="{status}"}} (.+)$', metrics, re.M)
         return int(float(found[1])) if found else 0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
