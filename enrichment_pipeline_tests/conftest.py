@@ -27,7 +27,7 @@ FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_wr
 HOUR = timedelta(hours=1)
 
 # Examples take their time on a machine that is busy; slowness is no failure here.
-hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.register_profile("project", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("project")
 
 

@@ -34,7 +34,7 @@ def test_no_request_is_answered_with_a_500(address: str, path: str, method: str)
     secret = {"/i/v1/analytics/events": TOKEN, "/webhook/{project}": SECRET}.get(path, READ_TOKEN)
 
     @given(case=schema[path][method].as_strategy())
-    @settings(max_examples=20, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, suppress_health_check=list(HealthCheck))
     def send(case: schemathesis.Case) -> None:
         case.headers.update({"Authorization": f"Bearer {secret}"})
         if isinstance(case.body, dict):
