@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     Identity,
     Index,
     Integer,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
 
@@ -45,6 +46,8 @@ raw_batch = Table(
     Column("enriched_count", Integer, nullable=False, server_default=text("0")),
     Column("dead_count", Integer, nullable=False, server_default=text("0")),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
+    # How often a process died with this batch in hand; not an attempt where there were others.
+    Column("crashes", SmallInteger, nullable=False, server_default=text("0")),
     # A migration of old events, which waits behind what happens now.
     Column("historical", Boolean, nullable=False, server_default=text("false")),
     _moment("due_at"),
@@ -179,12 +182,26 @@ dead_letter = Table(
     # By the sender's clock; first_failed_at says when it arrived. A replay needs both to tell the
     # event's own time.
     _moment("sent_at", nullable=True),
+    # Of an event that is in raw_event, and failed later; one that was refused at the door has none.
+    Column("uuid", Uuid),
+    _moment("occurred_at", nullable=True),
+    # Where it is known; for a person's right to be forgotten.
+    Column("distinct_id", Text),
+    # Who failed with it last: a run of Dagster, a worker, a command.
+    Column("worker", Text),
+    # Replays that failed.
+    Column("replays", SmallInteger, nullable=False, server_default=text("0")),
+    _moment("closed_at", nullable=True),
+    # Why it was discarded, or what became of it.
+    Column("closing_note", Text),
     CheckConstraint("kind IN ('event', 'batch')", name="dead_letter_kind"),
     CheckConstraint(
         "state IN ('open', 'replaying', 'resolved', 'discarded', 'parked')",
         name="dead_letter_state",
     ),
     Index("dead_letter_window", "window_start"),
+    Index("dead_letter_batch", "batch_id"),
+    Index("dead_letter_replaying", "id", postgresql_where=text("state = 'replaying'")),
     Index(
         "dead_letter_open",
         "reason_code",
@@ -192,6 +209,93 @@ dead_letter = Table(
         postgresql_where=text("state IN ('open', 'replaying', 'parked')"),
     ),
     comment="Events and batches that will not be tried again by themselves.",
+)
+
+work_in_hand = Table(
+    "work_in_hand",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    # A run of Dagster, a worker, a command: as people know it.
+    Column("worker", Text, nullable=False),
+    # Its process, as the machine knows it.
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Double, nullable=False),
+    # Of the server: work that was cut off by a restart of the store is not held against anybody.
+    Column(
+        "store_started",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("pg_postmaster_start_time()"),
+    ),
+    Column(
+        "begun_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("clock_timestamp()"),
+    ),
+    Column("batch_ids", ARRAY(BigInteger), nullable=False),
+    Column("letter_ids", ARRAY(BigInteger), nullable=False),
+    prefixes=["UNLOGGED"],
+    comment="What each process is at work on, so that one that dies is noticed. Unlogged: when the "
+    "store dies, nothing in it may be held against the work.",
+)
+
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _moment("seen_at"),
+    comment="When each part that must not stop was last seen, for the alerts.",
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    # What it is about: its kind, and the reason and window or the part concerned.
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("facts", JSONB, nullable=False),
+    _moment("since"),
+    _moment("told_at"),
+    # How many it was when it was told last: it is told again when it has grown.
+    Column("told_count", BigInteger, nullable=False),
+    _moment("closed_at", nullable=True),
+    CheckConstraint("state IN ('open', 'closed')", name="alert_state"),
+    comment="What people have been told of, so that each thing is told once.",
+)
+
+alert_message = Table(
+    "alert_message",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("alert_key", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("message", JSONB, nullable=False),
+    _moment("created_at", now=True),
+    _moment("due_at", now=True),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _moment("delivered_at", nullable=True),
+    Column("last_error", Text),
+    Index("alert_message_waiting", "due_at", postgresql_where=text("delivered_at IS NULL")),
+    comment="Messages to each channel; those that are not delivered are tried again.",
+)
+
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _moment("forgotten_at", now=True),
+    Column("project", Text, nullable=False),
+    # SHA-256 of project and distinct_id.
+    Column("person", Text, nullable=False),
+    _moment("window_start"),
+    Column("enriched", BigInteger, nullable=False),
+    Column("dead", BigInteger, nullable=False),
+    Column("pending", BigInteger, nullable=False),
+    comment="How many events of each window went with a person who was forgotten (person: SHA-256 "
+    "of project and distinct_id); the books count them no more.",
 )
 
 store_setting = Table(
