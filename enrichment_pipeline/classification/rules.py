@@ -53,6 +53,14 @@ class Rules:
         object.__setattr__(self, "sub_types", MappingProxyType(sub_types))
         object.__setattr__(self, "version", _content_hash(self))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """For another process; the read-only mappings cannot be pickled."""
+        sub_types = {name: dict(by) for name, by in self.sub_types.items()}
+        mappings = (dict(self.events), sub_types)
+        fallbacks = (self.without_dollar, self.with_dollar, self.not_a_string)
+        vocabulary = (self.event_types, self.action_types)
+        return Rules, (*vocabulary, *mappings, self.patterns, *fallbacks)
+
     def classify(self, event_name: object, sub_type: object) -> EventClassification:
         """Classify an event by the two values on which everything depends: its name and its
         `$event_type`. Total: any value is answered, of any type."""

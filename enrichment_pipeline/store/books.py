@@ -49,7 +49,7 @@ _COUNTED_BOOKS = """
     ),
     letters AS (
         SELECT window_start, sum(event_count) AS events,
-            sum(event_count) FILTER (WHERE kind = 'event') AS never_raw
+            sum(event_count) FILTER (WHERE kind = 'event' AND uuid IS NULL) AS never_raw
         FROM dead_letter WHERE window_start = ANY(:windows) AND state <> 'resolved'
         GROUP BY 1
     ),

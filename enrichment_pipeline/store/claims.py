@@ -12,10 +12,14 @@ from psycopg.rows import class_row
 from sqlalchemy import BigInteger, Connection, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-_CLAIM = """
-SELECT id, window_start, event_count - dead_count AS due_count, attempts
+_COLUMNS = """
+id, window_start, event_count - dead_count AS due_count, attempts, crashes, dead_count
+"""
+
+_CLAIM = f"""
+SELECT {_COLUMNS}
 FROM raw_batch
-WHERE state = 'pending' AND due_at <= now() AND {condition}
+WHERE state = 'pending' AND due_at <= now() AND {{condition}}
 ORDER BY historical, window_start, id
 FOR UPDATE SKIP LOCKED
 """
@@ -24,6 +28,14 @@ _MOST_FETCHED = 1_000
 
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
 _windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
+
+_CLAIM_CRASHED = text(
+    f"""
+    SELECT {_COLUMNS}
+    FROM raw_batch WHERE state = 'pending' AND id = ANY(:ids)
+    ORDER BY id FOR UPDATE SKIP LOCKED
+    """
+).bindparams(_ids)
 
 _MARK_ENRICHED = text(
     """
@@ -42,6 +54,16 @@ _SPEND_ATTEMPT = text(
     """
 )
 
+_COUNT_CRASH = text(
+    """
+    UPDATE raw_batch
+    SET crashes = crashes + 1, attempts = attempts + :spent, last_error = :error,
+        due_at = now() + CAST(:wait AS interval)
+    WHERE id = :id AND state = 'pending'
+    """
+)
+
+# A batch has one letter, however often it is opened again and dies again: it tells its history.
 _MARK_DEAD = text(
     """
     WITH batch AS (
@@ -50,26 +72,39 @@ _MARK_DEAD = text(
             dead_count = event_count
         WHERE id = :id AND state = 'pending' AND attempts = :attempts
         RETURNING *
+    ),
+    again AS (
+        UPDATE dead_letter letter
+        SET state = CASE WHEN letter.replays + 1 >= :most_replays THEN 'parked' ELSE 'open' END,
+            replays = letter.replays + 1, last_failed_at = now(), closed_at = NULL,
+            closing_note = NULL, event_count = :due_count, reason_code = :reason,
+            message = :error, traceback = :traceback, attempts = batch.attempts,
+            rules_version = :rules_version, worker = :worker
+        FROM batch
+        WHERE letter.batch_id = batch.id AND letter.kind = 'batch' AND letter.state = 'resolved'
+        RETURNING letter.id
     )
     INSERT INTO dead_letter (
         kind, batch_id, window_start, event_count, source, reason_code, message, traceback,
-        attempts, rules_version
+        attempts, rules_version, worker
     )
-    SELECT 'batch', id, window_start, :due_count, source, 'enrichment_failed', :error, :traceback,
-        attempts, :rules_version
-    FROM batch
+    SELECT 'batch', id, window_start, :due_count, source, :reason, :error, :traceback,
+        attempts, :rules_version, :worker
+    FROM batch WHERE NOT EXISTS (SELECT FROM again)
     """
 )
 
 _REOPEN_DEAD = text(
     """
     WITH letter AS (
-        UPDATE dead_letter SET state = 'resolved'
-        WHERE kind = 'batch' AND state = 'open' AND window_start = ANY(:windows)
+        UPDATE dead_letter
+        SET state = 'resolved', closed_at = now(), closing_note = 'its window was done again'
+        WHERE kind = 'batch' AND state IN ('open', 'replaying', 'parked')
+            AND window_start = ANY(:windows)
         RETURNING batch_id, event_count
     )
     UPDATE raw_batch
-    SET state = 'pending', attempts = 0, due_at = now(), finished_at = NULL,
+    SET state = 'pending', attempts = 0, crashes = 0, due_at = now(), finished_at = NULL,
         dead_count = dead_count - letter.event_count
     FROM letter WHERE raw_batch.id = letter.batch_id AND raw_batch.state = 'dead'
     """
@@ -84,6 +119,20 @@ class Batch(NamedTuple):
     due_count: int
     """Events to enrich."""
     attempts: int
+    crashes: int = 0
+    """How often a process died with it in hand."""
+    dead_count: int = 0
+    """Its events that are dead letters."""
+
+
+class Death(NamedTuple):
+    """Why something is not tried again by itself."""
+
+    reason: str
+    message: str
+    traceback: str | None
+    rules_version: str | None
+    worker: str
 
 
 class DueWindow(NamedTuple):
@@ -92,7 +141,7 @@ class DueWindow(NamedTuple):
     window_start: datetime
     newest_batch: int
     attempts: int
-    """Sum over its due batches."""
+    """Sum over its due batches, crashes included."""
     due_since: datetime
     """When the newest of them came due."""
     events: int
@@ -108,18 +157,25 @@ def claim(
     Live batches come before historical ones. Batches that others have claimed are passed over; the
     claim lasts as long as the transaction.
     At least one batch is claimed where one is due, however large. A batch that has spent an
-    attempt comes after the others and alone, so that its failure is charged to nobody else.
+    attempt, or with which a process died, comes after the others and alone, so that its failure is
+    charged to nobody else.
     """
     in_windows = "true" if windows is None else "window_start = ANY(%(windows)s)"
     parameters = {"windows": list(windows or [])}
-    return _fetch(connection, f"attempts = 0 AND {in_windows}", parameters, most_events) or _fetch(
-        connection, f"attempts > 0 AND {in_windows}", parameters, 0
+    unsuspected = "attempts = 0 AND crashes = 0"
+    return _fetch(connection, f"{unsuspected} AND {in_windows}", parameters, most_events) or _fetch(
+        connection, f"NOT ({unsuspected}) AND {in_windows}", parameters, 0
     )
 
 
 def claim_again(connection: Connection, batch: Batch) -> bool:
     """Lock one batch that was claimed before; False where somebody else has it now."""
     return bool(_fetch(connection, "id = %(id)s", {"id": batch.id}, 0))
+
+
+def claim_crashed(connection: Connection, ids: Sequence[int]) -> list[Batch]:
+    """Lock those of these batches that are pending and that nobody has in hand, due or not."""
+    return [Batch(*row) for row in connection.execute(_CLAIM_CRASHED, {"ids": list(ids)})]
 
 
 def _fetch(
@@ -147,7 +203,7 @@ def due_windows(connection: Connection, at: datetime) -> list[DueWindow]:
     rows = connection.execute(
         text(
             """
-            SELECT window_start, max(id), sum(attempts)::int, max(due_at),
+            SELECT window_start, max(id), sum(attempts + crashes)::int, max(due_at),
                 sum(event_count - dead_count)::int, bool_and(historical)
             FROM raw_batch WHERE state = 'pending' AND due_at <= :at
             GROUP BY window_start ORDER BY window_start
@@ -193,7 +249,7 @@ def waiting_batches(connection: Connection, windows: Sequence[datetime]) -> list
         text(
             """
             SELECT window_start, due_at FROM raw_batch
-            WHERE state = 'pending' AND attempts > 0 AND window_start = ANY(:windows)
+            WHERE state = 'pending' AND attempts + crashes > 0 AND window_start = ANY(:windows)
             ORDER BY due_at
             """
         ).bindparams(_windows),
@@ -215,19 +271,30 @@ def spend_attempt(connection: Connection, batch: Batch, error: str, wait: timede
     )
 
 
-def mark_dead(
-    connection: Connection, batch: Batch, error: str, traceback: str, rules_version: str
+def count_crash(
+    connection: Connection, batch: Batch, error: str, wait: timedelta, *, spends: bool
 ) -> None:
-    """The batch has failed for the last time; it becomes a dead letter."""
+    """A process has died with the batch in hand; it comes due again after `wait`."""
+    connection.execute(
+        _COUNT_CRASH, {"id": batch.id, "spent": int(spends), "error": error, "wait": wait}
+    )
+
+
+def mark_dead(connection: Connection, batch: Batch, death: Death, most_replays: int) -> None:
+    """The batch has failed for the last time; it becomes a dead letter, or opens that of its last
+    death again, which is parked after so many replays."""
     connection.execute(
         _MARK_DEAD,
         {
             "id": batch.id,
             "attempts": batch.attempts,
             "due_count": batch.due_count,
-            "error": error,
-            "traceback": traceback,
-            "rules_version": rules_version,
+            "reason": death.reason,
+            "error": death.message,
+            "traceback": death.traceback,
+            "rules_version": death.rules_version,
+            "worker": death.worker,
+            "most_replays": most_replays,
         },
     )
 

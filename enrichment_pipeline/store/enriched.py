@@ -3,11 +3,14 @@
 What the rules say of an input is made by `enrichment`; the queue belongs to `claims`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, Uuid, bindparam, text
+import msgspec
+from sqlalchemy import BigInteger, Connection, TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.store.claims import Batch
@@ -15,6 +18,15 @@ from enrichment_pipeline.store.claims import Batch
 # The time range lets PostgreSQL leave out the partitions of all other days.
 _OF_BATCHES = """
     raw.batch_id = ANY(:ids) AND raw.occurred_at >= :start AND raw.occurred_at < :end
+"""
+
+# Asked for only where a batch has any: it costs each event a look at the letters.
+_NOT_DEAD = """
+    AND NOT EXISTS (
+        SELECT FROM dead_letter dead
+        WHERE dead.batch_id = raw.batch_id AND dead.uuid = raw.uuid AND dead.project = raw.project
+            AND dead.state <> 'resolved'
+    )
 """
 
 _WRITE = f"""
@@ -48,13 +60,53 @@ _REMOVE = f"""
         AND enriched.project = raw.project
 """
 
+_UUIDS = f"SELECT raw.uuid FROM raw_event raw WHERE {_OF_BATCHES}"
+
+_WITH_KEYS = " AND raw.input_key = ANY(:keys)"
+_WITH_UUIDS = " AND raw.uuid = ANY(:uuids)"
+
+_BURY = f"""
+    WITH raw AS (
+        SELECT raw.*, failure.reason, failure.message, failure.traceback
+        FROM json_to_recordset(CAST(:failures AS json))
+            AS failure (input_key uuid, uuid uuid, reason text, message text, traceback text)
+        JOIN raw_event raw ON raw.{{by}} = failure.{{by}}
+        WHERE {_OF_BATCHES}
+            AND NOT EXISTS (
+                SELECT FROM dead_letter dead
+                WHERE dead.batch_id = raw.batch_id AND dead.uuid = raw.uuid
+                    AND dead.project = raw.project AND dead.state <> 'resolved'
+            )
+    ),
+    counted AS (
+        UPDATE raw_batch SET dead_count = dead_count + buried.events
+        FROM (SELECT batch_id, count(*) AS events FROM raw GROUP BY batch_id) buried
+        WHERE id = buried.batch_id
+    )
+    INSERT INTO dead_letter (
+        kind, batch_id, window_start, event_count, source, project, event, reason_code, message,
+        traceback, attempts, rules_version, payload, uuid, occurred_at, distinct_id, worker
+    )
+    SELECT 'event', raw.batch_id, batch.window_start, 1, batch.source, raw.project, raw.event,
+        raw.reason, raw.message, raw.traceback, batch.attempts + 1, :rules_version, raw.payload,
+        raw.uuid, raw.occurred_at, raw.distinct_id, :worker
+    FROM raw JOIN raw_batch batch ON batch.id = raw.batch_id
+"""
+
+_COUNT_BY_KEY = f"""
+    SELECT raw.batch_id, raw.input_key, count(*) FROM raw_event raw WHERE {_OF_BATCHES}
+        AND raw.input_key = ANY(:keys)
+"""
+
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
 _keys = bindparam("keys", type_=ARRAY(Uuid))
+_uuids = bindparam("uuids", type_=ARRAY(Uuid))
 
-_write_all = text(_WRITE).bindparams(_ids)
-_write_some = text(f"{_WRITE} AND raw.input_key = ANY(:keys)").bindparams(_ids, _keys)
-_missing = text(_MISSING).bindparams(_ids)
-_remove = text(_REMOVE).bindparams(_ids)
+
+@cache
+def _statement(sql: str) -> TextClause:
+    wanted = [given for given in (_ids, _keys, _uuids) if f":{given.key})" in sql]
+    return text(sql).bindparams(*wanted)
 
 
 def _of(batches: Sequence[Batch], window: timedelta) -> dict[str, list[int] | datetime]:
@@ -86,14 +138,25 @@ def write_enriched(
     window: timedelta,
     version: str,
     rules_version: str,
+    *,
     keys: Sequence[UUID] | None = None,
+    uuids: Sequence[UUID] | None = None,
 ) -> int:
-    """Write the enriched events of these batches whose inputs this version knows (or those of
-    `keys` alone); returns how many that were."""
-    parameters = _of(batches, window) | {"version": version, "rules_version": rules_version}
-    if keys is None:
-        return connection.execute(_write_all, parameters).rowcount
-    return connection.execute(_write_some, parameters | {"keys": list(keys)}).rowcount
+    """Write the enriched events of these batches whose inputs this version knows (or, of these,
+    those of `keys` or `uuids` alone); returns how many that were. Dead events are left out."""
+    parameters: dict[str, object] = {"version": version, "rules_version": rules_version}
+    statement = _WRITE + _not_dead(batches)
+    if keys is not None:
+        statement += _WITH_KEYS
+        parameters["keys"] = list(keys)
+    if uuids is not None:
+        statement += _WITH_UUIDS
+        parameters["uuids"] = list(uuids)
+    return connection.execute(_statement(statement), _of(batches, window) | parameters).rowcount
+
+
+def _not_dead(batches: Sequence[Batch]) -> str:
+    return _NOT_DEAD if any(batch.dead_count for batch in batches) else ""
 
 
 def missing_inputs(
@@ -101,9 +164,60 @@ def missing_inputs(
 ) -> list[UUID]:
     """The keys of the inputs in these batches that this version has not seen yet."""
     parameters = _of(batches, window) | {"version": version}
-    return list(connection.execute(_missing, parameters).scalars())
+    statement = _statement(_MISSING + _not_dead(batches))
+    return list(connection.execute(statement, parameters).scalars())
+
+
+def events_to_write(connection: Connection, batch: Batch, window: timedelta) -> list[UUID]:
+    """The uuids of the events of a batch that are not dead."""
+    statement = _statement(_UUIDS + _not_dead([batch]))
+    return list(connection.execute(statement, _of([batch], window)).scalars())
 
 
 def remove_enriched(connection: Connection, batches: Sequence[Batch], window: timedelta) -> int:
     """Remove what was written of these batches before; returns how many rows that were."""
-    return connection.execute(_remove, _of(batches, window)).rowcount
+    return connection.execute(_statement(_REMOVE), _of(batches, window)).rowcount
+
+
+class Failure(NamedTuple):
+    """Why the events of one input, or one event, cannot be enriched."""
+
+    reason: str
+    message: str
+    traceback: str | None
+
+
+def count_by_key(
+    connection: Connection, batches: Sequence[Batch], window: timedelta, keys: Collection[UUID]
+) -> dict[int, dict[UUID, int]]:
+    """For each of these batches, how many events it has of each of these inputs."""
+    rows = connection.execute(
+        _statement(f"{_COUNT_BY_KEY}{_not_dead(batches)} GROUP BY 1, 2"),
+        _of(batches, window) | {"keys": list(keys)},
+    )
+    counts: dict[int, dict[UUID, int]] = {}
+    for batch, key, events in rows:
+        counts.setdefault(batch, {})[key] = events
+    return counts
+
+
+def bury_events(
+    connection: Connection,
+    batches: Sequence[Batch],
+    window: timedelta,
+    failures: Mapping[UUID, Failure],
+    by: Literal["input_key", "uuid"],
+    rules_version: str,
+    worker: str,
+) -> int:
+    """Make dead letters of the events with these inputs (`by` is "input_key"), or of these events
+    ("uuid"); returns how many that were."""
+    rows = [{by: key, **failure._asdict()} for key, failure in failures.items()]
+    parameters = {
+        "failures": msgspec.json.encode(rows).decode(),
+        "rules_version": rules_version,
+        "worker": worker,
+    }
+    return connection.execute(
+        _statement(_BURY.format(by=by)), _of(batches, window) | parameters
+    ).rowcount

@@ -38,6 +38,13 @@ def is_store_failure(error: BaseException) -> bool:
     return isinstance(found, psycopg.OperationalError | psycopg.InterfaceError)
 
 
+def blames_data(error: BaseException) -> bool:
+    """Whether PostgreSQL refused a row for what is in it: by the class of the SQLSTATE, 22 data, 23
+    constraints, 54 limits of the program."""
+    found = driver_error(error)
+    return found is not None and (found.sqlstate or "")[:2] in {"22", "23", "54"}
+
+
 def is_conflict(error: BaseException) -> bool:
     """Whether `error` is a deadlock or a serialization failure: the same transaction, run again,
     succeeds."""

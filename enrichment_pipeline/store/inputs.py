@@ -3,19 +3,20 @@
 What the rules say is made by `enrichment`; here it is kept and found again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import msgspec
-from sqlalchemy import Engine, Uuid, bindparam, select, text
+from sqlalchemy import Connection, Engine, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import retry_conflicts
 from enrichment_pipeline.store.tables import enrichment_input
+from enrichment_pipeline.store.unused_inputs import read_back
 
 # How many keys a process remembers to have written; 16 bytes of key make some 100 of memory.
 _MOST_KNOWN = 50_000
@@ -38,6 +39,24 @@ _INSERT_OUTPUTS = text(
     ON CONFLICT DO NOTHING
     """
 )
+
+_missing = text(
+    """
+    SELECT key FROM unnest(:keys) AS key
+    WHERE NOT EXISTS (
+        SELECT FROM enrichment_output WHERE version = :version AND input_key = key
+    )
+    """
+).bindparams(bindparam("keys", type_=ARRAY(Uuid)))
+
+_missing = text(
+    """
+    SELECT key FROM unnest(:keys) AS key
+    WHERE NOT EXISTS (
+        SELECT FROM enrichment_output WHERE version = :version AND input_key = key
+    )
+    """
+).bindparams(bindparam("keys", type_=ARRAY(Uuid)))
 
 _by_key = select(*enrichment_input.c).where(
     enrichment_input.c.input_key == bindparam("keys", type_=ARRAY(Uuid)).any_()
@@ -82,7 +101,18 @@ def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInpu
     """The inputs behind these keys."""
     with store.transaction() as connection:
         rows = connection.execute(_by_key, {"keys": list(keys)})
-        return {key: EnrichmentInput(*values) for key, *values in rows.all()}
+        found = {key: EnrichmentInput(*values) for key, *values in rows.all()}
+        missing = set(keys) - found.keys()
+        again = read_back(connection, missing) if missing else {}
+    if again:
+        _insert_inputs(store, [{"input_key": key, **again[key]._asdict()} for key in sorted(again)])
+    return found | again
+
+
+def missing_outputs(connection: Connection, version: str, keys: Collection[UUID]) -> list[UUID]:
+    """Those of these keys of which this version has said nothing yet."""
+    rows = connection.execute(_missing, {"version": version, "keys": list(keys)})
+    return list(rows.scalars())
 
 
 @retry_conflicts

@@ -16,7 +16,7 @@ from enrichment_pipeline.enrichment.attempts import (
     spends_attempt,
     wait_before_retry,
 )
-from enrichment_pipeline.enrichment.path import EnrichmentError
+from enrichment_pipeline.enrichment.writing import EnrichmentError
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreUnavailableError
 

@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from enrichment_pipeline.classification import EventClassification, Rules
-from enrichment_pipeline.enrichment import path
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment import deriving, writing
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.claims import claim, reopen_dead
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.poison import RAISES, poisoned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+ALIKE = "5 of 5 events fail alike: ZeroDivisionError: a bug in the rules"
 
 CHAIN = 'button.buy:attr__class="buy"nth-child="1"text="Buy now";body:nth-child="2"'
 
@@ -32,20 +35,6 @@ def make_due(store: Store) -> None:
 
 def load(store: Store, count: int, at: datetime = NOON, **fields: object) -> None:
     load_events(store, raw_events(count, at, **fields), [], "test")
-
-
-class FailingRules:
-    """Rules that raise for one event name; a bug in code, as a batch meets it."""
-
-    def __init__(self, rules: Rules, name: str) -> None:
-        self._rules = rules
-        self._name = name
-        self.version = "failing"
-
-    def classify(self, event_name: object, sub_type: object) -> EventClassification:
-        if event_name == self._name:
-            raise ZeroDivisionError("a bug in the rules")
-        return self._rules.classify(event_name, sub_type)
 
 
 def test_each_raw_event_gives_one_enriched_event_with_its_columns(
@@ -136,17 +125,17 @@ def test_a_batch_that_fails_is_charged_and_its_neighbours_are_not(
 ) -> None:
     load(store, 5, NOON)
     load(store, 5, NOON + HOUR, event="poison")
-    report = enrich_due(store, FailingRules(rules, "poison"))  # type: ignore[arg-type]
+    report = enrich_due(store, poisoned(rules, poison=RAISES))
     assert report.events == 5
     assert len(report.failures) == 1
     found = rows(store, "SELECT state, attempts, last_error FROM raw_batch ORDER BY id")
-    assert found == [("enriched", 0, None), ("pending", 1, "a bug in the rules")]
+    assert found == [("enriched", 0, None), ("pending", 1, ALIKE)]
 
 
 def test_a_batch_that_failed_waits_and_is_not_due_before(store: Store, rules: Rules) -> None:
     load(store, 5, event="poison")
-    failing = FailingRules(rules, "poison")
-    enrich_due(store, failing)  # type: ignore[arg-type]
+    failing = poisoned(rules, poison=RAISES)
+    enrich_due(store, failing)
     assert enrich_due(store, rules).events == 0
     make_due(store)
     assert enrich_due(store, rules).events == 5
@@ -157,14 +146,14 @@ def test_after_three_retries_a_batch_is_a_dead_letter_and_the_books_balance(
 ) -> None:
     load(store, 5, event="poison")
     for _ in range(4):
-        enrich_due(store, FailingRules(rules, "poison"))  # type: ignore[arg-type]
+        enrich_due(store, poisoned(rules, poison=RAISES))
         make_due(store)
     assert rows(store, "SELECT state, attempts FROM raw_batch") == [("dead", 4)]
     letter = rows(store, "SELECT * FROM dead_letter")[0]
     assert (letter.kind, letter.event_count, letter.attempts) == ("batch", 5, 4)
-    assert (letter.reason_code, letter.message) == ("enrichment_failed", "a bug in the rules")
+    assert (letter.reason_code, letter.message) == ("enrichment_failed", ALIKE)
     assert "ZeroDivisionError" in letter.traceback
-    assert letter.rules_version == "failing"
+    assert letter.rules_version == "poisoned"
     with store.transaction() as connection:
         kept, counted = books(connection), counted_books(connection, [NOON], HOUR)
     assert kept == counted
@@ -174,7 +163,7 @@ def test_after_three_retries_a_batch_is_a_dead_letter_and_the_books_balance(
 def test_a_reopened_batch_is_enriched_and_its_letter_resolved(store: Store, rules: Rules) -> None:
     load(store, 5, event="poison")
     for _ in range(4):
-        enrich_due(store, FailingRules(rules, "poison"))  # type: ignore[arg-type]
+        enrich_due(store, poisoned(rules, poison=RAISES))
         make_due(store)
     with store.transaction() as connection:
         assert reopen_dead(connection, [NOON + HOUR]) == 0
@@ -197,7 +186,7 @@ def test_a_failure_of_the_store_spends_no_attempt(
             "WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
 
-    monkeypatch.setattr(path, "expect_many", cut_off)
+    monkeypatch.setattr(writing, "expect_many", cut_off)
     with pytest.raises(Exception, match=r"terminat|closed|went away"):
         enrich_due(store, rules)
     monkeypatch.undo()
@@ -230,8 +219,8 @@ def test_each_distinct_input_is_kept_once_and_its_rules_run_once(
     store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     derived: list[object] = []
-    derive = path.derive
-    monkeypatch.setattr(path, "derive", lambda *given: derived.append(given) or derive(*given))
+    derive = deriving.derive
+    monkeypatch.setattr(deriving, "derive", lambda *given: derived.append(given) or derive(*given))
     load(store, 50, NOON)
     load(store, 50, NOON + HOUR)
     enrich_due(store, rules)

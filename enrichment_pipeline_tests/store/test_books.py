@@ -2,13 +2,11 @@
 
 import random
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.enrichment import path
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
 from enrichment_pipeline.store.books import (
@@ -23,22 +21,17 @@ from enrichment_pipeline.store.dead_letters import broken_now, dead_windows
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.poison import RAISES, poisoned
 
 LATE = datetime(2026, 3, 1, 22, tzinfo=UTC)
+ALIKE = "events fail alike: ZeroDivisionError: a bug in the rules"
 WINDOWS = [LATE + number * HOUR for number in range(4)]
 
 
 @pytest.fixture
-def poison(monkeypatch: pytest.MonkeyPatch) -> None:
+def rules(rules: Rules) -> Rules:
     """Enrichment raises for events of the name `poison`."""
-    derive = path.derive
-
-    def derive_or_raise(inputs: Any, rules: Rules) -> Any:
-        if inputs.event == "poison":
-            raise ZeroDivisionError("poisoned")
-        return derive(inputs, rules)
-
-    monkeypatch.setattr(path, "derive", derive_or_raise)
+    return poisoned(rules, poison=RAISES)
 
 
 def rejected(payload: str, at: datetime) -> RejectedEvent:
@@ -62,9 +55,7 @@ def kept_and_counted(store: Store) -> tuple[list[WindowBooks], list[WindowBooks]
         return kept, counted_books(connection, [window.window_start for window in kept], HOUR)
 
 
-def test_each_way_that_an_event_can_go_has_its_column(
-    store: Store, rules: Rules, poison: None
-) -> None:
+def test_each_way_that_an_event_can_go_has_its_column(store: Store, rules: Rules) -> None:
     load_events(store, raw_events(2, LATE, event="poison"), [], "test")
     fail_until_dead(store, rules)
     refused = raw_events(1, LATE)[0]._replace(title="a\0b")
@@ -79,7 +70,7 @@ def test_each_way_that_an_event_can_go_has_its_column(
 
 
 def test_a_dead_batch_that_is_reopened_keeps_the_events_that_were_dead_before_it(
-    store: Store, rules: Rules, poison: None
+    store: Store, rules: Rules
 ) -> None:
     events = raw_events(3, LATE, event="poison")
     load_events(store, events, [rejected("x", LATE), rejected("y", LATE)], "test")
@@ -126,7 +117,7 @@ def test_windows_without_events_are_counted_and_have_no_books(store: Store) -> N
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_books_balance_after_every_step_of_whatever_happens(
-    store: Store, rules: Rules, poison: None, seed: int
+    store: Store, rules: Rules, seed: int
 ) -> None:
     chance = random.Random(seed)
     seen: list[RawEvent] = []
@@ -168,7 +159,7 @@ def test_the_books_balance_after_every_step_of_whatever_happens(
 
 
 def test_what_is_broken_now_is_counted_in_full_and_shown_up_to_the_limit(
-    store: Store, rules: Rules, poison: None
+    store: Store, rules: Rules
 ) -> None:
     load_events(store, raw_events(3, LATE, event="poison"), [rejected("x", LATE)], "test")
     load_events(store, raw_events(2, LATE + HOUR, event="poison"), [], "test")
@@ -177,10 +168,10 @@ def test_what_is_broken_now_is_counted_in_full_and_shown_up_to_the_limit(
         broken = broken_now(connection, most=1)
         assert (broken.letters, broken.events, broken.failed_windows) == (3, 6, 2)
         assert broken.by_reason[["reason_code", "letters", "events", "sample"]].values.tolist() == [
-            ["enrichment_failed", 2, 5, "poisoned"]
+            ["enrichment_failed", 2, 5, f"2 of 2 {ALIKE}"]
         ]
         assert broken.windows["window_start"].tolist() == [LATE + HOUR]
-        assert dead_windows(connection, [LATE, LATE + 2 * HOUR]) == {LATE: "poisoned"}
+        assert dead_windows(connection, [LATE, LATE + 2 * HOUR]) == {LATE: f"3 of 3 {ALIKE}"}
         reopen_dead(connection, WINDOWS)
         assert broken_now(connection)[:3] == (1, 1, 0)
         assert dead_windows(connection, WINDOWS) == {}

@@ -1,0 +1,279 @@
+"""Replaying dead letters: what was marked to be replayed is tried again, a few at a time.
+
+Each group is one transaction, so a replay that is killed goes on where it was; each is idempotent,
+so nothing is enriched twice. Which letters are marked belongs to `store.letters`; how often, and
+what a failed replay costs, to `attempts`.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic, sleep
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment import attempts
+from enrichment_pipeline.enrichment.apart import Apart
+from enrichment_pipeline.enrichment.crashes import charge_crashes
+from enrichment_pipeline.enrichment.derive import output_version
+from enrichment_pipeline.enrichment.writing import Writing, write_alone
+from enrichment_pipeline.events.raw_event import (
+    Arrival,
+    EventRejectedError,
+    RawEvent,
+    Reason,
+    parse_event,
+)
+from enrichment_pipeline.store.claims import Death
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.enriched import Failure
+from enrichment_pipeline.store.errors import blames_data, first_line, retry_conflicts
+from enrichment_pipeline.store.inputs import missing_outputs, read_inputs, remember_outputs
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.replays import (
+    Letter,
+    claim_letters,
+    fail_replays,
+    input_keys,
+    known_events,
+    lock_batches,
+    reopen_batch,
+    resolve,
+    settle,
+    take_out_of_books,
+    write_letters,
+)
+from enrichment_pipeline.store.windows import partition_start
+from enrichment_pipeline.store.work_in_hand import Hand
+
+LETTERS_AT_ONCE = 500
+
+_ENRICHED = "enriched by a replay"
+
+
+@dataclass
+class ReplayReport:
+    """What a replay did, in letters and in their events."""
+
+    resolved: int = 0
+    failed: int = 0
+    events: int = 0
+    """Events of the resolved letters."""
+
+    def add(self, resolved: Sequence[Letter], failed: Sequence[Letter]) -> None:
+        """Count what became of some letters."""
+        self.resolved += len(resolved)
+        self.failed += len(failed)
+        self.events += sum(letter.event_count for letter in resolved)
+
+
+class _Outcome(NamedTuple):
+    """What became of the letters of one group."""
+
+    resolved: list[Letter]
+    failed: list[tuple[Letter, Failure]]
+
+
+Progress = Callable[[ReplayReport], None]
+
+
+def replay_marked(
+    store: Store,
+    rules: Rules,
+    worker: str,
+    events_per_second: float,
+    on_progress: Progress = lambda report: None,
+) -> ReplayReport:
+    """Replay every letter that is marked, until none is.
+
+    Throttled to so many events a second, so that fresh events find the store as free as before.
+
+    Raises:
+        Exception: the store failed; the letters in hand are still marked.
+    """
+    report = ReplayReport()
+    charge_crashes(store, rules.version)
+    with Apart() as apart:
+        replay = _Replay(Writing(store, rules, worker, apart.derive), report)
+        while True:
+            began = monotonic()
+            handled = replay.events() or replay.batch()
+            if not handled:
+                return report
+            on_progress(report)
+            sleep(max(0.0, handled / events_per_second - (monotonic() - began)))
+
+
+class _Replay:
+    """One replay: with what, by whom, and what came of it."""
+
+    def __init__(self, writing: Writing, report: ReplayReport) -> None:
+        self._writing = writing
+        self._store = writing.store
+        self._report = report
+
+    @retry_conflicts
+    def events(self) -> int:
+        """Replay some letters of single events; returns how many."""
+        with ExitStack() as stack:
+            hand = stack.enter_context(Hand(self._store, self._writing.worker))
+            connection = stack.enter_context(self._store.transaction())
+            letters = claim_letters(connection, "event", LETTERS_AT_ONCE)
+            if not letters:
+                return 0
+            hand.take(connection, letters=[letter.id for letter in letters])
+            refused = [letter for letter in letters if letter.uuid is None]
+            later = [letter for letter in letters if letter.uuid is not None]
+            for outcome in (
+                self._let_in(connection, refused) if refused else _Outcome([], []),
+                self._enrich(connection, later) if later else _Outcome([], []),
+            ):
+                self._tell(connection, outcome)
+            hand.put_down(connection)
+        return len(letters)
+
+    @retry_conflicts
+    def batch(self) -> int:
+        """Replay a letter of a whole batch; returns how many events that were."""
+        letters: list[Letter] = []
+        try:
+            with ExitStack() as stack:
+                hand = stack.enter_context(Hand(self._store, self._writing.worker))
+                connection = stack.enter_context(self._store.transaction())
+                letters = claim_letters(connection, "batch", 1)
+                if not letters:
+                    return 0
+                hand.take(connection, letters=[letters[0].id])
+                batch = reopen_batch(connection, letters[0])
+                if batch:
+                    write_alone(connection, self._writing, batch)
+                resolve(connection, [letters[0].id], _ENRICHED if batch else "was dead no more")
+                hand.put_down(connection)
+        except Exception as error:  # whatever data or code can raise is the letter's failure
+            if not letters or not attempts.spends_attempt(error):
+                raise
+            trace = "".join(traceback.format_exception(error))
+            failure = Failure(attempts.Reason.FAILED, first_line(error), trace)
+            with self._store.transaction() as connection:
+                self._fail(connection, letters[0], failure)
+            self._report.add([], letters)
+        else:
+            self._report.add(letters, [])
+        return letters[0].event_count
+
+    def _tell(self, connection: Connection, outcome: _Outcome) -> None:
+        resolve(connection, [letter.id for letter in outcome.resolved], _ENRICHED)
+        for letter, failure in outcome.failed:
+            self._fail(connection, letter, failure)
+        self._report.add(outcome.resolved, [letter for letter, _ in outcome.failed])
+
+    def _fail(self, connection: Connection, letter: Letter, failure: Failure) -> None:
+        death = Death(*failure, self._writing.rules.version, self._writing.worker)
+        fail_replays(connection, [letter.id], death, attempts.MAX_REPLAYS)
+
+    def _let_in(self, connection: Connection, letters: Sequence[Letter]) -> _Outcome:
+        """Events that were refused at the door are at the door again."""
+        failed: list[tuple[Letter, Failure]] = []
+        events: dict[int, RawEvent] = {}
+        first = partition_start(connection)
+        for letter in letters:
+            try:
+                events[letter.id] = _parsed(letter, first)
+            except EventRejectedError as error:
+                failed.append((letter, Failure(error.reason, str(error), None)))
+        # In a commit of its own, before the letters': killed in between, they are replayed once
+        # more, and find their events known.
+        load_events(self._store, list(events.values()), [], "replay", historical=True)
+        known = known_events(connection, [(event.project, event.uuid) for event in events.values()])
+        resolved: list[Letter] = []
+        for letter in letters:
+            event = events.get(letter.id)
+            if event is None:
+                continue
+            if (event.project, event.uuid) in known:
+                resolved.append(letter)
+            else:
+                message = "PostgreSQL refused it again"
+                failed.append((letter, Failure(Reason.REFUSED_BY_STORE, message, None)))
+        take_out_of_books(connection, [letter.id for letter in resolved])
+        return _Outcome(resolved, failed)
+
+    def _enrich(self, connection: Connection, letters: Sequence[Letter]) -> _Outcome:
+        """Events that failed in enrichment are derived again, apart, and written."""
+        ids = [letter.id for letter in letters]
+        states = lock_batches(connection, ids)
+        keys = input_keys(connection, ids)
+        failures = self._derive(connection, set(keys.values()))
+        failed: list[tuple[Letter, Failure]] = []
+        able: list[Letter] = []
+        for letter in letters:
+            key = keys.get(letter.id)
+            if key is None:
+                gone = Failure(attempts.Reason.RAISED, "its raw event is gone", None)
+                failed.append((letter, gone))
+            elif key in failures:
+                failed.append((letter, failures[key]))
+            else:
+                able.append(letter)
+        # A batch that is to be enriched again takes its events along.
+        waiting = [letter for letter in able if states[letter.batch_id] == "pending"]
+        able = [letter for letter in able if states[letter.batch_id] != "pending"]
+        written, refused = self._write(connection, able)
+        settle(connection, [letter.id for letter in waiting + written])
+        return _Outcome(waiting + written, failed + refused)
+
+    def _derive(self, connection: Connection, keys: set[UUID]) -> dict[UUID, Failure]:
+        version = output_version(self._writing.rules)
+        missing = missing_outputs(connection, version, keys)
+        derived = self._writing.derive(read_inputs(self._store, missing), self._writing.rules)
+        remember_outputs(self._store, version, derived.outputs)
+        return derived.failures
+
+    def _write(
+        self, connection: Connection, letters: Sequence[Letter]
+    ) -> tuple[list[Letter], list[tuple[Letter, Failure]]]:
+        """Write them all; where PostgreSQL refuses, halve them until the one at fault is alone."""
+        if not letters:
+            return [], []
+        rules = self._writing.rules
+        try:
+            with connection.begin_nested():
+                ids = [letter.id for letter in letters]
+                write_letters(connection, ids, output_version(rules), rules.version)
+        except DBAPIError as error:
+            if not blames_data(error):
+                raise
+            if len(letters) == 1:
+                failure = Failure(attempts.Reason.REFUSED, first_line(error), None)
+                return [], [(letters[0], failure)]
+        else:
+            return list(letters), []
+        middle = len(letters) // 2
+        first, second = (
+            self._write(connection, letters[:middle]),
+            self._write(connection, letters[middle:]),
+        )
+        return first[0] + second[0], first[1] + second[1]
+
+
+def _parsed(letter: Letter, first_partition: datetime) -> RawEvent:
+    """The event of a letter that was refused at the door, as it would be let in now.
+
+    Raises:
+        EventRejectedError: it would not.
+    """
+    arrival = Arrival(letter.first_failed_at, letter.sent_at)
+    event = parse_event(letter.payload or b"", letter.project or "", arrival)
+    if event.occurred_at < first_partition:
+        raise EventRejectedError(
+            Reason.BEFORE_FIRST_PARTITION,
+            f"happened at {event.occurred_at:%Y-%m-%d %H:%M:%S}, before the partitions start "
+            f"({first_partition:%Y-%m-%d}); an import of an older event moves their start back",
+        )
+    return event

@@ -1,0 +1,179 @@
+"""Writing the enriched events of batches in hand, and making dead letters of the events that cannot
+be enriched. Which batches, and what becomes of them when this raises, belongs to `path`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment import attempts
+from enrichment_pipeline.enrichment.derive import output_version
+from enrichment_pipeline.enrichment.deriving import Derive, Derived
+from enrichment_pipeline.store.claims import Batch, mark_enriched
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.enriched import (
+    Failure,
+    bury_events,
+    count_by_key,
+    events_to_write,
+    expect_many,
+    missing_inputs,
+    remove_enriched,
+    write_enriched,
+)
+from enrichment_pipeline.store.errors import blames_data, first_line
+from enrichment_pipeline.store.inputs import read_inputs, remember_outputs
+
+_MOST_REFUSED = 100
+"""Events of a batch that PostgreSQL may refuse one by one; more, and the batch is given up whole:
+to look for each costs a savepoint for each halving."""
+
+
+class EnrichmentError(attempts.PermanentError):
+    """The data of a batch contradict themselves."""
+
+
+class MostFailedError(Exception):
+    """Most events of a batch fail for one reason that may not be theirs."""
+
+
+class Writing(NamedTuple):
+    """With what, and by whom, batches are written."""
+
+    store: Store
+    rules: Rules
+    worker: str
+    derive: Derive
+
+
+def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) -> int:
+    """Write the enriched events of these batches and mark them enriched; returns how many of their
+    events became dead letters.
+
+    Raises:
+        MostFailedError: see there.
+        EnrichmentError: see there.
+    """
+    store, rules = writing.store, writing.rules
+    version = output_version(rules)
+    due = sum(batch.due_count for batch in batches)
+    expect_many(connection, due)
+    written = write_enriched(connection, batches, store.window, version, rules.version)
+    buried = 0
+    # Optimistic: nearly always every input is known, and looking for missing ones first would
+    # cost each claim a second pass over its events.
+    if written < due:
+        keys = missing_inputs(connection, batches, store.window, version)
+        derived = writing.derive(read_inputs(store, keys), rules)
+        remember_outputs(store, version, derived.outputs)
+        written += write_enriched(
+            connection, batches, store.window, version, rules.version, keys=keys
+        )
+        buried = _bury(connection, writing, batches, derived)
+    if written + buried != due:
+        raise EnrichmentError(
+            f"{due:,} events are due in {len(batches)} batches, but raw_event has "
+            f"{written + buried:,}"
+        )
+    mark_enriched(connection, batches)
+    return buried
+
+
+def _bury(
+    connection: Connection, writing: Writing, batches: Sequence[Batch], derived: Derived
+) -> int:
+    if not derived.failures:
+        return 0
+    counts = count_by_key(connection, batches, writing.store.window, derived.failures)
+    for batch in batches:
+        _refuse_to_pour_out(batch, counts.get(batch.id, {}), derived)
+    return bury_events(
+        connection,
+        batches,
+        writing.store.window,
+        derived.failures,
+        "input_key",
+        writing.rules.version,
+        writing.worker,
+    )
+
+
+def _refuse_to_pour_out(batch: Batch, counts: Mapping[UUID, int], derived: Derived) -> None:
+    """An event that fails alone is at fault itself; where most fail alike, something else is."""
+    by_error: Counter[str] = Counter()
+    for key, events in counts.items():
+        if name := derived.errors.get(key):
+            by_error[name] += events
+    for name, events in by_error.items():
+        if events > 1 and events > batch.due_count / 2:
+            example = next(key for key in counts if derived.errors.get(key) == name)
+            failure = derived.failures[example]
+            error = MostFailedError(
+                f"{events:,} of {batch.due_count:,} events fail alike: {failure.message}"
+            )
+            if failure.traceback:
+                error.add_note(failure.traceback)
+            raise error
+
+
+def write_alone(connection: Connection, writing: Writing, batch: Batch) -> int:
+    """As `write`, for one batch that has failed: what stands in its way makes room, and an event
+    that PostgreSQL refuses becomes a dead letter by itself."""
+    window = writing.store.window
+    # A batch that was enriched before (a backup restored, a row set back by hand) fails on its own
+    # rows.
+    remove_enriched(connection, [batch], window)
+    try:
+        with connection.begin_nested():
+            return write(connection, writing, [batch])
+    except DBAPIError as error:
+        if not blames_data(error):
+            raise
+        refused = _refused(connection, writing, batch, error)
+    buried = bury_events(
+        connection, [batch], window, refused, "uuid", writing.rules.version, writing.worker
+    )
+    rest = batch._replace(due_count=batch.due_count - buried, dead_count=batch.dead_count + buried)
+    return buried + write(connection, writing, [rest])
+
+
+def _refused(
+    connection: Connection, writing: Writing, batch: Batch, error: DBAPIError
+) -> dict[UUID, Failure]:
+    """The events of the batch that PostgreSQL refuses to take enriched."""
+    version = output_version(writing.rules)
+    refused: dict[UUID, Failure] = {}
+    groups = [events_to_write(connection, batch, writing.store.window)]
+    most = min(_MOST_REFUSED, batch.due_count // 2)
+    while groups:
+        uuids = groups.pop()
+        savepoint = connection.begin_nested()
+        try:
+            write_enriched(
+                connection,
+                [batch],
+                writing.store.window,
+                version,
+                writing.rules.version,
+                uuids=uuids,
+            )
+        except DBAPIError as failure:
+            savepoint.rollback()
+            if not blames_data(failure):
+                raise
+            if len(uuids) > 1:
+                middle = len(uuids) // 2
+                groups += [uuids[:middle], uuids[middle:]]
+                continue
+            refused[uuids[0]] = Failure(attempts.Reason.REFUSED, first_line(failure), None)
+            if len(refused) > 1 and len(refused) > most:
+                raise error from None
+        else:
+            # Only tried: all are written together once it is known who is left.
+            savepoint.rollback()
+    return refused
