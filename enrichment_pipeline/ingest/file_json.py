@@ -5,8 +5,8 @@ broken event is cut out like any other, so that it costs itself alone.
 """
 
 import re
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Generator, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
 import msgspec
@@ -30,7 +30,13 @@ _KINDS = bytes.maketrans(
         for b in range(256)
     ),
 )
-_BATCH_KEY = re.compile(rb'"batch"[ \t\r\n]*:[ \t\r\n]*\Z')
+_BATCH = re.compile(rb'"batch"[ \t\r\n]*:[ \t\r\n]*\[')
+
+# What might be the events of a body, but stands in its other fields: nobody sends as many.
+_MOST_BATCHES = 1_000
+
+# The structure of a piece takes twenty times its size, where it is nothing but brackets.
+_PIECE_BYTES = 64 * 1024
 
 
 def read_lines(chunks: Iterator[bytes]) -> Iterator[FileRecord]:
@@ -85,25 +91,31 @@ def batch_start(head: bytes) -> int | None:
 
     `head` is the beginning of the file. A `batch` inside the properties of an event does not count.
     """
-    if b'"batch"' not in head:
+    found = islice(_BATCH.finditer(head), _MOST_BATCHES)
+    arrays = np.fromiter((match.end() - 1 for match in found), np.intp)
+    if not len(arrays):
         return None
-    marks = _Scanner(depth=0).scan(head)
-    finished = np.flatnonzero(marks.depth == 0)
-    first_object = slice(0, int(finished[0]) if len(finished) else None)
-    opened = (marks.kind[first_object] == _OPEN) & (marks.depth[first_object] == 2)
-    for at in marks.at[first_object][opened].tolist():
-        # Looking back no further than this keeps a head full of small arrays cheap.
-        if head[at : at + 1] == b"[" and _BATCH_KEY.search(head, max(0, at - 100), at):
-            return int(at) + 1
+    for before, marks in _scanned(head):
+        finished = np.flatnonzero(marks.depth == 0)
+        first_object = slice(0, int(finished[0]) if len(finished) else None)
+        opened = (marks.kind[first_object] == _OPEN) & (marks.depth[first_object] == 2)
+        starts = np.intersect1d(marks.at[first_object][opened] + before, arrays)
+        if len(starts):
+            return int(starts[0]) + 1
+        if len(finished):
+            break
     return None
 
 
-def read_elements(chunks: Iterator[bytes], envelope: bytes) -> Iterator[FileRecord]:
+def read_elements(
+    chunks: Iterator[bytes], envelope: bytes
+) -> Generator[FileRecord, None, bytearray]:
     """One record for each element of an array whose `[` was just read.
 
     `envelope` is the text before that `[`: nothing for an array, the beginning of the object for a
-    request body. An element between two commas that is empty is a record without payload. Raises
-    DamageError where the array is never closed, or the text around it is not valid JSON.
+    request body. An element between two commas that is empty is a record without payload. Returns
+    the text around the array, with an empty one in its place. Raises DamageError where the array is
+    never closed, or the text around it is not valid JSON.
     """
     scanner = _Scanner(depth=1)
     number = 0
@@ -126,8 +138,7 @@ def read_elements(chunks: Iterator[bytes], envelope: bytes) -> Iterator[FileReco
             last = _stripped(partial.take(number + 1))
             if last.payload or number:
                 yield last
-            _check_envelope(envelope, chain([chunk[end + 1 :]], chunks))
-            return
+            return _whole_envelope(envelope, chain([chunk[end + 1 :]], chunks))
         partial.add(chunk[start:])
     raise DamageError("the text ends before the array is closed")
 
@@ -135,16 +146,32 @@ def read_elements(chunks: Iterator[bytes], envelope: bytes) -> Iterator[FileReco
 def is_whole_object(text: bytes) -> bool:
     """Whether every bracket of a text that begins with `{` is closed, the first one last; whatever
     stands between them."""
-    marks = _Scanner(depth=0).scan(text)
-    closed = np.flatnonzero(marks.depth == 0)
-    return len(closed) > 0 and not text[int(marks.at[closed[0]]) + 1 :].strip(_JSON_SPACE)
+    for before, marks in _scanned(text):
+        closed = np.flatnonzero(marks.depth == 0)
+        if len(closed):
+            return not text[before + int(marks.at[closed[0]]) + 1 :].strip(_JSON_SPACE)
+    return False
+
+
+def pieces(text: bytes, start: int = 0) -> Iterator[bytes]:
+    """A text from `start` on, in pieces whose structure takes little memory."""
+    return (text[at : at + _PIECE_BYTES] for at in range(start, len(text), _PIECE_BYTES))
+
+
+def _scanned(text: bytes) -> Iterator[tuple[int, "_Marks"]]:
+    """The structure of a text piece by piece, each with the offset of the piece."""
+    scanner = _Scanner(depth=0)
+    before = 0
+    for piece in _with_whole_escapes(pieces(text)):
+        yield before, scanner.scan(piece)
+        before += len(piece)
 
 
 def _stripped(record: FileRecord) -> FileRecord:
     return record._replace(payload=record.payload.strip(_JSON_SPACE))
 
 
-def _check_envelope(before: bytes, after: Iterator[bytes]) -> None:
+def _whole_envelope(before: bytes, after: Iterator[bytes]) -> bytearray:
     text = bytearray(before + b"[]")
     for chunk in after:
         text += chunk
@@ -155,6 +182,7 @@ def _check_envelope(before: bytes, after: Iterator[bytes]) -> None:
             "wrong text after the end of the array; a file holds one array, one request body, or"
             " one event a line"
         )
+    return text
 
 
 def _is_json(text: bytes | bytearray) -> bool:
