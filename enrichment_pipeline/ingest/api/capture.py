@@ -26,6 +26,7 @@ from enrichment_pipeline.ingest.api.bodies import (
 from enrichment_pipeline.ingest.api.encodings import (
     MAX_BODY_BYTES,
     RequestError,
+    TooLargeError,
     data_parameter,
     json_text,
 )
@@ -40,20 +41,33 @@ WEBHOOK_SOURCE = "webhook"
 ACKNOWLEDGE_SECONDS = 10
 """A request is told to come again when its commit takes longer. posthog-python waits 15 seconds."""
 
+BODY_SECONDS = 30
+"""A request may take so long to send its body: what has come of it is held meanwhile."""
+
 _RETRY_AFTER = "3"
-# Decoding more than this would keep the event loop from everybody else for too long.
-_DECODED_IN_A_THREAD = 1024 * 1024
+# In any form that it takes; decoding more would keep the event loop from everybody else for too
+# long. A batch of a hundred events has half of it.
+_DECODED_AT_ONCE = 512 * 1024
+# Larger ones that are decoded at the same time, each in a thread, and what one may take: its text,
+# and the events cut out of it.
+_DECODED_IN_THREADS = 2
+_DECODING_BYTES = 2 * MAX_BODY_BYTES
+# Of an event that waits, besides its payload: the object that holds it, its places in lists.
+_EVENT_BYTES = 64
 _OK = b'{"status":"Ok"}'
 _REQUEST_ID = "PostHog-Request-Id"
 
 Route = Callable[[Request], Awaitable[Response]]
+Read = Callable[[bytes, int], Sent]
+"""Decodes a body that is of at most so many bytes in every form that it takes."""
 
 
 class _Named(msgspec.Struct):
-    uuid: object = None
+    uuid: msgspec.Raw = msgspec.Raw()
 
 
 _named = msgspec.json.Decoder(_Named).decode
+_string = msgspec.json.Decoder(str).decode
 
 
 class Capture:
@@ -72,6 +86,7 @@ class Capture:
         self._gatherer = gatherer
         self._budget = budget
         self._metrics = metrics
+        self._decoding = asyncio.Semaphore(_DECODED_IN_THREADS)
 
     def v0(self, default_name: str | None = None) -> Route:
         """The route of `/e`, `/batch` and their like; `default_name` is the name of an event that
@@ -80,12 +95,12 @@ class Capture:
         async def route(request: Request) -> Response:
             arrival = datetime.now(UTC)
 
-            def read(body: bytes) -> Sent:
+            def read(body: bytes, most: int) -> Sent:
                 compression = request.query_params.get("compression", "")
                 if request.method == "GET":
-                    text = data_parameter(request.query_params.get("data", ""), compression)
+                    text = data_parameter(request.query_params.get("data", ""), compression, most)
                 else:
-                    text = json_text(body, *_headers(request), compression)
+                    text = json_text(body, *_headers(request), compression, most)
                 return read_body(text)
 
             async def take(sent: Sent, reservation: Reservation) -> Response:
@@ -111,13 +126,13 @@ class Capture:
         arrival = datetime.now(UTC)
         request_id = request.headers.get(_REQUEST_ID, "")
 
-        def read(body: bytes) -> Sent:
-            return read_body(json_text(body, *_headers(request), ""))
+        def read(body: bytes, most: int) -> Sent:
+            return read_body(json_text(body, *_headers(request), "", most))
 
         async def take(sent: Sent, reservation: Reservation) -> Response:
             submission = Submission(
                 Kind(SOURCE, sent.historical),
-                self._tokens.project_of(bearer(request.headers.get("Authorization"))),
+                project,
                 sent.events,
                 Arrival(arrival, parse_timestamp(request.headers.get("PostHog-Request-Timestamp"))),
             )
@@ -125,7 +140,12 @@ class Capture:
             results = msgspec.json.encode({"results": _results(submission, verdicts)})
             return Response(results, media_type="application/json")
 
-        response = await self._answer(request, read, take)
+        try:
+            project = self._tokens.project_of(bearer(request.headers.get("Authorization")))
+        except RequestError as error:
+            response = self._refused(error)
+        else:
+            response = await self._answer(request, read, take)
         if request_id:
             response.headers[_REQUEST_ID] = request_id
         return response
@@ -135,8 +155,8 @@ class Capture:
         arrival = datetime.now(UTC)
         project = request.path_params["project"]
 
-        def read(body: bytes) -> Sent:
-            text = json_text(body, *_headers(request), "")
+        def read(body: bytes, most: int) -> Sent:
+            text = json_text(body, *_headers(request), "", most)
             return Sent([forwarded_event(text)], None, None, historical=False)
 
         async def take(sent: Sent, reservation: Reservation) -> Response:
@@ -161,7 +181,7 @@ class Capture:
     async def _answer(
         self,
         request: Request,
-        read: Callable[[bytes], Sent],
+        read: Read,
         take: Callable[[Sent, Reservation], Awaitable[Response]],
     ) -> Response:
         reservation = Reservation(self._budget)
@@ -184,29 +204,45 @@ class Capture:
         self._metrics.requests.labels(response.status_code).inc()
         return response
 
-    async def _read(
-        self, request: Request, reservation: Reservation, read: Callable[[bytes], Sent]
-    ) -> Sent:
+    async def _read(self, request: Request, reservation: Reservation, read: Read) -> Sent:
         """What the request sends. Its body is not kept beside its events: a request may wait for
         its commit for long."""
-        body = await self._body(request, reservation)
-        if len(body) < _DECODED_IN_A_THREAD:
-            sent = read(body)
-        else:
-            sent = await run_in_threadpool(read, body)
-        reservation.add(max(0, sum(map(len, sent.events)) - len(body)))
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._body(request, reservation)
+        except TimeoutError as error:
+            raise RequestError(408, f"the body takes more than {BODY_SECONDS} seconds") from error
+        try:
+            sent = read(body, _DECODED_AT_ONCE)
+        except TooLargeError:
+            sent = await self._read_in_a_thread(body, reservation, read)
+        reservation.add(max(0, size_of(sent) - len(body)))
         return sent
+
+    async def _read_in_a_thread(self, body: bytes, reservation: Reservation, read: Read) -> Sent:
+        try:
+            await asyncio.wait_for(self._decoding.acquire(), ACKNOWLEDGE_SECONDS)
+        except TimeoutError as error:
+            raise OverloadedError from error
+        try:
+            reservation.add(_DECODING_BYTES)
+            try:
+                return await run_in_threadpool(read, body, MAX_BODY_BYTES)
+            finally:
+                reservation.give_back(_DECODING_BYTES)
+        finally:
+            self._decoding.release()
 
     async def _body(self, request: Request, reservation: Reservation) -> bytes:
         told = request.headers.get("Content-Length", "")
         if told.isdecimal() and int(told) > MAX_BODY_BYTES:
-            raise _too_large()
+            raise TooLargeError(MAX_BODY_BYTES)
         chunks: list[bytes] = []
         size = 0
         async for chunk in request.stream():
             size += len(chunk)
             if size > MAX_BODY_BYTES:
-                raise _too_large()
+                raise TooLargeError(MAX_BODY_BYTES)
             reservation.add(len(chunk))
             chunks.append(chunk)
         self._metrics.bytes.inc(size)
@@ -234,8 +270,9 @@ class _NotCommittedError(Exception):
     """The store failed, or takes too long."""
 
 
-def _too_large() -> RequestError:
-    return RequestError(413, f"more than {MAX_BODY_BYTES:,} bytes")
+def size_of(sent: Sent) -> int:
+    """The memory that the events of a request take while they wait."""
+    return sum(map(len, sent.events)) + _EVENT_BYTES * len(sent.events)
 
 
 def _headers(request: Request) -> tuple[str, str]:
@@ -259,6 +296,6 @@ def _results(submission: Submission, verdicts: Verdicts) -> dict[str, dict[str, 
 def _uuid_as_sent(payload: bytes) -> str | None:
     try:
         uuid = _named(payload).uuid
+        return _string(uuid) if uuid else None
     except (msgspec.DecodeError, RecursionError):
         return None
-    return uuid if isinstance(uuid, str) else None

@@ -10,7 +10,11 @@ from urllib.parse import parse_qsl
 
 import zstandard
 
-from enrichment_pipeline.ingest.api.lz_string import LzStringError, decompress_base64
+from enrichment_pipeline.ingest.api.lz_string import (
+    LzStringError,
+    LzTooLongError,
+    decompress_base64,
+)
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 """Of a request, before and after decompression: PostHog's own limit for a batch."""
@@ -21,6 +25,8 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_WINDOW = 8 * 1024 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM_FIELDS = 20
+# lz64 is read by Python itself, so much more slowly that it may be so much shorter.
+_LZ64_SLOWNESS = 32
 _JSON_STARTS = (b"{", b"[")
 
 
@@ -32,25 +38,39 @@ class RequestError(Exception):
         self.status = status
 
 
-def json_text(body: bytes, content_type: str, content_encoding: str, compression: str) -> bytes:
-    """The JSON text of a request's body.
+class TooLargeError(RequestError):
+    """413: the body is larger than it may be, before or after decompression."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(413, f"more than {most:,} bytes")
+
+
+def json_text(
+    body: bytes,
+    content_type: str,
+    content_encoding: str,
+    compression: str,
+    most: int = MAX_BODY_BYTES,
+) -> bytes:
+    """The JSON text of a request's body, of at most so many bytes in every form that it takes.
 
     `compression` is the parameter of the URL with that name, or an empty text. gzip is told by its
     bytes, because posthog-js sends it as text/plain with no header that says so.
 
     Raises:
-        RequestError: 400 where the body is no JSON in any known form, 413 where it is too large.
+        RequestError: 400 where the body is no JSON in any known form.
+        TooLargeError: 413, there would be more bytes; no more than so many were decompressed.
     """
-    content = _decompressed(body, content_encoding)
+    content = _decompressed(body, content_encoding, most)
     if content_type.partition(";")[0].strip().lower() == _FORM:
-        return _form(content, compression)
-    return _plain(content, compression)
+        return _form(content, compression, most)
+    return _plain(content, compression, most)
 
 
-def _form(content: bytes, compression: str) -> bytes:
+def _form(content: bytes, compression: str, most: int) -> bytes:
     if content.lstrip().startswith(_JSON_STARTS):
         # Some clients say it is a form and send JSON.
-        return _plain(content, compression)
+        return _plain(content, compression, most)
     try:
         # What is not UTF-8 is carried through: whether it is part of an event, its parser says.
         fields = dict(
@@ -63,22 +83,18 @@ def _form(content: bytes, compression: str) -> bytes:
     except ValueError as error:
         raise RequestError(400, f"not a form: {error}") from error
     if "data" not in fields:
-        return _plain(content, compression)
+        return _plain(content, compression, most)
     data = fields["data"].encode(errors="surrogateescape")
-    return _plain(data, compression or fields.get("compression", ""))
+    return _plain(data, compression or fields.get("compression", ""), most)
 
 
-def _plain(content: bytes, compression: str) -> bytes:
+def _plain(content: bytes, compression: str, most: int) -> bytes:
     """JSON text, out of what a form or the parameter `data` of a URL may hold it in."""
     text = content.strip()
     if text.startswith(_JSON_STARTS):
         return text
     if compression == "lz64":
-        try:
-            unfolded = decompress_base64(text.replace(b" ", b"+"), MAX_BODY_BYTES)
-        except LzStringError as error:
-            raise RequestError(400, f"not lz64: {error}") from error
-        return unfolded.encode().strip()
+        return _lz64(text, most // _LZ64_SLOWNESS)
     if not text:
         raise RequestError(400, "the request is empty")
     try:
@@ -86,50 +102,60 @@ def _plain(content: bytes, compression: str) -> bytes:
         decoded = b64decode(text.replace(b" ", b"+"), validate=True)
     except Base64Error as error:
         raise RequestError(400, "neither JSON nor base64 of JSON") from error
-    return _decompressed(decoded, "").strip()
+    return _decompressed(decoded, "", most).strip()
 
 
-def data_parameter(value: str, compression: str) -> bytes:
+def _lz64(text: bytes, most: int) -> bytes:
+    if len(text) > most:
+        raise TooLargeError(most)
+    try:
+        return decompress_base64(text.replace(b" ", b"+"), most).encode().strip()
+    except LzTooLongError as error:
+        raise TooLargeError(most) from error
+    except LzStringError as error:
+        raise RequestError(400, f"not lz64: {error}") from error
+
+
+def data_parameter(value: str, compression: str, most: int = MAX_BODY_BYTES) -> bytes:
     """The JSON text of `?data=…`.
 
     Raises:
-        RequestError: as `json_text`.
+        RequestError, TooLargeError: as `json_text`.
     """
-    return _plain(value.encode(), compression)
+    return _plain(value.encode(), compression, most)
 
 
-def _decompressed(content: bytes, content_encoding: str) -> bytes:
+def _decompressed(content: bytes, content_encoding: str, most: int) -> bytes:
     if content.startswith(_GZIP_MAGIC):
-        return _inflate(content, 16 + zlib.MAX_WBITS)
-    if content_encoding == "deflate":
-        return _inflate(content, zlib.MAX_WBITS)
-    if content.startswith(_ZSTD_MAGIC):
-        return _unzstd(content)
-    return content
+        text = _inflate(content, 16 + zlib.MAX_WBITS, most)
+    elif content_encoding == "deflate":
+        text = _inflate(content, zlib.MAX_WBITS, most)
+    elif content.startswith(_ZSTD_MAGIC):
+        text = _unzstd(content, most)
+    else:
+        text = content
+    if len(text) > most:
+        raise TooLargeError(most)
+    return text
 
 
-def _inflate(content: bytes, window_bits: int) -> bytes:
+def _inflate(content: bytes, window_bits: int, most: int) -> bytes:
     stream = zlib.decompressobj(window_bits)
     try:
-        text = stream.decompress(content, MAX_BODY_BYTES + 1)
+        text = stream.decompress(content, most + 1)
     except zlib.error as error:
         raise RequestError(400, f"not gzip or deflate: {error}") from error
-    _check_size(text)
-    if not stream.eof:
+    if len(text) <= most and not stream.eof:
         raise RequestError(400, "the compressed body is cut off")
+    # A second member. No client sends one, and to leave it out would lose its events.
+    if stream.unused_data:
+        raise RequestError(400, "something follows the compressed body")
     return text
 
 
-def _unzstd(content: bytes) -> bytes:
-    reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(content)
+def _unzstd(content: bytes, most: int) -> bytes:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     try:
-        text = reader.read(MAX_BODY_BYTES + 1)
+        return decompressor.stream_reader(content, read_across_frames=True).read(most + 1)
     except zstandard.ZstdError as error:
         raise RequestError(400, f"not zstd: {error}") from error
-    _check_size(text)
-    return text
-
-
-def _check_size(text: bytes) -> None:
-    if len(text) > MAX_BODY_BYTES:
-        raise RequestError(413, f"more than {MAX_BODY_BYTES:,} bytes when decompressed")

@@ -54,6 +54,11 @@ class Reservation:
         self._budget.taken += size
         self._taken += size
 
+    def give_back(self, size: int) -> None:
+        """Give back some of what was taken."""
+        self._budget.taken -= size
+        self._taken -= size
+
     def release(self) -> None:
         """Give all of it back."""
         self._budget.taken -= self._taken

@@ -13,14 +13,18 @@ _BYTE, _WIDE, _END = 0, 1, 2
 
 
 class LzStringError(ValueError):
-    """Not lz-string, cut off, or longer than the limit."""
+    """Not lz-string, or cut off."""
+
+
+class LzTooLongError(LzStringError):
+    """Longer than the limit."""
 
 
 def decompress_base64(text: bytes, limit: int) -> str:
     """The text behind lz-string's base64 form, of at most `limit` UTF-16 code units.
 
     Raises:
-        LzStringError: see there.
+        LzStringError, LzTooLongError: see there.
     """
     # It ends in as many = as it takes, where base64 has two at most.
     digits = text.rstrip(b"=")
@@ -33,7 +37,7 @@ def decompress_base64(text: bytes, limit: int) -> str:
     for entry in _entries(bits):
         length += len(entry)
         if length > limit:
-            raise LzStringError(f"unfolds to more than {limit:,} characters")
+            raise LzTooLongError(f"unfolds to more than {limit:,} characters")
         units.append(entry)
     # Each is one UTF-16 code unit; what stands beyond the first plane comes as two of them.
     return "".join(units).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -43,17 +47,16 @@ class _Bits:
     """The bits of a text, the first of each byte its highest; a number has its lowest bit first."""
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
+        # As text, because a number is cut out of it with one step, and not with one for each bit.
+        self._bits = f"{int.from_bytes(content):0{8 * len(content)}b}"
         self._position = 0
 
     def take(self, count: int) -> int:
-        value = 0
-        for bit in range(count):
-            byte, offset = divmod(self._position, 8)
-            if byte >= len(self._content):
-                raise LzStringError("cut off")
-            value |= (self._content[byte] >> (7 - offset) & 1) << bit
-            self._position += 1
+        end = self._position + count
+        if end > len(self._bits):
+            raise LzStringError("cut off")
+        value = int(self._bits[self._position : end][::-1], 2)
+        self._position = end
         return value
 
 

@@ -2,26 +2,37 @@
 
 import gzip
 import json
+import socket
+import time
+import tracemalloc
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.ingest.api import capture
+from enrichment_pipeline.ingest.api.app import MEMORY_BYTES
+from enrichment_pipeline.ingest.api.bodies import read_body
+from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.conftest import HOUR, make_event
-from enrichment_pipeline_tests.ingest.api.conftest import SECRET, TOKEN, Query
+from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, SECRET, TOKEN, Query
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
+from enrichment_pipeline_tests.served import served_by_a_thread
 
 V0_PATHS = ["/e", "/i/v0/e", "/capture", "/track", "/engage", "/batch"]
 V1 = "/i/v1/analytics/events"
 UUID = "01a2074a-16f5-75be-ae39-7a682b08770e"
 OK = {"status": "Ok"}
+READER = {"Authorization": f"Bearer {READ_TOKEN}"}
 
 
 def now(**earlier: float) -> str:
@@ -253,11 +264,62 @@ def test_too_large_is_a_413_before_a_byte_is_read(client: TestClient) -> None:
     assert client.post("/e", content=bomb).status_code == 413
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"nothing", b"[1", b'{"api_key": "a", "batch": {}}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"nothing", b"[1", b'{"api_key": "a", "batch": []}'])
 def test_what_nobody_can_read_is_a_400_in_one_line(client: TestClient, body: bytes) -> None:
     answer = client.post("/e", content=body)
     assert answer.status_code == 400
     assert len(answer.text.splitlines()) == 1
+
+
+def test_what_takes_long_to_decode_keeps_nobody_waiting(
+    store: Store, api_settings: Settings
+) -> None:
+    bomb = gzip.compress(b'{"batch":[%s"\\ud800"]}' % (b"[]," * 6_900_000), 1)
+    with served_by_a_thread(store, api_settings) as url, ThreadPoolExecutor(4) as pool:
+        bombs = [pool.submit(httpx.post, f"{url}/e/", content=bomb, timeout=60) for _ in range(4)]
+        waited = []
+        while not all(one.done() for one in bombs):
+            began = time.monotonic()
+            assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
+            waited.append(time.monotonic() - began)
+        assert {one.result().status_code for one in bombs} == {413}
+        assert max(waited) < 2
+        balance_of_memory = httpx.get(f"{url}/metrics", headers=READER).text
+    assert "enrichment_request_memory_bytes 0.0" in balance_of_memory
+
+
+def test_a_large_request_waits_for_the_room_that_its_decoding_takes(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = gzip.compress(batch(*[event(properties={"x": "y" * 1_000}) for _ in range(800)]))
+    assert client.post("/e", content=large).status_code == 200
+    monkeypatch.setattr(capture, "_DECODING_BYTES", MEMORY_BYTES)
+    assert client.post("/e", content=large).status_code == 503
+    assert client.post("/e", content=batch(event())).status_code == 200
+
+
+def test_a_body_that_does_not_come_is_a_408_and_gives_its_memory_back(
+    store: Store, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "BODY_SECONDS", 0.2)
+    with served_by_a_thread(store, api_settings) as url:
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 20) as stalled:
+            stalled.sendall(b"POST /e/ HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n[")
+            assert stalled.recv(100).startswith(b"HTTP/1.1 408 ")
+        shown = httpx.get(f"{url}/metrics", headers=READER).text
+    assert "enrichment_request_memory_bytes 0.0" in shown
+
+
+def test_a_request_of_many_small_events_reserves_what_they_really_take() -> None:
+    # What Python holds for each event is many times the byte or two of its payload.
+    count = 9_999
+    body = b"[%s]" % b",".join(b"%d" % (number % 10 + 10) for number in range(count))
+    tracemalloc.start()
+    sent = read_body(body)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert capture.size_of(sent) >= held
 
 
 @pytest.mark.parametrize("path", ["/e/", V1])

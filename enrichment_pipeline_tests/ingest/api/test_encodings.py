@@ -15,6 +15,7 @@ from lzstring import LZString
 from enrichment_pipeline.ingest.api.encodings import (
     MAX_BODY_BYTES,
     RequestError,
+    TooLargeError,
     data_parameter,
     json_text,
 )
@@ -76,6 +77,31 @@ def test_a_bomb_is_refused_and_costs_no_memory(compress: object) -> None:
     tracemalloc.stop()
     assert refused.value.status == 413
     assert peak < 4 * MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_limit_holds_for_every_encoding(body: tuple[bytes, str, str, str]) -> None:
+    with pytest.raises(TooLargeError):
+        json_text(*body, most=len(TEXT) - 1)
+
+
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "".join(map(chr, range(20_000)))])
+def test_lz64_which_is_slow_to_read_may_be_much_shorter(text: str) -> None:
+    content = LZString.compressToBase64(text).encode()
+    with pytest.raises(TooLargeError):
+        json_text(content, "text/plain", "", "lz64", 32 * 20_000)
+
+
+def test_a_second_frame_is_read_and_a_second_member_is_told_rather_than_lost() -> None:
+    half = len(TEXT) // 2
+    frames = b"".join(map(zstandard.compress, (TEXT[:half], TEXT[half:])))
+    assert json_text(frames, "", "", "") == TEXT
+    with pytest.raises(TooLargeError):
+        json_text(frames, "", "", "", half + 1)
+    for compress, encoding in ((gzip.compress, ""), (zlib.compress, "deflate")):
+        with pytest.raises(RequestError, match="something follows") as refused:
+            json_text(compress(TEXT) + compress(TEXT), "", encoding, "")
+        assert refused.value.status == 400
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lzstring import LZString
 
-from enrichment_pipeline.ingest.api.lz_string import LzStringError, decompress_base64
+from enrichment_pipeline.ingest.api.lz_string import (
+    LzStringError,
+    LzTooLongError,
+    decompress_base64,
+)
 
 MANY = 10_000_000
 
@@ -26,7 +30,7 @@ def test_long_repeating_texts_are_read_back(text: str) -> None:
 def test_a_text_that_unfolds_past_the_limit_is_refused_before_it_is_unfolded() -> None:
     bomb = LZString.compressToBase64("a" * 1_000_000).encode()
     assert len(bomb) < 4_000
-    with pytest.raises(LzStringError, match="more than 1,000"):
+    with pytest.raises(LzTooLongError, match="more than 1,000"):
         decompress_base64(bomb, 1_000)
 
 
