@@ -11,6 +11,7 @@ from enrichment_pipeline.cli import (
     config,
     console,
     demo,
+    forget,
     import_files,
     pull,
     show,
@@ -38,6 +39,7 @@ app.command("pull")(pull.pull_events)
 app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("sql")(sql.sql)
+app.command("forget")(forget.forget)
 app.command("config")(config.config)
 
 
