@@ -24,6 +24,7 @@ class SettingsError(ValueError):
 
 
 class Settings(BaseSettings):
+Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
     """All settings with their defaults. Their variables have the prefix `ENRICHMENT_`, but for
     `DATABASE_URL`; `enrichment-pipeline config` prints them."""
 
@@ -92,6 +93,31 @@ class Settings(BaseSettings):
         if minutes not in {15, 20, 30, 60}:
             raise ValueError("must be 15, 20, 30 or 60")
         return minutes
+    alert_urls: SecretStr | None = Field(
+        None,
+        description="Where alerts go: Apprise URLs, separated by spaces or commas. Unset: they are "
+        "logged, and kept in the table alert.",
+    )
+    alert_webhook: SecretStr | None = Field(
+        None, description="URL that gets each alert as JSON, by POST; see docs/alerts.md."
+    )
+    alert_silence_minutes: Minutes = Field(
+        30, description="Alert after so long without an event, where some used to come; 0: never."
+    )
+    alert_queue_minutes: Minutes = Field(
+        15, description="Alert when an event waits so long for its enrichment; 0: never."
+    )
+    alert_sensor_minutes: Minutes = Field(
+        10, description="Alert when Dagster's sensor has not ticked for so long; 0: never."
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_text_is_unset(cls, value: object, info: ValidationInfo) -> object:
+        # `ENRICHMENT_READ_TOKEN=` in a shell or an .env file means: not set.
+        field = cls.model_fields[str(info.field_name)]
+        is_text = {str, SecretStr} & {field.annotation, *get_args(field.annotation)}
+        return field.default if value == "" and is_text else value
 
     @field_validator("database_url")
     @classmethod
@@ -140,6 +166,23 @@ class Settings(BaseSettings):
     def _posthog_is_complete(self) -> Self:
         missing = [variable_name(name) for name in _POSTHOG if getattr(self, name) is None]
         if missing and len(missing) < len(_POSTHOG):
+    @field_validator("alert_urls")
+    @classmethod
+    def _alerts_go_to_urls(cls, urls: SecretStr | None) -> SecretStr | None:
+        # Whether Apprise knows them is found out where Apprise is loaded.
+        text = urls.get_secret_value().strip() if urls else ""
+        if text and "://" not in text:
+            raise ValueError("must be Apprise URLs, such as mailto://me:password@mail.example")
+        return urls if text else None
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _webhook_is_http(cls, url: SecretStr | None) -> SecretStr | None:
+        text = url.get_secret_value() if url else ""
+        if text and not _is_http(text):
+            raise ValueError("must look like https://host/path")
+        return url if text else None
+
             raise ValueError(
                 f"{' and '.join(missing)} not set: the query API needs the URL, the project's "
                 "number and the key"
@@ -166,6 +209,14 @@ def _names_a_database(url: str) -> bool:
     try:
         # Without the name of a database, one called None would be made.
         named = bool(make_url(url).database)
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
     except (ArgumentError, ValueError):
         return False
     return named and url.startswith(("postgresql://", "postgres://"))

@@ -6,6 +6,7 @@ import typer
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
+from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.console import print_json, print_table, records
 from enrichment_pipeline.settings import Settings, load_settings, variable_name
@@ -24,6 +25,7 @@ def config(
     """
     settings = load_settings()
     load_rules(settings.rules_file)
+    channels(settings)
     rows = [
         (
             variable_name(name),

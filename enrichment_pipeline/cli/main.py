@@ -7,6 +7,7 @@ import typer
 
 from enrichment_pipeline.classification import RulesFileError
 from enrichment_pipeline.cli import (
+    alerts,
     api,
     config,
     console,
@@ -41,6 +42,7 @@ app.command("show")(show.show)
 app.command("sql")(sql.sql)
 app.command("forget")(forget.forget)
 app.command("config")(config.config)
+app.add_typer(alerts.app, name="alerts")
 
 
 def run() -> None:

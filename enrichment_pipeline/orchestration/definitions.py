@@ -5,6 +5,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from enrichment_pipeline.orchestration.alerting import alerts
 from enrichment_pipeline.orchestration.assets import build_assets
 from enrichment_pipeline.orchestration.maintenance import maintenance, maintenance_schedule
 from enrichment_pipeline.orchestration.partitions import window_partitions
@@ -31,7 +32,7 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
         assets=build_assets(partitions),
         jobs=[enrichment_sweep, maintenance],
         schedules=schedules,
-        sensors=[build_sensor(partitions, settings.sensor_seconds)],
+        sensors=[build_sensor(partitions, settings.sensor_seconds), alerts],
         resources={"pipeline": Pipeline()},
         # A run is one short step after another: a process for each would take some 3 s a run.
         executor=dg.in_process_executor,

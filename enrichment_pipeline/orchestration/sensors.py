@@ -23,6 +23,7 @@ from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
 from enrichment_pipeline.store.claims import due_windows
+from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, beat
 from enrichment_pipeline.store.windows import covered, widen_partition_start
 
 ENRICHMENT_JOB = "enrichment"
@@ -65,6 +66,7 @@ def build_sensor(
     ) -> dg.SensorResult | dg.SkipReason:
         now = datetime.now(UTC)
         with pipeline.store.transaction() as connection:
+            beat(connection, DUE_WINDOWS_SENSOR)
             due = due_windows(connection, now)
             if due:
                 # Retention may have moved the start past events that came in that moment.

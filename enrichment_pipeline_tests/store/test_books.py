@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
 from enrichment_pipeline.store.books import (
     WindowBooks,
@@ -19,6 +20,7 @@ from enrichment_pipeline.store.books import (
 from enrichment_pipeline.store.claims import reopen_dead
 from enrichment_pipeline.store.dead_letters import broken_now, dead_windows
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.letters import LetterFilter, mark_for_replay
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
@@ -32,6 +34,12 @@ WINDOWS = [LATE + number * HOUR for number in range(4)]
 def rules(rules: Rules) -> Rules:
     """Enrichment raises for events of the name `poison`."""
     return poisoned(rules, poison=RAISES)
+
+
+@pytest.fixture
+def mended_rules() -> Rules:
+    """Enrichment raises for nothing."""
+    return load_rules()
 
 
 def rejected(payload: str, at: datetime) -> RejectedEvent:
@@ -117,7 +125,7 @@ def test_windows_without_events_are_counted_and_have_no_books(store: Store) -> N
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_books_balance_after_every_step_of_whatever_happens(
-    store: Store, rules: Rules, seed: int
+    store: Store, rules: Rules, mended_rules: Rules, seed: int
 ) -> None:
     chance = random.Random(seed)
     seen: list[RawEvent] = []
@@ -143,16 +151,23 @@ def test_the_books_balance_after_every_step_of_whatever_happens(
         with store.transaction() as connection:
             reopen_dead(connection, chance.sample(WINDOWS, 3))
 
+    def replay() -> None:
+        with store.transaction() as connection:
+            mark_for_replay(connection, LetterFilter(event=chance.choice([None, "poison"])))
+        mended = mended_rules if chance.random() < 0.5 else rules
+        replay_marked(store, mended, "test", 1e9)
+
     steps = [
         load,
         lambda: enrich_due(store, rules, chance.sample(WINDOWS, 2)),
         lambda: fail_until_dead(store, rules),
         lambda: make_due(store),
         reopen,
+        replay,
     ]
     load()
     for _ in range(15):
-        chance.choices(steps, weights=[4, 2, 2, 1, 2])[0]()
+        chance.choices(steps, weights=[4, 2, 2, 1, 2, 2])[0]()
         kept, counted = kept_and_counted(store)
         assert kept == counted
         assert all(window.balances for window in kept)

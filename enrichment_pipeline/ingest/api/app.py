@@ -1,5 +1,6 @@
 """The ingest API as an ASGI application: its routes, and what lives as long as it does."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from enrichment_pipeline.alerts.watcher import Watcher
 from enrichment_pipeline.ingest.api import browser
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission
 from enrichment_pipeline.ingest.api.capture import Capture
@@ -37,12 +39,14 @@ def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlett
     """The application that an ASGI server serves; commits are made in so many `processes`.
 
     Raises:
-        SettingsError: the tokens are wrong.
+        SettingsError: the tokens, or the channels of the alerts, are wrong.
     """
     tokens = ProjectTokens(settings)
     metrics = Metrics()
     budget = Budget(MEMORY_BYTES)
 
+    watcher = Watcher(store, settings, metrics.count_alert_failure, metrics.set_store_down)
+    metrics.alert_channels = [channel.name for channel in watcher.channels]
     committers = Committers(store, processes)
 
     async def commit(group: Sequence[Submission]) -> Accepted:
@@ -66,9 +70,11 @@ def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlett
         gatherer.start()
         yield
         await gatherer.close()
+        watcher.start()
         committers.close()
 
     v0 = capture.v0()
+        await asyncio.to_thread(watcher.stop)
     routes = [
         *(Route(path, v0, methods=_SEND) for name in _V0 for path in _both(name)),
         *(Route(path, _options, methods=["OPTIONS"]) for name in _V0 for path in _both(name)),

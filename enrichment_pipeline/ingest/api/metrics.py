@@ -3,10 +3,14 @@
 Where something is counted belongs to the code that does it; here are the names.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from sqlalchemy import Connection
 
+from enrichment_pipeline.alerts.conditions import Kind
+from enrichment_pipeline.store.alerts import count_open, count_undelivered
 from enrichment_pipeline.store.claims import queue_depth
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import LoadResult
@@ -41,6 +45,16 @@ class Metrics:
         self.queue_batches = self._gauge("queue_batches", "Batches that wait for enrichment.")
         self.queue_events = self._gauge("queue_events", "Events that wait for enrichment.")
         self.queue_age = self._gauge("queue_oldest_seconds", "How long the oldest one has waited.")
+        self.alerts_open = self._gauge("alerts_open", "Alerts that are open, by kind.", "kind")
+        self.alerts_waiting = self._gauge(
+            "alert_messages_waiting", "Alerts that have not arrived yet, by channel.", "channel"
+        )
+        self.alert_failures = self._counter(
+            "alert_failures", "Alerts that did not arrive when this process sent them.", "channel"
+        )
+        self.alert_channels: Sequence[str] = ()
+        """Shown although there is nothing to count yet."""
+        self.set_store_down(False)
 
     def count(self, source: str, result: LoadResult) -> None:
         """Count what became of the events of one commit."""
@@ -53,10 +67,28 @@ class Metrics:
         """Measure the queue of the store."""
         with store.transaction() as connection:
             depth = queue_depth(connection)
+            self._look_at_alerts(connection)
         self.queue_batches.set(depth.batches)
         self.queue_events.set(depth.events)
         waited = datetime.now(UTC) - depth.oldest if depth.oldest else None
         self.queue_age.set(max(0.0, waited.total_seconds()) if waited else 0.0)
+
+    def _look_at_alerts(self, connection: Connection) -> None:
+        open_alerts, waiting = count_open(connection), count_undelivered(connection)
+        for kind in Kind:
+            if kind is not Kind.STORE_DOWN:
+                self.alerts_open.labels(kind).set(open_alerts.get(kind, 0))
+        self.alerts_waiting.clear()
+        for channel in {*self.alert_channels, *waiting}:
+            self.alerts_waiting.labels(channel).set(waiting.get(channel, 0))
+
+    def count_alert_failure(self, channel: str) -> None:
+        """Count a message that did not arrive."""
+        self.alert_failures.labels(channel).inc()
+
+    def set_store_down(self, is_told: bool) -> None:
+        """The one alert that is not in the store."""
+        self.alerts_open.labels(Kind.STORE_DOWN).set(is_told)
 
     def text(self) -> bytes:
         """In Prometheus' text format."""
@@ -65,5 +97,5 @@ class Metrics:
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"enrichment_{name}", meaning, labels, registry=self.registry)
 
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(f"enrichment_{name}", meaning, registry=self.registry)
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"enrichment_{name}", meaning, labels, registry=self.registry)

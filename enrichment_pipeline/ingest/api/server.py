@@ -19,7 +19,7 @@ def serve(store: Store, settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are committed and answered first.
 
     Raises:
-        SettingsError: the tokens are wrong.
+        SettingsError: the tokens, or the channels of the alerts, are wrong.
     """
     count = process_count()
     processes = count if count > 1 else 0

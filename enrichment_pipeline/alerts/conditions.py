@@ -1,0 +1,233 @@
+"""What is wrong: from the facts of the store to the conditions that people should know of.
+
+Pure. Whether they are told is decided in `decisions`, in which words in `messages`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.alerts import LetterGroup, ToldAlert, Waiting
+
+MOST_ALONE = 3
+"""So many windows of one reason have an alert of their own; the others share one, so that a million
+letters in a thousand windows are no thousand messages."""
+
+MOST_LISTED = 100
+"""Of the windows that share an alert, so many are named in its facts."""
+
+DAY = timedelta(days=1)
+
+
+class Kind(StrEnum):
+    """What an alert is about."""
+
+    DEAD_LETTERS = "dead_letters"
+    FAILED_WINDOW = "failed_window"
+    REPLAY_PARKED = "replay_parked"
+    SILENT_INGEST = "silent_ingest"
+    STALLED_QUEUE = "stalled_queue"
+    SENSOR_STOPPED = "sensor_stopped"
+    STORE_DOWN = "store_down"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that is wrong."""
+
+    key: str
+    """What it is about: the same as long as it is the same thing."""
+    kind: Kind
+    count: int
+    """How bad it is, so that growth can be told: letters, events, failed windows. 1 where there is
+    nothing to count."""
+    since: datetime
+    facts: Mapping[str, Any]
+    """What the message says of it; values of JSON."""
+
+
+Told = Mapping[str, ToldAlert]
+"""What is told and open, by key."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a thing may last before it is wrong; None: it is not watched."""
+
+    silence: timedelta | None
+    queue: timedelta | None
+    sensor: timedelta | None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The facts."""
+
+    now: datetime
+    letters: Sequence[LetterGroup]
+    waiting: Waiting
+    live_event: datetime | None
+    """When the last event came by itself."""
+    sensor_tick: datetime | None
+    watched_since: datetime
+    """What stood still while nobody watched (everything was stopped for the night) has as long to
+    come back to life as it may stand still otherwise."""
+
+
+def limits(settings: Settings) -> Limits:
+    """The limits that the settings name; 0 minutes switches one off."""
+    return Limits(
+        silence=_minutes(settings.alert_silence_minutes),
+        queue=_minutes(settings.alert_queue_minutes),
+        sensor=_minutes(settings.alert_sensor_minutes),
+    )
+
+
+def _minutes(count: int) -> timedelta | None:
+    return timedelta(minutes=count) if count else None
+
+
+def conditions(situation: Situation, limits: Limits, told: Told) -> list[Condition]:
+    """Everything that is wrong now.
+
+    What is told has a harder time to be over than what is new has to begin, so that nothing begins
+    and ends with every look.
+    """
+    of_events = [group for group in situation.letters if group.kind == "event"]
+    of_batches = [group for group in situation.letters if group.kind == "batch"]
+    parked = [group for group in situation.letters if group.parked]
+    found = [
+        *(
+            condition
+            for reason, groups in _by_reason(of_events)
+            for condition in _dead_letters(reason, groups, told)
+        ),
+        *_failed_windows(of_batches, told),
+        *(_replay_parked(reason, groups) for reason, groups in _by_reason(parked)),
+        _silent_ingest(situation, limits.silence, told),
+        _stalled_queue(situation, limits.queue, told),
+        _sensor_stopped(situation, limits.sensor, told),
+    ]
+    return [condition for condition in found if condition]
+
+
+def _by_reason(groups: Iterable[LetterGroup]) -> Iterable[tuple[str, list[LetterGroup]]]:
+    found: defaultdict[str, list[LetterGroup]] = defaultdict(list)
+    for group in groups:
+        found[group.reason].append(group)
+    return sorted(found.items())
+
+
+def _dead_letters(reason: str, groups: Sequence[LetterGroup], told: Told) -> Iterable[Condition]:
+    for key, members in _alone_or_together(f"{Kind.DEAD_LETTERS}/{reason}", groups, told):
+        letters = sum(group.letters for group in members)
+        facts = {"reason": reason, "letters": letters, **_windows(members)}
+        yield Condition(key, Kind.DEAD_LETTERS, letters, _since(members), facts)
+
+
+def _failed_windows(groups: Sequence[LetterGroup], told: Told) -> Iterable[Condition]:
+    for key, members in _alone_or_together(f"{Kind.FAILED_WINDOW}", groups, told):
+        windows = _windows(members)
+        facts = {
+            "batches": sum(group.letters for group in members),
+            "events": sum(group.events for group in members),
+            "reasons": sorted({group.reason for group in members}),
+            **windows,
+        }
+        count = int(windows["windows"])
+        yield Condition(key, Kind.FAILED_WINDOW, count, _since(members), facts)
+
+
+def _replay_parked(reason: str, groups: Sequence[LetterGroup]) -> Condition:
+    letters = sum(group.parked for group in groups)
+    since = min(group.parked_since or group.since for group in groups)
+    facts = {"reason": reason, "letters": letters, **_windows(groups)}
+    return Condition(f"{Kind.REPLAY_PARKED}/{reason}", Kind.REPLAY_PARKED, letters, since, facts)
+
+
+def _alone_or_together(
+    name: str, groups: Sequence[LetterGroup], told: Told
+) -> Iterable[tuple[str, list[LetterGroup]]]:
+    """What has an alert of its own, and what shares one, with their keys.
+
+    A window that comes alone has one of its own, up to a number. All others share one, from the
+    first on until none of them is left.
+    """
+    windows: defaultdict[str, list[LetterGroup]] = defaultdict(list)
+    for group in groups:
+        windows[minute(group.window_start)].append(group)
+    together = f"{name}/several"
+    shared = told.get(together)
+    alone = {window for window in windows if f"{name}/{window}" in told}
+    others = windows.keys() - alone
+    new = others - set(shared.facts["window_starts"]) if shared else others
+    knows_all = shared is None or shared.facts["windows"] <= MOST_LISTED
+    if len(new) == 1 and knows_all and len(alone) < MOST_ALONE:
+        alone |= new
+    for window in sorted(alone):
+        yield f"{name}/{window}", windows[window]
+    if rest := sorted(windows.keys() - alone):
+        yield together, [group for window in rest for group in windows[window]]
+
+
+def _windows(groups: Sequence[LetterGroup]) -> dict[str, Any]:
+    windows = sorted({group.window_start for group in groups})
+    return {
+        "windows": len(windows),
+        "first_window": minute(windows[0]),
+        "last_window": minute(windows[-1]),
+        "window_starts": [minute(window) for window in windows[:MOST_LISTED]],
+    }
+
+
+def _since(groups: Iterable[LetterGroup]) -> datetime:
+    return min(group.since for group in groups)
+
+
+def _silent_ingest(situation: Situation, limit: timedelta | None, told: Told) -> Condition | None:
+    key, last = str(Kind.SILENT_INGEST), situation.live_event
+    if limit is None or last is None or not _is_overdue(situation, key, last, limit, told):
+        return None
+    if key not in told and situation.now - last > DAY + limit:
+        return None  # there were none lately: that none come is nothing new
+    return Condition(key, Kind.SILENT_INGEST, 1, last, {"last_event": last.isoformat()})
+
+
+def _stalled_queue(situation: Situation, limit: timedelta | None, told: Told) -> Condition | None:
+    key, waiting = str(Kind.STALLED_QUEUE), situation.waiting
+    if limit is None or waiting.oldest is None:
+        return None
+    # A queue that moves slowly would be over the limit at one look, and below it at the next.
+    bearable = limit / 2 if key in told else limit
+    if not _is_overdue(situation, key, waiting.oldest, bearable, told):
+        return None
+    facts = {
+        "batches": waiting.batches,
+        "events": waiting.events,
+        "oldest": waiting.oldest.isoformat(),
+    }
+    return Condition(key, Kind.STALLED_QUEUE, max(1, waiting.events), waiting.oldest, facts)
+
+
+def _sensor_stopped(situation: Situation, limit: timedelta | None, told: Told) -> Condition | None:
+    key, tick = str(Kind.SENSOR_STOPPED), situation.sensor_tick
+    if limit is None or tick is None or not _is_overdue(situation, key, tick, limit, told):
+        return None
+    facts = {"sensor": "due_windows", "last_tick": tick.isoformat()}
+    return Condition(key, Kind.SENSOR_STOPPED, 1, tick, facts)
+
+
+def _is_overdue(
+    situation: Situation, key: str, last: datetime, limit: timedelta, told: Told
+) -> bool:
+    since = last if key in told else max(last, situation.watched_since)
+    return situation.now - since > limit
+
+
+def minute(moment: datetime) -> str:
+    """A moment as facts and commands have it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}"

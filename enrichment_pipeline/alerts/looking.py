@@ -1,0 +1,117 @@
+"""One look: what is wrong, what of it is told now, and the messages of that put on their way.
+
+One transaction, and one process at a time, so that nothing is told twice.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from enrichment_pipeline.alerts.conditions import Situation, conditions, limits
+from enrichment_pipeline.alerts.decisions import Stage, Telling, decide
+from enrichment_pipeline.alerts.messages import Message, compose
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.alerts import (
+    ToldAlert,
+    begin_look,
+    forget_old,
+    keep_alert,
+    letter_groups,
+    newest_live_batch,
+    open_alerts,
+    queue_message,
+    waiting_batches,
+)
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.heartbeats import (
+    DUE_WINDOWS_SENSOR,
+    LIVE_EVENT,
+    WATCH,
+    WATCH_BEGAN,
+    beat,
+    last_seen,
+)
+
+LONGEST_PAUSE = timedelta(minutes=5)
+"""Who has not looked for longer than this has not watched."""
+
+_KEPT = timedelta(days=30)
+_GIVEN_UP_AFTER = timedelta(days=7)
+
+logger = logging.getLogger(__name__)
+
+
+def look(
+    store: Store, settings: Settings, channels: Sequence[str], at: datetime | None = None
+) -> list[Message]:
+    """Look once, and put what is to be told on its way to these channels; returns it.
+
+    `at` is the time where it is not now. Nothing is done while another process looks.
+    """
+    with store.transaction() as connection:
+        begun = begin_look(connection)
+        if begun is None:
+            return []
+        now = at or begun
+        told = open_alerts(connection)
+        found = conditions(_situation(connection, now), limits(settings), told)
+        messages = [
+            tell(connection, telling, settings, channels, now)
+            for telling in decide(found, told, now)
+        ]
+        given_up = forget_old(connection, now - _KEPT, now - _GIVEN_UP_AFTER)
+    for message in messages:
+        log(message)
+    if given_up:
+        logger.warning("%d alert messages could not be delivered for a week: given up", given_up)
+    return messages
+
+
+def _situation(connection: Connection, now: datetime) -> Situation:
+    seen = last_seen(connection)
+    began, before = seen.get(WATCH_BEGAN), seen.get(WATCH)
+    if began is None or before is None or now - before > LONGEST_PAUSE:
+        began = now
+        beat(connection, WATCH_BEGAN, began)
+    beat(connection, WATCH, now)
+    live = max(filter(None, (newest_live_batch(connection), seen.get(LIVE_EVENT))), default=None)
+    if live and live != seen.get(LIVE_EVENT):
+        beat(connection, LIVE_EVENT, live)
+    return Situation(
+        now=now,
+        letters=letter_groups(connection),
+        waiting=waiting_batches(connection, now),
+        live_event=live,
+        sensor_tick=seen.get(DUE_WINDOWS_SENSOR),
+        watched_since=began,
+    )
+
+
+def tell(
+    connection: Connection,
+    telling: Telling,
+    settings: Settings,
+    channels: Sequence[str],
+    now: datetime,
+) -> Message:
+    """Put a message on its way, and remember that it was told."""
+    stage, condition = telling
+    is_over = stage is Stage.CLOSED
+    alert = ToldAlert(
+        condition.key, condition.kind, condition.facts, condition.since, now, condition.count
+    )
+    keep_alert(connection, alert, closed_at=now if is_over else None)
+    message = compose(telling, settings, now)
+    queue_message(
+        connection, condition.key, channels, message.as_json(), in_place_of_earlier=not is_over
+    )
+    return message
+
+
+def log(message: Message) -> None:
+    """Write a line of it into the log."""
+    todo = f"; run: {message.commands[0]}" if message.commands else ""
+    level = logging.INFO if message.status == "closed" else logging.WARNING
+    logger.log(level, "alert: %s%s", message.title, todo)

@@ -1,0 +1,271 @@
+"""The words: what a message says, and its form as JSON, which docs/alerts.md describes."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from enrichment_pipeline.alerts.conditions import Condition, Kind
+from enrichment_pipeline.alerts.decisions import Stage, Telling, as_told
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.alerts import ToldAlert
+
+_VERSION = 1
+_PROGRAM = "enrichment-pipeline"
+_TEST = "test"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message to people, in plain words, and to programs, in its fields."""
+
+    status: str
+    """open, closed or test."""
+    why: str
+    """opened, grew, lasts, closed or test."""
+    kind: str
+    key: str
+    title: str
+    text: str
+    count: int
+    since: str
+    """ISO 8601, as all times."""
+    at: str
+    commands: Sequence[str] = ()
+    """What to run, the likeliest first."""
+    link: str | None = None
+    """Where to look in Dagster's UI."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """The same at each try to deliver it, and for each channel."""
+    version: int = _VERSION
+
+    def as_json(self) -> dict[str, Any]:
+        """What a webhook gets."""
+        return {"version": self.version, "id": self.id, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Message":
+        """The message that `as_json` told."""
+        return cls(**told)
+
+    @property
+    def body(self) -> str:
+        """The whole text for people: what is so, and what to do."""
+        todo = [f"    {command}" for command in self.commands]
+        return "\n".join([self.text, *todo, *([self.link] if self.link else [])])
+
+
+class _Words(NamedTuple):
+    what: str
+    """For the title."""
+    text: str
+    over: str
+    """What is true when it is over."""
+    commands: Sequence[str]
+    page: str | None
+    """Of Dagster's UI."""
+
+
+def compose(telling: Telling, settings: Settings, now: datetime) -> Message:
+    """The message that tells this."""
+    stage, condition = telling
+    words = _WORDS[condition.kind](condition)
+    lasted = now - condition.since
+    if stage is Stage.CLOSED:
+        title = f"All clear: {words.over}"
+        text = f"{words.over}. It began at {_moment(condition.since)}, {_length(lasted)} ago."
+    else:
+        title = words.what + _TITLE_ENDS[stage].format(length=_length(lasted))
+        text = words.text
+    is_over = stage is Stage.CLOSED
+    return Message(
+        status="closed" if is_over else "open",
+        why=str(stage),
+        kind=str(condition.kind),
+        key=condition.key,
+        title=title,
+        text=text,
+        count=condition.count,
+        since=condition.since.astimezone(UTC).isoformat(),
+        at=now.astimezone(UTC).isoformat(),
+        commands=() if is_over else words.commands,
+        link=None if is_over or words.page is None else _ui(settings) + words.page,
+        facts=condition.facts,
+    )
+
+
+def title_of(alert: ToldAlert) -> str:
+    """What people were told of, in a few words."""
+    return _WORDS[Kind(alert.kind)](as_told(alert)).what
+
+
+_TITLE_ENDS = {
+    Stage.OPENED: "",
+    Stage.GREW: " (it grew)",
+    Stage.LASTS: " (for {length} now)",
+}
+
+
+def trial_message(now: datetime) -> Message:
+    """A message that only shows that messages arrive."""
+    moment = now.astimezone(UTC).isoformat()
+    return Message(
+        status=_TEST,
+        why=_TEST,
+        kind=_TEST,
+        key=_TEST,
+        title="Test of the alerts",
+        text="Alerts of the enrichment pipeline arrive here. Nothing is wrong.",
+        count=0,
+        since=moment,
+        at=moment,
+        commands=[f"{_PROGRAM} alerts list"],
+    )
+
+
+def _dead_letters(condition: Condition) -> _Words:
+    reason, window = condition.facts["reason"], _window_option(condition)
+    letters, where = _count(condition.count, "dead letter"), _windows(condition)
+    return _Words(
+        what=f"{letters}: {reason}, {where}",
+        text=f"{_count(condition.count, 'event')} of {where} could not be used and will not be "
+        f"tried again by themselves: {reason}, since {_moment(condition.since)}.",
+        over=f"no dead letter with {reason} is open for {where}",
+        commands=[
+            f"{_PROGRAM} dead-letters list --reason {reason}{window}",
+            f"{_PROGRAM} dead-letters replay --reason {reason}{window}",
+        ],
+        page="/assets/dead_letter",
+    )
+
+
+def _failed_window(condition: Condition) -> _Words:
+    facts, where = condition.facts, _windows(condition)
+    return _Words(
+        what=f"Failed: {where}",
+        text=f"{_count(facts['events'], 'event')} in {_count(facts['batches'], 'batch')} of "
+        f"{where} could not be enriched and will not be tried again by themselves: "
+        f"{', '.join(facts['reasons'])}, since {_moment(condition.since)}.",
+        over=f"nothing has failed in {where} any more",
+        commands=[
+            f"{_PROGRAM} backfill --failed",
+            f"{_PROGRAM} dead-letters list{_window_option(condition)}",
+        ],
+        page="/assets/enriched_events?view=partitions",
+    )
+
+
+def _replay_parked(condition: Condition) -> _Words:
+    reason = condition.facts["reason"]
+    letters = _count(condition.count, "dead letter")
+    return _Words(
+        what=f"{letters} parked: {reason}",
+        text=f"{letters} with {reason} of {_windows(condition)} failed again each time they were "
+        f"replayed, and are parked since {_moment(condition.since)}: put right what is wrong, then "
+        "name them.",
+        over=f"no dead letter with {reason} is parked",
+        commands=[
+            f"{_PROGRAM} dead-letters list --state parked --reason {reason}",
+            f"{_PROGRAM} dead-letters show ID",
+            f"{_PROGRAM} dead-letters replay ID",
+        ],
+        page="/assets/dead_letter",
+    )
+
+
+def _silent_ingest(condition: Condition) -> _Words:
+    return _Words(
+        what="No events arrive",
+        text=f"The last event that came by itself was accepted at {_moment(condition.since)}. See "
+        "whether the API can be reached from where events are sent, whether they are sent with a "
+        "token that is valid, and whether the pull still runs.",
+        over="events arrive again",
+        commands=[f"{_PROGRAM} status"],
+        page=None,
+    )
+
+
+def _stalled_queue(condition: Condition) -> _Words:
+    facts = condition.facts
+    events = _count(facts["events"], "event")
+    return _Words(
+        what=f"{events} not enriched",
+        text=f"{events} in {_count(facts['batches'], 'batch')} wait to be enriched, the oldest "
+        f"since {_moment(condition.since)}. See whether runs fail, or whether none is started.",
+        over="nothing waits long to be enriched",
+        commands=[f"{_PROGRAM} status"],
+        page="/runs",
+    )
+
+
+def _sensor_stopped(condition: Condition) -> _Words:
+    return _Words(
+        what=f"Dagster's sensor {condition.facts['sensor']} has stopped",
+        text=f"It ticked last at {_moment(condition.since)}; without it no event is enriched. "
+        "See whether Dagster's daemon and its code server run, and whether the sensor is switched "
+        "on.",
+        over=f"Dagster's sensor {condition.facts['sensor']} ticks again",
+        commands=[f"{_PROGRAM} up"],
+        page="/deployment/daemons",
+    )
+
+
+def _store_down(condition: Condition) -> _Words:
+    return _Words(
+        what="PostgreSQL does not answer",
+        text=f"Since {_moment(condition.since)}: {condition.facts['error']}. Events are refused "
+        "until it is back; who sends them is told to come again.",
+        over="PostgreSQL answers again",
+        commands=[f"{_PROGRAM} status"],
+        page=None,
+    )
+
+
+_WORDS: Mapping[Kind, Callable[[Condition], _Words]] = {
+    Kind.DEAD_LETTERS: _dead_letters,
+    Kind.FAILED_WINDOW: _failed_window,
+    Kind.REPLAY_PARKED: _replay_parked,
+    Kind.SILENT_INGEST: _silent_ingest,
+    Kind.STALLED_QUEUE: _stalled_queue,
+    Kind.SENSOR_STOPPED: _sensor_stopped,
+    Kind.STORE_DOWN: _store_down,
+}
+
+
+def _count(count: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{count:,} {what if count == 1 else plural}"
+
+
+def _windows(condition: Condition) -> str:
+    facts = condition.facts
+    first = f"{facts['first_window'].replace('T', ' ')} UTC"
+    if facts["windows"] == 1:
+        return f"the window {first}"
+    last = f"{facts['last_window'].replace('T', ' ')} UTC"
+    return f"{facts['windows']:,} windows from {first} to {last}"
+
+
+def _window_option(condition: Condition) -> str:
+    facts = condition.facts
+    return f" --window {facts['first_window']}" if facts["windows"] == 1 else ""
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _length(length: timedelta) -> str:
+    minutes = max(0, int(length.total_seconds() // 60))
+    hours, days = minutes // 60, minutes // (24 * 60)
+    if days >= 2:
+        return _count(days, "day")
+    return _count(hours, "hour") if hours >= 2 else _count(minutes, "minute")
+
+
+def _ui(settings: Settings) -> str:
+    # Listening on every address is no address to go to.
+    host = "localhost" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104
+    return f"http://{host}:{settings.ui_port}"

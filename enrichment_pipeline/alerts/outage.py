@@ -1,0 +1,74 @@
+"""The store that does not answer: kept in memory, since there is nothing to write it to.
+
+Whoever talks to the store says what came of it; here it is told from a hiccup, and given words.
+"""
+
+from datetime import datetime, timedelta
+from threading import Lock
+
+from enrichment_pipeline.alerts.conditions import Condition, Kind
+from enrichment_pipeline.alerts.decisions import Stage, Telling, lasting
+from enrichment_pipeline.store.alerts import ToldAlert
+
+PATIENCE = timedelta(minutes=1)
+"""A store that is silent for less is told to nobody."""
+
+_NO_ANSWER = "no answer"
+
+
+class Outage:
+    """Whether the store answers, as this process knows it; safe to use from several threads."""
+
+    def __init__(self, now: datetime, patience: timedelta = PATIENCE) -> None:
+        self._lock = Lock()
+        self._patience = patience
+        self._answered = now
+        self._error = _NO_ANSWER
+        self._told: ToldAlert | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether people were told of one that is not known to be over."""
+        return self._told is not None
+
+    def failed(self, error: str) -> None:
+        """The store was asked, and failed."""
+        with self._lock:
+            self._error = error
+
+    def answered(self, now: datetime) -> Telling | None:
+        """The store answered; returns the all-clear where people were told that it does not.
+
+        It is returned until `all_clear_is_kept`.
+        """
+        with self._lock:
+            self._answered, self._error = now, _NO_ANSWER
+            if self._told is None:
+                return None
+            return Telling(Stage.CLOSED, _condition(self._told.since, self._told.facts["error"]))
+
+    def all_clear_is_kept(self) -> None:
+        """The all-clear is in the store, and on its way."""
+        with self._lock:
+            self._told = None
+
+    def to_tell(self, now: datetime) -> Telling | None:
+        """What to tell now, while the store does not answer."""
+        with self._lock:
+            if now - self._answered <= self._patience:
+                return None
+            if self._told is None:
+                stage = Stage.OPENED
+            elif now - self._told.told_at >= lasting(self._told):
+                stage = Stage.LASTS
+            else:
+                return None
+            condition = _condition(self._answered, self._error)
+            self._told = ToldAlert(
+                condition.key, condition.kind, condition.facts, condition.since, now, 1
+            )
+            return Telling(stage, condition)
+
+
+def _condition(since: datetime, error: str) -> Condition:
+    return Condition(str(Kind.STORE_DOWN), Kind.STORE_DOWN, 1, since, {"error": error})

@@ -1,0 +1,186 @@
+"""The watcher: looks again and again, and delivers, in threads of the process that runs it.
+
+Each thread may be held up, by the store or by a channel, without holding up the others.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+
+import psycopg
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+
+from enrichment_pipeline.alerts.channels import Channel, attempt, channels
+from enrichment_pipeline.alerts.delivery import OnFailure, deliver, wait_after
+from enrichment_pipeline.alerts.looking import log, look, tell
+from enrichment_pipeline.alerts.messages import Message, compose
+from enrichment_pipeline.alerts.outage import PATIENCE, Outage
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
+
+LOOK_SECONDS = 15.0
+
+# A look at a million letters takes the store half a second: never more than so much of its time.
+_MOST_OF_THE_TIME = 0.05
+_LONGEST_PAUSE_SECONDS = 120.0
+
+_CHECK_SECONDS = 5.0
+_STOP_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Watches from `start` to `stop`.
+
+    `on_failure` is told the channel of each message that did not arrive, `on_outage` when people
+    are told that the store does not answer, and when that is over.
+
+    Raises:
+        SettingsError: Apprise does not know a URL.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        on_failure: OnFailure = lambda _: None,
+        on_outage: Callable[[bool], None] = lambda _: None,
+        look_seconds: float = LOOK_SECONDS,
+        patience: timedelta = PATIENCE,
+    ) -> None:
+        self.channels = channels(settings)
+        self._store = store
+        self._settings = settings
+        self._on_failure = on_failure
+        self._on_outage = on_outage
+        self._look_seconds = look_seconds
+        self._names = [channel.name for channel in self.channels]
+        self._wakes = {name: Event() for name in self._names}
+        self._stopping = Event()
+        self._clock = _SteadyClock()
+        self._outage = Outage(self._clock.now(), patience)
+        self._logged: str | None = None
+        self._urgent: Message | None = None
+        self._threads = [
+            Thread(target=self._keep_looking, name="alerts", daemon=True),
+            Thread(target=self._keep_checking, name="alerts-outage", daemon=True),
+            *(
+                Thread(
+                    target=self._keep_delivering,
+                    args=(channel,),
+                    name=f"alerts-{channel.name}",
+                    daemon=True,
+                )
+                for channel in self.channels
+            ),
+        ]
+
+    def start(self) -> None:
+        """Begin; the first look comes after a pause, when the process has begun to do its work."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End. A message that is being sent is not waited for; it is sent again, by whoever
+        delivers next."""
+        self._stopping.set()
+        self._wake()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(0, deadline - time.monotonic()))
+
+    def _keep_looking(self) -> None:
+        pause = self._look_seconds
+        while not self._stopping.wait(pause):
+            began = time.monotonic()
+            if self._guarded(self._look) and self._guarded(self._tell_that_it_answers):
+                self._logged = None
+            took = time.monotonic() - began
+            pause = min(took / _MOST_OF_THE_TIME, _LONGEST_PAUSE_SECONDS)
+            pause = max(pause, self._look_seconds)
+
+    def _look(self) -> None:
+        if look(self._store, self._settings, self._names):
+            self._wake()
+
+    def _tell_that_it_answers(self) -> None:
+        now = self._clock.now()
+        telling = self._outage.answered(now)
+        if telling is None:
+            return
+        with self._store.transaction() as connection:
+            message = tell(connection, telling, self._settings, self._names, now)
+        self._outage.all_clear_is_kept()
+        self._on_outage(False)
+        log(message)
+        self._wake()
+
+    def _guarded(self, work: Callable[[], None]) -> bool:
+        """Do some work; where it fails, a line of log tells it once. Whether it was done."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  whatever it is, the next look may succeed
+            said = f"{type(error).__name__}: {first_line(error)}"
+            if _is_outage(error):
+                self._outage.failed(first_line(error))
+            if said != self._logged and not self._stopping.is_set():
+                self._logged = said
+                logger.warning("no look at what there is to alert of: %s", said)
+            return False
+        return True
+
+    def _keep_delivering(self, channel: Channel) -> None:
+        wake = self._wakes[channel.name]
+        while not self._stopping.is_set():
+            wake.wait(self._look_seconds)
+            wake.clear()
+            if not self._stopping.is_set():
+                # A store that fails is told by the looks.
+                self._guarded(lambda: deliver(self._store, channel, self._on_failure))
+
+    def _keep_checking(self) -> None:
+        while not self._stopping.wait(min(_CHECK_SECONDS, self._look_seconds)):
+            now = self._clock.now()
+            if telling := self._outage.to_tell(now):
+                self._urgent = compose(telling, self._settings, now)
+                self._on_outage(True)
+                log(self._urgent)
+                # In threads of their own: those that deliver may be waiting for the store.
+                for channel in self.channels:
+                    Thread(target=self._insist, args=(channel, self._urgent), daemon=True).start()
+
+    def _insist(self, channel: Channel, message: Message) -> None:
+        """Send what cannot be put into the store, until it arrives or is no news any more."""
+        tries = 0
+        while self._urgent is message and self._outage.is_told:
+            if attempt(channel, message) is None:
+                return
+            tries += 1
+            self._on_failure(channel.name)
+            if self._stopping.wait(wait_after(tries).total_seconds()):
+                return
+
+    def _wake(self) -> None:
+        for wake in self._wakes.values():
+            wake.set()
+
+
+class _SteadyClock:
+    """The time, as if nobody had set the clock since it was made: a clock that jumps forward must
+    not make a store that answered a moment ago look silent."""
+
+    def __init__(self) -> None:
+        self._began, self._monotonic = datetime.now(UTC), time.monotonic()
+
+    def now(self) -> datetime:
+        return self._began + timedelta(seconds=time.monotonic() - self._monotonic)
+
+
+def _is_outage(error: BaseException) -> bool:
+    if isinstance(driver_error(error), psycopg.errors.QueryCanceled):
+        return False  # it took too long for us; the store is well enough to say so
+    return is_store_failure(error) or isinstance(error, NoConnectionError)

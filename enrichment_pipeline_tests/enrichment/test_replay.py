@@ -1,0 +1,261 @@
+"""Replaying dead letters: each comes back once, or is told why not."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment import replay
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
+from enrichment_pipeline.events.raw_event import (
+    Arrival,
+    EventRejectedError,
+    Reason,
+    RejectedEvent,
+    reject,
+)
+from enrichment_pipeline.store.books import books, counted_books
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.letters import (
+    LetterFilter,
+    count_letters,
+    discard,
+    find_letters,
+    mark_for_replay,
+    mark_transient,
+    read_letters,
+)
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.windows import move_partition_start
+from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
+from enrichment_pipeline_tests.poison import IS_BAD, KILLS, RAISES, poisoned
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FAST = 1e9
+ALL = LetterFilter()
+
+
+def rows(store: Store, statement: str, **parameters: object) -> list[Any]:
+    with store.transaction() as connection:
+        return list(connection.execute(text(statement), parameters).all())
+
+
+def execute(store: Store, statement: str) -> None:
+    with store.transaction() as connection:
+        connection.execute(text(statement))
+
+
+def fail_until_dead(store: Store, rules: Rules) -> None:
+    for _ in range(4):
+        enrich_due(store, rules)
+        rows(store, "UPDATE raw_batch SET due_at = now() WHERE state = 'pending' RETURNING id")
+
+
+def mark(store: Store, chosen: LetterFilter = ALL) -> int:
+    with store.transaction() as connection:
+        return mark_for_replay(connection, chosen).letters
+
+
+def replayed(store: Store, rules: Rules, chosen: LetterFilter = ALL) -> ReplayReport:
+    mark(store, chosen)
+    return replay_marked(store, rules, "test", FAST)
+
+
+def balance(store: Store) -> tuple[int, int, int, int]:
+    """Accepted, enriched, dead, pending; of books that balance."""
+    with store.transaction() as connection:
+        kept = [window for window in books(connection) if window.accepted]
+        counted = counted_books(connection, [window.window_start for window in kept], HOUR)
+    assert kept == counted
+    assert all(window.balances for window in kept)
+    return (
+        sum(window.accepted for window in kept),
+        sum(window.enriched for window in kept),
+        sum(window.dead for window in kept),
+        sum(window.pending for window in kept),
+    )
+
+
+def refused_at_the_door(payload: bytes, arrived: datetime = NOON) -> RejectedEvent:
+    error = EventRejectedError(Reason.BEFORE_FIRST_PARTITION, "too early")
+    return reject(payload, "default", Arrival(arrived), error)
+
+
+def test_an_event_that_raised_is_enriched_once_the_code_is_mended(
+    store: Store, rules: Rules
+) -> None:
+    load_events(store, [*raw_events(4, NOON), *raw_events(1, NOON, event="bad")], [], "test")
+    enrich_due(store, poisoned(rules, bad=RAISES))
+    assert balance(store) == (5, 4, 1, 0)
+    report = replayed(store, rules)
+    assert (report.resolved, report.failed, report.events) == (1, 0, 1)
+    assert balance(store) == (5, 5, 0, 0)
+    assert rows(store, "SELECT state, closing_note, replays FROM dead_letter") == [
+        ("resolved", "enriched by a replay", 0)
+    ]
+    assert replayed(store, rules).resolved == 0
+
+
+def test_a_dead_batch_is_enriched_once_the_code_is_mended(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(5, NOON, event="bad"), [], "test")
+    fail_until_dead(store, poisoned(rules, bad=RAISES))
+    assert balance(store) == (5, 0, 5, 0)
+    report = replayed(store, rules)
+    assert (report.resolved, report.events) == (1, 5)
+    assert balance(store) == (5, 5, 0, 0)
+
+
+def test_an_event_that_was_too_early_is_let_in_once_the_start_is_moved(
+    store: Store, rules: Rules
+) -> None:
+    early = NOON - timedelta(days=90)
+    load_events(store, [], [refused_at_the_door(make_event(at=early))], "api")
+    assert balance(store) == (1, 0, 1, 0)
+    report = replayed(store, rules)
+    assert (report.resolved, report.failed) == (0, 1)
+    with store.transaction() as connection:
+        move_partition_start(connection, early - HOUR)
+    assert replayed(store, rules).resolved == 1
+    assert balance(store) == (1, 0, 0, 1)
+    enrich_due(store, rules)
+    assert balance(store) == (1, 1, 0, 0)
+    assert rows(store, "SELECT occurred_at FROM enriched_event") == [(early,)]
+
+
+def test_an_event_that_came_in_meanwhile_is_not_doubled(store: Store, rules: Rules) -> None:
+    payload = make_event(at=NOON)
+    load_events(store, [], [refused_at_the_door(payload)], "api")
+    load_events(store, raw_events(1, NOON), [], "test")
+    mark(store)
+    replay_marked(store, rules, "test", FAST)
+    # A replay that was killed between its two commits.
+    rows(store, "UPDATE dead_letter SET state = 'replaying' RETURNING id")
+    rows(store, "UPDATE raw_batch SET event_count = 1, dead_count = 1 WHERE id = 1 RETURNING id")
+    replay_marked(store, rules, "test", FAST)
+    enrich_due(store, rules)
+    assert balance(store) == (2, 2, 0, 0)
+
+
+def test_after_two_failed_replays_a_letter_is_parked_until_it_is_named(
+    store: Store, rules: Rules
+) -> None:
+    load_events(store, raw_events(1, NOON, event="bad"), [], "test")
+    bad = poisoned(rules, bad=IS_BAD)
+    enrich_due(store, bad)
+    for replays, state in ((1, "open"), (2, "parked")):
+        assert replayed(store, bad).failed == 1
+        assert rows(store, "SELECT replays, state FROM dead_letter") == [(replays, state)]
+    assert mark(store) == 0
+    assert replayed(store, rules).resolved == 0
+    assert replayed(store, rules, LetterFilter(ids=(1,))).resolved == 1
+    assert balance(store) == (1, 1, 0, 0)
+
+
+def test_a_dead_batch_that_fails_again_keeps_its_history(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(3, NOON, event="bad"), [], "test")
+    bad = poisoned(rules, bad=RAISES)
+    fail_until_dead(store, bad)
+    first = rows(store, "SELECT first_failed_at FROM dead_letter")
+    assert replayed(store, bad).failed == 1
+    assert replayed(store, bad).failed == 1
+    found = rows(store, "SELECT state, replays, event_count FROM dead_letter")
+    assert found == [("parked", 2, 3)]
+    assert rows(store, "SELECT first_failed_at FROM dead_letter") == first
+    assert balance(store) == (3, 0, 3, 0)
+
+
+def test_a_letter_that_kills_costs_its_neighbours_nothing(store: Store, rules: Rules) -> None:
+    load_events(store, [*raw_events(4, NOON), *raw_events(1, NOON, event="a")], [], "test")
+    load_events(store, [*raw_events(4, NOON), *raw_events(1, NOON, event="b")], [], "test")
+    enrich_due(store, poisoned(rules, a=IS_BAD, b=IS_BAD))
+    report = replayed(store, poisoned(rules, a=KILLS))
+    assert (report.resolved, report.failed) == (1, 1)
+    assert rows(store, "SELECT event, reason_code FROM dead_letter WHERE state = 'open'") == [
+        ("a", "enrichment_crashed")
+    ]
+
+
+def test_an_event_that_postgresql_refuses_enriched_is_one_dead_event(
+    store: Store, rules: Rules
+) -> None:
+    load_events(
+        store, [*raw_events(30, NOON), *raw_events(2, NOON, distinct_id="nobody")], [], "test"
+    )
+    execute(store, "ALTER TABLE enriched_event ADD CONSTRAINT no CHECK (distinct_id <> 'nobody')")
+    report = enrich_due(store, rules)
+    assert (report.events, report.dead_events, report.failures) == (30, 2, [])
+    assert balance(store) == (32, 30, 2, 0)
+    assert replayed(store, rules).failed == 2
+    execute(store, "ALTER TABLE enriched_event DROP CONSTRAINT no")
+    assert replayed(store, rules).resolved == 2
+    assert balance(store) == (32, 32, 0, 0)
+
+
+def test_a_replay_is_throttled(store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(replay, "sleep", slept.append)
+    monkeypatch.setattr(replay, "LETTERS_AT_ONCE", 10)
+    load_events(store, raw_events(20, NOON, event="bad"), [], "test")
+    enrich_due(store, poisoned(rules, bad=IS_BAD))
+    mark(store)
+    seen: list[int] = []
+    replay_marked(store, rules, "test", 0.1, lambda report: seen.append(report.events))
+    assert seen == [10, 20]
+    assert [90 < seconds <= 100 for seconds in slept] == [True, True]
+
+
+def test_letters_are_chosen_by_what_they_say(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(2, NOON, event="a"), [], "test")
+    load_events(store, raw_events(1, NOON + HOUR, event="b"), [], "test")
+    enrich_due(store, poisoned(rules, a=IS_BAD, b=IS_BAD))
+    load_events(store, [], [refused_at_the_door(b"{}")], "api")
+    for chosen, ids in (
+        (LetterFilter(), {1, 2, 3, 4}),
+        (LetterFilter(reason="before_first_partition"), {4}),
+        (LetterFilter(event="a"), {1, 2}),
+        (LetterFilter(event="a", ids=(2, 3)), {2}),
+        (LetterFilter(since=NOON + HOUR), {3}),
+        (LetterFilter(until=NOON + HOUR), {1, 2, 4}),
+        (LetterFilter(rules_version="poisoned"), {1, 2, 3}),
+        (LetterFilter(kind="batch"), set()),
+        (LetterFilter(states=("parked",)), set()),
+        (LetterFilter(project="default"), {1, 2, 3, 4}),
+    ):
+        with store.transaction() as connection:
+            assert {row["id"] for row in find_letters(connection, chosen, 10)} == ids
+            assert count_letters(connection, chosen).letters == len(ids)
+            assert [row["id"] for row in read_letters(connection, chosen)] == sorted(ids)
+
+
+def test_a_discarded_letter_keeps_its_row_and_its_place_in_the_books(
+    store: Store, rules: Rules
+) -> None:
+    load_events(store, raw_events(2, NOON, event="bad"), [], "test")
+    enrich_due(store, poisoned(rules, bad=IS_BAD))
+    with store.transaction() as connection:
+        assert discard(connection, LetterFilter(ids=(1,)), "a test of ours") == (1, 1)
+        assert discard(connection, LetterFilter(ids=(1,)), "again") == (0, 0)
+    assert rows(store, "SELECT state, closing_note FROM dead_letter WHERE id = 1") == [
+        ("discarded", "a test of ours")
+    ]
+    assert balance(store) == (2, 0, 2, 0)
+    assert replayed(store, rules).resolved == 1
+
+
+def test_only_transient_reasons_come_back_by_themselves_and_not_at_once(
+    store: Store, rules: Rules
+) -> None:
+    load_events(store, raw_events(2, NOON, event="bad"), [], "test")
+    fail_until_dead(store, poisoned(rules, bad=RAISES))
+    load_events(store, raw_events(1, NOON, event="odd"), [], "test")
+    enrich_due(store, poisoned(rules, odd=IS_BAD))
+    with store.transaction() as connection:
+        assert mark_transient(connection, ("enrichment_failed",), "10 minutes") == (0, 0)
+        connection.execute(
+            text("UPDATE dead_letter SET replays = 1, last_failed_at = now() - interval '15 min'")
+        )
+        assert mark_transient(connection, ("enrichment_failed",), "10 minutes") == (0, 0)
+        assert mark_transient(connection, ("enrichment_failed",), "7 minutes") == (1, 2)
