@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Annotated, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,6 +24,7 @@ _POSTHOG = ("posthog_url", "posthog_project_id", "posthog_api_key")
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Days = Annotated[int, Field(ge=1)]
+Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
 
 
 class SettingsError(ValueError):
@@ -24,7 +32,6 @@ class SettingsError(ValueError):
 
 
 class Settings(BaseSettings):
-Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
     """All settings with their defaults. Their variables have the prefix `ENRICHMENT_`, but for
     `DATABASE_URL`; `enrichment-pipeline config` prints them."""
 
@@ -86,13 +93,6 @@ Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
         None, description="Raw and enriched events older than this are dropped; unset: never."
     )
     run_history_days: Days = Field(30, description="Finished Dagster runs older than this go.")
-
-    @field_validator("window_minutes")
-    @classmethod
-    def _window_divides_the_hour(cls, minutes: int) -> int:
-        if minutes not in {15, 20, 30, 60}:
-            raise ValueError("must be 15, 20, 30 or 60")
-        return minutes
     alert_urls: SecretStr | None = Field(
         None,
         description="Where alerts go: Apprise URLs, separated by spaces or commas. Unset: they are "
@@ -119,13 +119,17 @@ Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
         is_text = {str, SecretStr} & {field.annotation, *get_args(field.annotation)}
         return field.default if value == "" and is_text else value
 
+    @field_validator("window_minutes")
+    @classmethod
+    def _window_divides_the_hour(cls, minutes: int) -> int:
+        if minutes not in {15, 20, 30, 60}:
+            raise ValueError("must be 15, 20, 30 or 60")
+        return minutes
+
     @field_validator("database_url")
     @classmethod
     def _database_is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
-        # `DATABASE_URL=` in a shell or an .env file means: not set.
-        if url is None or not url.get_secret_value():
-            return None
-        if not _names_a_database(url.get_secret_value()):
+        if url is not None and not _names_a_database(url.get_secret_value()):
             raise ValueError("must look like postgresql://user:password@host:5432/database")
         return url
 
@@ -162,10 +166,6 @@ Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
             raise ValueError("is a project token, which may only send; a personal API key may read")
         return key
 
-    @model_validator(mode="after")
-    def _posthog_is_complete(self) -> Self:
-        missing = [variable_name(name) for name in _POSTHOG if getattr(self, name) is None]
-        if missing and len(missing) < len(_POSTHOG):
     @field_validator("alert_urls")
     @classmethod
     def _alerts_go_to_urls(cls, urls: SecretStr | None) -> SecretStr | None:
@@ -183,6 +183,10 @@ Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
             raise ValueError("must look like https://host/path")
         return url if text else None
 
+    @model_validator(mode="after")
+    def _posthog_is_complete(self) -> Self:
+        missing = [variable_name(name) for name in _POSTHOG if getattr(self, name) is None]
+        if missing and len(missing) < len(_POSTHOG):
             raise ValueError(
                 f"{' and '.join(missing)} not set: the query API needs the URL, the project's "
                 "number and the key"
@@ -205,10 +209,6 @@ Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
         return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _names_a_database(url: str) -> bool:
-    try:
-        # Without the name of a database, one called None would be made.
-        named = bool(make_url(url).database)
 def _is_http(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -217,6 +217,10 @@ def _is_http(url: str) -> bool:
         return False
 
 
+def _names_a_database(url: str) -> bool:
+    try:
+        # Without the name of a database, one called None would be made.
+        named = bool(make_url(url).database)
     except (ArgumentError, ValueError):
         return False
     return named and url.startswith(("postgresql://", "postgres://"))
