@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port
-from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.cli.console import fail, out
 from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
@@ -55,10 +55,10 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
     home = settings.home.resolve()
     load_rules(settings.rules_file)
     ProjectTokens(settings)
+    channels(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
         with _only_one(home):
-    channels(settings)
             _check_ports(settings)
             with (
                 opened_store(settings) as store,

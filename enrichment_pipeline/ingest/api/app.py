@@ -43,10 +43,10 @@ def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlett
     """
     tokens = ProjectTokens(settings)
     metrics = Metrics()
-    budget = Budget(MEMORY_BYTES)
-
     watcher = Watcher(store, settings, metrics.count_alert_failure, metrics.set_store_down)
     metrics.alert_channels = [channel.name for channel in watcher.channels]
+    budget = Budget(MEMORY_BYTES)
+
     committers = Committers(store, processes)
 
     async def commit(group: Sequence[Submission]) -> Accepted:
@@ -68,13 +68,13 @@ def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlett
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         gatherer.start()
+        watcher.start()
         yield
         await gatherer.close()
-        watcher.start()
         committers.close()
+        await asyncio.to_thread(watcher.stop)
 
     v0 = capture.v0()
-        await asyncio.to_thread(watcher.stop)
     routes = [
         *(Route(path, v0, methods=_SEND) for name in _V0 for path in _both(name)),
         *(Route(path, _options, methods=["OPTIONS"]) for name in _V0 for path in _both(name)),
