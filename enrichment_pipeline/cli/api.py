@@ -1,7 +1,7 @@
 """`enrichment-pipeline api`: take events over HTTP, as PostHog's SDKs send them."""
 
 from enrichment_pipeline.cli.console import fail, out
-from enrichment_pipeline.cli.services import port_is_free
+from enrichment_pipeline.cli.services import port_is_free, url_host
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
 
@@ -25,7 +25,7 @@ def api() -> None:
 
 def api_url(settings: Settings) -> str:
     """Where the API is."""
-    return f"http://{settings.host}:{settings.api_port}"
+    return f"http://{url_host(settings.host)}:{settings.api_port}"
 
 
 def check_api_port(settings: Settings) -> None:

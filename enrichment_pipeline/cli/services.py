@@ -4,6 +4,7 @@ Which processes there are is decided in `up`; here is how one is started so that
 us, and how all are stopped.
 """
 
+import errno
 import os
 import shutil
 import signal
@@ -29,8 +30,9 @@ class Services:
     environment: Mapping[str, str]
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set once we are asked to stop, by Ctrl-C or SIGTERM."""
-    stop_seconds: float = 20
-    """How long a process may take to stop before it is killed."""
+    stop_seconds: float = 60
+    """How long a process may take to stop before it is killed; the API gives requests 30 and what
+    is queued 10."""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __enter__(self) -> "Services":
@@ -93,10 +95,18 @@ def _ending_with_us() -> list[str]:
 
 def port_is_free(host: str, port: int) -> bool:
     """Whether nobody listens there."""
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         try:
-            probe.bind((host, port))
-        except OSError:
-            return False
+            with closing(socket.socket(family, kind)) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            # localhost may have an address of IPv6 where this machine has none.
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                return False
     return True
+
+
+def url_host(host: str) -> str:
+    """How a URL names a host: an IPv6 address has its colons in brackets."""
+    return f"[{host}]" if ":" in host else host

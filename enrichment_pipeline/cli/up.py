@@ -11,17 +11,20 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port
-from enrichment_pipeline.cli.console import fail, out
-from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
+from enrichment_pipeline.cli.console import fail, out, print_error
+from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free, url_host
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.errors import first_line, is_store_failure
 from enrichment_pipeline.store.windows import partition_start
 
 _READY_SECONDS = 180
@@ -46,7 +49,7 @@ def up() -> None:
 
 def ui_url(settings: Settings) -> str:
     """Where the UI is."""
-    return f"http://{settings.host}:{settings.ui_port}"
+    return f"http://{url_host(settings.host)}:{settings.ui_port}"
 
 
 @contextmanager
@@ -85,7 +88,8 @@ def watch(services: Services, store: Store, settings: Settings) -> None:
     """Return when we are asked to stop; let Dagster know when the windows change meanwhile."""
     from enrichment_pipeline.orchestration.instance import reload_location
 
-    known = _partition_start(store)
+    windows = _Windows(store)
+    windows.have_moved()
     looked = time.monotonic()
     while not services.stopping.wait(_LOOK_SECONDS):
         services.check()
@@ -94,16 +98,37 @@ def watch(services: Services, store: Store, settings: Settings) -> None:
         looked = time.monotonic()
         # An import of older events, or retention, moves the start; Dagster's partitions are made
         # when the definitions are loaded.
-        start = _partition_start(store)
-        if start != known:
-            reload_location(settings.host, settings.ui_port)
-            known = start
+        if windows.have_moved():
+            reload_location(url_host(settings.host), settings.ui_port)
     out.print("Stopping …")
 
 
-def _partition_start(store: Store) -> object:
-    with store.transaction() as connection:
-        return partition_start(connection)
+@dataclass
+class _Windows:
+    """The start of the partitions, as it was seen last."""
+
+    store: Store
+    start: datetime | None = None
+    is_away: bool = False
+
+    def have_moved(self) -> bool:
+        """Whether the start has moved since it was looked at last. While PostgreSQL does not
+        answer, which is said once, nobody knows; what we started waits for it as we do."""
+        try:
+            with self.store.transaction() as connection:
+                start = partition_start(connection)
+        except Exception as error:
+            if not is_store_failure(error):
+                raise
+            if not self.is_away:
+                print_error(f"PostgreSQL does not answer: {first_line(error)}")
+            self.is_away = True
+            return False
+        if self.is_away:
+            out.print("PostgreSQL answers again.")
+        self.is_away = False
+        before, self.start = self.start, start
+        return before not in {None, start}
 
 
 def _environment(settings: Settings, home: Path) -> dict[str, str]:
@@ -120,20 +145,17 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
     from enrichment_pipeline.orchestration import instance
 
     dagster_home = instance.prepare_home(home)
-    socket = _socket(home)
-    # Left by a code server that was killed, it would be taken for that of the new one.
-    socket.unlink(missing_ok=True)
-    workspace = instance.write_workspace(dagster_home, socket)
+    sockets = {location: _socket(home, location) for location in instance.LOCATIONS}
+    for socket in sockets.values():
+        # Left by a code server that was killed, it would be taken for that of the new one.
+        socket.unlink(missing_ok=True)
+    workspace = instance.write_workspace(dagster_home, sockets)
     with out.status("Starting Dagster …"):
         instance.prepare_instance(dagster_home, alone=alone)
         dagster = [sys.executable, "-m", "dagster"]
-        services.start(
-            "code-server",
-            [
-                *(*dagster, "code-server", "start", "--socket", str(socket)),
-                *("--module-name", instance.DEFINITIONS_MODULE),
-            ],
-        )
+        for location, module in instance.LOCATIONS.items():
+            start = (*dagster, "code-server", "start", "--socket", str(sockets[location]))
+            services.start(f"code-server-{location}", [*start, "--module-name", module])
         services.start(
             "webserver",
             [
@@ -143,7 +165,11 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
         )
         services.start("api", [_program("enrichment-pipeline"), "api"])
         # A daemon that starts first fails the runs that the last stop left in the queue.
-        wait_until(services, socket.exists, "the code server")
+        wait_until(
+            services,
+            lambda: all(socket.exists() for socket in sockets.values()),
+            "a code server",
+        )
         services.start("daemon", [_program("dagster-daemon"), "run", "--workspace", str(workspace)])
         wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
         wait_until(services, lambda: _answers(f"{api_url(settings)}/readyz"), "the API")
@@ -196,12 +222,12 @@ def _program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _socket(home: Path) -> Path:
-    """A path for the code server's socket that is short enough for one (about 100 characters)."""
+def _socket(home: Path, location: str) -> Path:
+    """A path for a code server's socket that is short enough for one (about 100 characters)."""
     name = hashlib.sha256(str(home).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"enrichment-{os.getuid()}-{name}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    return folder / "code.sock"
+    return folder / f"{location}.sock"
 
 
 @contextmanager

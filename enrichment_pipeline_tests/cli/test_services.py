@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from enrichment_pipeline.cli.services import Services
+from enrichment_pipeline.cli.services import Services, port_is_free, url_host
+from enrichment_pipeline_tests.conftest import free_port
 
 _SECONDS = 30
 
@@ -73,6 +75,19 @@ def test_a_signal_asks_us_to_stop_and_interrupts_nothing(
     with Services(tmp_path / "logs", {}) as services:
         threading.Timer(0, os.kill, (os.getpid(), number)).start()
         assert services.stopping.wait(_SECONDS)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_port_is_free_until_somebody_listens_on_it(host: str) -> None:
+    port = free_port()
+    assert port_is_free(host, port)
+    family = socket.getaddrinfo(host, port)[0][0]
+    with socket.create_server((host, port), family=family):
+        assert not port_is_free(host, port)
+
+
+def test_an_address_of_ipv6_stands_in_brackets_in_a_url() -> None:
+    assert (url_host("::1"), url_host("127.0.0.1")) == ("[::1]", "127.0.0.1")
 
 
 def test_an_error_in_the_block_stops_all(tmp_path: Path) -> None:

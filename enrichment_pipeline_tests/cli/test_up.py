@@ -1,0 +1,77 @@
+"""`up` while it runs: what it says and does about its store."""
+
+import threading
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from enrichment_pipeline.cli import up
+from enrichment_pipeline.cli.services import Services
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import StoreUnavailableError
+from enrichment_pipeline.store.windows import widen_partition_start
+from enrichment_pipeline_tests.outage import begin_outage, end_outage
+
+_LOOKS = 3
+
+
+class Steps:
+    """Stands in for services that run; each look at the store is followed by a step of the test."""
+
+    def __init__(self, *steps: object) -> None:
+        self.stopping = self
+        self._steps = list(steps)
+        self._looks = 0
+
+    def check(self) -> None:
+        pass
+
+    def wait(self, _: float) -> bool:
+        self._looks += 1
+        if self._looks % _LOOKS:
+            return False
+        if not self._steps:
+            return True
+        self._steps.pop(0)()  # type: ignore[operator]
+        return False
+
+
+def test_an_outage_of_the_store_is_told_once_and_ends_nothing(
+    store: Store,
+    server: EmbeddedPostgres,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reloads = threading.Semaphore(0)
+    monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+    monkeypatch.setattr(
+        "enrichment_pipeline.orchestration.instance.reload_location", lambda *_: reloads.release()
+    )
+
+    def widen() -> None:
+        end_outage(server, store)
+        with store.transaction() as connection:
+            widen_partition_start(connection, datetime(2025, 12, 1, tzinfo=UTC))
+
+    steps = Steps(lambda: begin_outage(server, store), widen)
+    up.watch(cast("Services", steps), store, settings)
+    said = capsys.readouterr()
+    assert said.err.count("PostgreSQL does not answer") == 1
+    assert said.out.count("PostgreSQL answers again") == 1
+    assert reloads.acquire(blocking=False), "what moved meanwhile is noticed"
+    assert not reloads.acquire(blocking=False)
+
+
+def test_an_embedded_server_that_cannot_be_started_again_is_an_outage_too(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> None:
+        raise StoreUnavailableError("no room")
+
+    monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+    monkeypatch.setattr(Store, "transaction", lambda _: failing())
+    up.watch(cast("Services", Steps()), store, settings)
