@@ -3,7 +3,7 @@
 What is pulled belongs to `ingest.pull`; the asset calls it.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -15,6 +15,8 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import UNDER_WAY
 
 PULL_JOB = "pull"
+
+_LONGEST_SILENCE = timedelta(minutes=30)
 
 
 def build_pull_schedule(partitions: dg.TimeWindowPartitionsDefinition) -> dg.ScheduleDefinition:
@@ -38,8 +40,14 @@ def build_pull_schedule(partitions: dg.TimeWindowPartitionsDefinition) -> dg.Sch
         context: dg.ScheduleEvaluationContext, pipeline: Pipeline
     ) -> dg.RunRequest | dg.SkipReason:
         # It takes up what is left in its turn; more runs beside it would not be faster, for
-        # PostHog's limits are those of the project.
-        if context.instance.get_runs(dg.RunsFilter(job_name=PULL_JOB, statuses=UNDER_WAY), limit=1):
+        # PostHog's limits are those of the project. But a run whose process was killed stays
+        # STARTED for hours; should it live after all, the windows that it holds are left to it.
+        under_way = dg.RunsFilter(
+            job_name=PULL_JOB,
+            statuses=UNDER_WAY,
+            updated_after=datetime.now(UTC) - _LONGEST_SILENCE,
+        )
+        if context.instance.get_runs(under_way, limit=1):
             return dg.SkipReason("a pull is under way")
         first = partitions.start.astimezone(UTC)
         due = windows_due(pipeline.store, pipeline.settings, datetime.now(UTC))

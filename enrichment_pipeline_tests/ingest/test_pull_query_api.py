@@ -309,6 +309,32 @@ def test_what_does_not_pass_ends_the_pull_after_some_tries_in_one_line(
     assert "\n" not in str(told.value)
 
 
+def test_a_window_that_is_never_answered_for_does_not_keep_the_later_ones_from_coming_in(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(2), *events(5, NOON + HOUR), *events(2, NOON + 2 * HOUR))
+    posthog.script.extend([refused(504, "too much")] * query_api.TRIES)
+    report = PullReport()
+    with pytest.raises(PullError, match="too much"):
+        pull(store, pulling_settings, [NOON, NOON + HOUR, NOON + 2 * HOUR], report=report)
+    assert {window: one.accepted for window, one in report.windows.items()} == {
+        NOON + HOUR: 5,
+        NOON + 2 * HOUR: 2,
+    }
+    assert posthog.asked[query_api.TRIES].limit == query_api.PAGE_EVENTS
+    assert due(store, pulling_settings, NOON + 3.5 * HOUR)[0] <= 0, "it has its turn again"
+
+
+@pytest.mark.parametrize("answer", [throttled(None), refused(403, "no"), throttled(3_000)])
+def test_where_there_is_no_way_in_the_other_windows_are_not_asked_for(
+    store: Store, pulling_settings: Settings, posthog: StandIn, answer: Answer
+) -> None:
+    posthog.script.extend([answer] * query_api.TRIES)
+    with pytest.raises(PullError):
+        pull(store, pulling_settings, [NOON, NOON + HOUR])
+    assert {asked.start for asked in posthog.asked} == {NOON}
+
+
 def test_a_posthog_that_is_not_there_ends_the_pull(
     store: Store, pulling_settings: Settings
 ) -> None:
@@ -414,6 +440,19 @@ def test_a_window_that_was_begun_and_not_finished_stays_due_though_later_ones_ar
         pull(store, pulling_settings, [NOON])
     pull(store, pulling_settings, [NOON + HOUR])
     assert due(store, pulling_settings, NOON + 3.5 * HOUR) == [0, 1, 2, 3]
+
+
+def test_a_window_that_is_too_old_to_be_due_keeps_no_other_waiting(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(6))
+    posthog.script.extend([None, refused(403, "no")])
+    with pytest.raises(PullRefusedError):
+        pull(store, pulling_settings, [NOON])
+    later = NOON + pulling.MOST_DUE * HOUR
+    pull(store, pulling_settings, [later])
+    assert due(store, pulling_settings, later + 0.5 * HOUR)[0] == 0
+    assert due(store, pulling_settings, later + 1.5 * HOUR)[0] == pulling.MOST_DUE
 
 
 def test_what_is_due_of_one_project_is_not_of_another(

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.pull import pull as pulling
 from enrichment_pipeline.ingest.pull import query_api
-from enrichment_pipeline.orchestration import assets
+from enrichment_pipeline.orchestration import assets, pull_schedule
 from enrichment_pipeline.orchestration.assets import (
     ENRICHED_EVENTS,
     LAUNCHED_BY_SENSOR,
@@ -264,6 +264,19 @@ def test_while_a_pull_is_under_way_the_schedule_asks_for_no_other(
     under_way = kept_instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert isinstance(tick(kept_instance), dg.SkipReason)
     kept_instance.report_run_failed(under_way)
+    assert isinstance(tick(kept_instance), dg.RunRequest)
+
+
+def test_a_pull_that_has_said_nothing_for_long_does_not_stop_the_schedule(
+    store: Store,
+    posthog: StandIn,
+    kept_instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = definitions().resolve_job_def(PULL_JOB)
+    kept_instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert isinstance(tick(kept_instance), dg.SkipReason)
+    monkeypatch.setattr(pull_schedule, "_LONGEST_SILENCE", -HOUR)
     assert isinstance(tick(kept_instance), dg.RunRequest)
 
 

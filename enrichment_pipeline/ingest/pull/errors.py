@@ -6,6 +6,10 @@ class PullError(Exception):
     on there; the message is one line."""
 
 
+class PullAwayError(PullError):
+    """PostHog cannot be reached, or lets nobody in for now, whatever it is asked for."""
+
+
 class PullThrottledError(PullError):
     """PostHog asks for a pause longer than is worth waiting for within a pull."""
 

@@ -12,7 +12,12 @@ from typing import NamedTuple
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.chunks import ImportSummary, load_chunk
 from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
-from enrichment_pipeline.ingest.pull.errors import PullError, PullRefusedError
+from enrichment_pipeline.ingest.pull.errors import (
+    PullAwayError,
+    PullError,
+    PullRefusedError,
+    PullThrottledError,
+)
 from enrichment_pipeline.ingest.pull.folder import FolderReport, Progress, pull_folder
 from enrichment_pipeline.ingest.pull.query_api import SOURCE, QueryApi, project_url
 from enrichment_pipeline.settings import Settings
@@ -109,9 +114,18 @@ def _pull_folder(store: Store, settings: Settings, asked: _Asked) -> None:
 def _pull_query_api(store: Store, settings: Settings, asked: _Asked) -> None:
     if settings.posthog_url is None:
         return
+    failures: list[PullError] = []
     with QueryApi(settings) as api:
         for window in sorted(asked.windows):
-            _WindowPull(store, api, settings.pull_project, window, asked).pull()
+            try:
+                _WindowPull(store, api, settings.pull_project, window, asked).pull()
+            except (PullAwayError, PullRefusedError, PullThrottledError):
+                raise
+            except PullError as error:
+                # One window that PostHog never answers for does not keep the others from coming in.
+                failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 @dataclass
@@ -131,8 +145,12 @@ class _WindowPull:
                 return
             with self.store.transaction() as connection:
                 known = window_position(connection, self.api.source, self.start)
-            if known is None:
-                self._pull_behind(None, datetime.now(UTC))
+            if known is None or (known.finished_at is None and known.after is None):
+                now = datetime.now(UTC)
+                # Begun from here on: if it is not answered for, it has its turn again, though later
+                # ones are settled meanwhile.
+                self._keep(WindowPosition(now, None, None))
+                self._pull_behind(None, now)
             elif known.finished_at is None:
                 self._pull_behind(known.after, known.began_at)
             elif self._may_have_more(known.began_at):
@@ -161,11 +179,13 @@ class _WindowPull:
                 self.asked.report.summary.add(loaded)
             after, is_last = page.last or after, page.is_last
             finished_at = datetime.now(UTC) if is_over and is_last else None
-            with self.store.transaction() as connection:
-                position = WindowPosition(began_at, after, finished_at)
-                keep_position(connection, self.api.source, self.start, position)
+            self._keep(WindowPosition(began_at, after, finished_at))
             self._tell(summary)
         self.asked.report.windows[self.start] = summary
+
+    def _keep(self, position: WindowPosition) -> None:
+        with self.store.transaction() as connection:
+            keep_position(connection, self.api.source, self.start, position)
 
     def _tell(self, summary: ImportSummary) -> None:
         if self.asked.on_progress:
@@ -174,8 +194,9 @@ class _WindowPull:
 
 
 def windows_due(store: Store, settings: Settings, now: datetime) -> list[datetime]:
-    """The windows to pull without being asked for any: those that were begun and are not settled,
-    and all after the last one that is; at least the one that is open and the one before.
+    """The windows to pull without being asked for any: of the last `MOST_DUE` those that were begun
+    and are not settled, and all after the last one that is; at least the one that is open and the
+    one before. An older one that was never settled must not keep all others waiting.
 
     Not more than `MOST_DUE`, the oldest first.
     """

@@ -25,6 +25,7 @@ from enrichment_pipeline.events.times import parse_timestamp
 from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.ingest.file_source import one_line
 from enrichment_pipeline.ingest.pull.errors import (
+    PullAwayError,
     PullError,
     PullRefusedError,
     PullThrottledError,
@@ -123,7 +124,8 @@ class QueryApi:
         Raises:
             PullRefusedError: PostHog does not take the settings.
             PullThrottledError: it asks for a pause longer than `LONGEST_WAIT`.
-            PullError: it did not answer in `TRIES` tries.
+            PullAwayError: there was no way in, in `TRIES` tries.
+            PullError: it did not answer this question in `TRIES` tries; another may be easier.
         """
         retrying = Retrying(
             retry=retry_if_exception_type(_UnansweredError),
@@ -134,7 +136,10 @@ class QueryApi:
         try:
             return retrying(self._try_page, start, end, after)
         except _UnansweredError as error:
-            raise PullError(f"{self.source}: {error}, {TRIES} times; try later") from error
+            # What was too much of this window may be little of another.
+            self._limit = PAGE_EVENTS
+            kind = PullError if error.smaller else PullAwayError
+            raise kind(f"{self.source}: {error}, {TRIES} times; try later") from error
 
     def _try_page(self, start: datetime, end: datetime, after: Position | None) -> Page:
         limit = self._limit
@@ -142,7 +147,7 @@ class QueryApi:
             return _page(self._ask(_query(start, end, after, limit)), limit)
         except _UnansweredError as error:
             if error.smaller:
-                # For the rest of this pull.
+                # For the rest of this pull, or until it gives up.
                 self._limit = max(limit // 2, FEWEST_EVENTS)
             raise
 
