@@ -70,7 +70,7 @@ def _parse(
     record: FileRecord, project: str, arrival: Arrival, oldest_possible: datetime
 ) -> RawEvent:
     if record.problem:
-        raise EventRejectedError(Reason.TOO_LARGE, record.problem)
+        raise EventRejectedError(record.reason, record.problem)
     event = parse_event(record.payload, project, arrival)
     if event.occurred_at < oldest_possible:
         raise EventRejectedError(

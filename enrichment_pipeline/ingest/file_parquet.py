@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from enrichment_pipeline.events.raw_event import Reason
 from enrichment_pipeline.ingest.file_records import DamageError, FileRecord, capped_record
 from enrichment_pipeline.ingest.file_source import one_line
 
@@ -81,4 +82,6 @@ def _row_record(row: dict[str, object], position: int) -> FileRecord:
                 problem = f"column {name} is not valid JSON"
     payload = msgspec.json.encode(row)
     record = capped_record(payload, position, len(payload))
-    return record if problem is None else record._replace(problem=problem)
+    if problem is None:
+        return record
+    return record._replace(problem=problem, reason=Reason.INVALID_JSON)

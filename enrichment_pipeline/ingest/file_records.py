@@ -6,6 +6,8 @@ in `file_source`, how records are cut out of them in `file_json` and `file_parqu
 
 from typing import NamedTuple
 
+from enrichment_pipeline.events.raw_event import Reason
+
 MAX_RECORD_BYTES = 20 * 1024 * 1024
 """A record longer than this is handed out as a problem instead of in full.
 
@@ -30,6 +32,8 @@ class FileRecord(NamedTuple):
     payload: bytes
     position: int
     problem: str | None = None
+    reason: Reason = Reason.TOO_LARGE
+    """Where there is a problem, its code."""
 
 
 class SourceError(Exception):
