@@ -82,9 +82,16 @@ def test_a_database_url_is_kept_as_it_is_and_never_shown(
     assert url not in repr(settings)
 
 
-def test_an_empty_database_url_means_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "")
-    assert load_settings().database_url is None
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("database_url", "read_token", "webhook_secret", "project_tokens", "host"),
+        *("pull_folder", "pull_project", "posthog_url", "posthog_api_key"),
+    ],
+)
+def test_an_empty_text_means_that_it_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable_name(name), "")
+    assert getattr(load_settings(), name) == Settings.model_fields[name].default
 
 
 POSTHOG = {

@@ -29,6 +29,8 @@ MEMORY_BYTES = 256 * 1024 * 1024
 """What requests under way may take, all together; past that the answer is 503."""
 
 _V0 = ("/e", "/i/v0/e", "/i/v0/ai/batch", "/capture", "/track", "/batch")
+_V1 = "/i/v1/analytics/events"
+_OPTIONS = (*_V0, "/engage", _V1, "/flags", "/decide")
 _SEND = ["GET", "POST"]
 _DAY_SECONDS = 86_400
 
@@ -77,9 +79,9 @@ def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlett
     v0 = capture.v0()
     routes = [
         *(Route(path, v0, methods=_SEND) for name in _V0 for path in _both(name)),
-        *(Route(path, _options, methods=["OPTIONS"]) for name in _V0 for path in _both(name)),
+        *(Route(path, _options, methods=["OPTIONS"]) for name in _OPTIONS for path in _both(name)),
         *(Route(path, capture.v0("$identify"), methods=_SEND) for path in _both("/engage")),
-        *(Route(path, capture.v1, methods=["POST"]) for path in _both("/i/v1/analytics/events")),
+        *(Route(path, capture.v1, methods=["POST"]) for path in _both(_V1)),
         *(Route(path, capture.webhook, methods=["POST"]) for path in _both("/webhook/{project}")),
         Route("/array/{token}/config", browser.config),
         Route("/array/{token}/config.js", browser.config_script),

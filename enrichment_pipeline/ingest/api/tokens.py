@@ -159,5 +159,6 @@ def bearer(header: str | None) -> str | None:
 
 
 def same_secret(given: str | None, expected: str) -> bool:
-    """Whether somebody knows a secret; takes the same time however much of it is right."""
-    return compare_digest((given or "").encode(), expected.encode())
+    """Whether somebody knows a secret; takes the same time however much of it is right. Where there
+    is none, nobody does."""
+    return bool(expected) and compare_digest((given or "").encode(), expected.encode())

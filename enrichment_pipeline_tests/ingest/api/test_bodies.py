@@ -17,6 +17,7 @@ from enrichment_pipeline.ingest.api.bodies import (
 )
 from enrichment_pipeline.ingest.api.encodings import RequestError
 
+
 def compact(value: object) -> bytes:
     """As browsers write JSON."""
     return json.dumps(value, separators=(",", ":")).encode()

@@ -57,7 +57,9 @@ def test_pages_of_any_origin_may_send(client: TestClient, path: str) -> None:
     assert refused.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
 
 
-@pytest.mark.parametrize("path", ["/e/", "/batch", "/i/v0/e"])
+@pytest.mark.parametrize(
+    "path", ["/e/", "/batch", "/i/v0/e", "/engage", "/i/v1/analytics/events", "/flags/", "/decide"]
+)
 def test_options_is_answered_without_a_preflight_too(client: TestClient, path: str) -> None:
     assert client.options(path).status_code == 200
 

@@ -12,6 +12,7 @@ from enrichment_pipeline.ingest.api.tokens import (
     ProjectTokens,
     bearer,
     read_token,
+    same_secret,
 )
 from enrichment_pipeline.settings import Settings, SettingsError
 
@@ -101,6 +102,12 @@ def test_the_read_token_is_made_once_and_for_its_owner(tmp_path: Path) -> None:
     assert len(made_token) > 20
     assert read_token(settings) == made_token
     assert os.stat(tmp_path / "home" / "read_token").st_mode & 0o777 == 0o600
+
+
+def test_nobody_knows_a_secret_that_is_empty() -> None:
+    assert same_secret("a", "a")
+    for given in (None, "", "a"):
+        assert not same_secret(given, "")
 
 
 def test_a_bearer_token_is_read_from_its_header() -> None:
