@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     retention_days: Days | None = Field(
         None, description="Raw and enriched events older than this are dropped; unset: never."
     )
+    replay_rate: Annotated[int, Field(ge=1)] = Field(
+        2000, description="Events per second that a replay of dead letters is held to."
+    )
     run_history_days: Days = Field(30, description="Finished Dagster runs older than this go.")
     alert_urls: SecretStr | None = Field(
         None,

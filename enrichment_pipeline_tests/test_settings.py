@@ -12,6 +12,7 @@ from enrichment_pipeline.settings import Settings, SettingsError, load_settings,
 NUMBERS_FROM_ONE = [
     "ENRICHMENT_SENSOR_SECONDS",
     "ENRICHMENT_RETENTION_DAYS",
+    "ENRICHMENT_REPLAY_RATE",
     "ENRICHMENT_RUN_HISTORY_DAYS",
     "ENRICHMENT_UI_PORT",
 ]
