@@ -80,6 +80,8 @@ class Apart(AbstractContextManager["Apart"]):
             [sys.executable, "-m", "enrichment_pipeline.enrichment.apart_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Ctrl-C is for the parent, which ends this one.
+            process_group=0,
         )
         self._child, self._rules = child, rules
         try:

@@ -14,7 +14,7 @@ from enrichment_pipeline.store.claims import (
     mark_dead,
 )
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.replays import fail_replays
+from enrichment_pipeline.store.replays import count_death
 from enrichment_pipeline.store.work_in_hand import Work, take_work_of_the_dead
 
 
@@ -22,14 +22,14 @@ def charge_crashes(store: Store, rules_version: str) -> None:
     """Charge each death since the last time.
 
     A batch that was in hand with others is not charged, only suspected: it is claimed alone from
-    now on. One that was alone has spent an attempt.
+    now on. One that was alone has spent an attempt. Letters in hand have failed one replay.
     """
     with store.transaction() as connection:
         for work in take_work_of_the_dead(connection):
             message = f"the process that was at work on it died ({work.worker})"
             death = Death(attempts.Reason.CRASHED_BATCH, message, None, rules_version, work.worker)
             _charge_batches(connection, work, death)
-            fail_replays(connection, work.letter_ids, death, attempts.MAX_REPLAYS)
+            count_death(connection, work.letter_ids, work.worker, attempts.MAX_REPLAYS)
 
 
 def _charge_batches(connection: Connection, work: Work, death: Death) -> None:

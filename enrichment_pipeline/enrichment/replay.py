@@ -35,6 +35,7 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import Failure
 from enrichment_pipeline.store.errors import blames_data, first_line, retry_conflicts
 from enrichment_pipeline.store.inputs import missing_outputs, read_inputs, remember_outputs
+from enrichment_pipeline.store.letters import count_marked
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.replays import (
     Letter,
@@ -54,7 +55,12 @@ from enrichment_pipeline.store.work_in_hand import Hand
 
 LETTERS_AT_ONCE = 500
 
+SUSPECTED_AT_ONCE = 20
+"""Of letters whose replay has failed before: should one of them end the process, it costs few
+others a replay."""
+
 _ENRICHED = "enriched by a replay"
+_LET_IN = "let in by a replay"
 
 
 @dataclass
@@ -63,13 +69,16 @@ class ReplayReport:
 
     resolved: int = 0
     failed: int = 0
+    parked: int = 0
+    """Of those that failed."""
     events: int = 0
     """Events of the resolved letters."""
 
-    def add(self, resolved: Sequence[Letter], failed: Sequence[Letter]) -> None:
+    def add(self, resolved: Sequence[Letter], failed: int = 0, parked: int = 0) -> None:
         """Count what became of some letters."""
         self.resolved += len(resolved)
-        self.failed += len(failed)
+        self.failed += failed
+        self.parked += parked
         self.events += sum(letter.event_count for letter in resolved)
 
 
@@ -107,7 +116,8 @@ def replay_marked(
             if not handled:
                 return report
             on_progress(report)
-            sleep(max(0.0, handled / events_per_second - (monotonic() - began)))
+            if not replay.is_over():
+                sleep(max(0.0, handled / events_per_second - (monotonic() - began)))
 
 
 class _Replay:
@@ -118,23 +128,29 @@ class _Replay:
         self._store = writing.store
         self._report = report
 
+    def is_over(self) -> bool:
+        """Whether no letter is marked any more."""
+        with self._store.transaction() as connection:
+            return count_marked(connection).letters == 0
+
     @retry_conflicts
     def events(self) -> int:
         """Replay some letters of single events; returns how many."""
         with ExitStack() as stack:
             hand = stack.enter_context(Hand(self._store, self._writing.worker))
             connection = stack.enter_context(self._store.transaction())
-            letters = claim_letters(connection, "event", LETTERS_AT_ONCE)
+            letters = claim_letters(connection, "event", LETTERS_AT_ONCE) or claim_letters(
+                connection, "event", SUSPECTED_AT_ONCE, suspected=True
+            )
             if not letters:
                 return 0
             hand.take(connection, letters=[letter.id for letter in letters])
             refused = [letter for letter in letters if letter.uuid is None]
             later = [letter for letter in letters if letter.uuid is not None]
-            for outcome in (
-                self._let_in(connection, refused) if refused else _Outcome([], []),
-                self._enrich(connection, later) if later else _Outcome([], []),
-            ):
-                self._tell(connection, outcome)
+            if refused:
+                self._tell(connection, self._let_in(connection, refused), _LET_IN)
+            if later:
+                self._tell(connection, self._enrich(connection, later), _ENRICHED)
             hand.put_down(connection)
         return len(letters)
 
@@ -146,7 +162,9 @@ class _Replay:
             with ExitStack() as stack:
                 hand = stack.enter_context(Hand(self._store, self._writing.worker))
                 connection = stack.enter_context(self._store.transaction())
-                letters = claim_letters(connection, "batch", 1)
+                letters = claim_letters(connection, "batch", 1) or claim_letters(
+                    connection, "batch", 1, suspected=True
+                )
                 if not letters:
                     return 0
                 hand.take(connection, letters=[letters[0].id])
@@ -161,21 +179,21 @@ class _Replay:
             trace = "".join(traceback.format_exception(error))
             failure = Failure(attempts.Reason.FAILED, first_line(error), trace)
             with self._store.transaction() as connection:
-                self._fail(connection, letters[0], failure)
-            self._report.add([], letters)
+                parked = self._fail(connection, letters[0], failure)
+            self._report.add([], failed=1, parked=parked)
         else:
-            self._report.add(letters, [])
+            self._report.add(letters)
         return letters[0].event_count
 
-    def _tell(self, connection: Connection, outcome: _Outcome) -> None:
-        resolve(connection, [letter.id for letter in outcome.resolved], _ENRICHED)
-        for letter, failure in outcome.failed:
-            self._fail(connection, letter, failure)
-        self._report.add(outcome.resolved, [letter for letter, _ in outcome.failed])
+    def _tell(self, connection: Connection, outcome: _Outcome, note: str) -> None:
+        resolve(connection, [letter.id for letter in outcome.resolved], note)
+        parked = sum(self._fail(connection, *failed) for failed in outcome.failed)
+        self._report.add(outcome.resolved, len(outcome.failed), parked)
 
-    def _fail(self, connection: Connection, letter: Letter, failure: Failure) -> None:
+    def _fail(self, connection: Connection, letter: Letter, failure: Failure) -> int:
+        """Returns how many letters are parked by that."""
         death = Death(*failure, self._writing.rules.version, self._writing.worker)
-        fail_replays(connection, [letter.id], death, attempts.MAX_REPLAYS)
+        return fail_replays(connection, [letter.id], death, attempts.MAX_REPLAYS)
 
     def _let_in(self, connection: Connection, letters: Sequence[Letter]) -> _Outcome:
         """Events that were refused at the door are at the door again."""

@@ -5,10 +5,11 @@ What is broken now, in sum, belongs to `dead_letters`; what a replay does, to `r
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, DateTime, Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
 
 from enrichment_pipeline.store.payloads import decompress
 
@@ -26,9 +27,10 @@ _COLUMNS = """
     closing_note, batch_id, uuid, distinct_id
 """
 
-_TYPES = {
+_TYPES: dict[str, TypeEngine[Any]] = {
     "ids": ARRAY(BigInteger),
     "states": ARRAY(Text),
+    "replayable": ARRAY(Text),
     "since": DateTime(timezone=True),
     "until": DateTime(timezone=True),
 }
@@ -75,6 +77,21 @@ def count_letters(connection: Connection, chosen: LetterFilter) -> LetterCount:
     return LetterCount(int(row[0]), int(row[1]))
 
 
+def count_letters_by(
+    connection: Connection, chosen: LetterFilter, column: Literal["state", "reason_code"]
+) -> dict[str, LetterCount]:
+    """How many letters these are, by state or by reason, the most first."""
+    condition, parameters = _where(chosen)
+    rows = connection.execute(
+        _bound(
+            f"SELECT {column}, count(*), coalesce(sum(event_count), 0) FROM dead_letter "
+            f"WHERE {condition} GROUP BY 1 ORDER BY 2 DESC, 1",
+            parameters,
+        )
+    )
+    return {row[0]: LetterCount(int(row[1]), int(row[2])) for row in rows}
+
+
 def find_letters(
     connection: Connection, chosen: LetterFilter, most: int
 ) -> list[Mapping[str, object]]:
@@ -104,22 +121,27 @@ def read_letters(connection: Connection, chosen: LetterFilter) -> Iterator[Mappi
         yield {**row, "payload": decompress(payload) if payload else None}
 
 
+def replayable_states(chosen: LetterFilter) -> tuple[str, ...]:
+    """The states out of which a replay takes these letters: a parked one only where it is named by
+    its id."""
+    return OPEN_STATES if chosen.ids else ("open", "replaying")
+
+
 def mark_for_replay(connection: Connection, chosen: LetterFilter) -> LetterCount:
-    """Mark these letters to be replayed; a parked one only where it is named by its id. Those that
-    are marked already, as by a replay that was killed, count among them."""
-    named = "" if chosen.ids else "AND state <> 'parked'"
+    """Mark these letters to be replayed. Those that are marked already, as by a replay that was
+    killed, count among them."""
     condition, parameters = _where(chosen)
     row = connection.execute(
         _bound(
             f"""
             WITH marked AS (
                 UPDATE dead_letter SET state = 'replaying'
-                WHERE {condition} AND state IN ('open', 'replaying', 'parked') {named}
+                WHERE {condition} AND state = ANY(:replayable)
                 RETURNING event_count
             )
             SELECT count(*), coalesce(sum(event_count), 0) FROM marked
             """,
-            parameters,
+            parameters | {"replayable": list(replayable_states(chosen))},
         )
     ).one()
     return LetterCount(int(row[0]), int(row[1]))

@@ -19,7 +19,7 @@ _ids = bindparam("ids", type_=ARRAY(BigInteger))
 
 _CLAIM = """
     SELECT id, kind, batch_id, event_count, project, payload, uuid, first_failed_at, sent_at
-    FROM dead_letter WHERE state = 'replaying' AND kind = :kind
+    FROM dead_letter WHERE state = 'replaying' AND kind = :kind AND {which}
     ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
 """
 
@@ -37,7 +37,20 @@ _FAIL = text(
         replays = replays + 1, last_failed_at = now(), reason_code = :reason, message = :message,
         traceback = :traceback, rules_version = coalesce(:rules_version, rules_version),
         worker = :worker
-    WHERE id = ANY(:ids)
+    WHERE id = ANY(:ids) AND state = 'replaying'
+    RETURNING state
+    """
+).bindparams(_ids)
+
+# Whose fault it was is not known: each says what it said before, and stays marked.
+_COUNT_DEATH = text(
+    """
+    UPDATE dead_letter
+    SET state = CASE WHEN replays + 1 >= :most_replays THEN 'parked' ELSE state END,
+        replays = replays + 1, last_failed_at = now(),
+        message = message || '; a process that replayed it died (' || :worker || ')',
+        worker = :worker
+    WHERE id = ANY(:ids) AND state = 'replaying'
     """
 ).bindparams(_ids)
 
@@ -140,9 +153,14 @@ class Letter(NamedTuple):
     sent_at: datetime | None
 
 
-def claim_letters(connection: Connection, kind: str, most: int) -> list[Letter]:
-    """Lock letters of this kind that are to be replayed and that nobody is at work on."""
-    rows = connection.execute(text(_CLAIM), {"kind": kind, "most": most})
+def claim_letters(
+    connection: Connection, kind: str, most: int, *, suspected: bool = False
+) -> list[Letter]:
+    """Lock letters of this kind that are to be replayed and that nobody is at work on: those whose
+    replay has failed before, or with which a process died (`suspected`), or those with which
+    neither happened."""
+    which = "replays > 0" if suspected else "replays = 0"
+    rows = connection.execute(text(_CLAIM.format(which=which)), {"kind": kind, "most": most})
     letters = [Letter(*row) for row in rows]
     return [
         letter._replace(payload=decompress(letter.payload)) if letter.payload else letter
@@ -157,11 +175,21 @@ def resolve(connection: Connection, ids: Sequence[int], note: str) -> None:
 
 def fail_replays(
     connection: Connection, ids: Sequence[int], death: Death, most_replays: int
-) -> None:
-    """The replay of these letters has failed: they are open again, or parked after so many."""
+) -> int:
+    """The replay of these letters has failed: they are open again, or parked after so many. Returns
+    how many are parked now."""
+    parameters = death._asdict() | {"ids": list(ids), "most_replays": most_replays}
+    states = connection.execute(_FAIL, parameters).scalars().all()
+    return states.count("parked")
+
+
+def count_death(connection: Connection, ids: Sequence[int], worker: str, most_replays: int) -> None:
+    """A process has died with these letters in hand, which counts as a replay that failed. They go
+    on to be replayed, or are parked after so many."""
     if ids:
-        parameters = death._asdict() | {"ids": list(ids), "most_replays": most_replays}
-        connection.execute(_FAIL, parameters)
+        connection.execute(
+            _COUNT_DEATH, {"ids": list(ids), "worker": worker, "most_replays": most_replays}
+        )
 
 
 def take_out_of_books(connection: Connection, ids: Sequence[int]) -> None:

@@ -1,5 +1,7 @@
 """Replaying dead letters: each comes back once, or is told why not."""
 
+import os
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +10,7 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import replay
+from enrichment_pipeline.enrichment.crashes import charge_crashes
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
 from enrichment_pipeline.events.raw_event import (
@@ -29,6 +32,7 @@ from enrichment_pipeline.store.letters import (
     read_letters,
 )
 from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.replays import resolve
 from enrichment_pipeline.store.windows import move_partition_start
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.poison import IS_BAD, KILLS, RAISES, poisoned
@@ -119,6 +123,7 @@ def test_an_event_that_was_too_early_is_let_in_once_the_start_is_moved(
     with store.transaction() as connection:
         move_partition_start(connection, early - HOUR)
     assert replayed(store, rules).resolved == 1
+    assert rows(store, "SELECT closing_note FROM dead_letter") == [("let in by a replay",)]
     assert balance(store) == (1, 0, 0, 1)
     enrich_due(store, rules)
     assert balance(store) == (1, 1, 0, 0)
@@ -146,7 +151,8 @@ def test_after_two_failed_replays_a_letter_is_parked_until_it_is_named(
     bad = poisoned(rules, bad=IS_BAD)
     enrich_due(store, bad)
     for replays, state in ((1, "open"), (2, "parked")):
-        assert replayed(store, bad).failed == 1
+        report = replayed(store, bad)
+        assert (report.failed, report.parked) == (1, int(state == "parked"))
         assert rows(store, "SELECT replays, state FROM dead_letter") == [(replays, state)]
     assert mark(store) == 0
     assert replayed(store, rules).resolved == 0
@@ -159,8 +165,7 @@ def test_a_dead_batch_that_fails_again_keeps_its_history(store: Store, rules: Ru
     bad = poisoned(rules, bad=RAISES)
     fail_until_dead(store, bad)
     first = rows(store, "SELECT first_failed_at FROM dead_letter")
-    assert replayed(store, bad).failed == 1
-    assert replayed(store, bad).failed == 1
+    assert [replayed(store, bad).parked for _ in range(2)] == [0, 1]
     found = rows(store, "SELECT state, replays, event_count FROM dead_letter")
     assert found == [("parked", 2, 3)]
     assert rows(store, "SELECT first_failed_at FROM dead_letter") == first
@@ -176,6 +181,71 @@ def test_a_letter_that_kills_costs_its_neighbours_nothing(store: Store, rules: R
     assert rows(store, "SELECT event, reason_code FROM dead_letter WHERE state = 'open'") == [
         ("a", "enrichment_crashed")
     ]
+
+
+def died_with(store: Store, letters: list[int]) -> None:
+    """A process of this machine, whose id another one has now, died with these in hand."""
+    rows(
+        store,
+        """
+        INSERT INTO work_in_hand (
+            worker, host, pid, process_started, batch_ids, letter_ids
+        ) VALUES ('victim', :host, :pid, 12345.0, '{}', :letters) RETURNING id
+        """,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        letters=letters,
+    )
+
+
+def test_a_replay_that_was_killed_goes_on_where_it_was(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(3, NOON, event="bad"), [], "test")
+    enrich_due(store, poisoned(rules, bad=IS_BAD))
+    mark(store)
+    died_with(store, [1, 2])
+    charge_crashes(store, rules.version)
+    found = rows(store, "SELECT state, replays, reason_code FROM dead_letter ORDER BY id")
+    assert found == [("replaying", n, "enrichment_raised") for n in (1, 1, 0)]
+    [message] = rows(store, "SELECT message FROM dead_letter WHERE id = 1")
+    assert message[0].endswith("; a process that replayed it died (victim)")
+    assert replay_marked(store, rules, "test", FAST).resolved == 3
+    assert balance(store) == (3, 3, 0, 0)
+
+
+def test_a_letter_with_which_two_processes_died_is_parked(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(2, NOON, event="bad"), [], "test")
+    enrich_due(store, poisoned(rules, bad=IS_BAD))
+    mark(store)
+    for _ in range(2):
+        died_with(store, [1])
+        charge_crashes(store, rules.version)
+    assert rows(store, "SELECT state FROM dead_letter ORDER BY id") == [("parked",), ("replaying",)]
+
+
+def test_a_death_opens_no_letter_that_is_closed_by_now(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(2, NOON, event="bad"), [], "test")
+    enrich_due(store, poisoned(rules, bad=IS_BAD))
+    mark(store)
+    died_with(store, [1, 2])
+    with store.transaction() as connection:
+        discard(connection, LetterFilter(ids=(1,)), "a test of ours")
+        resolve(connection, [2], "by another process")
+    charge_crashes(store, rules.version)
+    found = rows(store, "SELECT state, replays FROM dead_letter ORDER BY id")
+    assert found == [("discarded", 0), ("resolved", 0)]
+
+
+def test_letters_that_failed_before_are_replayed_after_the_others_and_few_at_a_time(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "SUSPECTED_AT_ONCE", 1)
+    load_events(store, raw_events(4, NOON, event="bad"), [], "test")
+    enrich_due(store, poisoned(rules, bad=IS_BAD))
+    rows(store, "UPDATE dead_letter SET replays = 1 WHERE id < 3 RETURNING id")
+    mark(store)
+    seen: list[int] = []
+    replay_marked(store, rules, "test", FAST, lambda report: seen.append(report.resolved))
+    assert seen == [2, 3, 4]
 
 
 def test_an_event_that_postgresql_refuses_enriched_is_one_dead_event(
@@ -194,16 +264,18 @@ def test_an_event_that_postgresql_refuses_enriched_is_one_dead_event(
     assert balance(store) == (32, 32, 0, 0)
 
 
-def test_a_replay_is_throttled(store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replay_is_throttled_as_long_as_there_is_more(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slept: list[float] = []
     monkeypatch.setattr(replay, "sleep", slept.append)
     monkeypatch.setattr(replay, "LETTERS_AT_ONCE", 10)
-    load_events(store, raw_events(20, NOON, event="bad"), [], "test")
+    load_events(store, raw_events(30, NOON, event="bad"), [], "test")
     enrich_due(store, poisoned(rules, bad=IS_BAD))
     mark(store)
     seen: list[int] = []
     replay_marked(store, rules, "test", 0.1, lambda report: seen.append(report.events))
-    assert seen == [10, 20]
+    assert seen == [10, 20, 30]
     assert [90 < seconds <= 100 for seconds in slept] == [True, True]
 
 
