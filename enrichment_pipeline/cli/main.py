@@ -9,6 +9,7 @@ from enrichment_pipeline.classification import RulesFileError
 from enrichment_pipeline.cli import (
     alerts,
     api,
+    backfill,
     config,
     console,
     demo,
@@ -37,6 +38,7 @@ app.command("up")(up.up)
 app.command("api")(api.api)
 app.command("import")(import_files.import_files)
 app.command("pull")(pull.pull_events)
+app.command("backfill")(backfill.backfill)
 app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("sql")(sql.sql)

@@ -8,7 +8,8 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json
-from enrichment_pipeline.events.times import parse_timestamp, window_start
+from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.ingest.pull.pull import PullReport, pull, windows_due
 from enrichment_pipeline.settings import Settings, load_settings
@@ -58,7 +59,7 @@ def _windows(
         if end is not None:
             fail("--to goes with --from")
         return windows_due(store, settings, now)
-    start, stop = _moment("--from", first), _moment("--to", end) if end else now
+    start, stop = parse_moment("--from", first), parse_moment("--to", end) if end else now
     if start >= stop or start > now:
         fail("--from must be before --to, and in the past")
     start, stop = window_start(start, store.window), min(stop, now)
@@ -67,13 +68,6 @@ def _windows(
     if count > MAX_WINDOWS:
         fail(f"--from is {count:,} windows ago, of which there may be {MAX_WINDOWS:,}")
     return [start + number * store.window for number in range(count)]
-
-
-def _moment(option: str, told: str) -> datetime:
-    moment = parse_timestamp(told)
-    if moment is None:
-        fail(f"{option} {told!r} is no day and no time, such as 2026-03-01 or 2026-03-01T12:00")
-    return moment
 
 
 def _pull_with_progress(

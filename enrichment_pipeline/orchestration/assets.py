@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
+from pydantic import Field
 
+from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.ingest.pull.pull import PullReport
 from enrichment_pipeline.orchestration.checks import (
@@ -27,6 +29,7 @@ from enrichment_pipeline.orchestration.windows import (
     enrich_windows,
     failure_message,
     remember_covered,
+    run_name,
 )
 from enrichment_pipeline.store.claims import reopen_dead
 from enrichment_pipeline.store.dead_letters import broken_now
@@ -46,6 +49,16 @@ RETRY_OUTAGES = dg.RetryPolicy(
     max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 _MAX_RETRIES_OF_A_BATCH = 3
+
+
+class EnrichmentConfig(dg.Config):
+    """How to materialize `enriched_events`."""
+
+    re_enrich: bool = Field(
+        False,
+        description="Enrich again what was enriched before, under the rules of now. Otherwise "
+        "only what is due is, and what is finished stays as it is.",
+    )
 
 
 def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
@@ -90,14 +103,19 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         "type. Table `enriched_event`.",
     )
     def enriched_events(
-        context: dg.AssetExecutionContext, pipeline: Pipeline
+        context: dg.AssetExecutionContext, config: EnrichmentConfig, pipeline: Pipeline
     ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
         windows = windows_of(context.partition_keys)
         if LAUNCHED_BY_SENSOR not in context.run.tags and not context.retry_number:
             with pipeline.store.transaction() as connection:
                 reopened = reopen_dead(connection, windows)
             context.log.info(f"{reopened} dead batches are due again")
-        outcome = enrich_windows(pipeline.store, pipeline.rules, windows)
+        worker = run_name(context.run_id)
+        outcome = enrich_windows(pipeline.store, pipeline.rules, windows, worker)
+        if config.re_enrich:
+            changes = re_enrich(pipeline.store, pipeline.rules, windows)
+            context.log.info(changes.summary)
+            outcome.tell_changes(changes)
         for failure in outcome.report.failures:
             context.log.warning(failure)
         if outcome.dead or outcome.waiting_until:

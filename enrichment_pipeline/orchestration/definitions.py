@@ -7,6 +7,7 @@ import dagster as dg
 
 from enrichment_pipeline.orchestration.alerting import alerts
 from enrichment_pipeline.orchestration.assets import build_assets
+from enrichment_pipeline.orchestration.broken_sensor import build_broken_sensor
 from enrichment_pipeline.orchestration.maintenance import maintenance, maintenance_schedule
 from enrichment_pipeline.orchestration.partitions import window_partitions
 from enrichment_pipeline.orchestration.pull_schedule import build_pull_schedule
@@ -32,7 +33,11 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
         assets=build_assets(partitions),
         jobs=[enrichment_sweep, maintenance],
         schedules=schedules,
-        sensors=[build_sensor(partitions, settings.sensor_seconds), alerts],
+        sensors=[
+            build_sensor(partitions, settings.sensor_seconds),
+            build_broken_sensor(settings.sensor_seconds),
+            alerts,
+        ],
         resources={"pipeline": Pipeline()},
         # A run is one short step after another: a process for each would take some 3 s a run.
         executor=dg.in_process_executor,

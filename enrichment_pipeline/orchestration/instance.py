@@ -2,6 +2,7 @@
 webserver. Starting and stopping the processes belongs to `cli.services`."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -9,7 +10,12 @@ import yaml
 from dagster_graphql import DagsterGraphQLClient
 
 LOCATION = "enrichment_pipeline"
-DEFINITIONS_MODULE = "enrichment_pipeline.orchestration.definitions"
+
+LOCATIONS = {
+    LOCATION: "enrichment_pipeline.orchestration.definitions",
+    "dead_letter_worker": "enrichment_pipeline.orchestration.dead_letter_worker",
+}
+"""The code locations, and the module of each."""
 
 _PROJECT = Path(__file__).parents[2]
 
@@ -24,14 +30,17 @@ def prepare_home(home: Path) -> Path:
     return dagster_home
 
 
-def write_workspace(dagster_home: Path, socket: Path) -> Path:
-    """Write a workspace in which the code location is served on `socket`; returns its file.
+def write_workspace(dagster_home: Path, sockets: Mapping[str, Path]) -> Path:
+    """Write a workspace in which each code location is served on its socket; returns its file.
 
     One code server for webserver and daemon, so that a reload reaches both.
     """
     file = dagster_home / "workspace.yaml"
-    server = {"socket": str(socket), "host": "localhost", "location_name": LOCATION}
-    file.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    servers = [
+        {"grpc_server": {"socket": str(socket), "host": "localhost", "location_name": location}}
+        for location, socket in sockets.items()
+    ]
+    file.write_text(yaml.safe_dump({"load_from": servers}))
     return file
 
 

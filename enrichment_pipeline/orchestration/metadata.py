@@ -4,6 +4,7 @@ Pictures belong to `plots`, where the numbers come from to `store`, what they me
 `checks`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from enrichment_pipeline.ingest.pull.folder import FolderReport
 from enrichment_pipeline.orchestration.plots import plot_by_reason
 from enrichment_pipeline.store.books import WindowBooks
 from enrichment_pipeline.store.dead_letters import BrokenNow
+from enrichment_pipeline.store.rewriting import Change
 
 
 def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
@@ -64,6 +66,12 @@ def window_metadata(
     }
 
 
+def changes_table(changes: Sequence[Change]) -> dg.TableMetadataValue:
+    """What re-enriching has changed, by event name."""
+    frame = pd.DataFrame([change._asdict() for change in changes])
+    return table(frame.drop(columns="window_start").sort_values("events", ascending=False))
+
+
 def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
     """What is broken now, and the way out."""
     metadata: dict[str, dg.MetadataValue[Any]] = {
@@ -75,16 +83,30 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
         metadata["by_reason"] = table(broken.by_reason)
         metadata["letters_by_reason"] = plot_by_reason(broken.by_reason)
         metadata["look"] = dg.MetadataValue.md(
-            'Read them: `enrichment-pipeline sql "SELECT id, window_start, event, reason_code, '
-            "message FROM dead_letter WHERE state = 'open'\"`"
+            "Read them: `enrichment-pipeline dead-letters list`, one whole: "
+            "`enrichment-pipeline dead-letters show ID`"
+        )
+        metadata["way_out_of_letters"] = dg.MetadataValue.md(
+            "Mend the cause, then `enrichment-pipeline dead-letters replay --reason REASON`, or "
+            "launch the job `replay_dead_letters` of the code location `dead_letter_worker`. What "
+            "nobody needs: `enrichment-pipeline dead-letters discard ID --because TEXT`"
         )
     if broken.failed_windows:
         metadata["windows"] = table(broken.windows)
-        metadata["way_out"] = dg.MetadataValue.md(
+        metadata["way_out_of_windows"] = dg.MetadataValue.md(
             "Mend the cause, then materialize the failed partitions of `enriched_events` "
-            "(*Materialize* → *failed and missing*): that takes in their dead batches."
+            "(*Materialize* → *failed and missing*), or run `enrichment-pipeline backfill "
+            "--failed`: both take in their dead batches."
         )
+        if run := _run_of(broken.windows["worker"].iloc[0]):
+            metadata["latest_failed_run"] = run
     return metadata
+
+
+def _run_of(worker: str | None) -> dg.DagsterRunMetadataValue | None:
+    """The run that a worker's name stands for, if it is one."""
+    kind, _, run_id = (worker or "").partition(" ")
+    return dg.MetadataValue.dagster_run(run_id) if kind == "run" else None
 
 
 def table(frame: pd.DataFrame) -> dg.TableMetadataValue:

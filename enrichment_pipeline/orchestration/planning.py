@@ -87,8 +87,8 @@ def _grouped(
 ) -> list[tuple[tuple[datetime, ...], bool]]:
     """These windows as stretches, the longest ones, and at most one sweep of what is left of the
     due ones; for each whether it is a sweep."""
-    stretches = [stretch for stretch in _stretches(sorted(windows), length) if len(stretch) > 1]
-    ranges = sorted(stretches, key=len, reverse=True)[:most_ranges]
+    found = [stretch for stretch in stretches(sorted(windows), length) if len(stretch) > 1]
+    ranges = sorted(found, key=len, reverse=True)[:most_ranges]
     in_ranges = {start for stretch in ranges for start in stretch}
     scattered = sorted(set(due) - in_ranges)[:MAX_WINDOWS]
     groups = [(tuple(stretch), False) for stretch in ranges]
@@ -115,15 +115,15 @@ def _between(start: datetime, end: datetime, length: timedelta) -> list[datetime
     return [start + length * number for number in range(max(0, (end - start) // length))]
 
 
-def _stretches(windows: Sequence[datetime], length: timedelta) -> list[list[datetime]]:
+def stretches(windows: Sequence[datetime], length: timedelta) -> list[list[datetime]]:
     """Sorted windows, cut where one is not followed by the next, and at the most for one run."""
-    stretches: list[list[datetime]] = []
+    found: list[list[datetime]] = []
     for start in windows:
-        if stretches and stretches[-1][-1] + length == start and len(stretches[-1]) < MAX_WINDOWS:
-            stretches[-1].append(start)
+        if found and found[-1][-1] + length == start and len(found[-1]) < MAX_WINDOWS:
+            found[-1].append(start)
         else:
-            stretches.append([start])
-    return stretches
+            found.append([start])
+    return found
 
 
 def _launch(

@@ -12,7 +12,7 @@ from enrichment_pipeline.orchestration.assets import RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
 from enrichment_pipeline.orchestration.pulling import LAUNCHED_BY_SCHEDULE
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.sensors import UNDER_WAY
+from enrichment_pipeline.orchestration.runs import UNDER_WAY
 
 PULL_JOB = "pull"
 

@@ -21,6 +21,7 @@ from enrichment_pipeline.orchestration.partitions import (
 )
 from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
 from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.runs import UNDER_WAY
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
 from enrichment_pipeline.store.claims import due_windows
 from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, beat
@@ -32,15 +33,6 @@ _PRIORITY = "dagster/priority"
 _ASSETS = [RAW_EVENTS, ENRICHED_EVENTS, DEAD_LETTER]
 
 _LONGEST_SILENCE = timedelta(minutes=15)
-
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-"""What a run is that has not ended."""
 
 
 def build_sensor(

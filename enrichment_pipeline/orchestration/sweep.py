@@ -16,7 +16,7 @@ from enrichment_pipeline.orchestration.checks import nothing_is_dead
 from enrichment_pipeline.orchestration.metadata import books_metadata, broken_metadata
 from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.windows import enrich_windows
+from enrichment_pipeline.orchestration.windows import enrich_windows, run_name
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.dead_letters import broken_now
 
@@ -38,7 +38,8 @@ def sweep(context: dg.OpExecutionContext, config: SweepConfig, pipeline: Pipelin
     its own, in which it can show FAILED.
     """
     windows = windows_of(config.windows)
-    outcome = enrich_windows(pipeline.store, pipeline.rules, windows)
+    worker = run_name(context.run_id)
+    outcome = enrich_windows(pipeline.store, pipeline.rules, windows, worker)
     for failure in outcome.report.failures:
         context.log.warning(failure)
     with pipeline.store.transaction() as connection:

@@ -12,10 +12,12 @@ import dagster as dg
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import EnrichmentReport, enrich_due
+from enrichment_pipeline.enrichment.re_enrich import Changes
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.checks import books_balance, few_unknown
 from enrichment_pipeline.orchestration.metadata import (
     books_metadata,
+    changes_table,
     window_metadata,
 )
 from enrichment_pipeline.orchestration.partitions import partition_key
@@ -52,10 +54,25 @@ class Outcome:
     """When the first batch that has failed comes due again."""
     checks: list[dg.AssetCheckResult] = field(default_factory=list)
 
+    def tell_changes(self, changes: Changes) -> None:
+        """Show with each window what re-enriching it has changed."""
+        for window in self.finished:
+            rows = [change for change in changes.changes if change.window_start == window]
+            self.finished[window]["re_enriched"] = dg.MetadataValue.int(
+                sum(change.events for change in rows)
+            )
+            if rows:
+                self.finished[window]["changed"] = changes_table(rows)
 
-def enrich_windows(store: Store, rules: Rules, windows: Sequence[datetime]) -> Outcome:
+
+def run_name(run_id: str) -> str:
+    """A run of Dagster, as the store names who was at work on something."""
+    return f"run {run_id}"
+
+
+def enrich_windows(store: Store, rules: Rules, windows: Sequence[datetime], worker: str) -> Outcome:
     """Enrich what is due in these windows, and look at what lies in them now."""
-    outcome = Outcome(enrich_due(store, rules, windows))
+    outcome = Outcome(enrich_due(store, rules, windows, worker=worker))
     with store.transaction() as connection:
         outcome.dead = dead_windows(connection, list(windows))
         waiting = waiting_batches(connection, windows)

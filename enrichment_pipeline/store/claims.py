@@ -168,6 +168,21 @@ def claim(
     )
 
 
+def enriched_batches(connection: Connection, windows: Sequence[datetime]) -> list[Batch]:
+    """The finished batches of these windows, in order."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT {_COLUMNS} FROM raw_batch
+            WHERE state = 'enriched' AND enriched_count > 0 AND window_start = ANY(:windows)
+            ORDER BY window_start, id
+            """
+        ).bindparams(_windows),
+        {"windows": list(windows)},
+    )
+    return [Batch(*row) for row in rows]
+
+
 def claim_again(connection: Connection, batch: Batch) -> bool:
     """Lock one batch that was claimed before; False where somebody else has it now."""
     return bool(_fetch(connection, "id = %(id)s", {"id": batch.id}, 0))

@@ -22,7 +22,7 @@ class BrokenNow(NamedTuple):
     by_reason: pd.DataFrame
     """reason_code, letters, events, first_failed_at, last_failed_at, sample (a message)."""
     windows: pd.DataFrame
-    """The failed windows: window_start, batches, events, since, last_error."""
+    """The failed windows: window_start, batches, events, since, last_error, worker."""
 
 
 def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
@@ -41,7 +41,7 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
             f"""
             SELECT reason_code, count(*) AS letters, sum(event_count) AS events,
                 min(first_failed_at) AS first_failed_at, max(last_failed_at) AS last_failed_at,
-                (array_agg(message ORDER BY id DESC))[1] AS sample
+                (array_agg(message ORDER BY last_failed_at DESC, id DESC))[1] AS sample
             FROM dead_letter WHERE {_OPEN}
             GROUP BY reason_code ORDER BY letters DESC LIMIT :most
             """
@@ -53,7 +53,8 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
             f"""
             SELECT window_start, count(*) AS batches, sum(event_count) AS events,
                 min(first_failed_at) AS since,
-                (array_agg(message ORDER BY id DESC))[1] AS last_error
+                (array_agg(message ORDER BY last_failed_at DESC, id DESC))[1] AS last_error,
+                (array_agg(worker ORDER BY last_failed_at DESC, id DESC))[1] AS worker
             FROM dead_letter WHERE {_OPEN} AND kind = 'batch'
             GROUP BY window_start ORDER BY window_start DESC LIMIT :most
             """
@@ -70,16 +71,76 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
 
 
 def dead_windows(connection: Connection, windows: list[datetime]) -> dict[datetime, str]:
-    """Of these windows, those that hold a dead batch, with the last error of each."""
+    """Of these windows, those that hold a dead batch which nobody has discarded, with the last
+    error of each."""
     rows = connection.execute(
         text(
-            """
-            SELECT DISTINCT ON (window_start) window_start, coalesce(last_error, 'unknown')
-            FROM raw_batch
-            WHERE state = 'dead' AND window_start = ANY(CAST(:windows AS timestamptz[]))
-            ORDER BY window_start, id DESC
+            f"""
+            SELECT DISTINCT ON (window_start) window_start, message
+            FROM dead_letter
+            WHERE {_OPEN} AND kind = 'batch'
+                AND window_start = ANY(CAST(:windows AS timestamptz[]))
+            ORDER BY window_start, last_failed_at DESC, id DESC
             """
         ),
         {"windows": windows},
     )
     return {row[0]: row[1] for row in rows}
+
+
+def failed_windows(
+    connection: Connection, since: datetime | None = None, until: datetime | None = None
+) -> dict[datetime, int]:
+    """The windows that hold a dead batch, and how many events these have; those from `since` up
+    to, not including, `until`."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT window_start, sum(event_count) FROM dead_letter
+            WHERE {_OPEN} AND kind = 'batch'
+                AND window_start >= coalesce(CAST(:since AS timestamptz), '-infinity')
+                AND window_start < coalesce(CAST(:until AS timestamptz), 'infinity')
+            GROUP BY window_start ORDER BY window_start
+            """
+        ),
+        {"since": since, "until": until},
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def fingerprint(connection: Connection) -> str:
+    """Changes whenever something becomes a dead letter, fails again, or is one no more."""
+    row = connection.execute(
+        text(
+            f"""
+            SELECT count(*), coalesce(max(id), 0), coalesce(sum(replays), 0),
+                coalesce(sum(event_count), 0), max(last_failed_at), count(*) FILTER (
+                    WHERE state = 'parked'
+                )
+            FROM dead_letter WHERE {_OPEN}
+            """
+        )
+    ).one()
+    return "|".join(str(value) for value in row)
+
+
+def healed_windows(connection: Connection, since: datetime) -> list[datetime]:
+    """The windows of which a dead batch was closed since then, and that hold none now, nor
+    anything that waits."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT DISTINCT window_start FROM dead_letter healed
+            WHERE kind = 'batch' AND closed_at >= :since AND NOT EXISTS (
+                SELECT FROM dead_letter
+                WHERE {_OPEN} AND kind = 'batch' AND window_start = healed.window_start
+            ) AND NOT EXISTS (
+                SELECT FROM raw_batch
+                WHERE state = 'pending' AND window_start = healed.window_start
+            )
+            ORDER BY 1
+            """
+        ),
+        {"since": since},
+    )
+    return list(rows.scalars())

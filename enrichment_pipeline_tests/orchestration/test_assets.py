@@ -22,8 +22,8 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.windows import Covered, covered
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
-from enrichment_pipeline_tests.enrichment.test_path import FailingRules
 from enrichment_pipeline_tests.orchestration.conftest import START
+from enrichment_pipeline_tests.poison import RAISES, poisoned
 
 KEYS = ["2026-03-01-00:00", "2026-03-01-01:00", "2026-03-01-02:00"]
 
@@ -71,7 +71,7 @@ def failed(instance: dg.DagsterInstance, definitions: dg.Definitions) -> set[str
 
 
 def make_rules_fail(monkeypatch: pytest.MonkeyPatch, rules: Rules) -> None:
-    monkeypatch.setattr(resources, "load_rules", lambda _: FailingRules(rules, "poison"))
+    monkeypatch.setattr(resources, "load_rules", lambda _: poisoned(rules, poison=RAISES))
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +199,7 @@ def test_the_dead_letter_asset_says_what_is_broken_and_how_to_mend_it(
     result = dg.materialize([asset], instance=instance)
     shown = materializations(result, DEAD_LETTER)[None]
     assert (shown["dead_letters"], shown["dead_events"], shown["failed_windows"]) == (1, 5, 1)
-    assert {"by_reason", "letters_by_reason", "windows", "way_out"} <= set(shown)
+    assert {"by_reason", "letters_by_reason", "windows", "way_out_of_windows"} <= set(shown)
     assert checks(result) == {"nothing_is_dead": False}
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, inspect
 
 from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.instance import (
-    LOCATION,
+    LOCATIONS,
     prepare_home,
     prepare_instance,
     write_workspace,
@@ -87,8 +87,22 @@ def test_a_closed_instance_uses_the_embedded_server_no_longer(
     assert psutil.wait_procs([server], timeout=20)[0] == [server]
 
 
-def test_webserver_and_daemon_find_the_code_on_one_server(tmp_path: Path) -> None:
-    file = write_workspace(tmp_path, Path("/run/code.sock"))
-    [entry] = yaml.safe_load(file.read_text())["load_from"]
-    assert entry["grpc_server"]["socket"] == "/run/code.sock"
-    assert entry["grpc_server"]["location_name"] == LOCATION
+def test_webserver_and_daemon_find_the_code_on_one_server_for_each_location(
+    tmp_path: Path,
+) -> None:
+    sockets = {location: Path(f"/run/{location}.sock") for location in LOCATIONS}
+    file = write_workspace(tmp_path, sockets)
+    entries = yaml.safe_load(file.read_text())["load_from"]
+    assert {
+        entry["grpc_server"]["location_name"]: Path(entry["grpc_server"]["socket"])
+        for entry in entries
+    } == sockets
+
+
+def test_the_workspace_of_the_project_has_the_same_code_locations() -> None:
+    file = Path(__file__).parents[2] / "workspace.yaml"
+    entries = yaml.safe_load(file.read_text())["load_from"]
+    assert {
+        entry["python_module"]["location_name"]: entry["python_module"]["module_name"]
+        for entry in entries
+    } == LOCATIONS

@@ -46,14 +46,14 @@ def outage_of_calls(
     def begin(calls: int) -> None:
         called = 0
 
-        def enrich_in_outage(*arguments: Any) -> Any:
+        def enrich_in_outage(*arguments: Any, **named: Any) -> Any:
             nonlocal called
             called += 1
             if called == 1:
                 begin_outage(server, store)
             if called == calls + 1:
                 end_outage(server, store)
-            return enrich_due(*arguments)
+            return enrich_due(*arguments, **named)
 
         monkeypatch.setattr(windows, "enrich_due", enrich_in_outage)
 

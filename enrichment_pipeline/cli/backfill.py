@@ -1,0 +1,132 @@
+"""`enrichment-pipeline backfill`: do windows again."""
+
+import logging
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from enrichment_pipeline.cli.console import err, fail, out, print_json, print_table
+from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.settings import Settings, load_settings
+from enrichment_pipeline.store.books import books
+from enrichment_pipeline.store.dead_letters import failed_windows
+from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.windows import partition_start
+
+_SHOWN = 20
+
+
+def backfill(
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only the failed windows: those with a dead batch.")
+    ] = False,
+    first: Annotated[
+        str | None, typer.Option("--from", help="From this day or time on (UTC).")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Up to this day or time, not included.")
+    ] = None,
+    re_enrich: Annotated[
+        bool,
+        typer.Option("--re-enrich", help="Enrich what is finished again, under the rules of now."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say which windows, and do nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Do windows again: take in their dead batches, enrich what is due, and show them in Dagster.
+
+    What is finished stays as it is, unless --re-enrich asks for more. Ends with 1 where a window
+    failed again.
+
+    Examples: [bold]enrichment-pipeline backfill --failed --dry-run[/],
+    [bold]enrichment-pipeline backfill --from 2026-03-01 --to 2026-03-02 --re-enrich[/]
+    """
+    if not failed and not first:
+        fail("which windows? Add --failed, or --from (and --to)")
+    settings = load_settings()
+    since = window_start(parse_moment("--from", first), settings.window) if first else None
+    until = parse_moment("--to", end) if end else None
+    if since and until and since >= until:
+        fail("--from must be before --to")
+    with opened_store(settings) as store:
+        chosen = _chosen(store, since, until, only_failed=failed)
+        if dry_run or not chosen:
+            _tell(chosen, only_failed=failed, as_json=as_json)
+            return
+        _run(settings, store, list(chosen), re_enrich=re_enrich, as_json=as_json)
+
+
+def _chosen(
+    store: Store, since: datetime | None, until: datetime | None, *, only_failed: bool
+) -> dict[datetime, int]:
+    """The windows that are meant, and how many events each has that are dead (or that it has)."""
+    with store.transaction() as connection:
+        if only_failed:
+            return failed_windows(connection, since, until)
+        return {
+            window.window_start: window.accepted
+            for window in books(connection)
+            if (since is None or window.window_start >= since)
+            and (until is None or window.window_start < until)
+        }
+
+
+def _tell(chosen: dict[datetime, int], *, only_failed: bool, as_json: bool) -> None:
+    if as_json:
+        windows = [{"window": window, "events": events} for window, events in chosen.items()]
+        print_json({"windows": windows})
+        return
+    if not chosen:
+        out.print("No window is failed." if only_failed else "There are no events then.")
+        return
+    what = "dead events" if only_failed else "events"
+    rows = [(f"{window:%Y-%m-%d %H:%M}", events) for window, events in chosen.items()]
+    print_table(("window (UTC)", what), rows[:_SHOWN])
+    total = sum(chosen.values())
+    out.print(f"{len(chosen):,} windows with {total:,} {what} would be done again.")
+
+
+def _run(
+    settings: Settings, store: Store, windows: list[datetime], *, re_enrich: bool, as_json: bool
+) -> None:
+    # Dagster takes seconds to import, which the other subcommands need not wait for.
+    from enrichment_pipeline.orchestration.backfill import BackfillReport, backfill
+    from enrichment_pipeline.orchestration.instance import prepare_home, prepare_instance
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with store.transaction() as connection:
+        start = partition_start(connection)
+    home = prepare_home(settings.home.resolve())
+    prepare_instance(home, alone=False)
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("Windows", total=len(windows))
+
+        def on_progress(report: BackfillReport) -> None:
+            progress.update(task, completed=len(report.windows) + len(report.failed))
+
+        report = backfill(
+            settings, start, windows, home, re_enrich=re_enrich, on_progress=on_progress
+        )
+    if as_json:
+        print_json(
+            {
+                "finished": report.windows,
+                "failed": [{"window": w, "run": run} for w, run in report.failed.items()],
+                "changed_events": report.changed_events,
+            }
+        )
+    else:
+        out.print(f"{len(report.windows):,} windows are finished.", highlight=False)
+        if re_enrich:
+            out.print(f"{report.changed_events:,} events came out otherwise.", highlight=False)
+    if report.failed:
+        window, run = next(iter(report.failed.items()))
+        fail(
+            f"{len(report.failed)} windows failed again, the first is {window:%Y-%m-%d %H:%M} "
+            f"(run {run}); see: enrichment-pipeline dead-letters list --kind batch"
+        )

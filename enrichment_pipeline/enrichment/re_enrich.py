@@ -1,0 +1,76 @@
+"""Enriching again what was enriched before, under the rules of now, and saying what changed.
+
+What is due belongs to `path`; here nothing becomes due, and an event that would come out the same
+is not touched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment.derive import output_version
+from enrichment_pipeline.enrichment.deriving import derive_here
+from enrichment_pipeline.enrichment.path import CLAIM_EVENTS
+from enrichment_pipeline.store.claims import Batch, enriched_batches
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.enriched import expect_many, missing_inputs
+from enrichment_pipeline.store.inputs import read_inputs, remember_outputs
+from enrichment_pipeline.store.rewriting import Change, rewrite_enriched
+
+
+@dataclass
+class Changes:
+    """What re-enriching has changed."""
+
+    rules_version: str
+    events: int = 0
+    """Events that come out otherwise; of others, only the rules version is new."""
+    changes: list[Change] = field(default_factory=list)
+    """By window, event name, and what it was and is."""
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        names = len({change.event for change in self.changes})
+        return (
+            f"re-enriched under rules version {self.rules_version}: {self.events:,} events of "
+            f"{names:,} names changed"
+        )
+
+
+def re_enrich(store: Store, rules: Rules, windows: Sequence[datetime]) -> Changes:
+    """Enrich the finished batches of these windows again.
+
+    An event that the rules of now cannot enrich keeps what it has.
+    """
+    changes = Changes(rules.version)
+    with store.transaction() as connection:
+        batches = enriched_batches(connection, windows)
+    for group in _groups(batches):
+        for change in _rewrite(store, rules, group):
+            changes.changes.append(change)
+            changes.events += change.events
+    return changes
+
+
+def _groups(batches: Sequence[Batch]) -> list[list[Batch]]:
+    groups: list[list[Batch]] = []
+    events = CLAIM_EVENTS
+    for batch in batches:
+        if events + batch.due_count > CLAIM_EVENTS:
+            groups.append([])
+            events = 0
+        groups[-1].append(batch)
+        events += batch.due_count
+    return groups
+
+
+def _rewrite(store: Store, rules: Rules, batches: Sequence[Batch]) -> list[Change]:
+    version = output_version(rules)
+    with store.transaction() as connection:
+        expect_many(connection, sum(batch.due_count for batch in batches))
+        keys = missing_inputs(connection, batches, store.window, version)
+        derived = derive_here(read_inputs(store, keys), rules)
+        remember_outputs(store, version, derived.outputs)
+        return rewrite_enriched(connection, batches, store.window, version, rules.version)

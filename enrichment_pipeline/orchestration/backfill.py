@@ -1,0 +1,84 @@
+"""Doing windows again from the command line: runs of the enrichment job in this process, recorded
+in Dagster's instance as every run is, so that the windows turn green there.
+
+Which windows are failed belongs to `store.dead_letters`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+
+from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, EnrichmentConfig
+from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
+from enrichment_pipeline.orchestration.planning import stretches
+from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
+from enrichment_pipeline.settings import Settings
+
+LAUNCHED_BY_COMMAND = "enrichment/launched_by_command"
+"""Tag of the runs of `enrichment-pipeline backfill`."""
+
+
+@dataclass
+class BackfillReport:
+    """What a backfill did."""
+
+    windows: list[datetime] = field(default_factory=list)
+    """That are finished."""
+    failed: dict[datetime, str] = field(default_factory=dict)
+    """That are not, and the run in which they failed."""
+    changed_events: int = 0
+    """Of re-enriching: events that come out otherwise."""
+
+
+def backfill(
+    settings: Settings,
+    start: datetime,
+    windows: Sequence[datetime],
+    dagster_home: Path,
+    *,
+    re_enrich: bool,
+    on_progress: Callable[[BackfillReport], None],
+) -> BackfillReport:
+    """Do these windows again, those side by side in one run; `start` is that of the first window
+    of all."""
+    report = BackfillReport()
+    job = build_definitions(settings, start).resolve_job_def(ENRICHMENT_JOB)
+    config = EnrichmentConfig(re_enrich=re_enrich)
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        for stretch in stretches(sorted(windows), settings.window):
+            result = job.execute_in_process(
+                instance=instance,
+                run_config=dg.RunConfig(ops={ENRICHED_EVENTS.to_python_identifier(): config}),
+                tags={
+                    LAUNCHED_BY_COMMAND: "true",
+                    RANGE_START: partition_key(stretch[0]),
+                    RANGE_END: partition_key(stretch[-1]),
+                },
+                raise_on_error=False,
+            )
+            _add(report, result, stretch)
+            on_progress(report)
+    return report
+
+
+def _add(
+    report: BackfillReport, result: dg.ExecuteInProcessResult, windows: Sequence[datetime]
+) -> None:
+    finished = {
+        event.partition: event.step_materialization_data.materialization.metadata
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION
+        and event.asset_key == ENRICHED_EVENTS
+    }
+    for window in windows:
+        metadata = finished.get(partition_key(window))
+        if metadata is None:
+            report.failed[window] = result.run_id
+            continue
+        report.windows.append(window)
+        if changed := metadata.get("re_enriched"):
+            report.changed_events += int(str(changed.value))
