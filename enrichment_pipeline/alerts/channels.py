@@ -160,11 +160,9 @@ def send_to_all(channels: Sequence[Channel], message: Message) -> dict[str, str 
 
 def without_secrets(said: str, url: str) -> str:
     """The first line of what was said, without anything that stands in the URL but its scheme."""
+    parts = re.split(r"[:/?#@&=,]+", url.partition("://")[2])
     secrets = {
-        part
-        for form in (url, unquote(url))
-        for part in re.split(r"[:/?#@&=,\s]+", form.partition("://")[2])
-        if len(part) >= _SHORTEST_SECRET
+        form for part in parts for form in (part, unquote(part)) if len(part) >= _SHORTEST_SECRET
     }
     lines = said.strip().splitlines()
     line = lines[0] if lines else "not delivered"

@@ -19,10 +19,10 @@ _NO_ANSWER = "no answer"
 class Outage:
     """Whether the store answers, as this process knows it; safe to use from several threads."""
 
-    def __init__(self, now: datetime, patience: timedelta = PATIENCE) -> None:
+    def __init__(self, patience: timedelta = PATIENCE) -> None:
         self._lock = Lock()
         self._patience = patience
-        self._answered = now
+        self._unanswered_since: datetime | None = None
         self._error = _NO_ANSWER
         self._told: ToldAlert | None = None
 
@@ -31,18 +31,23 @@ class Outage:
         """Whether people were told of one that is not known to be over."""
         return self._told is not None
 
+    def asked(self, now: datetime) -> None:
+        """The store is asked; whether it answers shows."""
+        with self._lock:
+            self._unanswered_since = self._unanswered_since or now
+
     def failed(self, error: str) -> None:
-        """The store was asked, and failed."""
+        """The store failed, instead of an answer."""
         with self._lock:
             self._error = error
 
-    def answered(self, now: datetime) -> Telling | None:
+    def answered(self) -> Telling | None:
         """The store answered; returns the all-clear where people were told that it does not.
 
         It is returned until `all_clear_is_kept`.
         """
         with self._lock:
-            self._answered, self._error = now, _NO_ANSWER
+            self._unanswered_since, self._error = None, _NO_ANSWER
             if self._told is None:
                 return None
             return Telling(Stage.CLOSED, _condition(self._told.since, self._told.facts["error"]))
@@ -55,7 +60,8 @@ class Outage:
     def to_tell(self, now: datetime) -> Telling | None:
         """What to tell now, while the store does not answer."""
         with self._lock:
-            if now - self._answered <= self._patience:
+            since = self._unanswered_since
+            if since is None or now - since <= self._patience:
                 return None
             if self._told is None:
                 stage = Stage.OPENED
@@ -63,7 +69,7 @@ class Outage:
                 stage = Stage.LASTS
             else:
                 return None
-            condition = _condition(self._answered, self._error)
+            condition = _condition(since, self._error)
             self._told = ToldAlert(
                 condition.key, condition.kind, condition.facts, condition.since, now, 1
             )

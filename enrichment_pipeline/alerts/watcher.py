@@ -28,7 +28,7 @@ _MOST_OF_THE_TIME = 0.05
 _LONGEST_PAUSE_SECONDS = 120.0
 
 _CHECK_SECONDS = 5.0
-_STOP_SECONDS = 2.0
+_STOP_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Watcher:
         self._wakes = {name: Event() for name in self._names}
         self._stopping = Event()
         self._clock = _SteadyClock()
-        self._outage = Outage(self._clock.now(), patience)
+        self._outage = Outage(patience)
         self._logged: str | None = None
         self._urgent: Message | None = None
         self._threads = [
@@ -97,21 +97,25 @@ class Watcher:
         pause = self._look_seconds
         while not self._stopping.wait(pause):
             began = time.monotonic()
-            if self._guarded(self._look) and self._guarded(self._tell_that_it_answers):
+            error = self._guarded(self._look)
+            if error is None or not _is_outage(error):
+                self._guarded(self._tell_that_it_answers)
+            if error is None:
                 self._logged = None
             took = time.monotonic() - began
             pause = min(took / _MOST_OF_THE_TIME, _LONGEST_PAUSE_SECONDS)
             pause = max(pause, self._look_seconds)
 
     def _look(self) -> None:
+        self._outage.asked(self._clock.now())
         if look(self._store, self._settings, self._names):
             self._wake()
 
     def _tell_that_it_answers(self) -> None:
-        now = self._clock.now()
-        telling = self._outage.answered(now)
+        telling = self._outage.answered()
         if telling is None:
             return
+        now = self._clock.now()
         with self._store.transaction() as connection:
             message = tell(connection, telling, self._settings, self._names, now)
         self._outage.all_clear_is_kept()
@@ -119,8 +123,8 @@ class Watcher:
         log(message)
         self._wake()
 
-    def _guarded(self, work: Callable[[], None]) -> bool:
-        """Do some work; where it fails, a line of log tells it once. Whether it was done."""
+    def _guarded(self, work: Callable[[], None]) -> Exception | None:
+        """Do some work; where it fails, the error is returned, and a line of log tells it once."""
         try:
             work()
         except Exception as error:  # noqa: BLE001  whatever it is, the next look may succeed
@@ -130,8 +134,8 @@ class Watcher:
             if said != self._logged and not self._stopping.is_set():
                 self._logged = said
                 logger.warning("no look at what there is to alert of: %s", said)
-            return False
-        return True
+            return error
+        return None
 
     def _keep_delivering(self, channel: Channel) -> None:
         wake = self._wakes[channel.name]

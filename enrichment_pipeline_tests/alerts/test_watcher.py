@@ -1,0 +1,222 @@
+"""The watcher: real threads, a real store that goes away, real receivers that hang."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from enrichment_pipeline.alerts import watcher as watching
+from enrichment_pipeline.alerts.messages import Message
+from enrichment_pipeline.alerts.watcher import Watcher
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.alerts import listed_alerts
+from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline_tests.alerts.conftest import AddLetters
+from enrichment_pipeline_tests.alerts.receivers import SECONDS, Receiver, receiver
+from enrichment_pipeline_tests.outage import begin_outage, end_outage
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PATIENCE = timedelta(seconds=0.5)
+
+
+def with_channels(settings: Settings, *urls: str, webhook: str | None = None) -> Settings:
+    return settings.model_copy(
+        update={
+            "alert_urls": SecretStr(" ".join(urls)) if urls else None,
+            "alert_webhook": SecretStr(webhook) if webhook else None,
+        }
+    )
+
+
+@contextmanager
+def watched(
+    store: Store,
+    settings: Settings,
+    on_failure: Callable[[str], None] = lambda _: None,
+    on_outage: Callable[[bool], None] = lambda _: None,
+    patience: timedelta = PATIENCE,
+) -> Iterator[Watcher]:
+    watcher = Watcher(store, settings, on_failure, on_outage, look_seconds=0.05, patience=patience)
+    watcher.start()
+    try:
+        yield watcher
+    finally:
+        watcher.stop()
+
+
+@contextmanager
+def outage(server: EmbeddedPostgres, store: Store) -> Iterator[None]:
+    begin_outage(server, store)
+    try:
+        yield
+    finally:
+        end_outage(server, store)
+
+
+def test_what_is_wrong_reaches_every_channel_and_its_end_too(
+    store: Store, settings: Settings, add_letters: AddLetters, inbox: Receiver
+) -> None:
+    with (
+        receiver() as other,
+        watched(store, with_channels(settings, other.apprise, webhook=inbox.webhook)),
+    ):
+        add_letters(3, NOON)
+        assert inbox.next()["title"].startswith("3 dead letters: invalid_json")
+        assert other.next()["type"] == "warning"
+        with store.transaction() as connection:
+            connection.execute(text("UPDATE dead_letter SET state = 'resolved'"))
+        assert inbox.next()["why"] == "closed"
+        assert other.next()["title"].startswith("All clear: ")
+
+
+def test_a_store_that_is_gone_is_told_without_it_and_its_return_is_kept(
+    server: EmbeddedPostgres, store: Store, settings: Settings, inbox: Receiver
+) -> None:
+    outages: list[bool] = []
+    with receiver() as other:
+        channels = with_channels(settings, other.apprise, webhook=inbox.webhook)
+        with watched(store, channels, on_outage=outages.append):
+            with outage(server, store):
+                told = inbox.next()
+                assert (told["kind"], told["why"]) == ("store_down", "opened")
+                assert "not currently accepting connections" in told["text"]
+                assert other.next()["title"] == "PostgreSQL does not answer"
+            over = inbox.next()
+            assert (over["title"], over["since"]) == (
+                "All clear: PostgreSQL answers again",
+                told["since"],
+            )
+            assert other.next()["title"] == over["title"]
+    assert (inbox.all(), other.all()) == ([], [])
+    assert outages == [True, False]
+    with store.transaction() as connection:
+        [listed] = listed_alerts(connection, closed_too=True, most=9)
+    assert listed.alert.kind == "store_down"
+    assert listed.closed_at
+
+
+def test_a_channel_that_is_down_during_the_outage_is_told_that_it_is_over(
+    server: EmbeddedPostgres, store: Store, settings: Settings, inbox: Receiver
+) -> None:
+    failures: list[str] = []
+    inbox.status = 500
+    channels = with_channels(settings, webhook=inbox.webhook)
+    with watched(store, channels, failures.append):
+        with outage(server, store):
+            assert inbox.next_refused()["kind"] == "store_down"
+            inbox.status = 200
+        assert inbox.next()["why"] == "closed"
+    assert failures == [name_of(store, channels)]
+
+
+def name_of(store: Store, settings: Settings) -> str:
+    [channel] = Watcher(store, settings).channels
+    return channel.name
+
+
+def test_a_short_outage_is_told_to_nobody(
+    server: EmbeddedPostgres,
+    store: Store,
+    settings: Settings,
+    add_letters: AddLetters,
+    inbox: Receiver,
+) -> None:
+    watcher = Watcher(store, with_channels(settings, webhook=inbox.webhook), look_seconds=0.05)
+    watcher.start()
+    with outage(server, store):
+        time.sleep(0.2)  # looks fail meanwhile
+    add_letters(1, NOON)
+    assert inbox.next()["kind"] == "dead_letters"
+    watcher.stop()
+    assert inbox.all() == []
+
+
+def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_end(
+    store: Store, settings: Settings, add_letters: AddLetters, inbox: Receiver
+) -> None:
+    with receiver() as hanging:
+        hanging.release.clear()
+        watcher = Watcher(
+            store,
+            with_channels(settings, hanging.apprise, webhook=inbox.webhook),
+            look_seconds=0.05,
+        )
+        watcher.start()
+        add_letters(1, NOON)
+        assert hanging.reached.wait(SECONDS)
+        assert inbox.next()["count"] == 1
+        add_letters(1, NOON, "too_large")
+        assert inbox.next()["facts"]["reason"] == "too_large"
+        began = time.monotonic()
+        watcher.stop()
+        assert time.monotonic() - began < 3
+
+
+def test_a_look_that_fails_is_logged_once_and_the_next_goes_on(
+    store: Store,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    looks: list[int] = []
+    done = threading.Event()
+
+    def look(*_: object) -> list[Message]:
+        looks.append(1)
+        if len(looks) < 4:
+            raise ValueError("something odd\nand its details")
+        done.set()
+        return []
+
+    monkeypatch.setattr(watching, "look", look)
+    # The store is well: that it is not our looks that fail is no reason to say that it is down.
+    with watched(store, settings, patience=timedelta(seconds=0.06)):
+        assert done.wait(SECONDS)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["no look at what there is to alert of: ValueError: something odd"]
+
+
+def test_without_a_channel_an_outage_is_logged(
+    server: EmbeddedPostgres, store: Store, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    began, ended = threading.Event(), threading.Event()
+
+    def note(is_told: bool) -> None:
+        (began if is_told else ended).set()
+
+    with watched(store, settings, on_outage=note):
+        with outage(server, store):
+            assert began.wait(SECONDS)
+        assert ended.wait(SECONDS)
+    told = [record.getMessage() for record in caplog.records if "alert: " in record.msg]
+    assert told == [
+        "alert: PostgreSQL does not answer; run: enrichment-pipeline status",
+        "alert: All clear: PostgreSQL answers again",
+    ]
+
+
+def test_a_look_that_takes_long_makes_the_next_wait(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times: list[float] = []
+    done = threading.Event()
+
+    def look(*_: object) -> list[Message]:
+        times.append(time.monotonic())
+        if len(times) == 2:
+            done.set()
+        time.sleep(0.02)
+        return []
+
+    monkeypatch.setattr(watching, "look", look)
+    with watched(store, settings):
+        assert done.wait(SECONDS)
+    assert times[1] - times[0] > 20 * 0.02
