@@ -172,6 +172,14 @@ def reject(
     )
 
 
+def booked_from(start: datetime, rejection: RejectedEvent, arrival: Arrival) -> RejectedEvent:
+    """The rejected event, booked under its arrival where it claims a time before `start`, for which
+    there is no window."""
+    return (
+        rejection if rejection.occurred_at >= start else rejection._replace(occurred_at=arrival.at)
+    )
+
+
 def _decode(payload: bytes) -> dict[str, object]:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise EventRejectedError(

@@ -14,6 +14,7 @@ from enrichment_pipeline.events.raw_event import (
     RawEvent,
     Reason,
     RejectedEvent,
+    booked_from,
     parse_event,
     reject,
 )
@@ -21,7 +22,11 @@ from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.ingest.processes import process_store
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.windows import oldest_possible_start, widen_partition_start
+from enrichment_pipeline.store.windows import (
+    oldest_possible_start,
+    partition_start,
+    widen_partition_start,
+)
 
 SOURCE = "import"
 
@@ -59,11 +64,14 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
         except EventRejectedError as error:
             rejected.append(reject(record.payload, project, arrival, error))
     widened: datetime | None = None
-    if events:
-        with store.transaction() as connection:
+    with store.transaction() as connection:
+        if events:
             oldest = min(event.occurred_at for event in events)
             widened = widen_partition_start(connection, oldest)
-    return ImportSummary(*load_events(store, events, rejected, source), widened_to=widened)
+        start = partition_start(connection)
+    rejected = [booked_from(start, rejection, arrival) for rejection in rejected]
+    result = load_events(store, events, rejected, source)
+    return ImportSummary(result.accepted, result.duplicates, result.quarantined, widened_to=widened)
 
 
 def _parse(

@@ -12,13 +12,12 @@ from typing import NamedTuple, cast
 import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, insert, text
-from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.events.uuids import content_uuid
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import driver_error, first_line, retry_conflicts
+from enrichment_pipeline.store.errors import blames_data, first_line, retry_conflicts
 from enrichment_pipeline.store.inputs import remember_inputs
 from enrichment_pipeline.store.partitions import ensure_days
 from enrichment_pipeline.store.payloads import compress
@@ -61,13 +60,9 @@ _NEW_BATCH_IDS = text(
     "SELECT nextval(pg_get_serial_sequence('raw_batch', 'id')) FROM generate_series(1, :count)"
 )
 
-# What PostgreSQL says of a row that it will not have: a value it cannot hold, a row too large, a
-# day without a partition (which, as a check that failed, is an integrity error).
-_REFUSALS = (
-    psycopg.DataError,
-    psycopg.errors.ProgramLimitExceeded,
-    psycopg.errors.CheckViolation,
-)
+# Lest a rejected event take the key of the same text as an event without uuid, which may come in
+# once what was wrong is put right.
+_REJECTED = b"rejected\0"
 
 # Project and UUID; an int, because UUID hashes and compares in Python, several times an event.
 Key = tuple[str, int]
@@ -81,6 +76,9 @@ class LoadResult(NamedTuple):
     duplicates: int
     quarantined: Counter[Reason]
     """Events that went to the dead letters, by reason."""
+    refused: Mapping[Key, str] | None = None
+    """Events that PostgreSQL would not have, and why; they are among the quarantined, or were so
+    before."""
 
 
 def load_events(
@@ -100,14 +98,26 @@ def load_events(
     remember_inputs(store, {event.input_key: event.inputs for event in events})
     items: dict[Key, RawEvent | RejectedEvent] = {}
     for rejection in rejected:
-        items.setdefault((rejection.project, content_uuid(rejection.payload).int), rejection)
+        items.setdefault(_key_of_rejected(rejection), rejection)
     for event in events:
         items.setdefault((event.project, event.uuid.int), event)
-    accepted, quarantined = _load_somehow(
-        store, items, {"source": source, "historical": historical}
-    )
+    common = {"source": source, "historical": historical}
+    refused: dict[Key, str] = {}
+    try:
+        accepted, quarantined = _load_somehow(store, items, common)
+    except _RefusedError as error:
+        refused = error.refused
+        # Known by their content from here on, as others that are rejected.
+        for key, message in refused.items():
+            rejection = _refused(cast("RawEvent", items.pop(key)), message)
+            items.setdefault(_key_of_rejected(rejection), rejection)
+        accepted, quarantined = _load(store, items, common)
     duplicates = len(events) + len(rejected) - accepted - quarantined.total()
-    return LoadResult(accepted, duplicates, quarantined)
+    return LoadResult(accepted, duplicates, quarantined, refused or None)
+
+
+def _key_of_rejected(rejection: RejectedEvent) -> Key:
+    return rejection.project, content_uuid(_REJECTED + rejection.payload).int
 
 
 def _load_somehow(
@@ -122,14 +132,20 @@ def _load_somehow(
     days = {item.occurred_at.date() for item in items.values() if isinstance(item, RawEvent)}
     ensure_days(store, days)
     try:
-        return _load(store, items, common, isolate=False)
-    except DBAPIError as error:
-        if not isinstance(driver_error(error), _REFUSALS):
+        return _load(store, items, common)
+    except Exception as error:
+        if not blames_data(error):
             raise
-    except _REFUSALS:
-        pass
     ensure_days(store, days, again=True)
     return _load(store, items, common, isolate=True)
+
+
+class _RefusedError(Exception):
+    """PostgreSQL would not have these events, and why; nothing is loaded."""
+
+    def __init__(self, refused: dict[Key, str]) -> None:
+        super().__init__(refused)
+        self.refused = refused
 
 
 @retry_conflicts
@@ -138,7 +154,7 @@ def _load(
     items: Mapping[Key, RawEvent | RejectedEvent],
     common: Mapping[str, object],
     *,
-    isolate: bool,
+    isolate: bool = False,
 ) -> tuple[int, Counter[Reason]]:
     windows = {key: window_start(item.occurred_at, store.window) for key, item in items.items()}
     with store.transaction() as connection:
@@ -146,12 +162,14 @@ def _load(
         winners = _take_keys(connection, {key: batches[windows[key]] for key in items})
         new = [(batches[windows[key]], items[key]) for key in winners]
         events = [(batch, item) for batch, item in new if isinstance(item, RawEvent)]
-        refused = _copy_isolating(connection, events) if isolate else _copy(connection, events)
+        if isolate and (refused := _copy_isolating(connection, events)):
+            raise _RefusedError(refused)
+        if not isolate:
+            _copy(connection, events)
         dead = [(batch, item) for batch, item in new if isinstance(item, RejectedEvent)]
-        dead.extend(refused)
         _insert_batches(connection, batches, Counter(batch for batch, _ in new), dead, common)
         _insert_dead_letters(connection, dead, store.window, str(common["source"]))
-    return len(events) - len(refused), Counter(item.reason for _, item in dead)
+    return len(events), Counter(item.reason for _, item in dead)
 
 
 def _new_batches(connection: Connection, windows: Sequence[datetime]) -> dict[datetime, int]:
@@ -171,12 +189,13 @@ def _take_keys(connection: Connection, batches: dict[Key, int]) -> list[Key]:
         return list(batches)
     parameters["own"] = sorted(set(batches.values()))
     lost = {(row.project, row.uuid.int) for row in connection.execute(_LOST_KEYS, parameters).all()}
+    if len(lost) + taken < len(batches):
+        # A key that was in the way is gone, by retention, and nobody holds it now.
+        raise psycopg.errors.SerializationFailure("a key was dropped meanwhile")
     return [key for key in batches if key not in lost]
 
 
-def _copy(
-    connection: Connection, events: Sequence[tuple[int, RawEvent]]
-) -> list[tuple[int, RejectedEvent]]:
+def _copy(connection: Connection, events: Sequence[tuple[int, RawEvent]]) -> None:
     """Write the events; none is refused, or all are, by an error."""
     if events:
         driver = cast("psycopg.Connection", connection.connection.driver_connection)
@@ -184,26 +203,29 @@ def _copy(
             copy.set_types(_COPY_TYPES)
             for batch, event in events:
                 copy.write_row(_row(batch, event))
-    return []
 
 
 def _copy_isolating(
     connection: Connection, events: Sequence[tuple[int, RawEvent]]
-) -> list[tuple[int, RejectedEvent]]:
-    """Write the events, and return those that PostgreSQL refused.
+) -> dict[Key, str]:
+    """Write the events, and return those that PostgreSQL refused, and why.
 
     One bad row fails a whole COPY, so a failed one is halved until the culprit stands alone.
     """
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
     try:
         with driver.transaction():
-            return _copy(connection, events)
-    except _REFUSALS as error:
+            _copy(connection, events)
+    except psycopg.Error as error:
+        if not blames_data(error):
+            raise
         if len(events) == 1:
-            return [(events[0][0], _refused(events[0][1], first_line(error)))]
+            [(_, event)] = events
+            return {(event.project, event.uuid.int): first_line(error)}
         middle = len(events) // 2
         first = _copy_isolating(connection, events[:middle])
-        return first + _copy_isolating(connection, events[middle:])
+        return first | _copy_isolating(connection, events[middle:])
+    return {}
 
 
 def _row(batch: int, event: RawEvent) -> tuple[object, ...]:

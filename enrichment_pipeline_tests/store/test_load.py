@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 
 from enrichment_pipeline.events.raw_event import Arrival, Reason, RejectedEvent, parse_event
@@ -96,6 +97,33 @@ def test_a_rejected_event_leaves_its_uuid_to_the_corrected_one(store: Store) -> 
     assert load_events(store, [corrected], [], "test").accepted == 1
 
 
+def test_the_same_text_comes_in_once_what_was_wrong_with_it_is_put_right(store: Store) -> None:
+    # Without a uuid, it is known by its content, as what is rejected.
+    payload = b'{"event":"old","distinct_id":"d","timestamp":"2026-03-01T12:00:00Z"}'
+    load_events(store, [], [rejected(payload)], "api")
+    event = parse_event(payload, "default", Arrival(NOON))
+    assert load_events(store, [event], [], "import").accepted == 1
+    assert load_events(store, [event], [rejected(payload)], "import").duplicates == 2
+
+
+def test_a_key_that_retention_drops_while_it_is_in_the_way_is_taken_after_all(store: Store) -> None:
+    [event, other] = raw_events(2, NOON)
+    load_events(store, [event], [], "test")
+    drops: list[str] = []
+
+    def drop(*arguments: Any) -> None:
+        if "JOIN event_key" in arguments[2] and not drops:
+            drops.append("dropped")
+            with store.transaction() as connection:
+                connection.execute(text("DELETE FROM event_key"))
+
+    sqlalchemy_event.listen(store.engine, "before_cursor_execute", drop)
+    result = load_events(store, [event, other], [], "test")
+    assert drops
+    assert result.accepted == 2
+    assert len(rows(store, "SELECT 1 FROM event_key")) == 2
+
+
 def test_a_load_of_nothing_but_rejected_events_leaves_nothing_due(store: Store) -> None:
     load_events(store, [], [rejected()], "test")
     assert rows(store, "SELECT state, event_count, dead_count FROM raw_batch") == [
@@ -112,9 +140,14 @@ def test_rows_that_postgresql_refuses_are_quarantined_and_their_neighbours_get_i
     result = load_events(store, events, [], "test")
     assert result.accepted == 37
     assert result.quarantined == {Reason.REFUSED_BY_STORE: 3}
+    assert result.refused is not None
+    assert result.refused.keys() == {("default", events[n].uuid.int) for n in (3, 17, 18)}
+    for number in (3, 17, 18):
+        events[number] = events[number]._replace(title="corrected")
     with store.transaction() as connection:
         assert books(connection)[0][1:] == (40, 0, 3, 37)
         assert counted_books(connection, [NOON], HOUR) == books(connection)
+    assert load_events(store, events, [], "test").accepted == 3, "their uuids are free"
 
 
 def test_many_loads_at_once_with_the_same_events_take_each_in_once(store: Store) -> None:

@@ -5,11 +5,11 @@ How submissions come together belongs to `gather`, how events are stored to `sto
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Engine
 
@@ -19,16 +19,25 @@ from enrichment_pipeline.events.raw_event import (
     RawEvent,
     Reason,
     RejectedEvent,
+    booked_from,
     parse_event,
     reject,
 )
 from enrichment_pipeline.events.uuids import time_uuid
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import first_line, is_store_failure
-from enrichment_pipeline.store.load import LoadResult, load_events
+from enrichment_pipeline.store.errors import (
+    blames_data,
+    driver_error,
+    first_line,
+    is_store_failure,
+)
+from enrichment_pipeline.store.load import Key, LoadResult, load_events
 from enrichment_pipeline.store.windows import partition_start
 
 _LOOK_AGAIN_SECONDS = 1.0
+
+# Events of one group that our own code may fail for; with more of them, it is the code.
+_MOST_AT_FAULT = 100
 
 
 class Kind(NamedTuple):
@@ -66,33 +75,78 @@ class Accepted(NamedTuple):
     result: LoadResult
 
 
+# Engines whose last commit had no trouble with our own code.
+_flowing: WeakSet[Engine] = WeakSet()
+
+
 def accept(store: Store, group: Sequence[Submission]) -> Accepted:
     """Take in the events of these submissions, which are of one kind, in one commit.
 
-    Where something fails that is not the store, the group is halved until the event at fault stands
-    alone; that one is quarantined. Only a failure of the store is raised: then none, or some, of
-    the events are in, and sending them all again does no harm.
+    Where PostgreSQL blames the data, or our own code fails, the group is halved until the events at
+    fault stand alone; these are quarantined. What is raised is a failure of the store, or one that
+    is no event's fault: PostgreSQL blames something else (a column is missing, a right), or our
+    code fails for most events. Then none, or some, of the events are in, and sending them all again
+    does no harm.
     """
+    suspects = _Suspects(store.engine, _most_at_fault(store, group))
+    accepted = _isolating(store, group, suspects)
+    if not suspects.by_our_code:
+        _flowing.add(store.engine)
+    if not suspects.events:
+        return accepted
+    quarantined = load_events(store, [], suspects.events, group[0].kind.source)
+    return Accepted(accepted.verdicts, _sum(accepted.result, quarantined))
+
+
+def _most_at_fault(store: Store, group: Sequence[Submission]) -> int:
+    """How many of these events may be at fault, and not our code: others have to go through.
+
+    For an event that is alone, the others are those of the commit before.
+    """
+    count = sum(len(submission.payloads) for submission in group)
+    return min(count // 2, _MOST_AT_FAULT) if count > 1 else int(store.engine in _flowing)
+
+
+class _Suspects:
+    """The events of a group that failed when they stood alone."""
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        self._engine = engine
+        self._most = most
+        self.events: list[RejectedEvent] = []
+        self.by_our_code = 0
+
+    def add(self, submission: Submission, error: Exception) -> Verdict:
+        """One more, which stands alone; raises `error` where there are too many of them."""
+        if not blames_data(error):
+            self.by_our_code += 1
+            _flowing.discard(self._engine)
+        if self.by_our_code > self._most:
+            raise error
+        refusal = EventRejectedError(Reason.REFUSED_BY_STORE, first_line(error))
+        [payload] = submission.payloads
+        self.events.append(reject(payload, submission.project, submission.arrival, refusal))
+        return Verdict(refusal.reason, str(refusal))
+
+
+def _isolating(store: Store, group: Sequence[Submission], suspects: _Suspects) -> Accepted:
     try:
         return _accept(store, group)
     except Exception as error:
-        if is_store_failure(error):
+        is_an_events_fault = blames_data(error) or driver_error(error) is None
+        if is_store_failure(error) or not is_an_events_fault:
             raise
-        if len(group) > 1:
-            middle = len(group) // 2
-            return _joined(accept(store, group[:middle]), accept(store, group[middle:]))
-        [submission] = group
-        if len(submission.payloads) > 1:
-            halves = [accept(store, [half]) for half in _halves(submission)]
-            both = _joined(*halves)
-            return Accepted([[verdict for half in both.verdicts for verdict in half]], both.result)
-        refusal = EventRejectedError(Reason.REFUSED_BY_STORE, first_line(error))
-        [payload] = submission.payloads
-        rejected = reject(payload, submission.project, submission.arrival, refusal)
-        return Accepted(
-            [[Verdict(refusal.reason, str(refusal))]],
-            load_events(store, [], [rejected], submission.kind.source),
-        )
+        failure = error
+    if len(group) > 1:
+        middle = len(group) // 2
+        first = _isolating(store, group[:middle], suspects)
+        second = _isolating(store, group[middle:], suspects)
+        return Accepted([*first.verdicts, *second.verdicts], _sum(first.result, second.result))
+    [submission] = group
+    if len(submission.payloads) == 1:
+        return Accepted([[suspects.add(submission, failure)]], LoadResult(0, 0, Counter()))
+    first, second = (_isolating(store, [half], suspects) for half in _halves(submission))
+    return Accepted([first.verdicts[0] + second.verdicts[0]], _sum(first.result, second.result))
 
 
 def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
@@ -102,7 +156,24 @@ def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
     verdicts = [_parse(submission, first_partition, events, rejected) for submission in group]
     kind = group[0].kind
     result = load_events(store, events, rejected, kind.source, historical=kind.historical)
-    return Accepted(verdicts, result)
+    if result.refused:
+        _tell_refused(verdicts, events, result.refused)
+    # Without what is refused: that is told now, and need not go to another process.
+    return Accepted(verdicts, LoadResult(*result[:3]))
+
+
+def _tell_refused(
+    verdicts: Sequence[Verdicts], events: Sequence[RawEvent], refused: Mapping[Key, str]
+) -> None:
+    """Put the verdicts of PostgreSQL among ours, which stand in the order of the events."""
+    parsed = iter(events)
+    for of_submission in verdicts:
+        for place, verdict in enumerate(of_submission):
+            if verdict is None:
+                event = next(parsed)
+                message = refused.get((event.project, event.uuid.int))
+                if message is not None:
+                    of_submission[place] = Verdict(Reason.REFUSED_BY_STORE, message)
 
 
 # For each engine the start of the partitions, and when it is to be looked up again: it moves once
@@ -133,7 +204,8 @@ def _parse(
             if event.occurred_at < first_partition:
                 raise _before(event.occurred_at, first_partition)
         except EventRejectedError as error:
-            rejected.append(reject(payload, project, arrival, error))
+            rejection = reject(payload, project, arrival, error)
+            rejected.append(booked_from(first_partition, rejection, arrival))
             verdicts.append(Verdict(error.reason, str(error)))
         else:
             events.append(event)
@@ -158,11 +230,9 @@ def _halves(submission: Submission) -> tuple[Submission, Submission]:
     )
 
 
-def _joined(first: Accepted, second: Accepted) -> Accepted:
-    one, other = first.result, second.result
-    result = LoadResult(
+def _sum(one: LoadResult, other: LoadResult) -> LoadResult:
+    return LoadResult(
         one.accepted + other.accepted,
         one.duplicates + other.duplicates,
         Counter(one.quarantined) + other.quarantined,
     )
-    return Accepted([*first.verdicts, *second.verdicts], result)

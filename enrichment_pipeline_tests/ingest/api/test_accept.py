@@ -1,18 +1,24 @@
 """From submissions to durable events, when something goes wrong that is nobody's fault but one."""
 
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, Reason
 from enrichment_pipeline.ingest.api import accept as module
 from enrichment_pipeline.ingest.api.accept import Kind, Submission, accept
 from enrichment_pipeline.ingest.api.committers import CommitError, Committers
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.ingest.chunks import load_chunk
+from enrichment_pipeline.ingest.file_records import FileRecord
+from enrichment_pipeline.store.engine import Store, connect_store
 from enrichment_pipeline.store.errors import StoreUnavailableError
 from enrichment_pipeline_tests.conftest import make_event
 
@@ -57,6 +63,103 @@ def test_an_event_that_our_code_cannot_stand_costs_itself_alone(store: Store) ->
     assert rows(store, "SELECT event, message FROM dead_letter") == [
         ("poison", "division by zero"),
     ]
+
+
+@pytest.mark.usefixtures("poison")
+def test_where_most_events_fail_it_is_our_code_and_none_is_quarantined(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError):
+        accept(store, [submission("poison", "a", "poison"), submission("poison", "poison")])
+    assert rows(store, "SELECT 1 FROM dead_letter") == []
+
+
+@pytest.mark.usefixtures("poison")
+def test_an_event_that_is_alone_is_at_fault_where_the_commit_before_went_through(
+    store: Store,
+) -> None:
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            accept(store, [submission("poison")])
+    accept(store, [submission("a")])
+    [[verdict]] = accept(store, [submission("poison")]).verdicts
+    assert verdict is not None
+    with pytest.raises(ZeroDivisionError):
+        accept(store, [submission("poison")])
+    assert rows(store, "SELECT count(*) FROM dead_letter") == [(1,)]
+
+
+def test_what_postgresql_blames_on_the_schema_costs_no_event(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(store, [submission("a")])
+    with store.transaction() as connection:
+        connection.execute(text("ALTER TABLE raw_event RENAME COLUMN title TO titel"))
+    loads: list[int] = []
+    load = module.load_events
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        loads.append(len(arguments[1]))
+        return load(*arguments, **named)
+
+    monkeypatch.setattr(module, "load_events", counted)
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        accept(store, [submission(*"bcdefgh")])
+    assert loads == [7], "halving does not help"
+    assert rows(store, "SELECT 1 FROM dead_letter") == []
+
+
+def test_a_role_that_may_not_make_the_partition_of_a_new_day_costs_no_event(store: Store) -> None:
+    role = f"writer_{uuid.uuid4().hex[:8]}"
+    with store.transaction() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        for kind in ("TABLES", "SEQUENCES"):
+            connection.execute(text(f"GRANT ALL ON ALL {kind} IN SCHEMA public TO {role}"))
+    writer = connect_store(
+        store.settings.model_copy(
+            update={
+                "database_url": SecretStr(
+                    store.engine.url.set(username=role, drivername="postgresql").render_as_string()
+                )
+            }
+        )
+    )
+    try:
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            accept(writer, [submission("a", "b", "c")])
+    finally:
+        writer.close()
+    assert rows(store, "SELECT 1 FROM dead_letter") == []
+    with store.transaction() as connection:
+        connection.execute(text(f"DROP OWNED BY {role}"))
+        connection.execute(text(f"DROP ROLE {role}"))
+
+
+def test_an_event_that_postgresql_refuses_is_told_so_and_can_come_again(store: Store) -> None:
+    accept(store, [submission("that makes the partition")])
+    group = [submission("a", "odd"), submission("b"), submission("odd", "c")]
+    with store.transaction() as connection:
+        connection.execute(text("ALTER TABLE raw_event ADD CONSTRAINT x CHECK (event <> 'odd')"))
+    for expected in ((3, 0, 2), (0, 5, 0)):
+        verdicts, result = accept(store, group)
+        assert [[verdict and verdict.reason for verdict in one] for one in verdicts] == [
+            [None, Reason.REFUSED_BY_STORE],
+            [None],
+            [Reason.REFUSED_BY_STORE, None],
+        ]
+        assert (result.accepted, result.duplicates, result.quarantined.total()) == expected
+    with store.transaction() as connection:
+        connection.execute(text("ALTER TABLE raw_event DROP CONSTRAINT x"))
+    verdicts, result = accept(store, group)
+    assert (result.accepted, result.duplicates) == (2, 3)
+    assert verdicts == [[None, None], [None], [None, None]]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "2020-05-01T00:00:00Z"])
+def test_a_rejected_event_is_booked_where_there_is_a_window(store: Store, at: str) -> None:
+    broken = b'{"event":"a","distinct_id":"d","timestamp":"%s","properties":5}' % at.encode()
+    accept(store, [Submission(LIVE, "shop", [broken], Arrival(NOW))])
+    load_chunk(store, [FileRecord(broken + b" ", 1)], "shop")
+    windows = rows(store, "SELECT window_start FROM dead_letter")
+    assert [NOW - window < timedelta(hours=2) for (window,) in windows] == [True, True]
 
 
 def test_a_failure_of_the_store_is_raised_and_quarantines_nothing(
