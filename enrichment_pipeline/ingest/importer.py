@@ -19,6 +19,7 @@ from enrichment_pipeline.ingest.chunks import (
 from enrichment_pipeline.ingest.files import FileRecord, SourceError, read_records
 from enrichment_pipeline.ingest.processes import process_count, process_pool, sigint_blocked
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.outages import wait_for_store
 
 CHUNK_EVENTS = 10_000
 """Events in one commit; more are hardly faster, and all of them are in memory."""
@@ -62,11 +63,11 @@ def import_records(
     try:
         second = next(chunks, None)
     except SourceError:
-        summary.add(load_chunk(store, first, project, source))
+        summary.add(_load_here(store, first, project, source))
         raise
     if second is None:
         # Not worth the second that processes of their own take to start.
-        summary.add(load_chunk(store, first, project, source))
+        summary.add(_load_here(store, first, project, source))
     else:
         _import_in_parallel(store, chain((first, second), chunks), project, summary, source)
 
@@ -91,22 +92,49 @@ def _chunks(records: Iterable[FileRecord]) -> Iterator[Chunk]:
         raise broken
 
 
+def _load_here(store: Store, chunk: Chunk, project: str, source: str) -> ImportSummary:
+    while True:
+        try:
+            return load_chunk(store, chunk, project, source)
+        except Exception as error:  # noqa: BLE001  raised there, if the store is not to blame
+            wait_for_store(store, error)
+
+
 def _import_in_parallel(
     store: Store, chunks: Iterable[Chunk], project: str, summary: ImportSummary, source: str
 ) -> None:
-    """Let a process for each core parse and load, because Python's threads share one."""
+    """Let a process for each core parse and load, because Python's threads share one.
+
+    While the store is away the import waits, and loads again what could not be committed.
+    """
     processes = process_count()
     with process_pool(store.settings, processes) as pool:
-        loading: deque[Future[ImportSummary]] = deque()
+        loading: deque[tuple[Chunk, Future[ImportSummary]]] = deque()
+
+        def submitted(chunk: Chunk) -> tuple[Chunk, Future[ImportSummary]]:
+            with sigint_blocked():
+                return chunk, pool.submit(load_in_process, chunk, project, source)
+
+        def finish_first() -> None:
+            chunk, future = loading[0]
+            try:
+                done = future.result()
+            except Exception as error:  # noqa: BLE001  raised there, as above
+                wait_for_store(store, error)
+                loading[0] = submitted(chunk)
+                return
+            summary.add(done)
+            # Taken off afterwards: Ctrl-C in between would leave it out of the summary.
+            loading.popleft()
+
         try:
             for chunk in chunks:
-                with sigint_blocked():
-                    loading.append(pool.submit(load_in_process, chunk, project, source))
+                loading.append(submitted(chunk))
                 # No more chunks are in memory than are worked on, and one for each to go on with.
-                if len(loading) >= 2 * processes:
-                    # Taken off afterwards: Ctrl-C in between would leave it out of the summary.
-                    summary.add(loading[0].result())
-                    loading.popleft()
+                while len(loading) >= 2 * processes:
+                    finish_first()
+            while loading:
+                finish_first()
         finally:
             while loading:
-                summary.add(loading.popleft().result())
+                summary.add(loading.popleft()[1].result())

@@ -16,9 +16,11 @@ from enrichment_pipeline.ingest import importer
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import FileRecord
 from enrichment_pipeline.ingest.importer import import_records
+from enrichment_pipeline.store import outages
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreError, is_store_failure
+from enrichment_pipeline.store.outages import wait_for_store
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
@@ -87,14 +89,23 @@ def test_a_long_source_is_never_held_whole(store: Store, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("durable_before", [0, 10])
-def test_an_outage_is_told_as_one_and_what_was_committed_stays(
+def test_an_import_waits_out_an_outage_and_loses_nothing(
     store: Store,
     server: EmbeddedPostgres,
     monkeypatch: pytest.MonkeyPatch,
     durable_before: int,
 ) -> None:
-    """Before the processes of the import have connected, and while they are at work."""
+    """One that comes before the processes of the import have connected, or while they work."""
     monkeypatch.setattr(importer, "CHUNK_EVENTS", 10)
+    monkeypatch.setattr(outages, "FIRST_WAIT_SECONDS", 0.05)
+    waited: list[Exception] = []
+
+    def wait(store: Store, error: Exception) -> None:
+        waited.append(error)
+        end_outage(server, store)
+        wait_for_store(store, error)
+
+    monkeypatch.setattr(importer, "wait_for_store", wait)
     summary = ImportSummary()
 
     def until_the_outage() -> Iterator[FileRecord]:
@@ -104,11 +115,30 @@ def test_an_outage_is_told_as_one_and_what_was_committed_stays(
         begin_outage(server, store)
         yield from records(20)
 
+    import_records(store, until_the_outage(), "default", summary)
+    assert waited
+    assert raw_event_count(store) == summary.accepted >= 39
+
+
+def test_an_outage_that_does_not_end_is_told_as_one_and_what_was_committed_stays(
+    store: Store, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "CHUNK_EVENTS", 10)
+    monkeypatch.setattr(outages, "MOST_SECONDS", 0.0)
+    summary = ImportSummary()
+
+    def until_the_outage() -> Iterator[FileRecord]:
+        yield from records(19)
+        while summary.accepted < 10:
+            yield from records(10)
+        begin_outage(server, store)
+        yield from records(20)
+
     with pytest.raises((StoreError, DBAPIError)) as failed:
         import_records(store, until_the_outage(), "default", summary)
     assert is_store_failure(failed.value)
     end_outage(server, store)
-    assert raw_event_count(store) >= summary.accepted >= durable_before
+    assert raw_event_count(store) >= summary.accepted >= 10
 
 
 @pytest.fixture
