@@ -130,8 +130,8 @@ def _dead_letters(condition: Condition) -> _Words:
     letters, where = _count(condition.count, "dead letter"), _windows(condition)
     return _Words(
         what=f"{letters}: {reason}, {where}",
-        text=f"{_count(condition.count, 'event')} of {where} could not be used and will not be "
-        f"tried again by themselves: {reason}, since {_moment(condition.since)}.",
+        text=f"{_count(condition.count, 'event')} of {where} could not be used: {reason}, "
+        f"since {_moment(condition.since)}. Nothing tries again by itself.",
         over=f"no dead letter with {reason} is open for {where}",
         commands=[
             f"{_PROGRAM} dead-letters list --reason {reason}{window}",
@@ -146,8 +146,8 @@ def _failed_window(condition: Condition) -> _Words:
     return _Words(
         what=f"Failed: {where}",
         text=f"{_count(facts['events'], 'event')} in {_count(facts['batches'], 'batch')} of "
-        f"{where} could not be enriched and will not be tried again by themselves: "
-        f"{', '.join(facts['reasons'])}, since {_moment(condition.since)}.",
+        f"{where} could not be enriched: {', '.join(facts['reasons'])}, since "
+        f"{_moment(condition.since)}. Nothing tries again by itself.",
         over=f"nothing has failed in {where} any more",
         commands=[
             f"{_PROGRAM} backfill --failed",

@@ -196,10 +196,14 @@ def test_without_a_channel_an_outage_is_logged(
         with outage(server, store):
             assert began.wait(SECONDS)
         assert ended.wait(SECONDS)
-    told = [record.getMessage() for record in caplog.records if "alert: " in record.msg]
+    told = [
+        (record.levelname, record.getMessage())
+        for record in caplog.records
+        if "alert: " in record.msg
+    ]
     assert told == [
-        "alert: PostgreSQL does not answer; run: enrichment-pipeline status",
-        "alert: All clear: PostgreSQL answers again",
+        ("WARNING", "alert: PostgreSQL does not answer; run: enrichment-pipeline status"),
+        ("INFO", "alert: All clear: PostgreSQL answers again"),
     ]
 
 
