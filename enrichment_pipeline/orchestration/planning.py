@@ -21,6 +21,9 @@ _FIRST_EPOCH = timedelta(minutes=1)
 _DOUBLINGS = 6  # 1, 3, 7, 15, 31, 63 minutes; after that, hourly
 _LAST_EPOCH = timedelta(hours=1)
 
+_AGAIN_AFTER = timedelta(minutes=5)
+"""After which empty windows that a run has failed to show are shown by another one."""
+
 
 MAX_WINDOWS_BEHIND = 200
 """In one run of what can wait: an import of old events makes thousands of empty windows, and the
@@ -137,10 +140,13 @@ def _launch(
     concerned = [due[start] for start in windows if start in due]
     newest = max((window.newest_batch for window in concerned), default=0)
     attempts = sum(window.attempts for window in concerned)
-    since = max((window.due_since for window in concerned), default=now)
+    if concerned:
+        epoch = _epoch(now - max(window.due_since for window in concerned))
+    else:
+        epoch = int(now.timestamp() // _AGAIN_AFTER.total_seconds())
     kind = "sweep" if is_sweep else "range"
     stretch = f"{windows[0]:%Y%m%dT%H%M}-{windows[-1]:%Y%m%dT%H%M}:{len(windows)}"
-    run_key = f"{kind}:{stretch}:{newest}:{attempts}:{_epoch(now - since)}"
+    run_key = f"{kind}:{stretch}:{newest}:{attempts}:{epoch}"
     return Launch(windows, is_sweep, run_key, is_behind)
 
 

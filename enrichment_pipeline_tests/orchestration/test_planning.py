@@ -78,6 +78,14 @@ def test_windows_that_are_over_and_were_never_shown_go_along() -> None:
     assert shape(found) == [(False, 5)]
 
 
+def test_empty_windows_that_a_run_failed_to_show_are_shown_by_another_one() -> None:
+    shown = Covered(FIRST, OPEN - 3 * HOUR)
+    [first] = launches([], covered=shown)
+    [at_once] = launches([], covered=shown, now=NOW + timedelta(seconds=30))
+    [later] = launches([], covered=shown, now=NOW + timedelta(minutes=6))
+    assert first.run_key == at_once.run_key != later.run_key
+
+
 def test_what_can_wait_is_launched_apart_and_behind() -> None:
     old = [due(hour)[0]._replace(historical=True) for hour in (1, 2, 3)]
     found = launches([*due(10, 11), *old])
