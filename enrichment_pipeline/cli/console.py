@@ -32,13 +32,17 @@ def print_json(value: object) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    title: str | None = None,
+    whole: Sequence[str] = (),
 ) -> None:
-    """Print rows; columns of numbers are set flush right."""
+    """Print rows; columns of numbers are set flush right. Those of `whole` are never cut, however
+    narrow the terminal."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for number, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
-        table.add_column(Text(name), justify="right" if numeric else "left")
+        table.add_column(Text(name), justify="right" if numeric else "left", no_wrap=name in whole)
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
     out.print(table)

@@ -12,6 +12,7 @@ from enrichment_pipeline.cli import (
     backfill,
     config,
     console,
+    dead_letters,
     demo,
     forget,
     import_files,
@@ -45,6 +46,7 @@ app.command("sql")(sql.sql)
 app.command("forget")(forget.forget)
 app.command("config")(config.config)
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def run() -> None:

@@ -1,15 +1,23 @@
-"""`enrichment-pipeline show`: one event, whole."""
+"""`enrichment-pipeline show`: one event or one dead letter, whole."""
 
-import json
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
+import msgspec
 import typer
 
 from enrichment_pipeline.cli.console import fail, out, print_json, print_table
+from enrichment_pipeline.cli.letter_options import letter_id
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import opened_store
-from enrichment_pipeline.store.events import StoredEvent, find_events, find_letter
+from enrichment_pipeline.store.events import (
+    StoredEvent,
+    find_events,
+    find_letter,
+    sample_of_batch,
+)
+
+_SAMPLE = 3
 
 
 def show(
@@ -20,28 +28,76 @@ def show(
 
     Example: [bold]enrichment-pipeline show 01a2074a-16f5-75be-ae39-7a682b08770e[/]
     """
-    number = int(event) if event.isascii() and event.isdigit() else None
-    uuid = _uuid(event) if number is None else None
-    with opened_store(load_settings()) as store, store.transaction() as connection:
-        if uuid is not None:
-            found = find_events(connection, uuid)
+    if event.isascii() and event.isdigit():
+        letter, sample = read_letter(event)
+        if as_json:
+            print_json([_whole(letter) | _sample_of(sample)])
         else:
-            letter = find_letter(connection, int(number or 0))
-            found = [letter] if letter else []
+            print_letter(letter, sample)
+        return
+    uuid = _uuid(event)
+    with opened_store(load_settings()) as store, store.transaction() as connection:
+        found = find_events(connection, uuid)
     if not found:
-        fail(f"there is no {'event' if uuid else 'dead letter'} {event}")
+        fail(f"there is no event {event}")
     if as_json:
-        print_json([{"facts": one.facts, "payload": _read(one)} for one in found])
+        print_json([_whole(one) for one in found])
         return
     for one in found:
-        print_table(
-            ("column", "value"), [pair for pair in one.facts.items() if pair[1] is not None]
-        )
-        payload = _read(one)
-        if isinstance(payload, str):
-            out.print(payload, markup=False, highlight=False, soft_wrap=True)
-        elif payload is not None:
-            print_json(payload)
+        _print(one)
+
+
+def read_letter(told: str) -> tuple[StoredEvent, list[StoredEvent]]:
+    """The dead letter with this id and, where it is a batch's, some of its events; ends the command
+    where there is none."""
+    number = letter_id(told)
+    with opened_store(load_settings()) as store, store.transaction() as connection:
+        letter = find_letter(connection, number)
+        if letter is None:
+            fail(f"there is no dead letter {told}")
+        return letter, sample_of_batch(connection, letter, store.window, _SAMPLE)
+
+
+def print_letter(letter: StoredEvent, sample: list[StoredEvent]) -> None:
+    """Print a dead letter for people."""
+    _print(letter)
+    for number, one in enumerate(sample, 1):
+        out.print(f"Event {number} of the first {len(sample)} of the batch:", highlight=False)
+        _print_payload(one)
+
+
+def letter_as_json(letter: StoredEvent, sample: list[StoredEvent]) -> dict[str, object]:
+    """A dead letter as one object: its columns, its payload, and some events of a batch."""
+    return {**letter.facts, "payload": readable(letter.payload)} | _sample_of(sample)
+
+
+def _whole(one: StoredEvent) -> dict[str, object]:
+    return {"facts": one.facts, "payload": readable(one.payload)}
+
+
+def _sample_of(sample: list[StoredEvent]) -> dict[str, object]:
+    return {"sample": [readable(one.payload) for one in sample]} if sample else {}
+
+
+def _print(one: StoredEvent) -> None:
+    traceback = one.facts.get("traceback")
+    rows = [
+        (name, value)
+        for name, value in one.facts.items()
+        if value is not None and name != "traceback"
+    ]
+    print_table(("column", "value"), rows)
+    if traceback:
+        out.print(str(traceback), markup=False, highlight=False, soft_wrap=True)
+    _print_payload(one)
+
+
+def _print_payload(one: StoredEvent) -> None:
+    payload = readable(one.payload)
+    if isinstance(payload, str):
+        out.print(payload, markup=False, highlight=False, soft_wrap=True)
+    elif payload is not None:
+        print_json(payload)
 
 
 def _uuid(value: str) -> UUID:
@@ -51,11 +107,13 @@ def _uuid(value: str) -> UUID:
         fail(f"{value!r} is neither the uuid of an event nor the id of a dead letter")
 
 
-def _read(found: StoredEvent) -> object:
-    """The payload as JSON; where it is none, as text."""
-    if found.payload is None:
+def readable(payload: bytes | None) -> object:
+    """A payload as JSON; where it is none, as text."""
+    if payload is None:
         return None
     try:
-        return json.loads(found.payload)
+        # Stricter than Python's own, which reads NaN, and halves of characters that no terminal
+        # can print.
+        return cast("object", msgspec.json.decode(payload))
     except (ValueError, RecursionError):
-        return found.payload.decode(errors="backslashreplace")
+        return payload.decode(errors="backslashreplace")

@@ -4,7 +4,8 @@ Looking at many belongs to `books` and `query`.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -30,6 +31,13 @@ _BY_UUID = """
     ORDER BY raw.project
 """
 
+_OF_BATCH = """
+    SELECT payload, project, uuid, batch_id, occurred_at, event
+    FROM raw_event
+    WHERE batch_id = :batch AND occurred_at >= :start AND occurred_at < :end
+    ORDER BY occurred_at, uuid LIMIT :most
+"""
+
 _ENRICHED = """
     SELECT * FROM enriched_event
     WHERE occurred_at = :occurred_at AND uuid = :uuid AND project = :project
@@ -45,6 +53,28 @@ def find_events(connection: Connection, uuid: UUID) -> list[StoredEvent]:
         facts = enriched or {**key, "batch_id": raw["batch_id"]}
         found.append(StoredEvent(decompress(raw["payload"]), dict(facts)))
     return found
+
+
+def sample_of_batch(
+    connection: Connection, letter: StoredEvent, window: timedelta, most: int
+) -> list[StoredEvent]:
+    """Some events of the batch that this is the dead letter of; none of a single event's."""
+    if letter.facts["kind"] != "batch":
+        return []
+    start = cast("datetime", letter.facts["window_start"])
+    parameters = {
+        "batch": letter.facts["batch_id"],
+        "start": start,
+        "end": start + window,
+        "most": most,
+    }
+    return [
+        StoredEvent(
+            decompress(row["payload"]),
+            {name: value for name, value in row.items() if name != "payload"},
+        )
+        for row in connection.execute(text(_OF_BATCH), parameters).mappings()
+    ]
 
 
 def find_letter(connection: Connection, number: int) -> StoredEvent | None:

@@ -3,7 +3,7 @@
 What is broken now, in sum, belongs to `dead_letters`; what a replay does, to `replays`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -90,6 +90,14 @@ def count_letters_by(
         )
     )
     return {row[0]: LetterCount(int(row[1]), int(row[2])) for row in rows}
+
+
+def existing_letters(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Those of these ids that a letter has, whatever its state."""
+    rows = connection.execute(
+        _bound("SELECT id FROM dead_letter WHERE id = ANY(:ids)", {"ids": list(ids)})
+    )
+    return set(rows.scalars())
 
 
 def find_letters(

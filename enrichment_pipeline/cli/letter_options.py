@@ -1,0 +1,212 @@
+"""Which dead letters are meant: the filters that the commands of the ledger share.
+
+What is done with the letters belongs to `dead_letters` and `replay_letters`.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import typer
+from sqlalchemy import Connection
+
+from enrichment_pipeline.cli.console import fail, out, print_table
+from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.enrichment import attempts
+from enrichment_pipeline.events import raw_event
+from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.settings import load_settings
+from enrichment_pipeline.store.letters import (
+    OPEN_STATES,
+    STATES,
+    LetterCount,
+    LetterFilter,
+    count_letters_by,
+    existing_letters,
+)
+
+REASONS = frozenset({*raw_event.Reason, *attempts.Reason})
+
+_KINDS = ("event", "batch")
+_DIGITS = re.compile("[0-9]{1,19}")
+_MOST_ID = 2**63 - 1
+
+Command = Callable[..., None]
+
+
+def _filter(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Letters by their ids.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="With this reason code.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Of this window (UTC), such as 2026-03-01-12:00.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="Of the window of this day or time, and later.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Of windows before this day or time.")
+    ] = None,
+    rules_version: Annotated[
+        str | None, typer.Option(help="That failed under these rules.")
+    ] = None,
+    event: Annotated[str | None, typer.Option(help="Of events with this name.")] = None,
+    kind: Annotated[str | None, typer.Option(help="event, or batch (whole ones).")] = None,
+    project: Annotated[str | None, typer.Option(help="Of events of this project.")] = None,
+) -> LetterFilter:
+    """The letters that these options name."""
+    if reason is not None and reason not in REASONS:
+        fail(f"--reason {reason!r} is no reason code; those are: {', '.join(sorted(REASONS))}")
+    _check_choice("--kind", kind, _KINDS)
+    since, until = _times(window, first, end)
+    return LetterFilter(
+        ids=tuple(letter_id(told) for told in ids or ()),
+        reason=reason,
+        since=since,
+        until=until,
+        rules_version=rules_version,
+        event=event,
+        kind=kind,
+        project=project,
+    )
+
+
+def _filter_with_states(
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help=f"In this state; may be given several times: {', '.join(STATES)}."),
+    ] = None,
+    **options: object,
+) -> LetterFilter:
+    for told in state or ():
+        _check_choice("--state", told, STATES)
+    chosen = _filter(**options)  # type: ignore[arg-type]
+    # Who names a letter wants to see it, whatever became of it.
+    default = STATES if chosen.ids else OPEN_STATES
+    return chosen._replace(states=tuple(state) if state else default)
+
+
+def filtered(command: Command) -> Command:
+    """A command that takes the filters as options, and gets what they choose as `chosen`."""
+    return _with_options(command, _filter, [_filter])
+
+
+def filtered_with_states(command: Command) -> Command:
+    """As `filtered`, with `--state` too."""
+    return _with_options(command, _filter_with_states, [_filter, _filter_with_states])
+
+
+def _with_options(
+    command: Command, choose: Callable[..., LetterFilter], options: list[Callable[..., object]]
+) -> Command:
+    parameters = [
+        parameter
+        for function in options
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    names = {parameter.name for parameter in parameters}
+    own = [one for one in inspect.signature(command).parameters.values() if one.name != "chosen"]
+
+    def run(**given: object) -> None:
+        filters = {name: given.pop(name) for name in names}
+        command(chosen=choose(**filters), **given)
+
+    # Typer reads which options there are from these.
+    signature = inspect.Signature([*parameters, *own])
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    return run
+
+
+def _times(
+    window: str | None, first: str | None, end: str | None
+) -> tuple[datetime | None, datetime | None]:
+    if window is not None and (first or end):
+        fail("--window goes without --from and --to")
+    length = load_settings().window
+    if window is not None:
+        start = window_start(parse_moment("--window", window), length)
+        return start, start + length
+    since = window_start(parse_moment("--from", first), length) if first else None
+    until = parse_moment("--to", end) if end else None
+    if since and until and since >= until:
+        fail("--from must be before --to")
+    return since, until
+
+
+def letter_id(told: str) -> int:
+    """The id of a letter; ends the command where it can be none."""
+    number = int(told) if _DIGITS.fullmatch(told) else 0
+    if not 0 < number <= _MOST_ID:
+        fail(f"{told!r} is not the id of a dead letter")
+    return number
+
+
+def _check_choice(option: str, told: str | None, choices: tuple[str, ...]) -> None:
+    if told is not None and told not in choices:
+        fail(f"{option} {told!r} is none of {', '.join(choices)}")
+
+
+def refuse_everything(chosen: LetterFilter, verb: str, *, every: bool) -> None:
+    """End the command where nothing narrows the letters and nobody said that all are meant."""
+    if chosen.is_everything and not every:
+        fail(f"which letters? Name ids or filters, or add --all to {verb} every one that is open")
+
+
+class Meant(NamedTuple):
+    """The letters that a command is about to do something with."""
+
+    total: LetterCount
+    by_reason: Mapping[str, LetterCount]
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            **self.total._asdict(),
+            "by_reason": {reason: one._asdict() for reason, one in self.by_reason.items()},
+        }
+
+    def print(self) -> None:
+        """Print them, by reason."""
+        rows = [(reason, *count) for reason, count in self.by_reason.items()]
+        if len(rows) > 1:
+            rows.append(("all", *self.total))
+        print_table(("reason", "letters", "events"), rows)
+
+
+def meant_letters(connection: Connection, chosen: LetterFilter) -> Meant:
+    """Count the letters that are meant; ends the command where an id names none."""
+    if chosen.ids:
+        unknown = sorted(set(chosen.ids) - existing_letters(connection, chosen.ids))
+        if unknown:
+            fail(f"there is no dead letter {unknown[0]}")
+    by_reason = count_letters_by(connection, chosen, "reason_code")
+    return Meant(sum_of(by_reason), by_reason)
+
+
+def sum_of(counts: Mapping[str, LetterCount]) -> LetterCount:
+    """All of these together."""
+    return LetterCount(
+        sum(one.letters for one in counts.values()), sum(one.events for one in counts.values())
+    )
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 letter`, `2 letters`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+letters = partial(counted, noun="letter")
+events = partial(counted, noun="event")
+
+
+def say(line: str) -> None:
+    """Print one line as it is."""
+    out.print(line, highlight=False, markup=False, soft_wrap=True)

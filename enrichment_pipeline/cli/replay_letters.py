@@ -1,0 +1,219 @@
+"""`enrichment-pipeline dead-letters replay`: put dead letters back to work, and see what comes of
+it. What a replay does belongs to `enrichment.replay`.
+"""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.cli.console import err, fail, print_json
+from enrichment_pipeline.cli.letter_options import (
+    Meant,
+    events,
+    filtered,
+    letters,
+    meant_letters,
+    refuse_everything,
+    say,
+)
+from enrichment_pipeline.enrichment.apart import ApartError
+from enrichment_pipeline.enrichment.crashes import charge_crashes
+from enrichment_pipeline.enrichment.path import this_worker
+from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
+from enrichment_pipeline.settings import load_settings
+from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.letters import (
+    LetterFilter,
+    count_letters,
+    count_marked,
+    mark_for_replay,
+    replayable_states,
+)
+
+_INTERRUPTED = 130
+
+
+@dataclass
+class _Outcome:
+    """What was meant, and what came of it."""
+
+    meant: Meant
+    skipped: int
+    """Parked letters that would have been meant, had they been named."""
+    report: ReplayReport = field(default_factory=ReplayReport)
+    marked: int = 0
+    """Letters that were to be replayed, those that others had marked included."""
+    left: int = 0
+    """Letters that are marked still."""
+    interrupted: bool = False
+    seconds: float = 0.0
+
+    @property
+    def elsewhere(self) -> int:
+        """Letters that another replay took meanwhile."""
+        done = self.report.resolved + self.report.failed + self.left
+        return max(0, self.marked - done)
+
+
+@filtered
+def replay(
+    chosen: LetterFilter,
+    every: Annotated[bool, typer.Option("--all", help="Every one that is open.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Events per second at the most; else ENRICHMENT_REPLAY_RATE."),
+    ] = None,
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Only mark them; Dagster's dead_letter_worker does it."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --all: do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Try dead letters again, and say what came of it; ends with 1 where some failed again.
+
+    Nothing is enriched twice, however often a letter is replayed. Parked letters, whose replay has
+    failed twice, are skipped unless an id names them. After Ctrl-C the same command goes on.
+
+    Examples: [bold]enrichment-pipeline dead-letters replay --reason enrichment_raised --dry-run[/],
+    [bold]enrichment-pipeline dead-letters replay 7 8 --rate 100[/]
+    """
+    refuse_everything(chosen, "replay", every=every)
+    settings = load_settings()
+    rules = load_rules(settings.rules_file)
+    with opened_store(settings) as store:
+        if not dry_run:
+            charge_crashes(store, rules.version)
+        outcome = _look(store, chosen)
+        if dry_run or not outcome.meant.total.letters:
+            _tell_plan(outcome, dry_run=dry_run, as_json=as_json)
+            return
+        if chosen.is_everything and not yes and sys.stdin.isatty():
+            outcome.meant.print()
+            typer.confirm("Replay them all?", abort=True, err=True)
+        with store.transaction() as connection:
+            marked = mark_for_replay(connection, chosen)
+        if no_wait:
+            _tell_marked(outcome, marked.letters, as_json=as_json)
+            return
+        _drain(store, rules, rate or settings.replay_rate, outcome)
+    _tell(outcome, as_json=as_json)
+
+
+def _look(store: Store, chosen: LetterFilter) -> _Outcome:
+    able = chosen._replace(states=replayable_states(chosen))
+    with store.transaction() as connection:
+        skipped = 0
+        if not chosen.ids:
+            skipped = count_letters(connection, chosen._replace(states=("parked",))).letters
+        return _Outcome(meant_letters(connection, able), skipped)
+
+
+def _drain(store: Store, rules: Rules, rate: int, outcome: _Outcome) -> None:
+    """Replay what is marked, until nothing is or somebody stops it."""
+    started = time.monotonic()
+    with store.transaction() as connection:
+        outcome.marked = count_marked(connection).letters
+    columns = (
+        TextColumn("Letters"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[events]:,} events · {task.fields[failed]:,} failed"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    with bar as progress:
+        task = progress.add_task("", total=outcome.marked, events=0, failed=0)
+
+        def on_progress(report: ReplayReport) -> None:
+            outcome.report = report
+            done = report.resolved + report.failed
+            progress.update(task, completed=done, events=report.events, failed=report.failed)
+
+        worker = f"dead-letters replay, {this_worker()}"
+        try:
+            outcome.report = replay_marked(store, rules, worker, rate, on_progress)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+        except ApartError as error:
+            fail(f"{error}; the letters are still marked, and the same command goes on with them")
+    outcome.seconds = time.monotonic() - started
+    with store.transaction() as connection:
+        outcome.left = count_marked(connection).letters
+
+
+def _tell_plan(outcome: _Outcome, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(_figures(outcome) | {"dry_run": dry_run})
+        return
+    total = outcome.meant.total
+    if total.letters:
+        outcome.meant.print()
+        say(f"{letters(total.letters)} of {events(total.events)} would be replayed.")
+    else:
+        say("No dead letter that can be replayed is like that.")
+    _tell_skipped(outcome)
+
+
+def _tell_marked(outcome: _Outcome, marked: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_figures(outcome) | {"marked": marked})
+        return
+    say(f"{letters(marked)} marked; Dagster's code location dead_letter_worker replays them.")
+    _tell_skipped(outcome)
+
+
+def _tell_skipped(outcome: _Outcome) -> None:
+    if outcome.skipped:
+        say(f"{letters(outcome.skipped)} skipped, being parked: name them by id to replay them.")
+
+
+def _tell(outcome: _Outcome, *, as_json: bool) -> None:
+    report = outcome.report
+    if as_json:
+        print_json(_figures(outcome))
+    else:
+        say(
+            f"resolved {report.resolved:,} ({events(report.events)}) · "
+            f"failed {report.failed:,}, of which {report.parked:,} parked · {outcome.seconds:.1f} s"
+        )
+        _tell_skipped(outcome)
+        if outcome.elsewhere:
+            say(f"{letters(outcome.elsewhere)} taken by another replay that is at work.")
+    if outcome.interrupted:
+        err.print(
+            f"Stopped. {letters(outcome.left)} still marked: the same command goes on with them, "
+            "and so does Dagster's dead_letter_worker.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(_INTERRUPTED)
+    if report.failed:
+        fail(
+            f"{letters(report.failed)} failed again: see why with `enrichment-pipeline "
+            "dead-letters list`, put it right and replay them (parked ones by their ids), or "
+            "discard them"
+        )
+
+
+def _figures(outcome: _Outcome) -> dict[str, object]:
+    report = outcome.report
+    return {
+        "dry_run": False,
+        "meant": outcome.meant.figures,
+        "skipped_parked": outcome.skipped,
+        "resolved": report.resolved,
+        "failed": report.failed,
+        "parked": report.parked,
+        "events": report.events,
+        "elsewhere": outcome.elsewhere,
+        "still_marked": outcome.left,
+        "interrupted": outcome.interrupted,
+        "seconds": round(outcome.seconds, 3),
+    }
