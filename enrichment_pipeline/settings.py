@@ -90,7 +90,18 @@ class Settings(BaseSettings):
         30, description="How often the sensor looks for due windows."
     )
     retention_days: Days | None = Field(
-        None, description="Raw and enriched events older than this are dropped; unset: never."
+        None,
+        description="Raw events older than this are dropped, and what goes with them; unset: "
+        "never.",
+    )
+    retention_days_enriched: Days | None = Field(
+        None,
+        description="The same for enriched events, not before their raw ones; unset: with them.",
+    )
+    retention_days_dead: Days | None = Field(
+        None,
+        description="The same for dead letters that are resolved or discarded; unset: with "
+        "the raw events of their window.",
     )
     replay_rate: Annotated[int, Field(ge=1)] = Field(
         2000, description="Events per second that a replay of dead letters is held to."
@@ -193,6 +204,19 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{' and '.join(missing)} not set: the query API needs the URL, the project's "
                 "number and the key"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _enriched_outlive_raw(self) -> Self:
+        # Enriched events without a raw one are what was kept; raw ones without an enriched one
+        # are what is missing.
+        raw, enriched = self.retention_days, self.retention_days_enriched
+        if enriched is not None and (raw is None or enriched < raw):
+            name = variable_name("retention_days")
+            raise ValueError(
+                f"{variable_name('retention_days_enriched')}={str(enriched)!r}: enriched events "
+                f"cannot go before their raw ones: {name} is {raw or 'not set'}"
             )
         return self
 

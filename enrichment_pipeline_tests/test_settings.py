@@ -12,6 +12,8 @@ from enrichment_pipeline.settings import Settings, SettingsError, load_settings,
 NUMBERS_FROM_ONE = [
     "ENRICHMENT_SENSOR_SECONDS",
     "ENRICHMENT_RETENTION_DAYS",
+    "ENRICHMENT_RETENTION_DAYS_ENRICHED",
+    "ENRICHMENT_RETENTION_DAYS_DEAD",
     "ENRICHMENT_REPLAY_RATE",
     "ENRICHMENT_RUN_HISTORY_DAYS",
     "ENRICHMENT_UI_PORT",
@@ -93,6 +95,23 @@ def test_a_database_url_is_kept_as_it_is_and_never_shown(
 def test_an_empty_text_means_that_it_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable_name(name), "")
     assert getattr(load_settings(), name) == Settings.model_fields[name].default
+
+
+@pytest.mark.parametrize(("raw", "line"), [("30", "is 30"), (None, "is not set")])
+def test_enriched_events_that_would_go_before_their_raw_ones_are_refused_by_name(
+    raw: str | None, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if raw:
+        monkeypatch.setenv("ENRICHMENT_RETENTION_DAYS", raw)
+    monkeypatch.setenv("ENRICHMENT_RETENTION_DAYS_ENRICHED", "29")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == (
+        "ENRICHMENT_RETENTION_DAYS_ENRICHED='29': enriched events cannot go before their raw ones: "
+        f"ENRICHMENT_RETENTION_DAYS {line}"
+    )
+    monkeypatch.setenv("ENRICHMENT_RETENTION_DAYS", "29")
+    assert load_settings().retention_days_enriched == 29
 
 
 POSTHOG = {

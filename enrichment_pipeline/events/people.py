@@ -21,7 +21,7 @@ _LINK_KEYS = frozenset({"$anon_distinct_id", "alias"})
 
 # In text that is no JSON: the id behind its name, quoted or not, even where the quote is missing.
 _OWNER_IN_TEXT = re.compile(
-    r'"\$?distinct_id"\s*:\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)|(?P<bare>[^\s,}\]"]+))'
+    r'"\$?distinct_id"\s*:\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)|(?P<bare>[^\s,"[\]{}]+))'
 )
 
 
@@ -30,7 +30,7 @@ class People:
 
     def __init__(self, distinct_ids: Iterable[str]) -> None:
         """`distinct_ids` are as their senders wrote them; columns have them cleaned and cut."""
-        self._names = {_as_kept(told): told for told in distinct_ids}
+        self._names = {_as_kept(told): told for told in distinct_ids if told}
         forms = {form for told in self._names.values() for form in _forms(told)}
         # The longest first, so that of two ids that begin alike the right one is tried.
         alternatives = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
@@ -141,8 +141,6 @@ def _scalars(value: object) -> Iterator[tuple[str, str]]:
         key, held = waiting.pop()
         if isinstance(held, dict):
             waiting.extend(held.items())
-            if key in _OWNER_KEYS:  # PostHog makes text of an object too
-                yield key, json.dumps(held, ensure_ascii=False, separators=(",", ":"))
         elif isinstance(held, list):
             waiting.extend((key, one) for one in held)
         elif isinstance(held, str):

@@ -8,7 +8,11 @@ import dagster as dg
 
 from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.store.retention import drop_days_before, make_partitions_ahead
+from enrichment_pipeline.store.retention import (
+    drop_days_before,
+    first_days_kept,
+    make_partitions_ahead,
+)
 
 _ENDED = [
     dg.DagsterRunStatus.SUCCESS,
@@ -29,15 +33,17 @@ def make_partitions(pipeline: Pipeline) -> None:
 @dg.op
 def drop_old_days(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
     """Drop the days that are past retention, but none on which anything is left to do."""
-    days = pipeline.settings.retention_days
-    if days is None:
-        context.log.info("ENRICHMENT_RETENTION_DAYS is not set: nothing is dropped")
+    first_kept = first_days_kept(pipeline.settings, datetime.now(UTC).date())
+    if first_kept is None:
+        context.log.info("no ENRICHMENT_RETENTION_DAYS is set: nothing is dropped")
         return
-    with pipeline.store.transaction() as connection:
-        report = drop_days_before(connection, datetime.now(UTC).date() - timedelta(days=days))
+    report = drop_days_before(pipeline.store, first_kept)
     for day, reason in report.refused.items():
         context.log.warning(f"{day} is past retention and was kept: {reason}")
-    context.log.info(f"dropped {len(report.dropped)} days, kept {len(report.refused)}")
+    context.log.info(
+        f"dropped {len(report.dropped)} days of raw events, {len(report.dropped_enriched)} more of "
+        f"enriched ones and {report.letters} closed letters; kept {len(report.refused)} days"
+    )
 
 
 @dg.op

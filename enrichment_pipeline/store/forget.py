@@ -182,9 +182,9 @@ def forget_events(
     with store.transaction() as connection:
         days = _days(connection)
     for day in days:
-        # Again until nothing is found: what a replay had in hand is another batch's after it.
-        while _forget_day(store, people, project, day, report, dry_run=dry_run) and not dry_run:
-            pass
+        events, letters = _forget_day(store, people, project, day, dry_run=dry_run)
+        report.events += events
+        report.letters += letters
     return report
 
 
@@ -198,22 +198,11 @@ def _days(connection: Connection) -> list[date]:
 
 @retry_conflicts
 def _forget_day(
-    store: Store,
-    people: People,
-    project: str | None,
-    day: date,
-    report: ForgetReport,
-    *,
-    dry_run: bool,
-) -> bool:
-    """Forget the events of one day in one transaction; False where there were none."""
+    store: Store, people: People, project: str | None, day: date, *, dry_run: bool
+) -> tuple[list[Forgotten], int]:
+    """Forget the events of one day in one transaction; returns what went, and how many letters."""
     with store.transaction() as connection:
-        one = _Day(connection, store.window, people, project, day, dry_run=dry_run)
-        events, letters = one.forget()
-    # After the commit: before it, the transaction may have to be run again.
-    report.events.extend(events)
-    report.letters += letters
-    return bool(events or letters)
+        return _Day(connection, store.window, people, project, day, dry_run=dry_run).forget()
 
 
 class _Day:
@@ -243,11 +232,13 @@ class _Day:
 
     def forget(self) -> tuple[list[Forgotten], int]:
         """What went, and how many letters."""
-        owners = self._letter_owners()
-        letters = [_Letter._make(row) for row in self._locked(_LETTERS, owners)]
-        batches = set(self._connection.execute(_BATCHES, self._parameters).scalars())
-        batches.update(letter.batch_id for letter in letters)
+        owners = self._known_owners() | self._unknown_owners()
+        batches = {letter.batch_id for letter in self._locked(_LETTERS, owners)}
+        batches.update(self._connection.execute(_BATCHES, self._parameters).scalars())
         states = {row.id: row.state for row in self._locked(_STATES, batches)}
+        # Once more: a run that was waited for may have left letters.
+        owners |= self._known_owners()
+        letters = [_Letter._make(row) for row in self._locked(_LETTERS, owners)]
         raw = self._take(raw_event.name, batches)
         enriched = self._take(enriched_event.name, batches)
         refused, failed = _count_letters(letters, owners)
@@ -272,18 +263,18 @@ class _Day:
             self._write_ledger(gone)
         return gone, len(letters)
 
-    def _letter_owners(self) -> dict[int, str]:
-        """The letters of these people's events, and whose each is."""
+    def _known_owners(self) -> dict[int, str]:
+        """The letters of these people's events, and whose each is, by their columns."""
         known = self._connection.execute(_KNOWN_LETTERS, self._parameters)
-        owners: dict[int, str] = {row.id: row.distinct_id for row in known}
-        unknown = self._connection.execute(
+        return {row.id: row.distinct_id for row in known}
+
+    def _unknown_owners(self) -> dict[int, str]:
+        """The same, by their payloads."""
+        letters = self._connection.execute(
             _UNKNOWN_LETTERS, self._parameters, execution_options={"yield_per": _READ_AT_ONCE}
         )
-        for letter in unknown:
-            owner = self._people.owner(decompress(letter.payload))
-            if owner is not None:
-                owners[letter.id] = owner
-        return owners
+        owners = {letter.id: self._people.owner(decompress(letter.payload)) for letter in letters}
+        return {letter: owner for letter, owner in owners.items() if owner is not None}
 
     def _locked(self, statement: str, ids: Iterable[int]) -> Sequence[Row[Any]]:
         wanted = statement if self._dry_run else statement + _LOCK

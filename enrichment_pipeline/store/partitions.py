@@ -76,6 +76,18 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> None:
         _make(connection, table, day)
 
 
+def lock_for_dropping(connection: Connection) -> None:
+    """Lock every partitioned table against everybody until the end of the transaction; when this
+    returns, whoever wrote to one has committed.
+
+    First what those who make partitions lock, then the tables in the order in which enrichment
+    does: waiting for each other, one would have to be broken off.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
+    tables = ", ".join(reversed(PARTITIONED))
+    connection.execute(text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
+
+
 def drop_partition(connection: Connection, table: str, day: date) -> None:
     """Drop the partition of one day, with its rows."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})

@@ -3,17 +3,24 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import text
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store import retention as module
+from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.partitions import ensure_partitions, partition_days
 from enrichment_pipeline.store.retention import (
+    FirstKept,
     RetentionReport,
     drop_days_before,
+    first_days_kept,
     make_partitions_ahead,
 )
 from enrichment_pipeline.store.windows import (
@@ -24,14 +31,40 @@ from enrichment_pipeline.store.windows import (
     widen_partition_start,
 )
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.poison import RAISES, poisoned
 
 DAY = timedelta(days=1)
 FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def drop_before(store: Store, day: date) -> RetentionReport:
+def drop_before(
+    store: Store, day: date, enriched: date | None = None, dead: date | None = None
+) -> RetentionReport:
+    return drop_days_before(store, FirstKept(day, enriched or day, dead))
+
+
+def count(store: Store, table: str) -> int:
     with store.transaction() as connection:
-        return drop_days_before(connection, day)
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def change(store: Store, statement: str) -> None:
+    with store.transaction() as connection:
+        connection.execute(text(statement))
+
+
+def totals(store: Store) -> list[tuple[int, int, int, int]]:
+    """The books of each window, by the batches and counted, after making sure that both agree."""
+    with store.transaction() as connection:
+        kept = books(connection)
+        counted = counted_books(connection, [window.window_start for window in kept], HOUR)
+    assert kept == counted
+    assert all(window.balances for window in kept)
+    return [window[1:] for window in kept]
+
+
+def broken(payload: bytes, at: datetime) -> RejectedEvent:
+    return RejectedEvent("default", Reason.INVALID_JSON, "no JSON", payload, at)
 
 
 def test_days_past_retention_go_with_all_that_belongs_to_them(store: Store, rules: Rules) -> None:
@@ -101,6 +134,148 @@ def test_a_batch_that_belongs_to_the_day_after_is_left_alone(store: Store, rules
             assert list(left) == [midnight], table
         for table in ("raw_batch", "event_key"):
             assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 1
+
+
+def test_enriched_events_stay_longer_than_their_raw_ones_where_they_shall(
+    store: Store, rules: Rules
+) -> None:
+    for days in range(3):
+        load_events(store, raw_events(2, FIRST + days * DAY), [], "test")
+    enrich_due(store, rules)
+    raw, enriched = (FIRST + 2 * DAY).date(), (FIRST + DAY).date()
+    report = drop_before(store, raw, enriched)
+    assert report.dropped == [FIRST.date(), (FIRST + DAY).date()]
+    assert report.dropped_enriched == []
+    assert [count(store, name) for name in ("raw_event", "event_key", "enriched_event")] == [
+        2,
+        2,
+        4,
+    ]
+    assert totals(store) == [(2, 2, 0, 0)]
+
+    report = drop_before(store, raw, raw)
+    assert (report.dropped, report.dropped_enriched) == ([], [(FIRST + DAY).date()])
+    assert count(store, "enriched_event") == 2
+
+
+def test_enriched_events_stay_where_their_raw_ones_must(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(2, FIRST), [], "test")
+    enrich_due(store, rules)
+    load_events(store, raw_events(1, FIRST), [], "test")
+    report = drop_before(store, date(2026, 4, 1))
+    assert report.refused == {FIRST.date(): "1 events are pending"}
+    assert totals(store) == [(3, 2, 0, 1)]
+
+
+def test_closed_letters_go_before_their_window_and_the_books_balance(
+    store: Store, rules: Rules
+) -> None:
+    rules = poisoned(rules, poison=RAISES)
+    letters = [broken(payload, FIRST) for payload in (b"a", b"b", b"c")]
+    load_events(store, raw_events(3, FIRST), [*letters, broken(b"d", FIRST + DAY)], "test")
+    events = [*raw_events(1, FIRST, event="poison"), *raw_events(2, FIRST)]
+    load_events(store, events, [], "test")
+    enrich_due(store, rules)
+    assert totals(store) == [(9, 5, 4, 0), (1, 0, 1, 0)]
+    change(store, "UPDATE dead_letter SET state = 'discarded' WHERE id > 1")
+
+    report = drop_before(store, date.min, dead=(FIRST + DAY).date())
+    assert (report.dropped, report.letters) == ([], 2)
+    # That of the event in raw_event stays with it, as do the open one and that of the day after.
+    assert totals(store) == [(7, 5, 2, 0), (1, 0, 1, 0)]
+    assert count(store, "dead_letter") == 3
+    assert drop_before(store, date.min, dead=(FIRST + DAY).date()).letters == 0
+
+    change(store, "UPDATE dead_letter SET state = 'resolved' WHERE uuid IS NULL AND id = 1")
+    change(
+        store,
+        "UPDATE raw_batch SET event_count = event_count - 1, dead_count = dead_count - 1"
+        " WHERE id = (SELECT batch_id FROM dead_letter WHERE id = 1)",
+    )
+    assert drop_before(store, date.min, dead=(FIRST + DAY).date()).letters == 1
+    assert totals(store) == [(6, 5, 1, 0), (1, 0, 1, 0)]
+
+
+def test_closed_letters_stay_longer_than_their_window_where_they_shall(store: Store) -> None:
+    load_events(store, [], [broken(b"a", FIRST)], "test")
+    change(store, "UPDATE dead_letter SET state = 'discarded'")
+    assert drop_before(store, date(2026, 4, 1), dead=FIRST.date()).dropped == [FIRST.date()]
+    assert [count(store, name) for name in ("raw_batch", "dead_letter")] == [0, 1]
+    assert drop_before(store, date(2026, 4, 1), dead=date(2026, 4, 1)).letters == 1
+    assert count(store, "dead_letter") == 0
+
+
+def test_inputs_go_with_the_last_day_that_has_them(store: Store, rules: Rules) -> None:
+    load_events(store, raw_events(1, FIRST, event="only then"), [], "test")
+    load_events(store, [*raw_events(1, FIRST), *raw_events(1, FIRST + DAY)], [], "test")
+    enrich_due(store, rules)
+    drop_before(store, (FIRST + DAY).date())
+    assert [count(store, f"enrichment_{name}") for name in ("input", "output")] == [1, 1]
+
+
+def test_a_day_that_is_being_read_is_kept_until_next_time_and_nobody_is_held_up(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.1)
+    load_events(store, raw_events(1, FIRST), [], "test")
+    enrich_due(store, rules)
+    with store.transaction() as connection:
+        connection.execute(text("SELECT * FROM enriched_event"))
+        report = drop_before(store, date(2026, 4, 1))
+        assert report.refused == {
+            FIRST.date(): "its tables are in use (by a backup, or a long query)"
+        }
+    assert totals(store) == [(1, 1, 0, 0)]
+    assert drop_before(store, date(2026, 4, 1)).dropped == [FIRST.date()]
+
+
+def test_what_arrives_while_a_day_is_being_dropped_keeps_it(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_events(store, raw_events(1, FIRST), [], "test")
+    enrich_due(store, rules)
+    lock = module.lock_for_dropping
+
+    def late(connection: Connection) -> None:
+        monkeypatch.setattr(module, "lock_for_dropping", lock)
+        load_events(store, raw_events(1, FIRST), [], "test")
+        lock(connection)
+
+    monkeypatch.setattr(module, "lock_for_dropping", late)
+    assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 events are pending"}
+    assert totals(store) == [(2, 1, 0, 1)]
+
+
+def test_a_day_that_lost_a_deadlock_is_dropped_all_the_same(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for days in range(2):
+        load_events(store, raw_events(1, FIRST + days * DAY), [], "test")
+    enrich_due(store, rules)
+    lock = module.lock_for_dropping
+
+    def lose(connection: Connection) -> None:
+        monkeypatch.setattr(module, "lock_for_dropping", lock)
+        raise psycopg.errors.DeadlockDetected("deadlock detected")
+
+    monkeypatch.setattr(module, "lock_for_dropping", lose)
+    report = drop_before(store, date(2026, 4, 1))
+    assert report.dropped == [FIRST.date(), (FIRST + DAY).date()]
+
+
+def test_the_settings_say_which_days_are_kept() -> None:
+    today = date(2026, 3, 31)
+    assert first_days_kept(Settings(), today) is None
+    assert first_days_kept(Settings(retention_days=10), today) == FirstKept(
+        date(2026, 3, 21), date(2026, 3, 21)
+    )
+    several = Settings(retention_days=10, retention_days_enriched=20, retention_days_dead=5)
+    assert first_days_kept(several, today) == FirstKept(
+        date(2026, 3, 21), date(2026, 3, 11), date(2026, 3, 26)
+    )
+    assert first_days_kept(Settings(retention_days_dead=5), today) == FirstKept(
+        date.min, date.min, date(2026, 3, 26)
+    )
 
 
 def test_partitions_are_made_once_by_however_many(store: Store) -> None:

@@ -1,0 +1,127 @@
+"""Recognizing people where no column holds them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enrichment_pipeline.events.people import Link, People, links, pseudonym
+
+IDS = st.text(min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("user-1", True),
+        ("of (1, user-1, 7)", True),
+        ("user-1.", True),
+        ('{"id":"user-1"}', True),
+        ("user-10", False),
+        ("superuser-1", False),
+        ("user-", False),
+        ("", False),
+    ],
+)
+def test_a_text_names_somebody_by_the_whole_id(text: str, names: bool) -> None:
+    assert People(["user-1"]).named_in(text) == names
+
+
+@given(IDS.filter(lambda name: name.strip()))
+def test_an_id_is_found_as_json_and_python_write_it(distinct_id: str) -> None:
+    people = People([distinct_id])
+    for written in (json.dumps(distinct_id), json.dumps(distinct_id, ensure_ascii=False)):
+        assert people.named_in(f"at {written} we failed")
+    assert people.named_in(f"at {distinct_id!r} we failed")
+
+
+@given(IDS, st.booleans(), st.sampled_from(["distinct_id", "$distinct_id"]))
+def test_the_owner_of_an_event_is_who_it_says_however_it_is_escaped(
+    distinct_id: str, ascii_only: bool, key: str
+) -> None:
+    people = People([distinct_id, "another"])
+    [held] = set(people.distinct_ids) - {"another"} or {"another"}
+    for event in ({key: distinct_id}, {"properties": {key: distinct_id, "friend": "another"}}):
+        payload = json.dumps(event, ensure_ascii=ascii_only).encode(errors="surrogatepass")
+        assert people.owner(payload) == held
+        as_text = json.dumps({"properties": json.dumps(event)}).encode()
+        assert people.owner(as_text) == held
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"distinct_id":"ann","event":"x"',
+        b'{"event":"x", "distinct_id" : "ann',
+        b'{"event":, "$distinct_id": "\\u0061nn"}',
+        b"{'distinct_id': 'ann'}",
+        b"ann,pageview,2026-03-01",
+        b'\xff\xfe{"distinct_id": "ann"}',
+        b'[{"distinct_id": "bob"}, {"distinct_id": "ann"}]',
+        b'{"event": "x", "properties": {"email": "ann"}}',
+        b'"ann"',
+        b'{"distinct_id": ' + b"[" * 100_000 + b'"ann"',
+    ],
+)
+def test_of_what_is_no_event_the_owner_is_read_as_well_as_can_be(payload: bytes) -> None:
+    assert People(["ann"]).owner(payload) == "ann"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"distinct_id":"bob","friend":"ann"}',
+        b'{"distinct_id":"bob","friend":"ann"',
+        b'{"event":"x","properties":{"text":"to ann"}}',
+        b'{"distinct_id":"hannah"',
+        b"hannah,pageview",
+        b"[" * 100_000,
+        b"",
+    ],
+)
+def test_an_event_that_is_somebody_elses_stays_theirs_whoever_it_mentions(payload: bytes) -> None:
+    assert People(["ann"]).owner(payload) is None
+
+
+def test_numbers_are_ids_as_posthog_makes_text_of_them() -> None:
+    assert People(["123"]).owner(b'{"distinct_id": 123}') == "123"
+    assert People(["1"]).owner(b'{"event": true}') is None
+
+
+def test_a_long_id_is_known_as_columns_cut_it_and_in_full() -> None:
+    people = People(["x" * 300])
+    assert people.distinct_ids == ["x" * 200]
+    assert people.named_in("x" * 300)
+    assert people.named_in("x" * 200)
+    assert people.owner(json.dumps({"distinct_id": "x" * 300}).encode()) == "x" * 200
+
+
+def test_nobody_is_named_by_nothing() -> None:
+    nobody = People([])
+    assert not nobody.named_in("anything")
+    assert nobody.owner(b'{"distinct_id": "ann"}') is None
+    assert People([""]).distinct_ids == []
+
+
+def test_texts_go_from_json_wherever_they_stand() -> None:
+    value = {"a": ["to ann", 1, None], "b": {"c": "ann"}, "d": "hannah"}
+    assert People(["ann"]).without_names(value, "-") == {
+        "a": ["-", 1, None],
+        "b": {"c": "-"},
+        "d": "hannah",
+    }
+
+
+def test_links_are_what_the_properties_say_and_nothing_of_broken_ones() -> None:
+    payload = json.dumps({"properties": {"$anon_distinct_id": "a", "alias": "me"}}).encode()
+    assert list(links("me", payload)) == [Link("me", "a")]
+    assert list(links("me", b"broken")) == []
+
+
+def test_a_pseudonym_is_what_a_command_line_makes_of_project_and_id() -> None:
+    # printf 'default\0ann' | sha256sum
+    assert pseudonym("default", "ann") == (
+        "7d491457da768ada63c960d0d9b8a765a8e0082c01fa3b34c62b0dae0d39e5da"
+    )
+    assert pseudonym("default", "ann") != pseudonym("defaul", "tann")
