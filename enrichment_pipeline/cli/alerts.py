@@ -23,7 +23,8 @@ _SHOWN = slice(3, None)
 _UNDELIVERED = ("channel", "what", "created", "tries", "next_try", "last_error")
 
 app = typer.Typer(
-    help="See what is wrong, and whether alerts of it arrive.",
+    help="See what is wrong, and whether alerts of it arrive.\n\n"
+    "Example: [bold]enrichment-pipeline alerts test[/]",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.cli import console
 from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.settings import Settings
@@ -21,7 +22,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["alerts", *arguments])
+    return CliRunner().invoke(app, ["alerts", *arguments])
 
 
 def test_a_test_says_of_every_channel_whether_the_message_arrived(
@@ -52,8 +53,9 @@ def test_a_test_without_a_channel_says_which_settings_name_one() -> None:
 
 
 def test_the_list_shows_what_is_open_what_was_told_and_what_has_not_arrived(
-    store: Store, settings: Settings
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(console.out, "width", 200)
     assert "No alert is open." in call("list").stdout
     broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", NOON)
     load_events(store, [], [broken], "api")
