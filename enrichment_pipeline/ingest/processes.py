@@ -33,10 +33,15 @@ def process_pool(settings: Settings, processes: int) -> ProcessPoolExecutor:
 
 
 @contextmanager
-def sigint_blocked() -> Iterator[None]:
-    """Ctrl-C reaches every process of the terminal. Those that are started meanwhile inherit that
-    they do not heed it, so that what they have in hand is finished and counted."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def sigint_blocked(*others: signal.Signals) -> Iterator[None]:
+    """Ctrl-C reaches every process of the terminal, and others may send a signal to all. Processes
+    that are started meanwhile inherit that they do not heed it, so that what they have in hand is
+    finished and counted.
+
+    SIGTERM may be one of the `others` where a pool has one process: a pool of several ends the rest
+    by it when one dies.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *others})
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -26,6 +27,27 @@ from enrichment_pipeline.store.errors import (
 EMBEDDED_DATABASE = "enrichment"
 
 _CONNECT_SECONDS = 10
+
+# A server that fails over, or a firewall that forgets a connection, says nothing: without these,
+# who waits for an answer waits for hours.
+_CONNECT = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+# The same for the server, which holds our locks: it notices that we are gone, even while it waits
+# for a lock or for our next statement.
+_SESSION = {
+    "timezone": "UTC",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "5s",
+    "idle_in_transaction_session_timeout": "10min",
+}
 
 # Parameters of libpq that may stand in a URL's query and should not stand in a message.
 _SECRETS = ("password", "sslpassword")
@@ -121,11 +143,19 @@ def opened_store(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-def _embedded_url(embedded: EmbeddedPostgres) -> URL:
+def _options() -> str:
+    return " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+
+
+def _start(embedded: EmbeddedPostgres) -> None:
     try:
         embedded.start()
     except EmbeddedPostgresError as error:
         raise StoreUnavailableError(str(error)) from error
+
+
+def _embedded_url(embedded: EmbeddedPostgres) -> URL:
+    _start(embedded)
     address = embedded.address
     return URL.create(
         "postgresql",
@@ -144,11 +174,11 @@ def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) 
         url,
         pool_pre_ping=True,
         hide_parameters=True,  # they are people's events, and errors end up in logs
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "options": "-c timezone=UTC"},
+        connect_args={**_CONNECT, "options": _options()},
     )
     if embedded:
         # Should the server die under this process, the next new connection starts it again.
-        event.listen(engine, "do_connect", lambda *_: embedded.start())
+        event.listen(engine, "do_connect", lambda *_: _start(embedded))
     return Store(
         settings=settings,
         engine=engine,
@@ -190,4 +220,4 @@ def _exists(url: URL) -> bool:
 
 def _connect(url: URL) -> psycopg.Connection[tuple[object, ...]]:
     conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(conninfo, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+    return psycopg.connect(make_conninfo(conninfo, **_CONNECT), autocommit=True)

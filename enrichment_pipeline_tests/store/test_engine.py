@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from psycopg import sql
 from sqlalchemy import text
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from enrichment_pipeline.store.engine import Store, open_store, opened_store
 from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError
 from enrichment_pipeline_tests.conftest import database_url, execute
@@ -49,6 +50,34 @@ def test_databases_that_are_not_there_are_made(server: EmbeddedPostgres, name: s
         ).scalars()
         assert list(made) == [name, f"{name}_dagster"]
         assert store.dagster_url.split("?")[0].endswith(f"/{name}_dagster")
+
+
+def test_both_sides_of_a_connection_notice_when_nobody_is_at_the_other(store: Store) -> None:
+    with store.transaction() as connection:
+        told = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+        assert (told["keepalives_idle"], told["tcp_user_timeout"]) == ("10", "20000")
+        for name, value in {
+            "client_connection_check_interval": "5s",
+            "idle_in_transaction_session_timeout": "10min",
+            "TimeZone": "UTC",
+        }.items():
+            assert connection.execute(text(f"SHOW {name}")).scalar_one() == value
+
+
+def test_an_embedded_server_that_cannot_be_started_again_is_a_store_that_does_not_answer(
+    server: EmbeddedPostgres, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Path(server.address.host).parents[1]
+    embedded_settings = settings.model_copy(update={"database_url": None, "home": home})
+    with opened_store(embedded_settings) as store:
+
+        def cannot(_: EmbeddedPostgres) -> None:
+            raise EmbeddedPostgresError("no room")
+
+        store.engine.dispose()
+        monkeypatch.setattr(EmbeddedPostgres, "start", cannot)
+        with pytest.raises(StoreUnavailableError, match="no room"), store.transaction():
+            pass
 
 
 def test_whoever_may_not_make_a_database_is_told_how_to_have_it_made(

@@ -24,6 +24,10 @@ MOST_BYTES = 16 * 1024 * 1024
 """In one commit; a request that is larger goes alone."""
 
 
+CLOSE_SECONDS = 10
+"""How long a stop waits for what is queued."""
+
+
 class OverloadedError(Exception):
     """There is no room for another request; it should come again later."""
 
@@ -104,10 +108,13 @@ class Gatherer:
         return future
 
     async def close(self) -> None:
-        """Commit what is queued, then stop."""
+        """Commit what is queued, then stop. What is not committed within some seconds is left:
+        nobody waits for it any more, and its sender has it still."""
         self._closing = True
         self._work.set()
-        await asyncio.gather(*self._committers)
+        _, hanging = await asyncio.wait(self._committers, timeout=CLOSE_SECONDS)
+        for committer in hanging:
+            committer.cancel()
 
     async def _run(self) -> None:
         while True:

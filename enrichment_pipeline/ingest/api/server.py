@@ -21,11 +21,9 @@ def serve(store: Store, settings: Settings) -> None:
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
     """
-    count = process_count()
-    processes = count if count > 1 else 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = uvicorn.Config(
-        create_app(store, settings, processes),
+        create_app(store, settings, process_count()),
         host=settings.host,
         port=settings.api_port,
         access_log=False,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from enrichment_pipeline.events.raw_event import Arrival
+from enrichment_pipeline.ingest.api import gather
 from enrichment_pipeline.ingest.api.accept import Accepted, Kind, Submission
 from enrichment_pipeline.ingest.api.gather import (
     Budget,
@@ -128,6 +129,25 @@ def test_closing_commits_what_is_queued() -> None:
             gatherer.submit(submission())
 
     assert sum(map(len, run(test).groups)) == 10
+
+
+def test_closing_does_not_wait_for_ever_for_a_commit_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gather, "CLOSE_SECONDS", 0.1)
+
+    async def test() -> None:
+        async def commit(_: Sequence[Submission]) -> Accepted:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        gatherer = Gatherer(commit, AT_ONCE)
+        gatherer.start()
+        waiting = gatherer.submit(submission())
+        await asyncio.wait_for(gatherer.close(), 20)
+        assert not waiting.done()
+
+    asyncio.run(test())
 
 
 def test_reservations_share_one_budget_and_give_all_of_it_back() -> None:
