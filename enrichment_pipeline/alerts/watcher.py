@@ -155,7 +155,12 @@ class Watcher:
                 log(self._urgent)
                 # In threads of their own: those that deliver may be waiting for the store.
                 for channel in self.channels:
-                    Thread(target=self._insist, args=(channel, self._urgent), daemon=True).start()
+                    Thread(
+                        target=self._insist,
+                        args=(channel, self._urgent),
+                        name=f"alerts-urgent-{channel.name}",
+                        daemon=True,
+                    ).start()
 
     def _insist(self, channel: Channel, message: Message) -> None:
         """Send what cannot be put into the store, until it arrives or is no news any more."""

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from enrichment_pipeline.alerts import delivery
 from enrichment_pipeline.alerts import watcher as watching
 from enrichment_pipeline.alerts.messages import Message
 from enrichment_pipeline.alerts.watcher import Watcher
@@ -102,23 +103,32 @@ def test_a_store_that_is_gone_is_told_without_it_and_its_return_is_kept(
     assert listed.closed_at
 
 
-def test_a_channel_that_is_down_during_the_outage_is_told_that_it_is_over(
-    server: EmbeddedPostgres, store: Store, settings: Settings, inbox: Receiver
+def test_a_channel_that_is_down_during_the_outage_is_told_of_its_end_alone(
+    server: EmbeddedPostgres,
+    store: Store,
+    settings: Settings,
+    inbox: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for module in (watching, delivery):
+        monkeypatch.setattr(module, "wait_after", lambda _: timedelta(seconds=0.01))
     failures: list[str] = []
     inbox.status = 500
     channels = with_channels(settings, webhook=inbox.webhook)
-    with watched(store, channels, failures.append):
+    with watched(store, channels, failures.append) as watcher:
         with outage(server, store):
-            assert inbox.next_refused()["kind"] == "store_down"
-            inbox.status = 200
+            for _ in range(3):
+                assert inbox.next_refused()["kind"] == "store_down"
+            urgent = [thread for thread in threading.enumerate() if "urgent" in thread.name]
+        for thread in urgent:
+            thread.join(SECONDS)
+            assert not thread.is_alive()
+        inbox.status = 200
         assert inbox.next()["why"] == "closed"
-    assert failures == [name_of(store, channels)]
-
-
-def name_of(store: Store, settings: Settings) -> str:
-    [channel] = Watcher(store, settings).channels
-    return channel.name
+    assert len(urgent) == 1
+    assert len(failures) >= 3
+    assert {channel.name for channel in watcher.channels} == set(failures)
+    assert inbox.all() == []
 
 
 def test_a_short_outage_is_told_to_nobody(
@@ -127,11 +137,14 @@ def test_a_short_outage_is_told_to_nobody(
     settings: Settings,
     add_letters: AddLetters,
     inbox: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    failed = threading.Event()
+    monkeypatch.setattr(watching.Outage, "failed", lambda *_: failed.set())
     watcher = Watcher(store, with_channels(settings, webhook=inbox.webhook), look_seconds=0.05)
     watcher.start()
     with outage(server, store):
-        time.sleep(0.2)  # looks fail meanwhile
+        assert failed.wait(SECONDS)
     add_letters(1, NOON)
     assert inbox.next()["kind"] == "dead_letters"
     watcher.stop()
