@@ -78,7 +78,11 @@ def test_what_is_wrong_reaches_every_channel_and_its_end_too(
 
 
 def test_a_store_that_is_gone_is_told_without_it_and_its_return_is_kept(
-    server: EmbeddedPostgres, store: Store, settings: Settings, inbox: Receiver
+    server: EmbeddedPostgres,
+    store: Store,
+    settings: Settings,
+    add_letters: AddLetters,
+    inbox: Receiver,
 ) -> None:
     outages: list[bool] = []
     with receiver() as other:
@@ -95,10 +99,15 @@ def test_a_store_that_is_gone_is_told_without_it_and_its_return_is_kept(
                 told["since"],
             )
             assert other.next()["title"] == over["title"]
+            # Looks later, it is not told once more.
+            for reason in ("invalid_json", "too_large"):
+                add_letters(1, NOON, reason)
+                assert inbox.next()["facts"]["reason"] == reason
+                assert reason in other.next()["title"]
     assert (inbox.all(), other.all()) == ([], [])
     assert outages == [True, False]
     with store.transaction() as connection:
-        [listed] = listed_alerts(connection, closed_too=True, most=9)
+        listed = listed_alerts(connection, closed_too=True, most=9)[-1]
     assert listed.alert.kind == "store_down"
     assert listed.closed_at
 
