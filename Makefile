@@ -2,9 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks
+CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 
-.PHONY: install demo test test-clients lint bench requirements
+.PHONY: install demo test test-clients screenshots lint bench requirements
 
 install: .venv/installed
 
@@ -30,10 +30,15 @@ test: install
 test-clients: install
 	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS)
 
+# What a person sees in Dagster's UI when a window fails and is backfilled, for docs/.
+screenshots: install
+	ENRICHMENT_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest $(CLIENTS)/test_dagster_ui.py
+
 lint: install
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/mypy deploy
 	$(BIN)/lint-imports
 
 bench: install

