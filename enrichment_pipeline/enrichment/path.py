@@ -95,6 +95,7 @@ class _Path:
         """Enrich one claim; False where nothing was due."""
         claimed: list[Batch] = []
         buried = 0
+        failed = suspect = False
         try:
             with self._hand() as hand, self._store.transaction() as connection:
                 claimed = claim(connection, claim_events, windows)
@@ -106,11 +107,12 @@ class _Path:
         except Exception as error:  # whatever data or code can raise is charged to the batch below
             if not claimed or not attempts.spends_attempt(error):
                 raise
+            failed = True
+        if failed:
             # Which of them failed is not known: each is tried again alone, and charged for itself.
             for batch in claimed:
                 self._enrich_alone(batch, self._writing)
-            return True
-        if suspect:
+        elif suspect:
             with Apart() as apart:
                 self._enrich_alone(claimed[0], self._writing._replace(derive=apart.derive))
         else:
