@@ -286,7 +286,7 @@ def _parsed(letter: Letter, first_partition: datetime) -> RawEvent:
     Raises:
         EventRejectedError: it would not.
     """
-    arrival = Arrival(letter.first_failed_at, letter.sent_at)
+    arrival = Arrival(letter.first_failed_at, letter.sent_at, default_name=letter.event)
     event = parse_event(letter.payload or b"", letter.project or "", arrival)
     if event.occurred_at < first_partition:
         raise EventRejectedError(

@@ -160,7 +160,8 @@ def reject(
             occurred_at = _told_time(fields, _properties(fields), arrival)
     except EventRejectedError:
         fields = {}
-    event = fields.get("event")
+    # The implied name too: a replay has no other way to know it.
+    event = fields.get("event") or arrival.default_name
     return RejectedEvent(
         project=project,
         reason=error.reason,

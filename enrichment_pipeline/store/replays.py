@@ -18,7 +18,7 @@ from enrichment_pipeline.store.payloads import decompress
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
 
 _CLAIM = """
-    SELECT id, kind, batch_id, event_count, project, payload, uuid, first_failed_at, sent_at
+    SELECT id, kind, batch_id, event_count, project, event, payload, uuid, first_failed_at, sent_at
     FROM dead_letter WHERE state = 'replaying' AND kind = :kind AND {which}
     ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
 """
@@ -145,6 +145,7 @@ class Letter(NamedTuple):
     batch_id: int
     event_count: int
     project: str | None
+    event: str | None
     payload: bytes | None
     uuid: UUID | None
     """None for a batch, and for an event that was refused at the door."""

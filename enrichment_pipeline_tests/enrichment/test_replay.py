@@ -83,9 +83,9 @@ def balance(store: Store) -> tuple[int, int, int, int]:
     )
 
 
-def refused_at_the_door(payload: bytes, arrived: datetime = NOON) -> RejectedEvent:
+def refused_at_the_door(payload: bytes, default_name: str | None = None) -> RejectedEvent:
     error = EventRejectedError(Reason.BEFORE_FIRST_PARTITION, "too early")
-    return reject(payload, "default", Arrival(arrived), error)
+    return reject(payload, "default", Arrival(NOON, default_name=default_name), error)
 
 
 def test_an_event_that_raised_is_enriched_once_the_code_is_mended(
@@ -128,6 +128,16 @@ def test_an_event_that_was_too_early_is_let_in_once_the_start_is_moved(
     enrich_due(store, rules)
     assert balance(store) == (1, 1, 0, 0)
     assert rows(store, "SELECT occurred_at FROM enriched_event") == [(early,)]
+
+
+def test_an_event_without_uuid_and_name_is_let_in_as_it_would_have_been(
+    store: Store, rules: Rules
+) -> None:
+    load_events(store, [], [refused_at_the_door(b'{"distinct_id": "me"}', "$identify")], "api")
+    assert replayed(store, rules).resolved == 1
+    enrich_due(store, rules)
+    assert balance(store) == (1, 1, 0, 0)
+    assert rows(store, "SELECT event, distinct_id FROM enriched_event") == [("$identify", "me")]
 
 
 def test_an_event_that_came_in_meanwhile_is_not_doubled(store: Store, rules: Rules) -> None:
