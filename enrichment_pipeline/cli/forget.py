@@ -55,7 +55,7 @@ def forget(
     people = People(_told(distinct_ids or [], file))
     if not people.distinct_ids:
         fail("whom? Name a DISTINCT_ID, or a --file with one a line")
-    if not (dry_run or yes or sys.stdin.isatty()):
+    if not (dry_run or yes or _can_ask()):
         fail("this removes events for good, and there is no terminal to ask on: add --yes")
     with opened_store(load_settings()) as store:
         if not (dry_run or yes):
@@ -65,6 +65,10 @@ def forget(
         print_json(_figures(outcome, dry_run=dry_run))
     else:
         _print(outcome, dry_run=dry_run)
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
 
 
 def _told(distinct_ids: list[str], file: Path | None) -> list[str]:

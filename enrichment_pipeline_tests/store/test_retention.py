@@ -198,7 +198,7 @@ def test_closed_letters_go_before_their_window_and_the_books_balance(
 
 def test_closed_letters_stay_longer_than_their_window_where_they_shall(store: Store) -> None:
     load_events(store, [], [broken(b"a", FIRST)], "test")
-    change(store, "UPDATE dead_letter SET state = 'discarded'")
+    change(store, "UPDATE dead_letter SET state = 'discarded', uuid = gen_random_uuid()")
     assert drop_before(store, date(2026, 4, 1), dead=FIRST.date()).dropped == [FIRST.date()]
     assert [count(store, name) for name in ("raw_batch", "dead_letter")] == [0, 1]
     assert drop_before(store, date(2026, 4, 1), dead=date(2026, 4, 1)).letters == 1

@@ -1,0 +1,126 @@
+"""The command forget, as a person types it."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.cli import forget as module
+from enrichment_pipeline.cli.main import app
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.people import pseudonym
+from enrichment_pipeline.store.books import books
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.conftest import raw_events
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def call(*arguments: str, told: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["forget", *arguments], input=told, env={"COLUMNS": "200"})
+
+
+def left(store: Store) -> int:
+    with store.transaction() as connection:
+        return sum(window.accepted for window in books(connection))
+
+
+@pytest.fixture(autouse=True)
+def somebody(store: Store, rules: Rules) -> None:
+    """Three events of user-1, who is known by another id, and one of user-2."""
+    names = ["$pageview", "$pageview", "$identify"]
+    properties = {"$anon_distinct_id": "anonymous-7"}
+    events = [
+        event for name in names for event in raw_events(1, NOON, event=name, properties=properties)
+    ]
+    load_events(store, [*events, *raw_events(1, NOON, distinct_id="user-2")], [], "test")
+    enrich_due(store, rules)
+
+
+def test_a_dry_run_tells_what_would_go_and_removes_nothing(store: Store) -> None:
+    told = call("user-1", "--dry-run", "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout) == {
+        "dry_run": True,
+        "people": [
+            {
+                "project": "default",
+                "distinct_id": "user-1",
+                "enriched": 3,
+                "dead": 0,
+                "pending": 0,
+                "windows": 1,
+                "person": pseudonym("default", "user-1"),
+            }
+        ],
+        "dead_letters": 0,
+        "texts": 0,
+        "entries_of_dagster": 0,
+        "inputs": None,
+        "also_known_as": {"user-1": ["anonymous-7"]},
+    }
+    shown = call("user-1", "--dry-run").stdout
+    assert "would be removed" in shown
+    assert "user-1 is also known as anonymous-7" in shown
+    assert left(store) == 4
+
+
+def test_with_yes_they_go_and_a_second_time_nothing_is_left_to_go(store: Store) -> None:
+    told = call("user-1", "--yes", "--json")
+    assert told.exit_code == 0, told.output
+    figures = json.loads(told.stdout)
+    assert (figures["people"][0]["enriched"], figures["inputs"]) == (3, 1)
+    assert left(store) == 1
+    again = call("user-1", "--yes")
+    assert again.exit_code == 0
+    assert "No events of theirs." in again.stdout
+
+
+def test_without_a_terminal_to_ask_on_it_refuses(store: Store) -> None:
+    told = call("user-1")
+    assert told.exit_code == 1
+    assert "--yes" in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+    assert left(store) == 4
+
+
+@pytest.mark.parametrize(("answer", "code", "stay"), [("n", 1, 4), ("", 1, 4), ("y", 0, 1)])
+def test_on_a_terminal_it_shows_what_would_go_and_asks(
+    store: Store, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, stay: int
+) -> None:
+    monkeypatch.setattr(module, "_can_ask", lambda: True)
+    told = call("user-1", told=f"{answer}\n")
+    assert told.exit_code == code
+    assert "would be removed" in told.stdout
+    assert "for good?" in told.stderr
+    assert left(store) == stay
+
+
+def test_several_are_forgotten_at_once_from_a_file_or_a_pipe(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "people"
+    file.write_text("user-1\r\n\nuser-3\n")
+    assert call("--file", str(file), "--yes").exit_code == 0
+    assert left(store) == 1
+    assert call("--file", "-", "--yes", told="user-2\n").exit_code == 0
+    assert left(store) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "DISTINCT_ID"),
+        (["--yes", ""], "DISTINCT_ID"),
+        (["--yes", "--file", "missing"], "missing"),
+    ],
+)
+def test_nobody_to_forget_is_one_line(store: Store, arguments: list[str], line: str) -> None:
+    told = call(*arguments)
+    assert told.exit_code == 1
+    assert line in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+    assert left(store) == 4
