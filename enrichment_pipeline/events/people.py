@@ -147,7 +147,7 @@ def _scalars(value: object) -> Iterator[tuple[str, str]]:
             yield key, held
             # Some exports write the properties as JSON in a string.
             waiting.extend((key, inner) for inner in _inside(held))
-        elif held is not None and not isinstance(held, bool):
+        elif held is not None:
             yield key, json.dumps(held)
 
 

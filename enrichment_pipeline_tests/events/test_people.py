@@ -86,6 +86,7 @@ def test_an_event_that_is_somebody_elses_stays_theirs_whoever_it_mentions(payloa
 
 def test_numbers_are_ids_as_posthog_makes_text_of_them() -> None:
     assert People(["123"]).owner(b'{"distinct_id": 123}') == "123"
+    assert People(["true"]).owner(b'{"distinct_id": true}') == "true"
     assert People(["1"]).owner(b'{"event": true}') is None
 
 
