@@ -109,7 +109,9 @@ def replay_marked(
     report = ReplayReport()
     charge_crashes(store, rules.version)
     with Apart() as apart:
-        replay = _Replay(Writing(store, rules, worker, apart.derive), report)
+        # At a low rate a full group would be followed by a silence of minutes.
+        most = max(1, min(LETTERS_AT_ONCE, int(events_per_second)))
+        replay = _Replay(Writing(store, rules, worker, apart.derive), report, most)
         while True:
             began = monotonic()
             handled = replay.events() or replay.batch()
@@ -123,10 +125,11 @@ def replay_marked(
 class _Replay:
     """One replay: with what, by whom, and what came of it."""
 
-    def __init__(self, writing: Writing, report: ReplayReport) -> None:
+    def __init__(self, writing: Writing, report: ReplayReport, most: int) -> None:
         self._writing = writing
         self._store = writing.store
         self._report = report
+        self._most = most
 
     def is_over(self) -> bool:
         """Whether no letter is marked any more."""
@@ -139,8 +142,9 @@ class _Replay:
         with ExitStack() as stack:
             hand = stack.enter_context(Hand(self._store, self._writing.worker))
             connection = stack.enter_context(self._store.transaction())
-            letters = claim_letters(connection, "event", LETTERS_AT_ONCE) or claim_letters(
-                connection, "event", SUSPECTED_AT_ONCE, suspected=True
+            suspects = min(self._most, SUSPECTED_AT_ONCE)
+            letters = claim_letters(connection, "event", self._most) or claim_letters(
+                connection, "event", suspects, suspected=True
             )
             if not letters:
                 return 0

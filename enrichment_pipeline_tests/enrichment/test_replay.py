@@ -279,14 +279,16 @@ def test_a_replay_is_throttled_as_long_as_there_is_more(
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr(replay, "sleep", slept.append)
-    monkeypatch.setattr(replay, "LETTERS_AT_ONCE", 10)
-    load_events(store, raw_events(30, NOON, event="bad"), [], "test")
+    load_events(store, raw_events(13, NOON, event="bad"), [], "test")
     enrich_due(store, poisoned(rules, bad=IS_BAD))
-    mark(store)
     seen: list[int] = []
-    replay_marked(store, rules, "test", 0.1, lambda report: seen.append(report.events))
-    assert seen == [10, 20, 30]
-    assert [90 < seconds <= 100 for seconds in slept] == [True, True]
+    for ids, rate in (((1, 2, 3), 0.01), (tuple(range(4, 14)), 5)):
+        mark(store, LetterFilter(ids=ids))
+        replay_marked(store, rules, "test", rate, lambda report: seen.append(report.events))
+    # The lower the rate, the smaller the groups.
+    assert seen == [1, 2, 3, 5, 10]
+    assert [90 < seconds <= 100 for seconds in slept[:2]] == [True, True]
+    assert len(slept) == 3
 
 
 def test_letters_are_chosen_by_what_they_say(store: Store, rules: Rules) -> None:
