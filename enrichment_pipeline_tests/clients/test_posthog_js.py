@@ -9,27 +9,16 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals, enriched, rows
-from enrichment_pipeline_tests.clients.conftest import CHROMIUM, HERE, cannot_run
+from enrichment_pipeline_tests.clients.conftest import HERE
 from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # Nothing but this machine can be reached.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 _GZIP_MAGIC = b"\x1f\x8b"
 # posthog-js captures no click before its configuration has said that it may.
 _CAPTURES_CLICKS = """
@@ -45,17 +34,6 @@ _NOTE_BEACONS = """
         return taken;
     };
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's chromium, without a window."""
-    if not CHROMIUM.exists():
-        cannot_run(f"{CHROMIUM} is needed to run posthog-js")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 class _Pages(SimpleHTTPRequestHandler):

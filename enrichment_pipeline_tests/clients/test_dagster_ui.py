@@ -1,0 +1,185 @@
+"""The way back from a failure, as a person goes it in Dagster's UI, in a real browser.
+
+`make screenshots` runs this too, and puts what the person saw into docs/images.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+from sqlalchemy import text
+
+from enrichment_pipeline.orchestration.partitions import partition_key
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.books import books, counted_books
+from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline_tests.conftest import HOUR, free_port
+
+PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
+
+_SECONDS = 120
+_EVENTS = 12
+_SIZE: ViewportSize = {"width": 1400, "height": 900}
+_BREAK = "ALTER TABLE enriched_event ADD CONSTRAINT broken CHECK (event <> 'ordered') NOT VALID"
+_MEND = "ALTER TABLE enriched_event DROP CONSTRAINT broken"
+
+
+class Pipeline:
+    """The whole pipeline, as `enrichment-pipeline up` runs it, and a look into its store."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.ui_port, self.api_port = free_port(), free_port()
+        self.ui = f"http://127.0.0.1:{self.ui_port}"
+
+    @contextmanager
+    def running(self) -> Iterator[Store]:
+        environment = {
+            **os.environ,
+            "ENRICHMENT_HOME": str(self.home),
+            "ENRICHMENT_UI_PORT": str(self.ui_port),
+            "ENRICHMENT_API_PORT": str(self.api_port),
+            "ENRICHMENT_SENSOR_SECONDS": "3",
+        }
+        with (self.home / "up.log").open("wb") as log:
+            up = subprocess.Popen([PROGRAM, "up"], env=environment, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: "Dagster:" in (self.home / "up.log").read_text(), "up is ready")
+            with opened_store(Settings(home=self.home)) as store:
+                yield store
+        finally:
+            up.terminate()
+            up.wait(_SECONDS)
+
+    def send(self, event: str) -> None:
+        """Send events to the API, as a server's SDK does."""
+        batch = [{"event": event, "distinct_id": f"user-{n}"} for n in range(_EVENTS)]
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.api_port}/batch/",
+            json.dumps({"api_key": "phc_local", "batch": batch}).encode(),
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            assert response.status == 200
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for something outside the browser."""
+    deadline = time.monotonic() + _SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {_SECONDS} s: {what}"
+        time.sleep(0.2)
+
+
+def execute(store: Store, statement: str) -> None:
+    with store.transaction() as connection:
+        connection.execute(text(statement))
+
+
+def counts(store: Store) -> tuple[int, int, int]:
+    """Enriched, dead, pending; by the batches, and as counted."""
+    with store.transaction() as connection:
+        kept = books(connection)
+        windows = [window.window_start for window in kept]
+        assert counted_books(connection, windows, HOUR) == kept
+    return (
+        sum(window.enriched for window in kept),
+        sum(window.dead for window in kept),
+        sum(window.pending for window in kept),
+    )
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Callable[[Page, str], None]:
+    """Takes a picture of what is seen."""
+    folder = Path(os.environ.get("ENRICHMENT_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(page: Page, name: str) -> None:
+        # Of 64 colours: a third of the size, and the documentation is kept in git.
+        picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        picture.quantize(64).save(folder / f"{name}.png", optimize=True)
+
+    return take
+
+
+def see(page: Page, url: str, *texts: str) -> None:
+    """Load a page again until all of these texts are on it."""
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        page.goto(url)
+        try:
+            for shown in texts:
+                expect(page.get_by_text(shown).first).to_be_visible(timeout=5_000)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def see_partitions(page: Page, pipeline: Pipeline, **counted: int) -> None:
+    """Look at the partitions of `enriched_events` until so many are of each kind."""
+    texts = [f"{kind} ({number})" for kind, number in counted.items()]
+    see(page, f"{pipeline.ui}/assets/enriched_events?view=partitions", *texts)
+
+
+def launch_from_dialog(page: Page, choice: str, look: Callable[[], None] = lambda: None) -> None:
+    """Materialize from the page of an asset, the partitions chosen by a button of the dialog."""
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_role("button", name=choice, exact=True).click()
+    launch = page.get_by_role("button", name="Launch").last
+    expect(launch).to_be_enabled()
+    look()
+    launch.click()
+    # Whoever leaves the page before has launched nothing.
+    expect(launch).to_be_hidden()
+
+
+def test_a_failed_window_is_seen_backfilled_and_turns_green(
+    browser: Browser, tmp_path: Path, shot: Callable[[Page, str], None]
+) -> None:
+    pipeline = Pipeline(tmp_path)
+    page = browser.new_page(viewport=_SIZE)
+    page.set_default_timeout(30_000)
+    with pipeline.running() as store:
+        pipeline.send("page opened")
+        wait_until(lambda: counts(store) == (_EVENTS, 0, 0), "the events are enriched")
+
+        # Materializing by hand what is finished changes nothing.
+        see_partitions(page, pipeline, Failed=0, Missing=0)
+        launch_from_dialog(page, "Latest")
+        see_partitions(page, pipeline, Failed=0, Missing=0)
+        assert counts(store) == (_EVENTS, 0, 0)
+        shot(page, "partitions")
+
+        execute(store, _BREAK)
+        pipeline.send("ordered")
+        wait_until(lambda: counts(store) == (_EVENTS, _EVENTS, 0), "their batch is dead")
+        see_partitions(page, pipeline, Failed=1, Missing=0)
+        page.get_by_text(partition_key(datetime.now(UTC).replace(minute=0))).first.click()
+        shot(page, "failed_window")
+
+        url = f"{pipeline.ui}/assets/dead_letter?view=overview"
+        see(page, url, "enrichment_failed", "way_out_of_windows")
+        page.set_viewport_size({"width": 1400, "height": 1900})
+        shot(page, "dead_letter")
+        page.set_viewport_size(_SIZE)
+
+        execute(store, _MEND)
+        see_partitions(page, pipeline, Failed=1)
+        launch_from_dialog(page, "Failed and missing", lambda: shot(page, "backfill_dialog"))
+        see_partitions(page, pipeline, Failed=0, Missing=0)
+        shot(page, "backfilled")
+        wait_until(lambda: counts(store) == (2 * _EVENTS, 0, 0), "the dead batch is taken in")
+        page.close()
