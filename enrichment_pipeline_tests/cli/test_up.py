@@ -1,8 +1,9 @@
 """`up` while it runs: what it says and does about its store."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import cast
+from pathlib import Path
 
 import pytest
 
@@ -18,24 +19,21 @@ from enrichment_pipeline_tests.outage import begin_outage, end_outage
 _LOOKS = 3
 
 
-class Steps:
-    """Stands in for services that run; each look at the store is followed by a step of the test."""
+class Steps(threading.Event):
+    """Asks to stop when all steps of the test are done; some looks at the store come before each."""
 
-    def __init__(self, *steps: object) -> None:
-        self.stopping = self
+    def __init__(self, *steps: Callable[[], None]) -> None:
+        super().__init__()
         self._steps = list(steps)
         self._looks = 0
 
-    def check(self) -> None:
-        pass
-
-    def wait(self, _: float) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         self._looks += 1
         if self._looks % _LOOKS:
             return False
         if not self._steps:
             return True
-        self._steps.pop(0)()  # type: ignore[operator]
+        self._steps.pop(0)()
         return False
 
 
@@ -43,6 +41,7 @@ def test_an_outage_of_the_store_is_told_once_and_ends_nothing(
     store: Store,
     server: EmbeddedPostgres,
     settings: Settings,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -58,7 +57,7 @@ def test_an_outage_of_the_store_is_told_once_and_ends_nothing(
             widen_partition_start(connection, datetime(2025, 12, 1, tzinfo=UTC))
 
     steps = Steps(lambda: begin_outage(server, store), widen)
-    up.watch(cast("Services", steps), store, settings)
+    up.watch(Services(tmp_path / "logs", {}, steps), store, settings)
     said = capsys.readouterr()
     assert said.err.count("PostgreSQL does not answer") == 1
     assert said.out.count("PostgreSQL answers again") == 1
@@ -67,11 +66,11 @@ def test_an_outage_of_the_store_is_told_once_and_ends_nothing(
 
 
 def test_an_embedded_server_that_cannot_be_started_again_is_an_outage_too(
-    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    store: Store, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing() -> None:
         raise StoreUnavailableError("no room")
 
     monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
     monkeypatch.setattr(Store, "transaction", lambda _: failing())
-    up.watch(cast("Services", Steps()), store, settings)
+    up.watch(Services(tmp_path / "logs", {}, Steps()), store, settings)

@@ -102,10 +102,12 @@ def test_closing_ends_a_process_that_hangs(
 
     with running(store) as committers, no_commit_ends(database):
         asyncio.run(begin(committers))
+        hanging = committing()
         began = time.monotonic()
         committers.close()
         assert time.monotonic() - began < _SECONDS / 2
-    assert committing() == []
+    assert hanging
+    assert psutil.wait_procs(hanging, _SECONDS)[1] == []
 
 
 def test_a_signal_to_all_processes_leaves_what_is_in_hand_to_be_finished(
