@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli import forget as module
@@ -30,7 +29,7 @@ def left(store: Store) -> int:
         return sum(window.accepted for window in books(connection))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def somebody(store: Store, rules: Rules) -> None:
     """Three events of user-1, who is known by another id, and one of user-2."""
     names = ["$pageview", "$pageview", "$identify"]
@@ -42,6 +41,7 @@ def somebody(store: Store, rules: Rules) -> None:
     enrich_due(store, rules)
 
 
+@pytest.mark.usefixtures("somebody")
 def test_a_dry_run_tells_what_would_go_and_removes_nothing(store: Store) -> None:
     told = call("user-1", "--dry-run", "--json")
     assert told.exit_code == 0, told.output
@@ -70,6 +70,7 @@ def test_a_dry_run_tells_what_would_go_and_removes_nothing(store: Store) -> None
     assert left(store) == 4
 
 
+@pytest.mark.usefixtures("somebody")
 def test_with_yes_they_go_and_a_second_time_nothing_is_left_to_go(store: Store) -> None:
     told = call("user-1", "--yes", "--json")
     assert told.exit_code == 0, told.output
@@ -81,6 +82,7 @@ def test_with_yes_they_go_and_a_second_time_nothing_is_left_to_go(store: Store) 
     assert "No events of theirs." in again.stdout
 
 
+@pytest.mark.usefixtures("somebody")
 def test_without_a_terminal_to_ask_on_it_refuses(store: Store) -> None:
     told = call("user-1")
     assert told.exit_code == 1
@@ -90,6 +92,7 @@ def test_without_a_terminal_to_ask_on_it_refuses(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code", "stay"), [("n", 1, 4), ("", 1, 4), ("y", 0, 1)])
+@pytest.mark.usefixtures("somebody")
 def test_on_a_terminal_it_shows_what_would_go_and_asks(
     store: Store, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, stay: int
 ) -> None:
@@ -101,6 +104,7 @@ def test_on_a_terminal_it_shows_what_would_go_and_asks(
     assert left(store) == stay
 
 
+@pytest.mark.usefixtures("somebody")
 def test_several_are_forgotten_at_once_from_a_file_or_a_pipe(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "people"
     file.write_text("user-1\r\n\nuser-3\n")
@@ -118,9 +122,8 @@ def test_several_are_forgotten_at_once_from_a_file_or_a_pipe(store: Store, tmp_p
         (["--yes", "--file", "missing"], "missing"),
     ],
 )
-def test_nobody_to_forget_is_one_line(store: Store, arguments: list[str], line: str) -> None:
+def test_nobody_to_forget_is_one_line(arguments: list[str], line: str) -> None:
     told = call(*arguments)
     assert told.exit_code == 1
     assert line in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1
-    assert left(store) == 4
