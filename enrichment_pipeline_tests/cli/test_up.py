@@ -20,7 +20,7 @@ _LOOKS = 3
 
 
 class Steps(threading.Event):
-    """Asks to stop when all steps of the test are done; some looks at the store come before each."""
+    """Asks to stop when all steps are done; some looks at the store come before each."""
 
     def __init__(self, *steps: Callable[[], None]) -> None:
         super().__init__()
