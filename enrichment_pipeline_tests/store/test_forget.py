@@ -30,6 +30,7 @@ from enrichment_pipeline.store.forget import ForgetReport, forget_events
 from enrichment_pipeline.store.forget_texts import REMOVED, also_known_as, forget_texts
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.payloads import decompress
+from enrichment_pipeline.store.retention import FirstKept, drop_days_before
 from enrichment_pipeline.store.tables import metadata
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
@@ -272,6 +273,16 @@ def test_a_letter_from_the_door_is_theirs_by_what_its_payload_says(store: Store)
     assert totals(store) == (0, 2, 0)
 
 
+def test_enriched_events_that_outlived_their_raw_ones_go_too(store: Store, rules: Rules) -> None:
+    for person in (ANN, BOB):
+        load(store, person, LATE)
+    enrich_due(store, rules)
+    drop_days_before(store, FirstKept(LATE.date() + timedelta(days=1), LATE.date()))
+    assert [row[1:] for row in forget(store, ANN).events] == [(ANN, LATE, 1, 0, 0)]
+    assert rows(store, "SELECT distinct_id FROM enriched_event") == [(BOB,)]
+    assert totals(store) == (0, 0, 0)
+
+
 def test_only_the_project_that_is_named_forgets(store: Store, rules: Rules) -> None:
     for project in ("shop", "blog"):
         event = parse_event(make_event(at=LATE, distinct_id=ANN), project, Arrival(LATE))
@@ -423,8 +434,8 @@ def test_texts_of_another_project_stay_and_those_of_a_batch_go(store: Store) -> 
 def test_inputs_that_nobody_else_has_go_and_one_that_comes_again_is_read_back(
     store: Store, rules: Rules
 ) -> None:
-    button = {"properties": {"$event_type": "click", "$el_text": "Ann Smith, your account"}}
-    load(store, ANN, LATE, event="$autocapture", **button)
+    button = {"$event_type": "click", "$el_text": "Ann Smith, your account"}
+    load(store, ANN, LATE, event="$autocapture", properties=button)
     load(store, ANN, LATE)
     load(store, BOB, LATE)
     enrich_due(store, rules)
@@ -435,7 +446,7 @@ def test_inputs_that_nobody_else_has_go_and_one_that_comes_again_is_read_back(
     assert "Ann" not in str(rows(store, "SELECT * FROM enrichment_input"))
 
     # This process remembers to have written it.
-    load(store, BOB, LATE, event="$autocapture", **button)
+    load(store, BOB, LATE, event="$autocapture", properties=button)
     assert len(rows(store, "SELECT * FROM enrichment_input")) == 1
     assert enrich_due(store, rules).events == 1
     assert totals(store) == (2, 0, 0)
