@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import api, enriching, growth, in_memory, loading, sensor
+from benchmarks import api, enriching, growth, in_memory, loading, replaying, sensor
 from benchmarks.generate import generate_events
 from benchmarks.measure import Report, console, wait_until_stopped
 from enrichment_pipeline.classification import load_rules
@@ -23,12 +23,14 @@ def main(
     times: Annotated[int, typer.Option(help="Grow the store to so many times the events.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the generator.")] = 1,
     windows: Annotated[int, typer.Option(help="Due windows for the sensor; 0: leave out.")] = 50,
+    letters: Annotated[int, typer.Option(help="Letters to replay; 0: leave out.")] = 100_000,
     soak: Annotated[float, typer.Option(help="Minutes of the API's soak; 0: leave out.")] = 10,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = RESULTS / "bench.json",
 ) -> None:
     """Measure ours, the limit and the peers side by side, on a PostgreSQL of its own with fsync on.
 
-    Example: python -m benchmarks --events 20000 --rounds 1 --times 2 --windows 0 --soak 0
+    Example: python -m benchmarks --events 20000 --rounds 1 --times 2 --windows 0 --letters 0 \
+        --soak 0
     """
     report = Report({"events": events, "rounds": rounds, "times": times, "seed": seed})
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8)
@@ -49,6 +51,10 @@ def main(
         with opened_store(Settings(home=home / "api")) as store:
             api.measure(report, store, events, rounds, start, soak)
         wait_until_stopped(home / "api")
+        if letters:
+            with opened_store(Settings(home=home / "replay")) as store:
+                replaying.measure(report, store, rules, letters, start)
+            wait_until_stopped(home / "replay")
         if windows:
             sensor.measure(report, home / "sensor", windows)
             wait_until_stopped(home / "sensor")

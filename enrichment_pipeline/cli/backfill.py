@@ -43,7 +43,7 @@ def backfill(
     What is finished stays as it is, unless --re-enrich asks for more. Ends with 1 where a window
     failed again.
 
-    Examples: [bold]enrichment-pipeline backfill --failed --dry-run[/],
+    Example: [bold]enrichment-pipeline backfill --failed --dry-run[/],
     [bold]enrichment-pipeline backfill --from 2026-03-01 --to 2026-03-02 --re-enrich[/]
     """
     if not failed and not first:
