@@ -172,7 +172,7 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
 
         url = f"{pipeline.ui}/assets/dead_letter?view=overview"
         see(page, url, "enrichment_failed", "way_out_of_windows")
-        page.set_viewport_size({"width": 1400, "height": 1900})
+        page.set_viewport_size({"width": 1900, "height": 1500})
         shot(page, "dead_letter")
         page.set_viewport_size(_SIZE)
 
