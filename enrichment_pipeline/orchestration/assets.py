@@ -110,7 +110,7 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
             with pipeline.store.transaction() as connection:
                 reopened = reopen_dead(connection, windows)
             context.log.info(f"{reopened} dead batches are due again")
-        worker = run_name(context.run_id)
+        worker = run_name(context.run.run_id)
         outcome = enrich_windows(pipeline.store, pipeline.rules, windows, worker)
         if config.re_enrich:
             changes = re_enrich(pipeline.store, pipeline.rules, windows)

@@ -21,7 +21,7 @@ class Ticks:
     """Ticks of the sensor, one after the other, with its cursor."""
 
     def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
-        self._sensor = definitions.get_sensor_def("broken_windows")
+        self._sensor = definitions.resolve_sensor_def("broken_windows")
         self._instance = instance
         self._cursor: str | None = None
 
