@@ -12,12 +12,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
-import httpx
-
 from enrichment_pipeline.alerts.messages import Message
 from enrichment_pipeline.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    import httpx
     from apprise import Apprise
 
 SEND_SECONDS = 10
@@ -122,13 +121,18 @@ class WebhookChannel:
         self.name = _name("webhook", url)
 
     @cached_property
-    def _client(self) -> httpx.Client:
+    def _client(self) -> "httpx.Client":
+        # Imported when a message is sent, because it takes a tenth of a second.
+        import httpx
+
         # It logs the URL of every request.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         return httpx.Client(timeout=SEND_SECONDS)
 
     def send(self, message: Message) -> None:
         """Send a message; see `Channel`."""
+        import httpx
+
         try:
             # Of what it answers, the status alone is read.
             with self._client.stream("POST", self._url, json=message.as_json()) as answer:

@@ -5,11 +5,15 @@ Reading and adding up belongs here. What is broken belongs to `dead_letters`.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
 from sqlalchemy import Connection, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
+
+from enrichment_pipeline.store.frames import frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
 
@@ -104,7 +108,7 @@ def counted_books(
     return [WindowBooks(row[0], *(int(count) for count in row[1:])) for row in rows]
 
 
-def classified(connection: Connection, start: datetime, end: datetime) -> pd.DataFrame:
+def classified(connection: Connection, start: datetime, end: datetime) -> "pd.DataFrame":
     """Enriched events between `start` and `end`, counted: columns minute (UTC), event_type,
     action_type, events."""
     rows = connection.execute(
@@ -118,10 +122,10 @@ def classified(connection: Connection, start: datetime, end: datetime) -> pd.Dat
         ),
         {"start": start, "end": end},
     )
-    return pd.DataFrame(rows.all(), columns=["minute", "event_type", "action_type", "events"])
+    return frame(rows.all(), columns=["minute", "event_type", "action_type", "events"])
 
 
-def preview(connection: Connection, start: datetime, end: datetime, most: int) -> pd.DataFrame:
+def preview(connection: Connection, start: datetime, end: datetime, most: int) -> "pd.DataFrame":
     """The first enriched events between `start` and `end`, as a person would want to see them."""
     rows = connection.execute(
         text(
@@ -133,4 +137,4 @@ def preview(connection: Connection, start: datetime, end: datetime, most: int) -
         ),
         {"start": start, "end": end, "most": most},
     )
-    return pd.DataFrame(rows.all(), columns=list(rows.keys()))
+    return frame(rows.all(), columns=list(rows.keys()))

@@ -4,10 +4,14 @@ How something became a dead letter belongs to `load` and `claims`.
 """
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
 from sqlalchemy import Connection, text
+
+from enrichment_pipeline.store.frames import frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _OPEN = "state IN ('open', 'replaying', 'parked')"
 
@@ -19,9 +23,9 @@ class BrokenNow(NamedTuple):
     events: int
     failed_windows: int
     """Windows with a dead batch."""
-    by_reason: pd.DataFrame
+    by_reason: "pd.DataFrame"
     """reason_code, letters, events, first_failed_at, last_failed_at, sample (a message)."""
-    windows: pd.DataFrame
+    windows: "pd.DataFrame"
     """The failed windows: window_start, batches, events, since, last_error, worker."""
 
 
@@ -65,8 +69,8 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
         letters=int(totals[0]),
         events=int(totals[1]),
         failed_windows=int(totals[2]),
-        by_reason=pd.DataFrame(by_reason.all(), columns=list(by_reason.keys())),
-        windows=pd.DataFrame(windows.all(), columns=list(windows.keys())),
+        by_reason=frame(by_reason.all(), columns=list(by_reason.keys())),
+        windows=frame(windows.all(), columns=list(windows.keys())),
     )
 
 

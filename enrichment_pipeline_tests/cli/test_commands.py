@@ -1,12 +1,13 @@
 """The commands, as a person types them."""
 
+import io
 import json
-import os
 import socket
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.cli import console, main
 from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
 from enrichment_pipeline.enrichment.path import enrich_due
@@ -22,17 +24,33 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import free_port, make_event, raw_events
 
-PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [PROGRAM, *arguments],
-        env={**os.environ, "COLUMNS": "200", **variables},
-        capture_output=True,
-        text=True,
-        check=False,
+class Called(NamedTuple):
+    """What a command said, and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def call(*arguments: str, **variables: str) -> Called:
+    """The command, in this process: one of its own takes a second to start."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        for one in (console.out, console.err):
+            patch.setattr(one, "width", 200)
+        patch.setattr(sys, "argv", ["enrichment-pipeline", *arguments])
+        try:
+            main.run()
+        except SystemExit as end:
+            code = end.code
+    return Called(
+        int(code or 0) if isinstance(code, int | None) else 1, stdout.getvalue(), stderr.getvalue()
     )
 
 

@@ -1,0 +1,18 @@
+"""Rows as a frame, where people look at them with pandas."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame(rows: Sequence[Row[tuple[object, ...]]], columns: Sequence[str]) -> "pd.DataFrame":
+    """These rows as a frame."""
+    # Imported here, because it takes a third of a second, which commands need not wait for that
+    # show no frame.
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(columns))
