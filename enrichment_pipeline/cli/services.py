@@ -1,7 +1,7 @@
-"""The processes of one machine: started together, watched, and stopped together.
+"""The processes of one machine: started together, watched, started again, and stopped together.
 
 Which processes there are is decided in `up`; here is how one is started so that it never outlives
-us, and how all are stopped.
+us, what becomes of one that ends by itself, and how all are stopped.
 """
 
 import errno
@@ -11,15 +11,49 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 30.0
+
+MOST_ENDS = 5
+"""In a row; with one more, a service is given up, and everything with it."""
+
+WELL_SECONDS = 60.0
+"""A service that has run for so long is well: if it ends, it is for the first time."""
+
 
 class ServiceError(Exception):
     """A service cannot run; the message is one line that says which and where to look."""
+
+
+@dataclass
+class _Service:
+    """A process, and what it takes to start it again."""
+
+    name: str
+    command: Sequence[str]
+    before_again: Callable[[], None]
+    process: subprocess.Popen[bytes]
+    started_at: float
+    ends: int = 0
+    """In a row."""
+    again_at: float | None = None
+    """When it will be started again, if it has ended."""
+
+    @property
+    def ended(self) -> str | None:
+        """How it ended, if it did."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        return f"{self.name} {how}"
 
 
 @dataclass
@@ -33,7 +67,13 @@ class Services:
     stop_seconds: float = 60
     """How long a process may take to stop before it is killed; the API gives requests 30 and what
     is queued 10."""
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    _services: dict[str, _Service] = field(default_factory=dict)
+
+    @property
+    def processes(self) -> dict[str, subprocess.Popen[bytes]]:
+        """The processes, by the names of their services."""
+        return {service.name: service.process for service in self._services.values()}
 
     def __enter__(self) -> "Services":
         self.log_folder.mkdir(parents=True, exist_ok=True)
@@ -47,10 +87,19 @@ class Services:
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping.set()
 
-    def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a process; what it prints goes to its log file."""
+    def start(
+        self, name: str, command: Sequence[str], before_again: Callable[[], None] = lambda: None
+    ) -> None:
+        """Start a process; what it prints goes to its log file.
+
+        `before_again` is called each time before it is started again.
+        """
+        process = self._started(name, command)
+        self._services[name] = _Service(name, command, before_again, process, self.clock())
+
+    def _started(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with self.log_of(name).open("ab") as log:
-            self.processes[name] = subprocess.Popen(
+            return subprocess.Popen(
                 [*_ending_with_us(), *command],
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
@@ -66,25 +115,60 @@ class Services:
 
     def check(self) -> None:
         """Raise ServiceError where a process has ended that should not have."""
-        for name, process in self.processes.items():
-            if process.poll() is not None:
-                raise ServiceError(
-                    f"{name} ended with {process.returncode}: see {self.log_of(name)}"
-                )
+        for service in self._services.values():
+            if ended := service.ended:
+                raise ServiceError(f"{ended}: see {self.log_of(service.name)}")
+
+    def revive(self) -> Iterator[str]:
+        """Start those again that have ended, each after a wait that grows; to be called again and
+        again. Gives a line for each that has ended, and for each that is started again.
+
+        Raises:
+            ServiceError: one ends again and again.
+        """
+        for service in self._services.values():
+            if service.again_at is None:
+                if ended := service.ended:
+                    yield f"{ended}; {self._plan(service, ended)}"
+            elif self.clock() >= service.again_at:
+                service.before_again()
+                service.process = self._started(service.name, service.command)
+                service.started_at, service.again_at = self.clock(), None
+                yield f"{service.name} is started again"
+
+    def _plan(self, service: _Service, ended: str) -> str:
+        log = self.log_of(service.name)
+        now = self.clock()
+        is_first = now - service.started_at >= WELL_SECONDS
+        service.ends = 1 if is_first else service.ends + 1
+        # What it has left behind works on for nobody, and holds its ports and sockets.
+        _kill_group(service.process)
+        if service.ends > MOST_ENDS:
+            raise ServiceError(f"{ended}, for the {service.ends}th time in a row: see {log}")
+        wait = min(FIRST_WAIT_SECONDS * 2 ** (service.ends - 1), LONGEST_WAIT_SECONDS)
+        service.again_at = now + wait
+        return f"it is started again in {wait:g} s: see {log}"
 
     def stop(self) -> None:
         """Stop all, the last started first; a process that does not stop in time is killed, with
         its children."""
-        for process in reversed(self.processes.values()):
+        processes = list(reversed(self.processes.values()))
+        for process in processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
-        for process in reversed(self.processes.values()):
+        for process in processes:
             try:
                 process.wait(self.stop_seconds)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                _kill_group(process)
                 process.wait()
-        self.processes.clear()
+        self._services.clear()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with its children."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _ending_with_us() -> list[str]:

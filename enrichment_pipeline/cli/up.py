@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -85,14 +86,20 @@ def _check_ports(settings: Settings) -> None:
 
 
 def watch(services: Services, store: Store, settings: Settings) -> None:
-    """Return when we are asked to stop; let Dagster know when the windows change meanwhile."""
+    """Return when we are asked to stop. Meanwhile, start services again that have ended, and let
+    Dagster know when the windows change.
+
+    Raises:
+        ServiceError: a service ends again and again.
+    """
     from enrichment_pipeline.orchestration.instance import reload_location
 
     windows = _Windows(store)
     windows.have_moved()
     looked = time.monotonic()
     while not services.stopping.wait(_LOOK_SECONDS):
-        services.check()
+        for line in services.revive():
+            print_error(line)
         if time.monotonic() - looked < _LOOK_AT_STORE_SECONDS:
             continue
         looked = time.monotonic()
@@ -155,7 +162,11 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
         dagster = [sys.executable, "-m", "dagster"]
         for location, module in instance.LOCATIONS.items():
             start = (*dagster, "code-server", "start", "--socket", str(sockets[location]))
-            services.start(f"code-server-{location}", [*start, "--module-name", module])
+            services.start(
+                f"code-server-{location}",
+                [*start, "--module-name", module],
+                before_again=partial(_clean_up, dagster_home, location, sockets[location]),
+            )
         services.start(
             "webserver",
             [
@@ -173,6 +184,22 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
         services.start("daemon", [_program("dagster-daemon"), "run", "--workspace", str(workspace)])
         wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
         wait_until(services, lambda: _answers(f"{api_url(settings)}/readyz"), "the API")
+
+
+def _clean_up(dagster_home: Path, location: str, socket: Path) -> None:
+    """Remove what a code server that ended has left behind: its socket, and its runs, which nobody
+    else would end."""
+    from enrichment_pipeline.orchestration import instance
+
+    socket.unlink(missing_ok=True)
+    try:
+        ended = instance.end_runs(dagster_home, location)
+    except Exception as error:  # noqa: BLE001  whatever it is, the code server is to run again
+        # The sensor takes runs for gone that have said nothing for a quarter of an hour.
+        print_error(f"the runs of {location} could not be ended: {first_line(error)}")
+    else:
+        if ended:
+            print_error(f"{ended} runs of {location} ended with it; what they had is due again")
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:

@@ -58,6 +58,20 @@ def prepare_instance(dagster_home: Path, *, alone: bool) -> None:
                 instance.report_run_failed(run, "The process of this run ended with its server.")
 
 
+def end_runs(dagster_home: Path, location: str) -> int:
+    """Say of the runs of a code location that they failed: their processes ended with its server,
+    and a killed one leaves them STARTED. Returns how many there were."""
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        gone = [
+            run
+            for run in instance.get_runs(dg.RunsFilter(statuses=_RUNNING))
+            if (origin := run.remote_job_origin) and origin.location_name == location
+        ]
+        for run in gone:
+            instance.report_run_failed(run, "The process of this run ended with its server.")
+    return len(gone)
+
+
 def reload_location(host: str, port: int) -> None:
     """Let the running webserver load the definitions again, with the windows as they are now."""
     DagsterGraphQLClient(host, port_number=port).reload_repository_location(LOCATION)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from enrichment_pipeline.cli.services import Services, port_is_free, url_host
+from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free, url_host
 from enrichment_pipeline_tests.conftest import free_port
 
 _SECONDS = 30
@@ -107,3 +107,59 @@ def test_a_log_goes_on_where_the_last_start_ended(tmp_path: Path) -> None:
             services.start("speaker", ["sh", "-c", "echo $WORD; echo complained >&2"])
             services.processes["speaker"].wait()
     assert services.log_of("speaker").read_text() == "said\ncomplained\n" * 2
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def revived(services: Services, clock: Clock, seconds: float) -> list[str]:
+    """What is said once the process has ended and so much time has passed since."""
+    for process in services.processes.values():
+        process.wait(_SECONDS)
+    lines = list(services.revive())
+    clock.now += seconds
+    return lines + list(services.revive())
+
+
+def test_a_service_that_ends_is_started_again_after_a_wait_that_grows(tmp_path: Path) -> None:
+    clock, cleaned = Clock(), threading.Semaphore(0)
+    with Services(tmp_path / "logs", {}, clock=clock) as services:
+        services.start("short", ["sh", "-c", "exit 3"], before_again=cleaned.release)
+        first = services.processes["short"].pid
+        told = revived(services, clock, 0.5)
+        assert told == [
+            f"short ended with 3; it is started again in 1 s: see {services.log_of('short')}"
+        ]
+        assert revived(services, clock, 0.6)[-1] == "short is started again"
+        assert cleaned.acquire(blocking=False)
+        assert services.processes["short"].pid != first
+        assert "in 2 s" in revived(services, clock, 2)[0]
+
+
+def test_a_service_that_ends_again_and_again_ends_everything(tmp_path: Path) -> None:
+    clock = Clock()
+    with Services(tmp_path / "logs", {}, clock=clock) as services:
+        services.start("short", ["false"])
+        for _ in range(5):
+            revived(services, clock, 31)
+        with pytest.raises(ServiceError, match="for the 6th time in a row"):
+            revived(services, clock, 31)
+
+
+def test_a_service_that_was_well_for_a_minute_ends_for_the_first_time(tmp_path: Path) -> None:
+    clock = Clock()
+    with Services(tmp_path / "logs", {}, clock=clock) as services:
+        services.start("short", ["false"])
+        for _ in range(10):
+            services.processes["short"].wait(_SECONDS)
+            clock.now += 61
+            assert "in 1 s" in next(iter(services.revive()))
+            clock.now += 1
+            assert list(services.revive()) == ["short is started again"]
