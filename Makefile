@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 
-.PHONY: install demo test test-clients screenshots lint bench requirements
+.PHONY: install demo test test-clients faults screenshots lint bench requirements
 
 install: .venv/installed
 
@@ -29,6 +29,10 @@ test: install
 # Real clients, processes and outages of twenty seconds; wants npm and Debian's chromium.
 test-clients: install
 	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS)
+
+# Faults in real processes under load, a minute each that lasts; FAULTS=--short: five seconds.
+faults: install
+	$(BIN)/python -m enrichment_pipeline_tests.faults $(FAULTS)
 
 # What a person sees in Dagster's UI when a window fails and is backfilled, for docs/.
 screenshots: install
