@@ -29,7 +29,7 @@ _NOT_DEAD = """
     )
 """
 
-_WRITE = f"""
+INSERT_ENRICHED = """
     INSERT INTO enriched_event (
         occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id,
         session_id, path, path_template, title, element_tag, element_label, description,
@@ -39,6 +39,12 @@ _WRITE = f"""
         output.action_type, raw.distinct_id, raw.session_id, raw.path, output.path_template,
         raw.title, output.element_tag, output.element_label, output.description, raw.properties,
         :rules_version, now()
+"""
+"""What an enriched event is made of: `raw` (of `raw_event`) and `output` (of `enrichment_output`),
+which whoever uses it has to join."""
+
+_WRITE = f"""
+    {INSERT_ENRICHED}
     FROM raw_event raw
     JOIN enrichment_output output ON output.version = :version AND output.input_key = raw.input_key
     WHERE {_OF_BATCHES}

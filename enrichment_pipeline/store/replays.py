@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.store.claims import Batch, Death
+from enrichment_pipeline.store.enriched import INSERT_ENRICHED
 from enrichment_pipeline.store.payloads import decompress
 
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
@@ -86,16 +87,8 @@ _INPUT_KEYS = text(
 ).bindparams(_ids)
 
 _WRITE = text(
-    """
-    INSERT INTO enriched_event (
-        occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id,
-        session_id, path, path_template, title, element_tag, element_label, description,
-        properties, rules_version, enriched_at
-    )
-    SELECT raw.occurred_at, raw.uuid, raw.project, raw.batch_id, raw.event, output.event_type,
-        output.action_type, raw.distinct_id, raw.session_id, raw.path, output.path_template,
-        raw.title, output.element_tag, output.element_label, output.description, raw.properties,
-        :rules_version, now()
+    f"""
+    {INSERT_ENRICHED}
     FROM dead_letter letter
     JOIN raw_event raw ON raw.occurred_at = letter.occurred_at AND raw.batch_id = letter.batch_id
         AND raw.uuid = letter.uuid AND raw.project = letter.project
