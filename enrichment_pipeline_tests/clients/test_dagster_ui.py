@@ -4,14 +4,9 @@
 """
 
 import io
-import json
 import os
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,82 +16,18 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from sqlalchemy import text
 
 from enrichment_pipeline.orchestration.partitions import partition_key
-from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline_tests.conftest import HOUR, free_port
-
-PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline_tests.clients.pipeline import EVENTS, Pipeline, counts, wait_until
 
 _SECONDS = 120
-_EVENTS = 12
 _SIZE: ViewportSize = {"width": 1400, "height": 900}
 _BREAK = "ALTER TABLE enriched_event ADD CONSTRAINT broken CHECK (event <> 'ordered') NOT VALID"
 _MEND = "ALTER TABLE enriched_event DROP CONSTRAINT broken"
 
 
-class Pipeline:
-    """The whole pipeline, as `enrichment-pipeline up` runs it, and a look into its store."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.ui_port, self.api_port = free_port(), free_port()
-        self.ui = f"http://127.0.0.1:{self.ui_port}"
-
-    @contextmanager
-    def running(self) -> Iterator[Store]:
-        environment = {
-            **os.environ,
-            "ENRICHMENT_HOME": str(self.home),
-            "ENRICHMENT_UI_PORT": str(self.ui_port),
-            "ENRICHMENT_API_PORT": str(self.api_port),
-            "ENRICHMENT_SENSOR_SECONDS": "3",
-        }
-        with (self.home / "up.log").open("wb") as log:
-            up = subprocess.Popen([PROGRAM, "up"], env=environment, stdout=log, stderr=log)
-        try:
-            wait_until(lambda: "Dagster:" in (self.home / "up.log").read_text(), "up is ready")
-            with opened_store(Settings(home=self.home)) as store:
-                yield store
-        finally:
-            up.terminate()
-            up.wait(_SECONDS)
-
-    def send(self, event: str) -> None:
-        """Send events to the API, as a server's SDK does."""
-        batch = [{"event": event, "distinct_id": f"user-{n}"} for n in range(_EVENTS)]
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.api_port}/batch/",
-            json.dumps({"api_key": "phc_local", "batch": batch}).encode(),
-        )
-        with urllib.request.urlopen(request, timeout=30) as response:
-            assert response.status == 200
-
-
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait for something outside the browser."""
-    deadline = time.monotonic() + _SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {_SECONDS} s: {what}"
-        time.sleep(0.2)
-
-
 def execute(store: Store, statement: str) -> None:
     with store.transaction() as connection:
         connection.execute(text(statement))
-
-
-def counts(store: Store) -> tuple[int, int, int]:
-    """Enriched, dead, pending; by the batches, and as counted."""
-    with store.transaction() as connection:
-        kept = books(connection)
-        windows = [window.window_start for window in kept]
-        assert counted_books(connection, windows, HOUR) == kept
-    return (
-        sum(window.enriched for window in kept),
-        sum(window.dead for window in kept),
-        sum(window.pending for window in kept),
-    )
 
 
 @pytest.fixture
@@ -154,18 +85,18 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
     page.set_default_timeout(30_000)
     with pipeline.running() as store:
         pipeline.send("page opened")
-        wait_until(lambda: counts(store) == (_EVENTS, 0, 0), "the events are enriched")
+        wait_until(lambda: counts(store) == (EVENTS, 0, 0), "the events are enriched")
 
         # Materializing by hand what is finished changes nothing.
         see_partitions(page, pipeline, Failed=0, Missing=0)
         launch_from_dialog(page, "Latest")
         see_partitions(page, pipeline, Failed=0, Missing=0)
-        assert counts(store) == (_EVENTS, 0, 0)
+        assert counts(store) == (EVENTS, 0, 0)
         shot(page, "partitions")
 
         execute(store, _BREAK)
         pipeline.send("ordered")
-        wait_until(lambda: counts(store) == (_EVENTS, _EVENTS, 0), "their batch is dead")
+        wait_until(lambda: counts(store) == (EVENTS, EVENTS, 0), "their batch is dead")
         see_partitions(page, pipeline, Failed=1, Missing=0)
         page.get_by_text(partition_key(datetime.now(UTC).replace(minute=0))).first.click()
         shot(page, "failed_window")
@@ -181,5 +112,5 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
         launch_from_dialog(page, "Failed and missing", lambda: shot(page, "backfill_dialog"))
         see_partitions(page, pipeline, Failed=0, Missing=0)
         shot(page, "backfilled")
-        wait_until(lambda: counts(store) == (2 * _EVENTS, 0, 0), "the dead batch is taken in")
+        wait_until(lambda: counts(store) == (2 * EVENTS, 0, 0), "the dead batch is taken in")
         page.close()

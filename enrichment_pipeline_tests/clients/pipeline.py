@@ -1,0 +1,85 @@
+"""The whole pipeline, as `enrichment-pipeline up` runs it, and a look into its store."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.books import books, counted_books
+from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline_tests.conftest import HOUR, free_port
+
+PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
+
+EVENTS = 12
+"""In a request."""
+
+_SECONDS = 120
+
+
+class Pipeline:
+    """The whole pipeline, as `enrichment-pipeline up` runs it, and a look into its store."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.ui_port, self.api_port = free_port(), free_port()
+        self.ui = f"http://127.0.0.1:{self.ui_port}"
+
+    @contextmanager
+    def running(self) -> Iterator[Store]:
+        environment = {
+            **os.environ,
+            "ENRICHMENT_HOME": str(self.home),
+            "ENRICHMENT_UI_PORT": str(self.ui_port),
+            "ENRICHMENT_API_PORT": str(self.api_port),
+            "ENRICHMENT_SENSOR_SECONDS": "3",
+        }
+        with (self.home / "up.log").open("wb") as log:
+            up = subprocess.Popen([PROGRAM, "up"], env=environment, stdout=log, stderr=log)
+        self.process = psutil.Process(up.pid)
+        try:
+            wait_until(lambda: "Dagster:" in (self.home / "up.log").read_text(), "up is ready")
+            with opened_store(Settings(home=self.home)) as store:
+                yield store
+        finally:
+            up.terminate()
+            up.wait(_SECONDS)
+
+    def send(self, event: str) -> None:
+        """Send events to the API, as a server's SDK does."""
+        batch = [{"event": event, "distinct_id": f"user-{n}"} for n in range(EVENTS)]
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.api_port}/batch/",
+            json.dumps({"api_key": "phc_local", "batch": batch}).encode(),
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            assert response.status == 200
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for something outside the browser."""
+    deadline = time.monotonic() + _SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {_SECONDS} s: {what}"
+        time.sleep(0.2)
+
+
+def counts(store: Store) -> tuple[int, int, int]:
+    """Enriched, dead, pending; by the batches, and as counted."""
+    with store.transaction() as connection:
+        kept = books(connection)
+        windows = [window.window_start for window in kept]
+        assert counted_books(connection, windows, HOUR) == kept
+    return (
+        sum(window.enriched for window in kept),
+        sum(window.dead for window in kept),
+        sum(window.pending for window in kept),
+    )
