@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from enrichment_pipeline_tests.faults.injections import FAULTS, Fault
+from enrichment_pipeline_tests.faults.machine import MACHINE_FAULTS, machine
 from enrichment_pipeline_tests.faults.stage import Accounts, Load, Stage, accounts, staged
 
 RESULTS = Path(__file__).parent / "results" / "faults.json"
@@ -56,7 +58,7 @@ def main(
     Example: python -m enrichment_pipeline_tests.faults --short --only postgresql
     """
     lasts = _LASTS_SECONDS_SHORT if short else _LASTS_SECONDS
-    chosen = [fault for fault in FAULTS if (only or "").lower() in fault.name.lower()]
+    chosen, of_machine = _named(FAULTS, only), _named(MACHINE_FAULTS, only)
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
         shared = [fault for fault in chosen if fault.home is None]
@@ -68,6 +70,11 @@ def main(
         for number, fault in enumerate(fault for fault in chosen if fault.home):
             outcomes.append(_on_a_stage_of_its_own(fault, Path(folder) / f"{number}", lasts))
             _say(outcomes[-1])
+        if of_machine:
+            with machine(Path(folder) / "machine") as up:
+                for fault in of_machine:
+                    outcomes.append(_tried(up, fault, lasts))
+                    _say(outcomes[-1])
     rows = [asdict(outcome) for outcome in outcomes]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
@@ -77,6 +84,10 @@ def main(
         _print(outcomes)
     if any(outcome.wrong for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _named(faults: Sequence[Fault], words: str | None) -> list[Fault]:
+    return [fault for fault in faults if (words or "").lower() in fault.name.lower()]
 
 
 def _on_a_stage_of_its_own(fault: Fault, folder: Path, lasts: float) -> Outcome:
