@@ -91,11 +91,9 @@ def test_an_address_of_ipv6_stands_in_brackets_in_a_url() -> None:
 
 
 def test_an_error_in_the_block_stops_all(tmp_path: Path) -> None:
-    services = Services(tmp_path / "logs", {})
-    services.log_folder.mkdir()
-    services.start("sleeper", ["sleep", "600"])
-    sleeper = services.processes["sleeper"]
-    with pytest.raises(ZeroDivisionError), services:
+    with pytest.raises(ZeroDivisionError), Services(tmp_path / "logs", {}) as services:
+        services.start("sleeper", ["sleep", "600"])
+        sleeper = services.processes["sleeper"]
         raise ZeroDivisionError
     assert sleeper.returncode == -signal.SIGINT
 
