@@ -91,10 +91,17 @@ def test_an_address_of_ipv6_stands_in_brackets_in_a_url() -> None:
 
 
 def test_an_error_in_the_block_stops_all(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Services(tmp_path / "logs", {}) as services:
-        services.start("sleeper", ["sleep", "600"])
-        sleeper = services.processes["sleeper"]
-        raise ZeroDivisionError
+    sleepers = []
+
+    def fail() -> None:
+        with Services(tmp_path / "logs", {}) as services:
+            services.start("sleeper", ["sleep", "600"])
+            sleepers.extend(services.processes.values())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    [sleeper] = sleepers
     assert sleeper.returncode == -signal.SIGINT
 
 
