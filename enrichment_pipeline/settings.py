@@ -20,6 +20,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+_UNPREFIXED = {"database_url", "broker_url"}
+
 _POSTHOG = ("posthog_url", "posthog_project_id", "posthog_api_key")
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -33,7 +35,7 @@ class SettingsError(ValueError):
 
 class Settings(BaseSettings):
     """All settings with their defaults. Their variables have the prefix `ENRICHMENT_`, but for
-    `DATABASE_URL`; `enrichment-pipeline config` prints them."""
+    `DATABASE_URL` and `BROKER_URL`; `enrichment-pipeline config` prints them."""
 
     model_config = SettingsConfigDict(
         env_prefix="ENRICHMENT_", env_file=".env", extra="ignore", populate_by_name=True
@@ -43,6 +45,12 @@ class Settings(BaseSettings):
         None,
         validation_alias="DATABASE_URL",
         description="PostgreSQL to use; unset: the embedded one.",
+    )
+    broker_url: SecretStr | None = Field(
+        None,
+        validation_alias="BROKER_URL",
+        description="Broker that the API rings after each commit, for the workers: amqp://, "
+        "sqs://, gcpubsub://, azureservicebus:// or kafka://; unset: none, Dagster enriches.",
     )
     home: Path = Field(
         Path(".enrichment"), description="Where state is kept: the embedded PostgreSQL, logs."
@@ -86,6 +94,11 @@ class Settings(BaseSettings):
         None, description="Personal API key (phx_…) of PostHog with the scope query:read."
     )
     ui_port: Port = Field(3000, description="Port of the Dagster UI.")
+    grace_seconds: Annotated[int, Field(ge=0)] = Field(
+        30,
+        description="With BROKER_URL: how long due events are left to the workers before Dagster "
+        "enriches them.",
+    )
     sensor_seconds: Annotated[int, Field(ge=1)] = Field(
         30, description="How often the sensor looks for due windows."
     )
@@ -146,6 +159,15 @@ class Settings(BaseSettings):
         if url is not None and not _names_a_database(url.get_secret_value()):
             raise ValueError("must look like postgresql://user:password@host:5432/database")
         return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_is_a_url(cls, url: SecretStr | None) -> SecretStr | None:
+        # Which brokers there are is known where they are used.
+        text = url.get_secret_value() if url else ""
+        if text and "://" not in text:
+            raise ValueError("must look like amqp://user:password@host:5672")
+        return url if text else None
 
     @field_validator("pull_folder")
     @classmethod
@@ -255,7 +277,8 @@ def _names_a_database(url: str) -> bool:
 
 def variable_name(field: str) -> str:
     """The environment variable of a field of `Settings`."""
-    return "DATABASE_URL" if field == "database_url" else f"ENRICHMENT_{field.upper()}"
+    name = field.upper()
+    return name if field in _UNPREFIXED else f"ENRICHMENT_{name}"
 
 
 def load_settings() -> Settings:

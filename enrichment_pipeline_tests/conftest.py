@@ -34,7 +34,7 @@ hypothesis.settings.load_profile("project")
 @pytest.fixture(autouse=True)
 def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable or .env file of whoever runs the tests reaches them."""
-    for name in ("DATABASE_URL", *_own_variables()):
+    for name in ("DATABASE_URL", "BROKER_URL", *_own_variables()):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -1,15 +1,21 @@
 """`enrichment-pipeline api`: take events over HTTP, as PostHog's SDKs send them."""
 
+from typing import TYPE_CHECKING
+
 from enrichment_pipeline.cli.console import fail, out
 from enrichment_pipeline.cli.services import port_is_free, url_host
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
 
+if TYPE_CHECKING:
+    from enrichment_pipeline.workers.ringing import Doorbell
+
 
 def api() -> None:
     """Take events over HTTP, as PostHog's SDKs send them: point their api_host here.
 
-    Runs until Ctrl-C. Enrichment is Dagster's: `enrichment-pipeline up` runs both.
+    Runs until Ctrl-C. Enrichment is Dagster's: `enrichment-pipeline up` runs both. With BROKER_URL,
+    each commit rings on the broker, for `enrichment-pipeline worker`.
 
     Example: [bold]ENRICHMENT_PROJECT_TOKENS=phc_abc=shop enrichment-pipeline api[/]
     """
@@ -20,7 +26,17 @@ def api() -> None:
     check_api_port(settings)
     with opened_store(settings) as store:
         out.print(f"API: [bold]{api_url(settings)}[/]   (Ctrl-C stops it)")
-        serve(store, settings)
+        serve(store, settings, _bell(settings))
+
+
+def _bell(settings: Settings) -> "Doorbell | None":
+    if settings.broker_url is None:
+        return None
+    from enrichment_pipeline.workers.app import celery_app
+    from enrichment_pipeline.workers.brokers.choosing import broker_at
+    from enrichment_pipeline.workers.ringing import Doorbell
+
+    return Doorbell(celery_app(broker_at(settings.broker_url.get_secret_value())))
 
 
 def api_url(settings: Settings) -> str:

@@ -21,6 +21,7 @@ from enrichment_pipeline.cli import (
     sql,
     status,
     up,
+    worker,
 )
 from enrichment_pipeline.ingest.files import SourceError
 from enrichment_pipeline.settings import SettingsError
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("api")(api.api)
+app.command("worker")(worker.worker)
 app.command("import")(import_files.import_files)
 app.command("pull")(pull.pull_events)
 app.command("backfill")(backfill.backfill)

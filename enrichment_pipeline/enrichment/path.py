@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from time import monotonic
 
 from enrichment_pipeline.classification import Rules
@@ -25,6 +26,7 @@ from enrichment_pipeline.store.claims import (
     claim_again,
     mark_dead,
     spend_attempt,
+    suspect,
 )
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line
@@ -45,6 +47,8 @@ class EnrichmentReport:
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
     """One line for each batch that failed."""
+    is_unfinished: bool = False
+    """Whether time was up before nothing was due."""
 
     def add(self, batches: Sequence[Batch], buried: int) -> None:
         """Count batches that are finished, of whose events so many are dead."""
@@ -64,8 +68,10 @@ def enrich_due(
     windows: Sequence[datetime] | None = None,
     claim_events: int = CLAIM_EVENTS,
     worker: str | None = None,
+    most_seconds: float = inf,
 ) -> EnrichmentReport:
-    """Enrich all that is due (in these windows), until nothing is.
+    """Enrich all that is due (in these windows), until nothing is, or time is up between two
+    claims.
 
     A batch that fails spends an attempt and waits, or dies after the last one; the others go on.
     `worker` is by whom, for people.
@@ -78,7 +84,30 @@ def enrich_due(
     path = _Path(store, rules, worker or this_worker(), report)
     charge_crashes(store, rules.version)
     while path.enrich_claim(windows, claim_events):
-        pass
+        if monotonic() - started > most_seconds:
+            report.is_unfinished = True
+            break
+    report.seconds = monotonic() - started
+    return report
+
+
+def enrich_suspects(
+    store: Store, rules: Rules, batches: Sequence[int], worker: str | None = None
+) -> EnrichmentReport:
+    """Enrich those of these batches that are due as if processes had died with them: each alone,
+    its inputs derived in a process with limits.
+
+    Raises:
+        Exception: as for `enrich_due`.
+    """
+    report = EnrichmentReport()
+    started = monotonic()
+    path = _Path(store, rules, worker or this_worker(), report)
+    charge_crashes(store, rules.version)
+    with store.transaction() as connection:
+        suspects = suspect(connection, batches, attempts.BISECT_AFTER)
+    for batch in suspects:
+        path.enrich_apart(batch)
     report.seconds = monotonic() - started
     return report
 
@@ -113,11 +142,15 @@ class _Path:
             for batch in claimed:
                 self._enrich_alone(batch, self._writing)
         elif suspect:
-            with Apart() as apart:
-                self._enrich_alone(claimed[0], self._writing._replace(derive=apart.derive))
+            self.enrich_apart(claimed[0])
         else:
             self._report.add(claimed, buried)
         return bool(claimed)
+
+    def enrich_apart(self, batch: Batch) -> None:
+        """Enrich a batch that nobody has in hand, its inputs derived in a process with limits."""
+        with Apart() as apart:
+            self._enrich_alone(batch, self._writing._replace(derive=apart.derive))
 
     def _enrich_alone(self, batch: Batch, writing: Writing) -> None:
         try:

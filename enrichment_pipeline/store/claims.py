@@ -63,6 +63,18 @@ _COUNT_CRASH = text(
     """
 )
 
+_SUSPECT = text(
+    f"""
+    UPDATE raw_batch SET crashes = greatest(crashes, :crashes)
+    WHERE id IN (
+        SELECT id FROM raw_batch
+        WHERE id = ANY(:ids) AND state = 'pending' AND due_at <= now()
+        ORDER BY id FOR UPDATE SKIP LOCKED
+    )
+    RETURNING {_COLUMNS}
+    """
+).bindparams(_ids)
+
 # A batch has one letter, however often it is opened again and dies again: it tells its history.
 _MARK_DEAD = text(
     """
@@ -293,6 +305,13 @@ def count_crash(
     connection.execute(
         _COUNT_CRASH, {"id": batch.id, "spent": int(spends), "error": error, "wait": wait}
     )
+
+
+def suspect(connection: Connection, ids: Sequence[int], crashes: int) -> list[Batch]:
+    """Treat those of these batches that are due, and that nobody has in hand, as if so many
+    processes had died with them."""
+    found = connection.execute(_SUSPECT, {"ids": list(ids), "crashes": crashes})
+    return [Batch(*row) for row in found]
 
 
 def mark_dead(connection: Connection, batch: Batch, death: Death, most_replays: int) -> None:

@@ -85,6 +85,8 @@ class LoadResult(NamedTuple):
     refused: Mapping[Key, str] | None = None
     """Events that PostgreSQL would not have, and why; they are among the quarantined, or were so
     before."""
+    batches: Sequence[int] = ()
+    """The batches that hold the accepted ones."""
 
 
 def load_events(
@@ -110,16 +112,16 @@ def load_events(
     common = {"source": source, "historical": historical}
     refused: dict[Key, str] = {}
     try:
-        accepted, quarantined = _load_somehow(store, items, common)
+        batches, accepted, quarantined = _load_somehow(store, items, common)
     except _RefusedError as error:
         refused = error.refused
         # Known by their content from here on, as others that are rejected.
         for key, message in refused.items():
             rejection = _refused(cast("RawEvent", items.pop(key)), message)
             items.setdefault(_key_of_rejected(rejection), rejection)
-        accepted, quarantined = _load(store, items, common)
+        batches, accepted, quarantined = _load(store, items, common)
     duplicates = len(events) + len(rejected) - accepted - quarantined.total()
-    return LoadResult(accepted, duplicates, quarantined, refused or None)
+    return LoadResult(accepted, duplicates, quarantined, refused or None, batches)
 
 
 def _key_of_rejected(rejection: RejectedEvent) -> Key:
@@ -128,7 +130,7 @@ def _key_of_rejected(rejection: RejectedEvent) -> Key:
 
 def _load_somehow(
     store: Store, items: Mapping[Key, RawEvent | RejectedEvent], common: Mapping[str, object]
-) -> tuple[int, Counter[Reason]]:
+) -> tuple[list[int], int, Counter[Reason]]:
     """Load in the way that costs least; where the data are against it, in the way that costs more.
 
     A row that PostgreSQL refuses fails its transaction, and to look for it under savepoints costs
@@ -161,7 +163,7 @@ def _load(
     common: Mapping[str, object],
     *,
     isolate: bool = False,
-) -> tuple[int, Counter[Reason]]:
+) -> tuple[list[int], int, Counter[Reason]]:
     windows = {key: window_start(item.occurred_at, store.window) for key, item in items.items()}
     with store.transaction() as connection:
         batches = _new_batches(connection, sorted(set(windows.values())))
@@ -175,7 +177,8 @@ def _load(
         dead = [(batch, item) for batch, item in new if isinstance(item, RejectedEvent)]
         _insert_batches(connection, batches, Counter(batch for batch, _ in new), dead, common)
         _insert_dead_letters(connection, dead, store.window, str(common["source"]))
-    return len(events), Counter(item.reason for _, item in dead)
+    filled = sorted({batch for batch, _ in events})
+    return filled, len(events), Counter(item.reason for _, item in dead)
 
 
 def _new_batches(connection: Connection, windows: Sequence[datetime]) -> dict[datetime, int]:

@@ -159,7 +159,7 @@ def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
     if result.refused:
         _tell_refused(verdicts, events, result.refused)
     # Without what is refused: that is told now, and need not go to another process.
-    return Accepted(verdicts, LoadResult(*result[:3]))
+    return Accepted(verdicts, result._replace(refused=None))
 
 
 def _tell_refused(
@@ -235,4 +235,5 @@ def _sum(one: LoadResult, other: LoadResult) -> LoadResult:
         one.accepted + other.accepted,
         one.duplicates + other.duplicates,
         Counter(one.quarantined) + other.quarantined,
+        batches=[*one.batches, *other.batches],
     )

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -37,8 +38,27 @@ _DAY_SECONDS = 86_400
 logger = logging.getLogger(__name__)
 
 
-def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlette:
-    """The application that an ASGI server serves; commits are made in so many `processes`.
+class Bell(Protocol):
+    """Tells workers of batches that are due now."""
+
+    count: Callable[[str, int], None]
+    """Is told what became of the rings of so many batches."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def ring(self, batches: Sequence[int]) -> None:
+        """These are due now; neither waits nor raises."""
+
+    def close(self) -> None:
+        """Stop."""
+
+
+def create_app(
+    store: Store, settings: Settings, processes: int = 0, bell: Bell | None = None
+) -> Starlette:
+    """The application that an ASGI server serves; commits are made in so many `processes`, and
+    then the bell is rung.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
@@ -58,6 +78,8 @@ def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlett
             logger.warning("no commit, the senders are told to come again: %s", error)
             raise
         metrics.count(group[0].kind.source, accepted.result)
+        if bell:
+            bell.ring(accepted.result.batches)
         return accepted
 
     gatherer = Gatherer(commit, committers.count)
@@ -69,11 +91,16 @@ def create_app(store: Store, settings: Settings, processes: int = 0) -> Starlett
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if bell:
+            bell.count = metrics.count_rings
+            bell.start()
         gatherer.start()
         watcher.start()
         yield
         await gatherer.close()
         committers.close()
+        if bell:
+            await asyncio.to_thread(bell.close)
         await asyncio.to_thread(watcher.stop)
 
     v0 = capture.v0()

@@ -45,6 +45,11 @@ class Metrics:
         self.queue_batches = self._gauge("queue_batches", "Batches that wait for enrichment.")
         self.queue_events = self._gauge("queue_events", "Events that wait for enrichment.")
         self.queue_age = self._gauge("queue_oldest_seconds", "How long the oldest one has waited.")
+        self.rings = self._counter(
+            "rings",
+            "Batches that the broker was told of (published), or not (left to the sensor).",
+            "outcome",
+        )
         self.alerts_open = self._gauge("alerts_open", "Alerts that are open, by kind.", "kind")
         self.alerts_waiting = self._gauge(
             "alert_messages_waiting", "Alerts that have not arrived yet, by channel.", "channel"
@@ -62,6 +67,10 @@ class Metrics:
         self.duplicates.labels(source).inc(result.duplicates)
         for reason, events in result.quarantined.items():
             self.quarantined.labels(reason).inc(events)
+
+    def count_rings(self, outcome: str, batches: int) -> None:
+        """Count the batches whose ring came to this."""
+        self.rings.labels(outcome).inc(batches)
 
     def look_at_queue(self, store: Store) -> None:
         """Measure the queue of the store."""

@@ -5,7 +5,7 @@ import signal
 
 import uvicorn
 
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Bell, create_app
 from enrichment_pipeline.ingest.processes import process_count
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
@@ -15,7 +15,7 @@ _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 4096
 
 
-def serve(store: Store, settings: Settings) -> None:
+def serve(store: Store, settings: Settings, bell: Bell | None = None) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are committed and answered first.
 
     Raises:
@@ -23,7 +23,7 @@ def serve(store: Store, settings: Settings) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = uvicorn.Config(
-        create_app(store, settings, process_count()),
+        create_app(store, settings, process_count(), bell),
         host=settings.host,
         port=settings.api_port,
         access_log=False,

@@ -1,0 +1,31 @@
+"""The names that publishers, workers and brokers share, and what a queue promises.
+
+How a broker keeps the promise belongs to its module in `brokers`.
+"""
+
+from enum import StrEnum
+
+
+class Queue(StrEnum):
+    """The queues, by their names on the broker: letters and hyphens, which all five allow."""
+
+    ENRICH = "enrichment-enrich"
+    """Doorbells: a batch is due."""
+    DEAD_LETTER = "enrichment-dead-letter"
+    """Messages that were delivered too often, or that nobody could read."""
+
+
+EXCHANGE = "enrichment"
+"""What is published to; for Pub/Sub it is the topic."""
+
+RING = "enrichment_pipeline.ring"
+"""The task of a doorbell. Its one argument: ids of batches, `list[int]`."""
+
+MOST_DELIVERIES = 5
+"""Of one message; after that it goes to the queue for dead letters. What follows a death of a
+worker is decided in the store, where each is counted: this is for messages that kill workers before
+they come that far."""
+
+LOCK_SECONDS = 300
+"""How long a broker waits for the acknowledgement of a message before it gives it to another
+worker. Longer than a worker keeps one, an outage of the store included."""

@@ -1,0 +1,90 @@
+"""A worker: a Celery process that answers the messages of one queue, until it is asked to stop.
+
+What an answer is belongs to `answering`.
+"""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+
+from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store, connect_store
+from enrichment_pipeline.workers.answering import answer, answer_dead_letter
+from enrichment_pipeline.workers.app import celery_app
+from enrichment_pipeline.workers.brokers.broker import Broker
+from enrichment_pipeline.workers.queues import RING, Queue
+from enrichment_pipeline.workers.ringing import ring
+
+_ANSWERS = {Queue.ENRICH: answer, Queue.DEAD_LETTER: answer_dead_letter}
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(message)s"
+
+
+class _Answering:
+    """What answers in each process of the worker: a store of its own, opened once it is forked."""
+
+    def __init__(self, app: Celery, settings: Settings, rules: Rules, queue: Queue) -> None:
+        self._app = app
+        self._settings = settings
+        self._rules = rules
+        self._answer = _ANSWERS[queue]
+        self._store: Store | None = None
+
+    def open(self, **_: object) -> None:
+        # Ctrl-C reaches every process of the terminal; what is in hand is finished.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def close(self, **_: object) -> None:
+        if self._store:
+            self._store.close()
+
+    def ring(self, batches: Sequence[int]) -> None:
+        # Where the store is away when it is first needed, the message goes back, and comes again.
+        if self._store is None:
+            self._store = connect_store(self._settings)
+        self._answer(self._store, self._rules, batches, self._ring)
+
+    def _ring(self, batches: Sequence[int]) -> None:
+        try:
+            ring(self._app, batches)
+        except Exception as error:  # noqa: BLE001  of five clients; the sensor finds what is due
+            logging.getLogger(__name__).warning("the broker takes no doorbell: %s", error)
+
+
+def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> int:
+    """Answer with so many processes until SIGTERM or SIGINT, which finish what is in hand; returns
+    how it ended, as a process does.
+
+    Raises:
+        RulesFileError: the rules cannot be read.
+    """
+    app = celery_app(broker)
+    answering = _Answering(app, settings, load_rules(settings.rules_file), queue)
+    app.task(answering.ring, name=RING, shared=False)
+    setup_logging.connect(_log, weak=False)
+    worker_process_init.connect(answering.open, weak=False)
+    worker_process_shutdown.connect(answering.close, weak=False)
+    worker = app.Worker(
+        hostname=f"{queue}@{socket.gethostname()}:{os.getpid()}",
+        queues=[str(queue)],
+        concurrency=processes,
+        pool="prefork",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _log(**_: object) -> None:
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, force=True)
+    # A line for each message received and answered; what was enriched is told by `answering`.
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
