@@ -30,6 +30,7 @@ from enrichment_pipeline.store.claims import (
 )
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line
+from enrichment_pipeline.store.latency import observe_latency
 from enrichment_pipeline.store.work_in_hand import Hand
 
 CLAIM_EVENTS = 50_000
@@ -133,6 +134,7 @@ class _Path:
                     hand.take(connection, [batch.id for batch in claimed])
                     buried = write(connection, self._writing, claimed)
                     hand.put_down(connection)
+                    observe_latency(connection, [batch.id for batch in claimed])
         except Exception as error:  # whatever data or code can raise is charged to the batch below
             if not claimed or not attempts.spends_attempt(error):
                 raise
@@ -160,6 +162,7 @@ class _Path:
                 hand.take(connection, [batch.id])
                 buried = write_alone(connection, writing, batch)
                 hand.put_down(connection)
+                observe_latency(connection, [batch.id])
         except Exception as error:  # as above
             if not attempts.spends_attempt(error):
                 raise

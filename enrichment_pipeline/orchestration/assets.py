@@ -29,6 +29,7 @@ from enrichment_pipeline.orchestration.windows import (
     enrich_windows,
     failure_message,
     remember_covered,
+    remember_told,
     run_name,
 )
 from enrichment_pipeline.store.claims import reopen_dead
@@ -121,10 +122,12 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
         if outcome.dead or outcome.waiting_until:
             # Yielded, not logged: what is logged is lost when the asset raises.
             yield from _materializations(ENRICHED_EVENTS, outcome.finished)
+            remember_told(pipeline.store, outcome)
             raise _unfinished(outcome)
         for window, metadata in outcome.finished.items():
             context.add_asset_metadata(metadata, partition_key=partition_key(window))
         remember_covered(pipeline.store, windows)
+        remember_told(pipeline.store, outcome)
         yield dg.MaterializeResult(check_results=outcome.checks)
 
     @dg.asset(

@@ -1,7 +1,7 @@
 """The code location `enrichment_pipeline`: all definitions, built by one function."""
 
 import warnings
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -11,8 +11,12 @@ from enrichment_pipeline.orchestration.broken_sensor import build_broken_sensor
 from enrichment_pipeline.orchestration.maintenance import maintenance, maintenance_schedule
 from enrichment_pipeline.orchestration.partitions import window_partitions
 from enrichment_pipeline.orchestration.pull_schedule import build_pull_schedule
+from enrichment_pipeline.orchestration.reconciling import (
+    build_reconciling_sensor,
+    enrichment_reconcile,
+)
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.sensors import build_sensor
+from enrichment_pipeline.orchestration.sensors import build_enrichment_job, build_sensor
 from enrichment_pipeline.orchestration.sweep import enrichment_sweep
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
@@ -29,15 +33,21 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
     schedules = [maintenance_schedule]
     if settings.pulls:
         schedules.append(build_pull_schedule(partitions))
+    enrichment = build_enrichment_job()
+    # What is due is the workers' first, where there are some; and they tell Dagster nothing.
+    grace = timedelta(seconds=settings.grace_seconds if settings.broker_url else 0)
+    sensors = [
+        build_sensor(partitions, enrichment, settings.sensor_seconds, grace),
+        build_broken_sensor(settings.sensor_seconds),
+        alerts,
+    ]
+    if settings.broker_url:
+        sensors.append(build_reconciling_sensor(enrichment))
     return dg.Definitions(
         assets=build_assets(partitions),
-        jobs=[enrichment_sweep, maintenance],
+        jobs=[enrichment, enrichment_sweep, enrichment_reconcile, maintenance],
         schedules=schedules,
-        sensors=[
-            build_sensor(partitions, settings.sensor_seconds),
-            build_broken_sensor(settings.sensor_seconds),
-            alerts,
-        ],
+        sensors=sensors,
         resources={"pipeline": Pipeline()},
         # A run is one short step after another: a process for each would take some 3 s a run.
         executor=dg.in_process_executor,

@@ -29,26 +29,36 @@ from enrichment_pipeline.store.windows import covered, widen_partition_start
 
 ENRICHMENT_JOB = "enrichment"
 
+# What define_asset_job returns has no public name.
+Job = Any
+
 _PRIORITY = "dagster/priority"
 _ASSETS = [RAW_EVENTS, ENRICHED_EVENTS, DEAD_LETTER]
 
 _LONGEST_SILENCE = timedelta(minutes=15)
 
 
-def build_sensor(
-    partitions: dg.TimeWindowPartitionsDefinition, seconds: int
-) -> dg.SensorDefinition:
-    """The sensor over these partitions, which ticks every so many seconds, and the job that it
-    launches."""
-    enrichment = dg.define_asset_job(
+def build_enrichment_job() -> Job:
+    """The job that the sensors launch."""
+    return dg.define_asset_job(
         ENRICHMENT_JOB,
         selection=dg.AssetSelection.assets(*_ASSETS),
         description="Enriches a window or a stretch of windows.",
     )
 
+
+def build_sensor(
+    partitions: dg.TimeWindowPartitionsDefinition,
+    job: Job,
+    seconds: int,
+    grace: timedelta = timedelta(0),
+) -> dg.SensorDefinition:
+    """The sensor over these partitions, which ticks every so many seconds; what is due is left to
+    workers for as long as `grace`."""
+
     @dg.sensor(
         name="due_windows",
-        jobs=[enrichment, enrichment_sweep],
+        jobs=[job, enrichment_sweep],
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Launches partitioned runs for the windows that hold due batches.",
@@ -59,7 +69,7 @@ def build_sensor(
         now = datetime.now(UTC)
         with pipeline.store.transaction() as connection:
             beat(connection, DUE_WINDOWS_SENSOR)
-            due = due_windows(connection, now)
+            due = due_windows(connection, now - grace)
             if due:
                 # Retention may have moved the start past events that came in that moment.
                 widen_partition_start(connection, due[0].window_start)

@@ -32,6 +32,7 @@ from enrichment_pipeline.store.books import (
 from enrichment_pipeline.store.claims import waiting_batches
 from enrichment_pipeline.store.dead_letters import dead_windows
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.told import tell_windows
 from enrichment_pipeline.store.windows import extend_covered
 
 Metadata = dict[str, dg.MetadataValue[Any]]
@@ -53,6 +54,8 @@ class Outcome:
     waiting_until: datetime | None = None
     """When the first batch that has failed comes due again."""
     checks: list[dg.AssetCheckResult] = field(default_factory=list)
+    books: Sequence[WindowBooks] = ()
+    """Of all windows that hold something, by their batches."""
 
     def tell_changes(self, changes: Changes) -> None:
         """Show with each window what re-enriching it has changed."""
@@ -72,11 +75,18 @@ def run_name(run_id: str) -> str:
 
 def enrich_windows(store: Store, rules: Rules, windows: Sequence[datetime], worker: str) -> Outcome:
     """Enrich what is due in these windows, and look at what lies in them now."""
-    outcome = Outcome(enrich_due(store, rules, windows, worker=worker))
-    with store.transaction() as connection:
+    return look_at_windows(store, windows, enrich_due(store, rules, windows, worker=worker))
+
+
+def look_at_windows(
+    store: Store, windows: Sequence[datetime], report: EnrichmentReport | None = None
+) -> Outcome:
+    """Look at what lies in these windows now, after what the report says was done."""
+    outcome = Outcome(report or EnrichmentReport())
+    with store.snapshot() as connection:
         outcome.dead = dead_windows(connection, list(windows))
         waiting = waiting_batches(connection, windows)
-        kept = books(connection, windows)
+        outcome.books = books(connection, windows)
         counted = counted_books(connection, windows, store.window)
     outcome.waiting_until = waiting[0].due_at if waiting else None
     unfinished = outcome.dead.keys() | {batch.window_start for batch in waiting}
@@ -92,7 +102,21 @@ def enrich_windows(store: Store, rules: Rules, windows: Sequence[datetime], work
         if window.window_start not in unfinished:
             outcome.finished[window.window_start] = metadata
     enriched = sum(window.enriched for window in counted)
-    outcome.checks = [books_balance(kept, counted), few_unknown(enriched, unknown)]
+    outcome.checks = [books_balance(outcome.books, counted), few_unknown(enriched, unknown)]
+    return outcome
+
+
+def look_at_open_window(store: Store, windows: Sequence[datetime]) -> Outcome:
+    """What the batches say of windows that are still filling; no row is counted."""
+    with store.snapshot() as connection:
+        dead = dead_windows(connection, list(windows))
+        kept = books(connection, windows)
+    outcome = Outcome(EnrichmentReport(), dead=dead, books=kept)
+    outcome.finished = {
+        window.window_start: books_metadata(window)
+        for window in kept
+        if window.window_start not in dead
+    }
     return outcome
 
 
@@ -124,6 +148,18 @@ def remember_covered(store: Store, windows: Sequence[datetime]) -> None:
     if min(windows) < end:
         with store.transaction() as connection:
             extend_covered(connection, min(windows), end)
+
+
+def remember_told(store: Store, outcome: Outcome) -> None:
+    """Dagster has been told of these windows now: of what is in those that are finished, and that
+    the others are FAILED."""
+    told = [
+        window
+        for window in outcome.books
+        if window.window_start in outcome.finished or window.window_start in outcome.dead
+    ]
+    with store.transaction() as connection:
+        tell_windows(connection, told)
 
 
 def failure_message(dead: dict[datetime, str]) -> str:

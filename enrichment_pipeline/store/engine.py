@@ -73,8 +73,22 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A connection in a transaction that commits at the end of the block."""
+        with self._connected(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The same for statements that must all see one state: while events come in, two sums of
+        the same events are never equal otherwise."""
+        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._connected(engine) as connection:
+            yield connection
+
+    @staticmethod
+    @contextmanager
+    def _connected(engine: Engine) -> Iterator[Connection]:
         try:
-            with self.engine.begin() as connection:
+            with engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
             if error.connection_invalidated:

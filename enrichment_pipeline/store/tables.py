@@ -64,6 +64,7 @@ raw_batch = Table(
         "id",
         postgresql_where=text("state = 'pending'"),
     ),
+    Index("raw_batch_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     comment="The events of one window that one commit brought in: the queue, and the outbox.",
 )
 
@@ -296,6 +297,29 @@ forgotten = Table(
     Column("pending", BigInteger, nullable=False),
     comment="How many events of each window went with a person who was forgotten (person: SHA-256 "
     "of project and distinct_id); the books count them no more.",
+)
+
+told_window = Table(
+    "told_window",
+    metadata,
+    Column("window_start", DateTime(timezone=True), primary_key=True),
+    Column("enriched", BigInteger, nullable=False),
+    Column("dead", BigInteger, nullable=False),
+    _moment("told_at", now=True),
+    comment="What Dagster was told of each window last, so that what workers finish is told too.",
+)
+
+enrichment_latency = Table(
+    "enrichment_latency",
+    metadata,
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    # Of `latency.BUCKETS`; one more than there are for what took longer.
+    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+    Column("events", BigInteger, nullable=False),
+    # The sum over these events.
+    Column("seconds", Double, nullable=False),
+    comment="A histogram of the time from the commit of an event to its enriched row; one for "
+    "each slot, so that processes that enrich do not wait for each other.",
 )
 
 store_setting = Table(

@@ -3,16 +3,21 @@
 Where something is counted belongs to the code that does it; here are the names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 from sqlalchemy import Connection
 
 from enrichment_pipeline.alerts.conditions import Kind
 from enrichment_pipeline.store.alerts import count_open, count_undelivered
 from enrichment_pipeline.store.claims import queue_depth
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.latency import BUCKETS, Latency, latency
 from enrichment_pipeline.store.load import LoadResult
 
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -57,6 +62,8 @@ class Metrics:
         self.alert_failures = self._counter(
             "alert_failures", "Alerts that did not arrive when this process sent them.", "channel"
         )
+        self._latency = Latency([0] * (len(BUCKETS) + 1), 0.0)
+        self.registry.register(_LatencyOf(self))
         self.alert_channels: Sequence[str] = ()
         """Shown although there is nothing to count yet."""
         self.set_store_down(False)
@@ -76,6 +83,7 @@ class Metrics:
         """Measure the queue of the store."""
         with store.transaction() as connection:
             depth = queue_depth(connection)
+            self._latency = latency(connection)
             self._look_at_alerts(connection)
         self.queue_batches.set(depth.batches)
         self.queue_events.set(depth.events)
@@ -99,6 +107,11 @@ class Metrics:
         """The one alert that is not in the store."""
         self.alerts_open.labels(Kind.STORE_DOWN).set(is_told)
 
+    @property
+    def latency(self) -> Latency:
+        """From commit to enriched row, over all events ever enriched, as it was looked at last."""
+        return self._latency
+
     def text(self) -> bytes:
         """In Prometheus' text format."""
         return generate_latest(self.registry)
@@ -108,3 +121,20 @@ class Metrics:
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"enrichment_{name}", meaning, labels, registry=self.registry)
+
+
+class _LatencyOf(Collector):
+    """The histogram that the store keeps, as one of Prometheus."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        counts, seconds = self._metrics.latency
+        bounds = [*map(floatToGoString, BUCKETS), "+Inf"]
+        yield HistogramMetricFamily(
+            "enrichment_latency_seconds",
+            "From the commit of an event to its enriched row; imports of the past not counted.",
+            buckets=list(zip(bounds, accumulate(counts), strict=True)),
+            sum_value=seconds,
+        )
