@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import psutil
 import psycopg
@@ -44,6 +44,7 @@ class Load:
     def __init__(self, port: int) -> None:
         self._port = port
         self._stop = threading.Event()
+        self._paused = threading.Event()
         self._thread = threading.Thread(target=self._send)
         self.acknowledged: set[str] = set()
         self.refused = 0
@@ -57,6 +58,10 @@ class Load:
         self._stop.set()
         self._thread.join()
 
+    def pause(self) -> None:
+        """Send nothing more by itself."""
+        self._paused.set()
+
     def send(self, *names: str) -> set[str]:
         """Send these events until they are acknowledged; returns their uuids."""
         events = [_event(name) for name in names]
@@ -67,7 +72,7 @@ class Load:
         return sent
 
     def _send(self) -> None:
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self._paused.is_set():
             self.send(*(["page opened"] * _BATCH))
             time.sleep(_PAUSE_SECONDS)
 
@@ -270,7 +275,13 @@ class Accounts:
     balances: bool
 
 
-def accounts(stage: Stage, acknowledged: set[str]) -> Accounts:
+class HasStore(Protocol):
+    """Whatever has a store to look into."""
+
+    store: Store
+
+
+def accounts(stage: HasStore, acknowledged: set[str]) -> Accounts:
     """Compare what was acknowledged with what is in the store, row by row."""
     with stage.store.transaction() as connection:
         enriched = _uuids(connection, "enriched_event")

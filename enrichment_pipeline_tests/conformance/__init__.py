@@ -1,0 +1,1 @@
+"""The same tests for each broker: real processes under load, and what became of every event."""

@@ -1,0 +1,140 @@
+"""What each broker has to go through. What became of the events is counted in `accounts`."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+
+from enrichment_pipeline_tests.conformance.stage import Stage, kill
+from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.faults.stage import Load
+
+Act = Callable[[Stage, Load, float], None]
+
+_STOP_SECONDS = 15.0
+_DEAD_SECONDS = 60.0
+_UNKNOWN_BATCH = 2**40
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Something that happens while events come in."""
+
+    name: str
+    act: Act
+    """Does it; how long it lasts, where it does, is the third argument, in seconds."""
+    dead: int = 0
+    """Events that have to become dead letters."""
+
+
+def _nothing(stage: Stage, load: Load, lasts: float) -> None:
+    time.sleep(lasts)
+
+
+def _a_worker_is_killed(stage: Stage, load: Load, lasts: float) -> None:
+    for _ in range(2):
+        kill(stage.workers[0])
+        time.sleep(lasts / 2)
+
+
+def _the_api_is_killed(stage: Stage, load: Load, lasts: float) -> None:
+    kill(stage.api)
+    time.sleep(lasts)
+
+
+def _every_message_comes_twice(stage: Stage, load: Load, lasts: float) -> None:
+    time.sleep(lasts)
+    for batch in _newest(stage, 100):
+        stage.ring([batch])
+
+
+def _out_of_order(stage: Stage, load: Load, lasts: float) -> None:
+    """Batches that nobody was told of, and one that does not exist, rung for in any order."""
+    now = datetime.now(UTC)
+    batches = [batch for _ in range(30) for batch in _hidden(stage, load, now)]
+    batches.append(_UNKNOWN_BATCH)
+    random.Random(5).shuffle(batches)
+    for batch in batches:
+        stage.ring([batch])
+    time.sleep(lasts / 2)
+
+
+def _the_broker_is_gone(stage: Stage, load: Load, lasts: float) -> None:
+    stage.part.stop()
+    time.sleep(lasts)
+    stage.part.start()
+
+
+def _a_foreign_message(stage: Stage, load: Load, lasts: float) -> None:
+    for body in (b"\x00\xff not ours", b'{"not": "ours"}', b"[]"):
+        stage.part.put_foreign(body)
+    time.sleep(lasts / 2)
+
+
+def _a_poison_event(stage: Stage, load: Load, lasts: float) -> None:
+    # Its runs are in this process, which is not to be killed.
+    stage.sensor.is_paused = True
+    try:
+        [poison] = load.send("kills")
+        deadline = time.monotonic() + _DEAD_SECONDS
+        while not _is_dead(stage, poison):
+            assert time.monotonic() < deadline, "the event did not become a dead letter"
+            time.sleep(0.2)
+    finally:
+        stage.sensor.is_paused = False
+
+
+def _more_workers_and_fewer(stage: Stage, load: Load, lasts: float) -> None:
+    for count in (1, 4, 1, 2):
+        slowest = stage.scale(count)
+        assert slowest < _STOP_SECONDS, f"a worker took {slowest:.0f} s to stop"
+        time.sleep(lasts / 2)
+
+
+def _never_published(stage: Stage, load: Load, lasts: float) -> None:
+    """The process that took them in died before it rang, and nobody else rings."""
+    load.pause()
+    _hidden(stage, load, datetime.now(UTC))
+    time.sleep(lasts)
+
+
+def _hidden(stage: Stage, load: Load, now: datetime) -> list[int]:
+    events = raw_events(5, now)
+    batches = list(stage.load(events))
+    load.acknowledged |= {str(event.uuid) for event in events}
+    return batches
+
+
+def _is_dead(stage: Stage, uuid: str) -> bool:
+    with stage.store.transaction() as connection:
+        found = connection.execute(
+            text("SELECT count(*) FROM dead_letter WHERE uuid = CAST(:uuid AS uuid)"),
+            {"uuid": uuid},
+        )
+        return bool(found.scalar_one())
+
+
+def _newest(stage: Stage, count: int) -> list[int]:
+    with stage.store.transaction() as connection:
+        return list(
+            connection.execute(
+                text("SELECT id FROM raw_batch ORDER BY id DESC LIMIT :count"), {"count": count}
+            ).scalars()
+        )
+
+
+TRIALS = (
+    Trial("publish and consume", _nothing),
+    Trial("a worker is killed", _a_worker_is_killed),
+    Trial("the API is killed", _the_api_is_killed),
+    Trial("every message comes twice", _every_message_comes_twice),
+    Trial("messages out of order", _out_of_order),
+    Trial("the broker is gone, and back", _the_broker_is_gone),
+    Trial("messages that are not ours", _a_foreign_message),
+    Trial("an event that kills workers", _a_poison_event, dead=1),
+    Trial("workers 2, 1, 4, 1, 2", _more_workers_and_fewer),
+    Trial("the publish that never happened", _never_published),
+)

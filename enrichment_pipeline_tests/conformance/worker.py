@@ -1,0 +1,41 @@
+"""A worker as users start it, with two differences: it writes down which batches it was rung for,
+and an event named `kills` kills it.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.settings import load_settings
+from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.workers import answering, worker
+from enrichment_pipeline.workers.brokers.choosing import broker_at
+from enrichment_pipeline.workers.queues import Queue
+from enrichment_pipeline_tests.poison import KILLS, poisoned
+
+DELIVERIES = "TEST_DELIVERIES"
+"""Variable with the file that each delivery is written to, as a line of batch ids."""
+
+
+def main(queue: str) -> None:
+    """Serve until the process is asked to stop."""
+    settings = load_settings()
+    assert settings.broker_url
+    worker.load_rules = lambda path: poisoned(load_rules(path), kills=KILLS)  # type: ignore[attr-defined]
+    worker._ANSWERS[Queue.ENRICH] = _answer_and_note
+    with opened_store(settings):
+        broker = broker_at(settings.broker_url.get_secret_value())
+        sys.exit(worker.serve(broker, settings, Queue(queue), 1))
+
+
+def _answer_and_note(
+    store: Store, rules: Rules, batches: Sequence[int], ring: answering.Ring
+) -> None:
+    with open(os.environ[DELIVERIES], "a", encoding="ascii") as file:
+        file.write(" ".join(map(str, batches)) + "\n")
+    answering.answer(store, rules, batches, ring)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
