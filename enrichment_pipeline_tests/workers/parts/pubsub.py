@@ -1,0 +1,59 @@
+"""Google Pub/Sub: a stand-in, since Google publishes the service and no server that runs here."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+from google.pubsub_v1 import PublisherClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+from enrichment_pipeline.workers.brokers.pubsub import PubSub
+from enrichment_pipeline.workers.queues import Queue
+from enrichment_pipeline_tests.conftest import free_port
+from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+
+_STAND_IN = "enrichment_pipeline_tests.workers.stand_ins.pubsub"
+
+
+class PubSubPart(Part):
+    """A project on the stand-in, whose messages are in a file."""
+
+    name = "Google Pub/Sub"
+    stands_in = "a stand-in made of the published gRPC service"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return "gcpubsub://projects/enrichment-test"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{self._port}"}
+
+    def start(self) -> None:
+        with (self.folder / "pubsub.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", _STAND_IN, str(self._port), str(self.folder / "pubsub")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        await_port(self._port)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def put_foreign(self, body: bytes) -> None:
+        message = {"data": body, "attributes": {"routing_key": str(Queue.ENRICH)}}
+        with grpc.insecure_channel(f"127.0.0.1:{self._port}") as channel:
+            publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+            publisher.publish(topic=PubSub(self.url).topic(Queue.ENRICH), messages=[message])
