@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from enrichment_pipeline.cli.console import fail, out
 from enrichment_pipeline.cli.services import port_is_free, url_host
+from enrichment_pipeline.cli.worker import check_broker
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
 
@@ -30,13 +31,13 @@ def api() -> None:
 
 
 def _bell(settings: Settings) -> "Doorbell | None":
-    if settings.broker_url is None:
+    broker = check_broker(settings)
+    if broker is None:
         return None
     from enrichment_pipeline.workers.app import celery_app
-    from enrichment_pipeline.workers.brokers.choosing import broker_at
     from enrichment_pipeline.workers.ringing import Doorbell
 
-    return Doorbell(celery_app(broker_at(settings.broker_url.get_secret_value())))
+    return Doorbell(celery_app(broker))
 
 
 def api_url(settings: Settings) -> str:

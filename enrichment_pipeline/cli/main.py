@@ -26,6 +26,7 @@ from enrichment_pipeline.cli import (
 from enrichment_pipeline.ingest.files import SourceError
 from enrichment_pipeline.settings import SettingsError
 from enrichment_pipeline.store.errors import StoreError, first_line, is_store_failure
+from enrichment_pipeline.workers.brokers.broker import BrokerError
 
 app = typer.Typer(
     name="enrichment-pipeline",
@@ -55,7 +56,7 @@ def run() -> None:
     """Run the command line; what a person can put right is told in one line."""
     try:
         app()
-    except (StoreError, SettingsError, RulesFileError, SourceError) as error:
+    except (BrokerError, StoreError, SettingsError, RulesFileError, SourceError) as error:
         _end(str(error))
     except Exception as error:
         if not is_store_failure(error):

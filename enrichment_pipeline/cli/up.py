@@ -22,6 +22,7 @@ from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port
 from enrichment_pipeline.cli.console import fail, out, print_error
 from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free, url_host
+from enrichment_pipeline.cli.worker import QueueName, check_broker
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
@@ -34,8 +35,8 @@ _LOOK_AT_STORE_SECONDS = 5
 
 
 def up() -> None:
-    """Start everything: PostgreSQL (where DATABASE_URL names none), the API that takes events, and
-    Dagster's webserver and daemon.
+    """Start everything: PostgreSQL (where DATABASE_URL names none), the API that takes events,
+    Dagster's webserver and daemon, and with BROKER_URL two workers.
 
     Keeps running until Ctrl-C, which stops everything it started.
 
@@ -60,6 +61,7 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
     load_rules(settings.rules_file)
     ProjectTokens(settings)
     channels(settings)
+    check_broker(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
         with _only_one(home):
@@ -175,6 +177,10 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
             ],
         )
         services.start("api", [_program("enrichment-pipeline"), "api"])
+        if settings.broker_url:
+            for queue in QueueName:
+                command = [_program("enrichment-pipeline"), "worker", "--queue", queue]
+                services.start(f"worker-{queue}", [*command, "--processes", "1"])
         # A daemon that starts first fails the runs that the last stop left in the queue.
         wait_until(
             services,

@@ -2,13 +2,16 @@
 
 import os
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from enrichment_pipeline.cli.console import fail, out
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
+
+if TYPE_CHECKING:
+    from enrichment_pipeline.workers.brokers.broker import Broker
 
 
 class QueueName(StrEnum):
@@ -34,21 +37,29 @@ def worker(
     Example: [bold]BROKER_URL=amqp://guest:guest@127.0.0.1:5672 enrichment-pipeline worker[/]
     """
     settings = load_settings()
-    url = broker_url(settings)
-    # Celery takes half a second to import, which the other subcommands need not wait for.
-    from enrichment_pipeline.workers.brokers.choosing import broker_at
+    broker = check_broker(settings)
+    if broker is None:
+        fail("BROKER_URL is not set; without a broker Dagster enriches, and no worker is needed")
+    # As in check_broker.
     from enrichment_pipeline.workers.queues import Queue
     from enrichment_pipeline.workers.worker import serve
 
-    broker = broker_at(url)
     with opened_store(settings):
         out.print(f"Worker of {broker.name}, queue {queue} (Ctrl-C stops it)")
         code = serve(broker, settings, Queue[queue.name], processes)
     raise typer.Exit(code)
 
 
-def broker_url(settings: Settings) -> str:
-    """The URL of the broker; ends the command where none is set."""
+def check_broker(settings: Settings) -> "Broker | None":
+    """The broker that is set, if one is.
+
+    Raises:
+        BrokerError: it cannot be used; whether it answers is not looked at.
+    """
     if settings.broker_url is None:
-        fail("BROKER_URL is not set; without a broker Dagster enriches, and no worker is needed")
-    return settings.broker_url.get_secret_value()
+        return None
+    # Celery and the clients take half a second to import, which other subcommands need not wait
+    # for.
+    from enrichment_pipeline.workers.brokers.choosing import broker_at
+
+    return broker_at(settings.broker_url.get_secret_value())

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Sequence
 
 from celery import Celery
@@ -15,13 +16,16 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store, connect_store
+from enrichment_pipeline.store.errors import first_line
 from enrichment_pipeline.workers.answering import answer, answer_dead_letter
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import Broker
 from enrichment_pipeline.workers.queues import RING, Queue
-from enrichment_pipeline.workers.ringing import ring
+from enrichment_pipeline.workers.ringing import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, ring
 
 _ANSWERS = {Queue.ENRICH: answer, Queue.DEAD_LETTER: answer_dead_letter}
+
+logger = logging.getLogger(__name__)
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(message)s"
 
@@ -54,7 +58,7 @@ class _Answering:
         try:
             ring(self._app, batches)
         except Exception as error:  # noqa: BLE001  of five clients; the sensor finds what is due
-            logging.getLogger(__name__).warning("the broker takes no doorbell: %s", error)
+            logger.warning("the broker takes no doorbell: %s", error)
 
 
 def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> int:
@@ -64,6 +68,7 @@ def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> i
     Raises:
         RulesFileError: the rules cannot be read.
     """
+    _declare(broker)
     app = celery_app(broker)
     answering = _Answering(app, settings, load_rules(settings.rules_file), queue)
     app.task(answering.ring, name=RING, shared=False)
@@ -81,6 +86,21 @@ def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> i
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _declare(broker: Broker) -> None:
+    """Make the queues; waits for the broker as long as it takes, as Celery does for connections."""
+    _log()
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        try:
+            broker.declare()
+        except Exception as error:  # noqa: BLE001  of five clients; it is told, and tried again
+            logger.warning("%s does not answer (%s); waiting …", broker.name, first_line(error))
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        else:
+            return
 
 
 def _log(**_: object) -> None:
