@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enrichment_pipeline.cli.api import api_url
 from enrichment_pipeline.cli.console import out, print_table
 from enrichment_pipeline.cli.up import running, ui_url, wait_until, watch
+from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import FileRecord
@@ -29,8 +30,8 @@ _LATEST = "SELECT occurred_at, description FROM enriched_event ORDER BY 1 DESC L
 
 
 def demo() -> None:
-    """Start everything, import a sample of posthog-js events, wait until Dagster has enriched it,
-    and show the result.
+    """Start everything, import a sample of posthog-js events, wait until it is enriched, and show
+    the result.
 
     Keeps running until Ctrl-C, which stops everything it started. A second time it adds nothing.
 
@@ -42,12 +43,13 @@ def demo() -> None:
     with running(settings) as (services, store):
         try:
             summary = _import_sample(store)
+            ring_workers(settings)
             out.print(
                 f"Sample: {summary.accepted:,} events imported, {summary.duplicates:,} known "
                 "already",
                 highlight=False,
             )
-            with out.status("Waiting for Dagster's sensor to enrich them …"):
+            with out.status("Waiting until they are enriched …"):
                 wait_until(services, lambda: not _pending(store), "the enrichment")
         except KeyboardInterrupt:
             return

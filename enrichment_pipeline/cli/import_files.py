@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json
+from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import SourceError, source_size
 from enrichment_pipeline.ingest.importer import import_source
@@ -41,13 +42,16 @@ def import_files(
     started = time.monotonic()
     summary = ImportSummary()
     broken: list[str] = []
-    with opened_store(load_settings()) as store:
+    settings = load_settings()
+    with opened_store(settings) as store:
         for file in files:
             try:
                 import_with_progress(store, file, project, summary)
             except SourceError as error:
                 # The other files are imported all the same.
                 broken.append(str(error))
+    if summary.accepted:
+        ring_workers(settings)
     _print(summary, time.monotonic() - started, broken, as_json=as_json)
     if broken:
         raise typer.Exit(1)

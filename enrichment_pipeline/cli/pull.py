@@ -9,6 +9,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json
 from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.ingest.pull.pull import PullReport, pull, windows_due
@@ -47,6 +48,8 @@ def pull_events(
             # What came before it is told all the same.
             failure = str(error)
     errors = [*report.folder.broken, *([failure] if failure else [])]
+    if report.summary.accepted:
+        ring_workers(settings)
     _print(report, time.monotonic() - started, errors, as_json=as_json)
     if errors:
         raise typer.Exit(1)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from enrichment_pipeline.cli.console import fail, out
+from enrichment_pipeline.cli.console import fail, out, print_error
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.errors import first_line
 
 if TYPE_CHECKING:
     from enrichment_pipeline.workers.brokers.broker import Broker
@@ -63,3 +64,21 @@ def check_broker(settings: Settings) -> "Broker | None":
     from enrichment_pipeline.workers.brokers.choosing import broker_at
 
     return broker_at(settings.broker_url.get_secret_value())
+
+
+def ring_workers(settings: Settings) -> None:
+    """Let workers know that something is due, where there is a broker; for events that did not come
+    through the API. Where it does not answer, that is told: the events are left to Dagster."""
+    broker = check_broker(settings)
+    if broker is None:
+        return
+    from enrichment_pipeline.workers.app import celery_app
+    from enrichment_pipeline.workers.ringing import ring
+
+    try:
+        ring(celery_app(broker), [])
+    except Exception as error:  # noqa: BLE001  of five clients; the events are in the store
+        print_error(
+            f"{broker.name} does not answer ({first_line(error)}); Dagster enriches what is due "
+            f"after {settings.grace_seconds} s"
+        )
