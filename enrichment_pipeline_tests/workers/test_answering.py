@@ -1,0 +1,129 @@
+"""What a worker does with a message: enriches what is due, for a turn, and rings on."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment import path
+from enrichment_pipeline.enrichment.attempts import BISECT_AFTER
+from enrichment_pipeline.store.books import WindowBooks, books
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import StoreUnavailableError
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.workers import answering
+from enrichment_pipeline.workers.answering import answer, answer_dead_letter
+from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.poison import KILLS, RAISES, poisoned
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Rung:
+    """The rings that a worker has made."""
+
+    def __init__(self) -> None:
+        self.batches: list[Sequence[int]] = []
+
+    def __call__(self, batches: Sequence[int]) -> None:
+        self.batches.append(batches)
+
+
+@pytest.fixture
+def rung() -> Rung:
+    return Rung()
+
+
+def total(store: Store) -> WindowBooks:
+    with store.transaction() as connection:
+        windows = books(connection)
+    assert all(window.balances for window in windows)
+    return WindowBooks(
+        NOON, *(sum(column) for column in zip(*(w[1:] for w in windows), strict=True))
+    )
+
+
+def test_whoever_answers_enriches_all_that_is_due_not_only_what_was_rung_for(
+    store: Store, rules: Rules, rung: Rung
+) -> None:
+    rung_for = load_events(store, raw_events(3, NOON), [], "test").batches
+    load_events(store, raw_events(4, NOON + HOUR), [], "test")
+    answer(store, rules, rung_for, rung)
+    assert total(store).enriched == 7
+    assert rung.batches == []
+
+
+def test_a_message_that_comes_twice_late_or_for_nothing_changes_nothing(
+    store: Store, rules: Rules, rung: Rung
+) -> None:
+    batches = load_events(store, raw_events(3, NOON), [], "test").batches
+    for rung_for in (batches, batches, [2**40], []):
+        answer(store, rules, rung_for, rung)
+    assert total(store).enriched == 3
+    assert rung.batches == []
+
+
+def test_a_worker_whose_turn_is_over_rings_for_whoever_is_free(
+    store: Store, rules: Rules, rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(path.enrich_due, "__defaults__", (None, 1, None, 0.0))
+    batches = [load_events(store, raw_events(1, NOON), [], "test").batches[0] for _ in range(3)]
+    answer(store, rules, batches, rung)
+    assert total(store).enriched == 1
+    assert rung.batches == [batches]
+
+
+def test_an_outage_of_the_store_spends_nothing_and_puts_a_new_message_in_the_place_of_the_old(
+    store: Store, rules: Rules, rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = load_events(store, raw_events(3, NOON), [], "test").batches
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(answering, "enrich_due", away)
+    monkeypatch.setattr(answering, "OUTAGE_SECONDS", 0.0)
+    answer(store, rules, batches, rung)
+    assert rung.batches == [batches]
+    with store.transaction() as connection:
+        [spent] = connection.execute(text("SELECT attempts + crashes FROM raw_batch")).scalars()
+    assert spent == 0
+
+
+def test_a_bug_of_ours_is_raised(
+    store: Store, rules: Rules, rung: Rung, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(answering, "enrich_due", fails)
+    with pytest.raises(ZeroDivisionError):
+        answer(store, rules, [1], rung)
+
+
+def test_a_message_delivered_too_often_costs_only_the_event_that_kills(
+    store: Store, rules: Rules, rung: Rung
+) -> None:
+    events = [*raw_events(3, NOON), *raw_events(1, NOON, event="bad")]
+    batches = load_events(store, events, [], "test").batches
+    others = load_events(store, raw_events(2, NOON + HOUR), [], "test").batches
+    answer_dead_letter(store, poisoned(rules, bad=KILLS), batches, rung)
+    found = total(store)
+    assert (found.enriched, found.dead, found.pending) == (3, 1, 2)
+    with store.transaction() as connection:
+        rows = connection.execute(text("SELECT id, crashes FROM raw_batch"))
+        crashes = {row.id: row.crashes for row in rows}
+    assert crashes[batches[0]] == BISECT_AFTER
+    assert crashes[others[0]] == 0
+
+
+def test_a_batch_that_waits_after_a_failure_waits_on_when_its_message_was_delivered_too_often(
+    store: Store, rules: Rules, rung: Rung
+) -> None:
+    batches = load_events(store, raw_events(3, NOON, event="bad"), [], "test").batches
+    answer(store, poisoned(rules, bad=RAISES), batches, rung)
+    answer_dead_letter(store, rules, batches, rung)
+    assert total(store).pending == 3

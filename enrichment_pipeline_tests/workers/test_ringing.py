@@ -1,0 +1,144 @@
+"""The doorbell: what is published, and what becomes of rings while the broker is away."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from celery import Celery
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enrichment_pipeline.workers import ringing
+from enrichment_pipeline.workers.app import celery_app
+from enrichment_pipeline.workers.brokers.choosing import broker_at
+from enrichment_pipeline.workers.queues import RING, Queue
+from enrichment_pipeline.workers.ringing import MOST_BATCHES, Doorbell, ring
+from enrichment_pipeline_tests.conftest import free_port
+
+_SECONDS = 30
+
+
+@pytest.fixture
+def url() -> str:
+    """A broker in this process: kombu's own, for tests."""
+    return "memory://"
+
+
+@pytest.fixture
+def app(url: str) -> Iterator[Celery]:
+    broker = broker_at("amqp://unused")
+    app = celery_app(broker)
+    app.conf.update(broker_url=url, broker_transport_options={}, task_queues=app.conf.task_queues)
+    yield app
+    with app.connection_for_read() as connection:
+        connection.default_channel.queue_purge(str(Queue.ENRICH))
+
+
+def received(app: Celery, count: int) -> list[list[int]]:
+    """The next messages, as the workers get them."""
+    found: list[list[int]] = []
+    with app.connection_for_read() as connection:
+        queue = connection.SimpleQueue(app.amqp.queues[str(Queue.ENRICH)])
+        while len(found) < count:
+            message = queue.get(timeout=_SECONDS)
+            assert message.headers["task"] == RING
+            found.append(json.loads(message.body)[0][0])
+            message.ack()
+    return found
+
+
+class Counted(Counter[str]):
+    """What became of the rings; can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+
+    def __call__(self, outcome: str, batches: int) -> None:
+        with self._changed:
+            self[outcome] += batches
+            self._changed.notify_all()
+
+    def await_count(self, is_there: Callable[["Counted"], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: is_there(self), _SECONDS), dict(self)
+
+
+def test_a_message_holds_the_ids_and_is_some_hundred_bytes(app: Celery) -> None:
+    ring(app, [7, 8])
+    with app.connection_for_read() as connection:
+        queue = connection.SimpleQueue(app.amqp.queues[str(Queue.ENRICH)])
+        message = queue.get(timeout=_SECONDS)
+        assert len(message.body) + len(json.dumps(message.headers)) < 1_000
+        message.ack()
+
+
+@given(groups=st.lists(st.lists(st.integers(1, 2**62), max_size=150), min_size=1, max_size=8))
+def test_every_batch_is_rung_for_once_in_messages_of_bounded_size(groups: list[list[int]]) -> None:
+    app = celery_app(broker_at("amqp://unused"))
+    app.conf.update(broker_url="memory://", broker_transport_options={})
+    with app.connection_for_read() as connection:
+        connection.SimpleQueue(app.amqp.queues[str(Queue.ENRICH)]).clear()
+    bell = Doorbell(app)
+    counted = bell.count = Counted()
+    bell.start()
+    for group in groups:
+        bell.ring(group)
+    bell.close()
+    sent = [batch for group in groups for batch in group]
+    found: list[int] = []
+    while len(found) < len(sent):
+        [batches] = received(app, 1)
+        assert 0 < len(batches) <= MOST_BATCHES
+        found += batches
+    assert found == sent
+    assert counted["published"] == len(sent)
+
+
+def test_while_the_broker_is_away_rings_are_left_and_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ringing, "MOST_WAITING", 5)
+    bell = Doorbell(celery_app(broker_at(f"amqp://127.0.0.1:{free_port()}")))
+    counted = bell.count = Counted()
+    began = time.monotonic()
+    bell.ring(range(12))
+    assert time.monotonic() - began < 1
+    assert counted["left"] == 7
+    bell.start()
+    counted.await_count(lambda so_far: so_far["left"] == 12)
+    bell.close()
+    assert counted["published"] == 0
+
+
+def test_a_broker_that_is_back_is_rung_again(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([ConnectionError("away"), ConnectionError("away")])
+    real = app.send_task
+
+    def send(*arguments: object, **options: object) -> object:
+        if error := next(answers, None):
+            raise error
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(app, "send_task", send)
+    monkeypatch.setattr(ringing, "FIRST_WAIT_SECONDS", 0.01)
+    bell = Doorbell(app)
+    counted = bell.count = Counted()
+    bell.start()
+    for number in range(3):
+        bell.ring([number])
+        counted.await_count(lambda so_far, done=number + 1: so_far.total() == done)  # type: ignore[misc]
+    bell.close()
+    assert (counted["left"], counted["published"]) == (2, 1)
+    assert received(app, 1) == [[2]]
+
+
+def test_a_bell_that_is_closed_publishes_what_was_rung_before(app: Celery) -> None:
+    bell = Doorbell(app)
+    bell.ring([1, 2, 3])
+    bell.start()
+    bell.close()
+    assert received(app, 1) == [[1, 2, 3]]
