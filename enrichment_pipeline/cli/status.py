@@ -27,7 +27,7 @@ def status(
 
     Example: [bold]enrichment-pipeline status --verify[/]
     """
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with opened_store(load_settings()) as store, store.snapshot() as connection:
         windows = books(connection)
         start = partition_start(connection)
         if verify:

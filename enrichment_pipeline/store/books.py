@@ -65,7 +65,8 @@ _COUNTED_BOOKS = """
     SELECT shown.window_start,
         coalesce(raw.events, 0) + coalesce(letters.never_raw, 0),
         (
-            SELECT count(*) FROM enriched_event
+            -- Those that were kept longer than their raw events are in no books any more.
+            SELECT count(*) FROM enriched_event JOIN raw_batch ON id = batch_id
             WHERE occurred_at >= shown.window_start
                 AND occurred_at < shown.window_start + CAST(:length AS interval)
         ),

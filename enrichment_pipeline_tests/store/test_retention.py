@@ -158,6 +158,20 @@ def test_enriched_events_stay_longer_than_their_raw_ones_where_they_shall(
     assert count(store, "enriched_event") == 2
 
 
+def test_enriched_events_that_outlived_their_raw_ones_are_in_no_books_of_events_that_come_later(
+    store: Store, rules: Rules
+) -> None:
+    load_events(store, raw_events(3, FIRST), [], "test")
+    enrich_due(store, rules)
+    drop_before(store, (FIRST + 2 * DAY).date(), FIRST.date())
+    with store.transaction() as connection:
+        widen_partition_start(connection, FIRST)
+    load_events(store, raw_events(2, FIRST), [], "test")
+    enrich_due(store, rules)
+    assert totals(store) == [(2, 2, 0, 0)]
+    assert count(store, "enriched_event") == 5
+
+
 def test_enriched_events_stay_where_their_raw_ones_must(store: Store, rules: Rules) -> None:
     load_events(store, raw_events(2, FIRST), [], "test")
     enrich_due(store, rules)
