@@ -105,6 +105,7 @@ def _declare(broker: Broker) -> None:
 
 def _log(**_: object) -> None:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, force=True)
-    # A line for each message received and answered; what was enriched is told by `answering`.
-    for name in ("celery.worker.strategy", "celery.app.trace"):
+    # A line for each message received and answered; what was enriched is told by `answering`. And
+    # one for each request to Azure.
+    for name in ("celery.worker.strategy", "celery.app.trace", "azure"):
         logging.getLogger(name).setLevel(logging.WARNING)

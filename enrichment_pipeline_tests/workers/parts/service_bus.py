@@ -1,0 +1,58 @@
+"""Azure Service Bus: a stand-in, since Microsoft's emulator is a container image."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from azure.servicebus import ServiceBusMessage
+
+from enrichment_pipeline.workers.brokers.service_bus import ServiceBus
+from enrichment_pipeline.workers.queues import Queue
+from enrichment_pipeline_tests.conftest import free_port
+from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+
+_STAND_IN = "enrichment_pipeline_tests.workers.stand_ins.service_bus"
+
+
+class ServiceBusPart(Part):
+    """A namespace on the stand-in, whose messages are in a file."""
+
+    name = "Azure Service Bus"
+    stands_in = "a stand-in made of python-qpid-proton"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._port, self._admin_port = free_port(), free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        # A key may have slashes in it.
+        return (
+            f"azureservicebus://test:some/key=@127.0.0.1:{self._port}?emulator={self._admin_port}"
+        )
+
+    def start(self) -> None:
+        ports = (str(self._port), str(self._admin_port))
+        with (self.folder / "service_bus.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", _STAND_IN, *ports, str(self.folder / "service_bus")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        await_port(self._admin_port)
+        await_port(self._port)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def put_foreign(self, body: bytes) -> None:
+        with (
+            ServiceBus(self.url).client() as client,
+            client.get_queue_sender(str(Queue.ENRICH)) as sender,
+        ):
+            sender.send_messages(ServiceBusMessage(body))
