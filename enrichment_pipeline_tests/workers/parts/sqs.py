@@ -1,0 +1,60 @@
+"""AWS SQS: moto's server, since AWS publishes the service and no server that runs here."""
+
+import base64
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from enrichment_pipeline.workers.queues import Queue
+from enrichment_pipeline_tests.conftest import free_port
+from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+
+REGION = "eu-central-1"
+
+
+class SQSPart(Part):
+    """An AWS account with nothing in it; its messages are in memory."""
+
+    name = "SQS"
+    stands_in = "moto's server"
+    keeps_messages = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"sqs://test:test@127.0.0.1:{self._port}?region={REGION}"
+
+    def start(self) -> None:
+        with (self.folder / "moto.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        await_port(self._port)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def client(self) -> Any:
+        """AWS' own client of it."""
+        session = boto3.Session("test", "test", region_name=REGION)
+        return session.client("sqs", endpoint_url=f"http://127.0.0.1:{self._port}")
+
+    def put_foreign(self, body: bytes) -> None:
+        # SQS takes text alone.
+        text = body.decode() if body.isascii() and body else base64.b64encode(body).decode()
+        client = self.client()
+        url = client.get_queue_url(QueueName=str(Queue.ENRICH))["QueueUrl"]
+        client.send_message(QueueUrl=url, MessageBody=text or "=")

@@ -1,0 +1,90 @@
+"""A worker as users start it, and doorbells for it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from sqlalchemy import text
+
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.workers.app import celery_app
+from enrichment_pipeline.workers.brokers.broker import Broker
+from enrichment_pipeline.workers.ringing import ring
+from enrichment_pipeline_tests.conftest import raw_events
+
+SECONDS = 60
+
+_PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
+_READY = "ready."
+_START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Worker:
+    """`enrichment-pipeline worker`, and what it says; DATABASE_URL and BROKER_URL are set."""
+
+    def __init__(self, folder: Path, queue: str = "enrich") -> None:
+        self._log = folder / f"worker-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(_PROGRAM), "worker", "--processes", "1", "--queue", queue],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def says(self, words: str) -> bool:
+        """Whether its log has these words."""
+        return words in self._log.read_text(errors="replace")
+
+    def await_that(self, holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+        """Return once it holds; fails after a while, with the log."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, self._log.read_text(errors="replace")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it at once, and the processes that it has."""
+        if self.process.poll() is None:
+            for child in psutil.Process(self.process.pid).children():
+                child.kill()
+            self.process.kill()
+        self.process.wait()
+
+    def child(self) -> psutil.Process:
+        """The process that enriches."""
+        [child] = psutil.Process(self.process.pid).children()
+        return child
+
+
+@contextmanager
+def a_worker(folder: Path, queue: str = "enrich") -> Iterator[Worker]:
+    """A worker that takes messages."""
+    worker = Worker(folder, queue)
+    try:
+        worker.await_that(lambda: worker.says(_READY))
+        yield worker
+    finally:
+        worker.kill()
+
+
+def loaded(store: Store) -> list[int]:
+    """Load an event, and return the ids of its batches."""
+    return list(load_events(store, raw_events(1, _START), [], "test").batches)
+
+
+def rung(store: Store, broker: Broker, number: int) -> Callable[[], bool]:
+    """Load and ring an event; gives whether all that was loaded is enriched, of so many."""
+    ring(celery_app(broker), loaded(store))
+    return lambda: enriched(store) == number
+
+
+def enriched(store: Store) -> int:
+    """How many events are."""
+    with store.engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM enriched_event")).scalar_one())
