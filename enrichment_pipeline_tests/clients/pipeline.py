@@ -8,7 +8,9 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -53,15 +55,28 @@ class Pipeline:
             up.terminate()
             up.wait(_SECONDS)
 
-    def send(self, event: str) -> None:
-        """Send events to the API, as a server's SDK does."""
-        batch = [{"event": event, "distinct_id": f"user-{n}"} for n in range(EVENTS)]
+    def send(self, event: str, at: datetime | None = None) -> None:
+        """Send events to the API, as a server's SDK does; they happened now or `at` that time."""
+        when = {"timestamp": at.isoformat()} if at else {}
+        batch = [{"event": event, "distinct_id": f"user-{n}", **when} for n in range(EVENTS)]
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.api_port}/batch/",
             json.dumps({"api_key": "phc_local", "batch": batch}).encode(),
         )
         with urllib.request.urlopen(request, timeout=30) as response:
             assert response.status == 200
+
+    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        """The answer of Dagster's GraphQL."""
+        request = urllib.request.Request(
+            f"{self.ui}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            answer: dict[str, Any] = json.load(response)
+        assert "errors" not in answer, answer
+        return dict(answer["data"])
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
@@ -74,7 +89,7 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 
 def counts(store: Store) -> tuple[int, int, int]:
     """Enriched, dead, pending; by the batches, and as counted."""
-    with store.transaction() as connection:
+    with store.snapshot() as connection:
         kept = books(connection)
         windows = [window.window_start for window in kept]
         assert counted_books(connection, windows, HOUR) == kept

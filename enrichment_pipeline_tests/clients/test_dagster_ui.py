@@ -18,11 +18,22 @@ from sqlalchemy import text
 from enrichment_pipeline.orchestration.partitions import partition_key
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.clients.pipeline import EVENTS, Pipeline, counts, wait_until
+from enrichment_pipeline_tests.conftest import HOUR
 
 _SECONDS = 120
 _SIZE: ViewportSize = {"width": 1400, "height": 900}
 _BREAK = "ALTER TABLE enriched_event ADD CONSTRAINT broken CHECK (event <> 'ordered') NOT VALID"
 _MEND = "ALTER TABLE enriched_event DROP CONSTRAINT broken"
+
+
+# As docs/dead_letters.md has it.
+_BACKFILL = """
+mutation($partitions: [String!]) {
+  launchPartitionBackfill(backfillParams: {
+    assetSelection: [{path: ["enriched_events"]}], partitionNames: $partitions
+  }) { __typename }
+}
+"""
 
 
 def execute(store: Store, statement: str) -> None:
@@ -96,8 +107,10 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
 
         execute(store, _BREAK)
         pipeline.send("ordered")
-        wait_until(lambda: counts(store) == (EVENTS, EVENTS, 0), "their batch is dead")
-        see_partitions(page, pipeline, Failed=1, Missing=0)
+        earlier = datetime.now(UTC).replace(minute=0) - 3 * HOUR
+        pipeline.send("ordered", earlier)
+        wait_until(lambda: counts(store) == (EVENTS, 2 * EVENTS, 0), "their batches are dead")
+        see_partitions(page, pipeline, Failed=2, Missing=0)
         page.get_by_text(partition_key(datetime.now(UTC).replace(minute=0))).first.click()
         shot(page, "failed_window")
 
@@ -108,9 +121,11 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
         page.set_viewport_size(_SIZE)
 
         execute(store, _MEND)
+        launched = pipeline.ask(_BACKFILL, partitions=[partition_key(earlier)])
+        assert launched["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess"
         see_partitions(page, pipeline, Failed=1)
         launch_from_dialog(page, "Failed and missing", lambda: shot(page, "backfill_dialog"))
         see_partitions(page, pipeline, Failed=0, Missing=0)
         shot(page, "backfilled")
-        wait_until(lambda: counts(store) == (2 * EVENTS, 0, 0), "the dead batch is taken in")
+        wait_until(lambda: counts(store) == (3 * EVENTS, 0, 0), "the dead batch is taken in")
         page.close()

@@ -283,7 +283,7 @@ class HasStore(Protocol):
 
 def accounts(stage: HasStore, acknowledged: set[str]) -> Accounts:
     """Compare what was acknowledged with what is in the store, row by row."""
-    with stage.store.transaction() as connection:
+    with stage.store.snapshot() as connection:
         enriched = _uuids(connection, "enriched_event")
         dead = _uuids(connection, "dead_letter WHERE uuid IS NOT NULL AND state = 'open'")
         kept = books(connection)
