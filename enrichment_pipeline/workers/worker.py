@@ -20,6 +20,7 @@ from enrichment_pipeline.store.errors import first_line
 from enrichment_pipeline.workers.answering import answer, answer_dead_letter
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import Broker
+from enrichment_pipeline.workers.pool import TaskPool
 from enrichment_pipeline.workers.queues import RING, Queue
 from enrichment_pipeline.workers.ringing import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, ring
 
@@ -79,7 +80,7 @@ def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> i
         hostname=f"{queue}@{socket.gethostname()}:{os.getpid()}",
         queues=[str(queue)],
         concurrency=processes,
-        pool="prefork",
+        pool=TaskPool,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
