@@ -93,7 +93,7 @@ class Kafka(Broker):
 
     def declare(self) -> None:
         """See Broker. Topics that are there stay as they are."""
-        _declare(AdminClient(self._config))
+        _declare(_connected(self._config))
 
     def depth(self, queue: Queue) -> int | None:
         """See Broker."""
@@ -164,16 +164,8 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
         return dict(self.options["kafka_common_config"])
 
     def _open(self) -> AdminClient:
-        # Kombu waits for this as long as for a message, and does not tell what Kafka's client knows
-        # of the reason.
-        reasons: list[KafkaError] = []
-        client = AdminClient({**self.common_config, "error_cb": reasons.append})
-        try:
-            client.list_topics(timeout=_TIMEOUT_SECONDS)
-        except KafkaException as error:
-            client.poll(0)
-            raise KafkaException(reasons[0] if reasons else error.args[0]) from None
-        return client
+        # Kombu waits for it as long as for a message.
+        return _connected(self.common_config)
 
     def _get_consumer(self, queue: str) -> Consumer:
         # Kafka's client waits for a broker that is away and says so twenty times a second, where
@@ -315,6 +307,18 @@ def _group(topic: str) -> str:
     return f"{topic}-consumer-group"
 
 
+def _connected(config: Mapping[str, object]) -> AdminClient:
+    # An exception of Kafka's client does not tell the reason, its callback does.
+    reasons: list[KafkaError] = []
+    client = AdminClient({**config, "error_cb": reasons.append})
+    try:
+        client.list_topics(timeout=_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        client.poll(0)
+        raise KafkaException(reasons[0] if reasons else error.args[0]) from None
+    return client
+
+
 def _declare(client: AdminClient) -> None:
     topics = [NewTopic(str(queue), PARTITIONS, _BROKERS_DEFAULT) for queue in Queue]
     made = client.create_topics(
@@ -322,7 +326,7 @@ def _declare(client: AdminClient) -> None:
     )
     for future in made.values():
         try:
-            future.result(_TIMEOUT_SECONDS)
+            future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
