@@ -30,7 +30,8 @@ class PubSubPart(Part):
 
     @property
     def url(self) -> str:
-        return "gcpubsub://projects/enrichment-test"
+        # kombu shares connections by URL, and the address of an emulator is not in it.
+        return f"gcpubsub://projects/test-{self._port}"
 
     @property
     def environment(self) -> Mapping[str, str]:

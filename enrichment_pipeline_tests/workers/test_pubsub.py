@@ -1,0 +1,268 @@
+"""What is special to Google Pub/Sub: the way of dead letters, and a transport that is mended."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+from google.pubsub_v1 import SubscriberClient
+from kombu import Queue as KombuQueue
+from kombu.exceptions import OperationalError
+from sqlalchemy import text
+
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.workers.app import celery_app
+from enrichment_pipeline.workers.brokers.broker import BrokerError
+from enrichment_pipeline.workers.brokers.choosing import broker_at
+from enrichment_pipeline.workers.brokers.pubsub import PubSub
+from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
+from enrichment_pipeline.workers.ringing import ring
+from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.workers.parts.pubsub import PubSubPart
+
+PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
+READY = "ready."
+SECONDS = 40
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+ENVELOPE = {
+    "headers": {},
+    "content-type": "application/json",
+    "content-encoding": "utf-8",
+    "properties": {
+        "body_encoding": "base64",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": ""},
+    },
+}
+UNREADABLE = json.dumps({**ENVELOPE, "body": "x"}).encode()
+NO_TASK = json.dumps({**ENVELOPE, "body": "e30="}).encode()
+
+
+@pytest.fixture
+def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PubSubPart]:
+    """A Pub/Sub that this process and those it starts reach."""
+    with PubSubPart(tmp_path) as running:
+        monkeypatch.setenv("BROKER_URL", running.url)
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def broker(part: PubSubPart) -> PubSub:
+    """Our side of it, its queues declared."""
+    made = PubSub(part.url)
+    made.declare()
+    return made
+
+
+class Worker:
+    """`enrichment-pipeline worker`, and what it says."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "worker.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(PROGRAM), "worker", "--processes", "1"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def says(self, words: str) -> bool:
+        """Whether its log has these words."""
+        return words in self._log.read_text()
+
+    def await_that(self, holds: Callable[[], bool]) -> None:
+        """Return once it holds; fails after a while, with the log."""
+        deadline = time.monotonic() + SECONDS
+        while not holds():
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it at once, and the processes that it has."""
+        if self.process.poll() is None:
+            for child in psutil.Process(self.process.pid).children():
+                child.kill()
+            self.process.kill()
+            self.process.wait()
+
+    def children(self) -> list[psutil.Process]:
+        """The processes that enrich."""
+        return psutil.Process(self.process.pid).children()
+
+
+@contextmanager
+def a_worker(folder: Path) -> Iterator[Worker]:
+    """A worker that takes messages."""
+    worker = Worker(folder)
+    try:
+        worker.await_that(lambda: worker.says(READY))
+        yield worker
+    finally:
+        worker.kill()
+
+
+def rung(store: Store, broker: PubSub, number: int) -> Callable[[], bool]:
+    """Load and ring an event; gives whether all that was loaded is enriched, of so many."""
+    result = load_events(store, raw_events(1, START), [], "test")
+    ring(celery_app(broker), result.batches)
+    return lambda: enriched(store) == number
+
+
+def enriched(store: Store) -> int:
+    """How many events are enriched."""
+    with store.engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM enriched_event")).scalar_one())
+
+
+@pytest.mark.parametrize(
+    "url", ["gcpubsub://", "gcpubsub://project", "gcpubsub://projects/", "gcpubsub://projects/A/b"]
+)
+def test_a_url_without_a_project_is_refused_with_one_line_that_shows_a_right_one(url: str) -> None:
+    with pytest.raises(BrokerError, match=r"gcpubsub://projects/PROJECT[^\n]*$"):
+        broker_at(url)
+
+
+def test_declaring_makes_two_subscriptions_that_never_expire_and_the_way_of_dead_letters(
+    broker: PubSub,
+) -> None:
+    broker.declare()
+    doorbells, dead_letters = (described(broker, queue) for queue in Queue)
+    assert doorbells.dead_letter_policy.dead_letter_topic == dead_letters.topic
+    assert doorbells.dead_letter_policy.max_delivery_attempts == MOST_DELIVERIES
+    assert (dead_letters.filter, "dead_letter_policy" in dead_letters) == ("", False)
+    for subscription in (doorbells, dead_letters):
+        assert subscription.ack_deadline_seconds == LOCK_SECONDS
+        assert "expiration_policy" in subscription
+        assert "ttl" not in subscription.expiration_policy
+
+
+def described(broker: PubSub, queue: Queue) -> object:
+    """The subscription as the broker has it."""
+    with SubscriberClient() as subscriber:
+        return subscriber.get_subscription(subscription=broker.subscription(queue))
+
+
+def test_kombu_leaves_the_subscriptions_as_they_are(broker: PubSub) -> None:
+    before = [described(broker, queue) for queue in Queue]
+    with kombu_queues(broker) as queues:
+        for queue in queues.values():
+            queue.declare()
+    assert [described(broker, queue) for queue in Queue] == before
+
+
+def test_a_message_that_is_given_back_too_often_comes_to_the_second_queue(broker: PubSub) -> None:
+    ring(celery_app(broker), [7])
+    with kombu_queues(broker) as queues:
+        for _ in range(MOST_DELIVERIES):
+            queues[Queue.ENRICH].get().reject(requeue=True)
+        assert queues[Queue.DEAD_LETTER].get().payload[0] == [[7]]
+
+
+@contextmanager
+def kombu_queues(broker: PubSub) -> Iterator[dict[Queue, KombuQueue]]:
+    """The queues as a worker has them."""
+    app = celery_app(broker)
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        bound = {queue: app.amqp.queues[str(queue)].bind(channel) for queue in Queue}
+        for queue in bound.values():
+            queue.declare()
+        yield bound
+
+
+def test_a_message_that_the_broker_does_not_take_is_an_error(
+    part: PubSubPart, broker: PubSub
+) -> None:
+    app = celery_app(broker)
+    ring(app, [1])
+    part.stop()
+    with pytest.raises(OperationalError):
+        ring(app, [2])
+
+
+def test_a_doorbell_is_answered_and_sigterm_ends_the_worker(
+    store: Store, broker: PubSub, tmp_path: Path
+) -> None:
+    with a_worker(tmp_path) as worker:
+        worker.await_that(rung(store, broker, 1))
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(15) == 0
+
+
+@pytest.mark.parametrize("body", [b"\x00\xff", b"{}", b'{"properties": {}}', UNREADABLE, NO_TASK])
+def test_a_message_that_is_not_ours_goes_away_and_the_next_doorbell_is_answered(
+    body: bytes, part: PubSubPart, store: Store, broker: PubSub, tmp_path: Path
+) -> None:
+    with a_worker(tmp_path) as worker:
+        part.put_foreign(body)
+        worker.await_that(rung(store, broker, 1))
+        assert worker.says("WARNING") or worker.says("ERROR")
+        worker.process.terminate()
+        worker.process.wait(15)
+    with SubscriberClient() as subscriber:
+        for queue in Queue:
+            subscription = broker.subscription(queue)
+            assert not subscriber.pull(
+                subscription=subscription, max_messages=1, return_immediately=True
+            ).received_messages
+
+
+def test_a_worker_goes_on_when_the_broker_was_away(
+    part: PubSubPart, store: Store, broker: PubSub, tmp_path: Path
+) -> None:
+    with a_worker(tmp_path) as worker:
+        worker.await_that(rung(store, broker, 1))
+        part.stop()
+        worker.await_that(lambda: worker.says("Pub/Sub does not answer"))
+        part.start()
+        worker.await_that(rung(store, broker, 2))
+        assert worker.says("Pub/Sub answers again")
+
+
+def test_a_worker_waits_for_a_broker_that_is_away_when_it_starts(
+    part: PubSubPart, store: Store, broker: PubSub, tmp_path: Path
+) -> None:
+    part.stop()
+    worker = Worker(tmp_path)
+    try:
+        worker.await_that(lambda: worker.says("does not answer"))
+        part.start()
+        worker.await_that(lambda: worker.says(READY))
+        worker.await_that(rung(store, broker, 1))
+    finally:
+        worker.kill()
+
+
+def test_a_message_whose_process_was_killed_is_given_to_another(
+    store: Store, broker: PubSub, tmp_path: Path
+) -> None:
+    with a_worker(tmp_path) as worker:
+        result = load_events(store, raw_events(1, START), [], "test")
+        with store.transaction() as connection:
+            connection.execute(text("LOCK TABLE raw_batch IN EXCLUSIVE MODE"))
+            ring(celery_app(broker), result.batches)
+            worker.await_that(lambda: waits_for_a_lock(store))
+            [killed] = worker.children()
+            killed.kill()
+        worker.await_that(lambda: enriched(store) == 1)
+        assert worker.says("WorkerLostError")
+
+
+def waits_for_a_lock(store: Store) -> bool:
+    """Whether a process waits for a table."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with store.engine.connect() as connection:
+        return bool(connection.execute(waiting).scalar_one())
