@@ -7,12 +7,23 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import api, enriching, growth, in_memory, loading, replaying, sensor
+from benchmarks import (
+    api,
+    backlog,
+    enriching,
+    growth,
+    in_memory,
+    loading,
+    replaying,
+    scaled,
+    sensor,
+)
 from benchmarks.generate import generate_events
 from benchmarks.measure import Report, console, wait_until_stopped
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline_tests.workers.parts.rabbitmq import RabbitMQPart
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -25,12 +36,21 @@ def main(
     windows: Annotated[int, typer.Option(help="Due windows for the sensor; 0: leave out.")] = 50,
     letters: Annotated[int, typer.Option(help="Letters to replay; 0: leave out.")] = 100_000,
     soak: Annotated[float, typer.Option(help="Minutes of the API's soak; 0: leave out.")] = 10,
+    scaled_minutes: Annotated[
+        float, typer.Option(help="Minutes of load on the scaled mode; 0: leave out.")
+    ] = 5,
+    waiting: Annotated[
+        int, typer.Option("--backlog", help="Events that one worker and two drain; 0: leave out.")
+    ] = 1_000_000,
+    deep: Annotated[
+        int, typer.Option("--deep-backlog", help="The same of a deep backlog; some 15 GB.")
+    ] = 5_000_000,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = RESULTS / "bench.json",
 ) -> None:
     """Measure ours, the limit and the peers side by side, on a PostgreSQL of its own with fsync on.
 
     Example: python -m benchmarks --events 20000 --rounds 1 --times 2 --windows 0 --letters 0 \
-        --soak 0
+        --soak 0 --scaled-minutes 0 --backlog 0 --deep-backlog 0
     """
     report = Report({"events": events, "rounds": rounds, "times": times, "seed": seed})
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8)
@@ -58,6 +78,13 @@ def main(
         if windows:
             sensor.measure(report, home / "sensor", windows)
             wait_until_stopped(home / "sensor")
+        if missing := RabbitMQPart.cannot():
+            report.fact("the scaled mode, left out", missing)
+            scaled_minutes = waiting = deep = 0
+        if scaled_minutes:
+            scaled.measure(report, home, scaled_minutes, payloads, start)
+        if waiting or deep:
+            backlog.measure(report, home / "backlog", waiting, deep, start)
     report.print()
     report.write(out)
     console.print(f"Written to {out}")
