@@ -35,6 +35,9 @@ def celery_app(broker: Broker) -> Celery:
         # A message is acknowledged once it is answered; one whose worker died is given to another.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        # Of a process that died, a result may still be on its way; where the broker has no
+        # asynchronous client, its message is given back only after that.
+        worker_lost_wait=1.0,
         # One message in hand and none in reserve: what waits in a worker waits for nobody else.
         worker_prefetch_multiplier=1,
         # Both want queues that are broadcast to, which SQS and Kafka do not have.

@@ -30,7 +30,7 @@ RECEIVE_SECONDS = 1.0
 """How long a receive waits for a message; a worker that is asked to stop waits for its last one. A
 message is answered as soon as it comes, whatever this is."""
 
-_BUSY_SECONDS = 0.05
+_BUSY_SECONDS = 0.01
 """After which a worker that had no hand free looks whether it has one."""
 
 _LONGEST_LOCK_SECONDS = 300

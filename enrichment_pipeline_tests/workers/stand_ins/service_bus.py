@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS queues (
     name text PRIMARY KEY, lock_seconds real, most_deliveries integer, forward text
 );
 CREATE TABLE IF NOT EXISTS messages (
-    number integer PRIMARY KEY, queue text NOT NULL, content blob NOT NULL,
+    number integer PRIMARY KEY AUTOINCREMENT, queue text NOT NULL, content blob NOT NULL,
     deliveries integer NOT NULL DEFAULT 0, lock text UNIQUE, locked_until real
 );
 CREATE INDEX IF NOT EXISTS waiting ON messages (queue, number) WHERE lock IS NULL;
