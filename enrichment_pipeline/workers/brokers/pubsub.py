@@ -24,8 +24,7 @@ CALL_SECONDS = 5.0
 """How long one call may take."""
 
 PULL_SECONDS = 5.0
-"""How long a pull waits for a message; a worker that is asked to stop waits for its last pull. A
-message is answered as soon as it comes, whatever this is."""
+"""How long a pull waits for a message, which it has as soon as one comes."""
 
 TOPICS = {Queue.ENRICH: EXCHANGE, Queue.DEAD_LETTER: str(Queue.DEAD_LETTER)}
 """The topic of each queue. Dead letters have one of their own: a forwarded message keeps its

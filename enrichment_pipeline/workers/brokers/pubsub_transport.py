@@ -60,17 +60,19 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
 
     def _put(self, queue: str, message: Any, **_: object) -> None:
         # kombu's does not wait for the answer: a message that is not taken would be no error.
-        self.publisher.publish(
-            topic=self._queue_cache[queue].topic_path,
-            messages=[
-                {
-                    "data": dumps(message).encode(),
-                    "attributes": {"routing_key": self._get_routing_key(message)},
-                }
-            ],
-            retry=None,
-            timeout=CALL_SECONDS,
-        )
+        topic = self._queue_cache[queue].topic_path
+        data = dumps(message).encode()
+        attributes = {"routing_key": self._get_routing_key(message)}
+        try:
+            self.publisher.publish(
+                topic=topic,
+                messages=[{"data": data, "attributes": attributes}],
+                retry=None,
+                timeout=CALL_SECONDS,
+            )
+        except ServerError:
+            self._close_client("publisher")
+            raise
 
     def _get_bulk(self, queue: str, timeout: float) -> tuple[str, list[Any]]:
         # kombu's waits for ten seconds whatever the settings say, and tries for five minutes where
@@ -99,6 +101,11 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
         except DeadlineExceeded:
             raise Empty from None
         except GoogleAPIError as error:
+            if self.closed:
+                raise Empty from error
+            # A new client connects at once. This one waits longer each time, up to two minutes; it
+            # is not closed, since somebody may be acknowledging with it.
+            self.__dict__.pop("subscriber", None)
             if not self._is_away:
                 logger.warning("Pub/Sub does not answer (%s); trying until it does …", error)
             self._is_away = True
@@ -140,6 +147,18 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
         the broker: it keeps the message as long as the worker lives, and to give one back it
         publishes a copy, whose deliveries are counted anew."""
         self._settle(delivery_tag, self._give_back if requeue else self._acknowledge)
+
+    def close(self) -> None:
+        """Close the channel. kombu's leaves the clients open: a pull would hold up the end of the
+        process, and who connects anew would wait as long as the old ones do between attempts."""
+        super().close()
+        self._close_client("publisher")
+        self._close_client("subscriber")
+
+    def _close_client(self, name: str) -> None:
+        client = self.__dict__.pop(name, None)
+        if client:
+            client.transport.close()
 
     def _settle(self, delivery_tag: str, tell: Callable[[str, list[str]], None]) -> None:
         message = self.qos.get(delivery_tag).delivery_info["gcpubsub_message"]

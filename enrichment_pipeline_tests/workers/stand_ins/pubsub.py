@@ -111,8 +111,6 @@ class PubSub:
             self._forward()
             if received := _delivered(subscription, request.max_messages):
                 return types.PullResponse(received_messages=received)
-            if request.return_immediately:
-                break
             self._changed.wait(_LOOK_SECONDS)
         return types.PullResponse()
 
