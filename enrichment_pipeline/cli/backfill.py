@@ -1,6 +1,5 @@
 """`enrichment-pipeline backfill`: do windows again."""
 
-import logging
 from datetime import datetime
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from enrichment_pipeline.cli.moments import parse_moment
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.dead_letters import failed_windows
+from enrichment_pipeline.store.dead_letters import failed_windows, open_events
 from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.windows import partition_start
 
@@ -98,7 +97,6 @@ def _run(
     from enrichment_pipeline.orchestration.backfill import BackfillReport, backfill
     from enrichment_pipeline.orchestration.instance import prepare_home, prepare_instance
 
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with store.transaction() as connection:
         start = partition_start(connection)
     home = prepare_home(settings.home.resolve())
@@ -124,9 +122,23 @@ def _run(
         out.print(f"{len(report.windows):,} windows are finished.", highlight=False)
         if re_enrich:
             out.print(f"{report.changed_events:,} events came out otherwise.", highlight=False)
+        _tell_letters(store, windows)
     if report.failed:
         window, run = next(iter(report.failed.items()))
         fail(
             f"{len(report.failed)} windows failed again, the first is {window:%Y-%m-%d %H:%M} "
             f"(run {run}); see: enrichment-pipeline dead-letters list --kind batch"
+        )
+
+
+def _tell_letters(store: Store, windows: list[datetime]) -> None:
+    """A window is done again by its batches; single events are dead until they are replayed."""
+    with store.transaction() as connection:
+        left = open_events(connection, windows)
+    if left:
+        out.print(
+            f"{left:,} single events of theirs are dead letters still: "
+            "enrichment-pipeline dead-letters list",
+            highlight=False,
+            soft_wrap=True,
         )

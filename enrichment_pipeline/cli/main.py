@@ -25,7 +25,7 @@ from enrichment_pipeline.cli import (
 )
 from enrichment_pipeline.ingest.files import SourceError
 from enrichment_pipeline.settings import SettingsError
-from enrichment_pipeline.store.errors import StoreError, first_line, is_store_failure
+from enrichment_pipeline.store.errors import StoreError, driver_error, first_line, is_store_failure
 from enrichment_pipeline.workers.brokers.broker import BrokerError
 
 app = typer.Typer(
@@ -59,7 +59,8 @@ def run() -> None:
     except (BrokerError, StoreError, SettingsError, RulesFileError, SourceError) as error:
         _end(str(error))
     except Exception as error:
-        if not is_store_failure(error):
+        # Whatever PostgreSQL says, away or well: a right that is missing, a table that was changed.
+        if not is_store_failure(error) and driver_error(error) is None:
             raise
         _end(f"PostgreSQL: {first_line(error)}")
 

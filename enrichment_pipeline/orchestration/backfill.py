@@ -21,6 +21,9 @@ from enrichment_pipeline.settings import Settings
 LAUNCHED_BY_COMMAND = "enrichment/launched_by_command"
 """Tag of the runs of `enrichment-pipeline backfill`."""
 
+# Its events are in the instance; the console is the command's.
+_SILENT = {"console": {"config": {"log_level": "CRITICAL"}}}
+
 
 @dataclass
 class BackfillReport:
@@ -52,7 +55,9 @@ def backfill(
         for stretch in stretches(sorted(windows), settings.window):
             result = job.execute_in_process(
                 instance=instance,
-                run_config=dg.RunConfig(ops={ENRICHED_EVENTS.to_python_identifier(): config}),
+                run_config=dg.RunConfig(
+                    ops={ENRICHED_EVENTS.to_python_identifier(): config}, loggers=_SILENT
+                ),
                 tags={
                     LAUNCHED_BY_COMMAND: "true",
                     RANGE_START: partition_key(stretch[0]),

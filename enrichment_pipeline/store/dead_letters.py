@@ -112,6 +112,22 @@ def failed_windows(
     return {row[0]: int(row[1]) for row in rows}
 
 
+def open_events(connection: Connection, windows: list[datetime]) -> int:
+    """How many single events of these windows are open dead letters."""
+    return int(
+        connection.execute(
+            text(
+                f"""
+                SELECT count(*) FROM dead_letter
+                WHERE {_OPEN} AND kind = 'event'
+                    AND window_start = ANY(CAST(:windows AS timestamptz[]))
+                """
+            ),
+            {"windows": windows},
+        ).scalar_one()
+    )
+
+
 def fingerprint(connection: Connection) -> str:
     """Changes whenever something becomes a dead letter, fails again, or is one no more."""
     row = connection.execute(

@@ -1,6 +1,9 @@
 """`enrichment-pipeline backfill`: failed windows are done again, and turn green in Dagster."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -100,3 +103,20 @@ def test_a_window_that_fails_again_is_told_with_its_run(
     assert done.exit_code == 1
     assert "1 windows failed again, the first is 2026-03-01 00:00 (run " in done.output
     assert dead(store) == [4, 0, 4]
+
+
+def test_it_says_nothing_of_how_dagster_works_and_what_is_dead_still(
+    store: Store, two_failed_windows: None, rules: Rules, tmp_path: Path
+) -> None:
+    events = [*raw_events(3, START, event="bad"), *raw_events(9, START)]
+    load_events(store, events, [], "test")
+    enrich_due(store, poisoned(rules, bad=RAISES))
+    program = Path(sys.executable).with_name("enrichment-pipeline")
+    command = [program, "backfill", "--failed"]
+    environment = {**os.environ, "ENRICHMENT_HOME": str(tmp_path)}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == [
+        "2 windows are finished.",
+        "3 single events of theirs are dead letters still: enrichment-pipeline dead-letters list",
+    ]
+    assert found.stderr == ""
