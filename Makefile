@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 
-.PHONY: install demo test test-clients faults screenshots lint bench requirements
+.PHONY: install demo test test-clients faults brokers screenshots lint bench requirements
 
 install: .venv/installed
 
@@ -22,17 +22,24 @@ demo: install
 	@$(BIN)/enrichment-pipeline demo
 
 CLIENTS := enrichment_pipeline_tests/clients
+BROKER_TESTS := $(patsubst %,enrichment_pipeline_tests/workers/test_%.py,sqs kafka pubsub service_bus)
 
 test: install
-	$(BIN)/pytest --numprocesses 4 --dist worksteal --ignore $(CLIENTS)
+	$(BIN)/pytest --numprocesses 4 --dist worksteal \
+		$(addprefix --ignore=,$(CLIENTS) $(BROKER_TESTS))
 
-# Real clients, processes and outages of twenty seconds; wants npm and Debian's chromium.
+# Real clients, brokers, processes and outages of twenty seconds; wants npm and Debian's chromium.
 test-clients: install
-	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS)
+	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS) $(BROKER_TESTS)
 
 # Faults in real processes under load, a minute each that lasts; FAULTS=--short: five seconds.
 faults: install
 	$(BIN)/python -m enrichment_pipeline_tests.faults $(FAULTS)
+
+# What each broker goes through, half a minute each that lasts; BROKERS=--short: four seconds. Wants
+# Debian's rabbitmq-server.
+brokers: install
+	$(BIN)/python -m enrichment_pipeline_tests.conformance $(BROKERS)
 
 # What a person sees in Dagster's UI when a window fails and is backfilled, for docs/.
 screenshots: install

@@ -119,4 +119,4 @@ def test_it_says_nothing_of_how_dagster_works_and_what_is_dead_still(
         "2 windows are finished.",
         "3 single events of theirs are dead letters still: enrichment-pipeline dead-letters list",
     ]
-    assert found.stderr == ""
+    assert found.stderr.strip() == ""
