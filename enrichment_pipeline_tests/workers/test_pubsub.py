@@ -140,6 +140,8 @@ def test_declaring_makes_two_subscriptions_that_never_expire_and_the_way_of_dead
     doorbells, dead_letters = (described(broker, queue) for queue in Queue)
     assert doorbells.dead_letter_policy.dead_letter_topic == dead_letters.topic
     assert doorbells.dead_letter_policy.max_delivery_attempts == MOST_DELIVERIES
+    assert doorbells.topic != dead_letters.topic
+    assert doorbells.filter == f'attributes.routing_key="{Queue.ENRICH}"'
     assert (dead_letters.filter, "dead_letter_policy" in dead_letters) == ("", False)
     for subscription in (doorbells, dead_letters):
         assert subscription.ack_deadline_seconds == LOCK_SECONDS
