@@ -1,0 +1,1 @@
+"""The files of `deploy/`: what they name exists, and what compose.yaml starts works together."""
