@@ -23,7 +23,7 @@ from benchmarks.orm_queue import Base, EnrichedEvent, QueuedEvent
 from enrichment_pipeline.classification import classify_event
 from enrichment_pipeline.store.engine import Store
 
-EVENTS = 5_000
+EVENTS = 3_000
 
 _DATABASE = "BENCH_DATABASE_URL"
 _MOST_SECONDS = 300
@@ -63,7 +63,7 @@ def enrich(event_id: int) -> None:
 
 
 def measure(store: Store, broker_url: str, payloads: list[bytes]) -> float:
-    """Events a second over the first 5,000 events, from the first enriched row to the last one: the
+    """Events a second over the first 3,000 events, from the first enriched row to the last one: the
     start of the worker and the publishing of the tasks are not counted."""
     Base.metadata.drop_all(store.engine)
     Base.metadata.create_all(store.engine)
