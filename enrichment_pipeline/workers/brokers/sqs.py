@@ -52,7 +52,7 @@ class SQS(Broker):
         super().__init__(url)
         parts = _parts(url)
         self._place = f"sqs://{parts.netloc}"
-        self._region = dict(parse_qsl(parts.query)).get("region")
+        self._region = _query(parts).get("region")
 
     def celery_settings(self) -> Mapping[str, object]:
         """See Broker."""
