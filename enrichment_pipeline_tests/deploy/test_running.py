@@ -84,6 +84,10 @@ class Composed:
             assert kind == "CMD"
             self.await_that(lambda n=name, c=check: self._started(n, c).wait() == 0)
 
+    def says(self, name: str, words: str) -> bool:
+        """Whether a service has said these words."""
+        return words in (self._folder / f"{name}.log").read_text(errors="replace")
+
     def await_that(self, holds: Callable[[], bool]) -> None:
         """Return once it holds; fails with what was said where it never does, or one ends."""
         deadline = time.monotonic() + SECONDS
@@ -174,6 +178,8 @@ def test_what_compose_starts_takes_events_in_enriches_them_and_shows_dagster(
 
     with psycopg.connect(empty_database, autocommit=True) as connection:
         composed.await_that(lambda: enriched(connection) == EVENTS)
+    # Not by Dagster, which would do it too, later.
+    composed.await_that(lambda: composed.says("worker", f"{EVENTS} events in"))
     composed.await_that(lambda: published(composed.ports["api"]) > 0)
     composed.await_that(lambda: dagster_is_well(composed.ports["webserver"]))
     ends = composed.stop()
