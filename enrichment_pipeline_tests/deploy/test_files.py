@@ -84,7 +84,7 @@ def test_every_file_that_compose_mounts_exists() -> None:
     assert [file for file in files if not (DEPLOY / file).is_file()] == []
 
 
-def test_compose_starts_without_no_password_and_the_example_names_each() -> None:
+def test_compose_refuses_to_start_without_its_passwords_and_the_example_names_each() -> None:
     text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
     example = (COMPOSE / ".env.example").read_text(encoding="utf-8")
     assert set(REQUIRED.findall(text)) == set(re.findall(r"^(\w+)=$", example, re.M))
