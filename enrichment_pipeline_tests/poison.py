@@ -20,9 +20,8 @@ KILLS = "kills"
 class PoisonedRules:
     """Rules with an event name for each harm; they travel to other processes as rules do."""
 
-    version = "poisoned"
-
     def __init__(self, rules: Rules, poison: Mapping[str, str]) -> None:
+        self.version = f"poisoned {rules.version}"
         self._rules = rules
         self._poison = dict(poison)
 

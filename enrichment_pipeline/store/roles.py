@@ -24,6 +24,20 @@ def ensure_reader(connection: Connection) -> None:
             """
         )
     )
+    # Who may make roles may not become one that it has made, from PostgreSQL 16 on.
+    connection.execute(
+        text(
+            f"""
+            DO $$ BEGIN
+                IF NOT pg_has_role('{READER}', 'SET') THEN
+                    GRANT {READER} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE;
+                END IF;
+            EXCEPTION
+                WHEN undefined_object OR insufficient_privilege THEN NULL;
+            END $$
+            """
+        )
+    )
     if reader_exists(connection):
         connection.execute(text(f"GRANT SELECT ON {', '.join(READABLE)} TO {READER}"))
 

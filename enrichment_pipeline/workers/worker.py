@@ -16,7 +16,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store, connect_store
-from enrichment_pipeline.store.errors import first_line
+from enrichment_pipeline.store.errors import StoreUnavailableError, first_line
 from enrichment_pipeline.workers.answering import answer, answer_dead_letter
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import Broker
@@ -27,6 +27,8 @@ from enrichment_pipeline.workers.ringing import FIRST_WAIT_SECONDS, LONGEST_WAIT
 _ANSWERS = {Queue.ENRICH: answer, Queue.DEAD_LETTER: answer_dead_letter}
 
 logger = logging.getLogger(__name__)
+
+_AWAY_SECONDS = 5.0
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(message)s"
 
@@ -50,10 +52,19 @@ class _Answering:
             self._store.close()
 
     def ring(self, batches: Sequence[int]) -> None:
-        # Where the store is away when it is first needed, the message goes back, and comes again.
+        try:
+            store = self._opened()
+        except StoreUnavailableError as error:
+            logger.warning("PostgreSQL does not answer (%s); the message is sent anew", error)
+            time.sleep(_AWAY_SECONDS)
+            self._ring(batches)
+            return
+        self._answer(store, self._rules, batches, self._ring)
+
+    def _opened(self) -> Store:
         if self._store is None:
             self._store = connect_store(self._settings)
-        self._answer(self._store, self._rules, batches, self._ring)
+        return self._store
 
     def _ring(self, batches: Sequence[int]) -> None:
         try:

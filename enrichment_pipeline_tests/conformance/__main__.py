@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from enrichment_pipeline_tests.conformance.accounts import (
+    await_rest,
     batches_after,
     latency_after,
     messages_about,
@@ -31,8 +32,6 @@ RESULTS = Path(__file__).parent / "results" / "brokers.json"
 _LASTS_SECONDS = 30.0
 _LASTS_SECONDS_SHORT = 4.0
 _BEFORE_SECONDS = 1.0
-_REST_SECONDS = 120.0
-_DELIVERED_SECONDS = 10.0
 
 console = Console(width=160)
 
@@ -101,6 +100,9 @@ def _tried_all(kind: type[Part], trials: Sequence[Trial], lasts: float) -> list[
     folder = Path(tempfile.mkdtemp(prefix="brokers-"))
     (folder / "broker").mkdir()
     with kind(folder / "broker") as part, staged(folder / "home", part) as stage:
+        # Processes have started, and joined what there is to join.
+        with Load(stage.port) as load:
+            await_rest(stage, load)
         for trial in trials:
             outcomes.append(_tried(stage, trial, lasts))
             console.print(f"  {trial.name}: {outcomes[-1].wrong or 'as it has to be'}")
@@ -121,7 +123,7 @@ def _tried(stage: Stage, trial: Trial, lasts: float) -> Outcome:
             trial.act(stage, load, lasts)
         except Exception as error:  # noqa: BLE001  it is told, and the others are tried
             wrong.append(f"{type(error).__name__}: {error}")
-    _await_rest(stage, load)
+    await_rest(stage, load)
     found = accounts(stage, load.acknowledged)
     messages = messages_about(stage, batches_after(stage, after_batch))
     latency = latency_after(stage, after_batch)
@@ -151,23 +153,6 @@ def _tried(stage: Stage, trial: Trial, lasts: float) -> Outcome:
         p99=round(latency.p99, 3),
         wrong=", ".join(wrong),
     )
-
-
-def _await_rest(stage: Stage, load: Load) -> None:
-    """Return once all that was acknowledged is enriched or dead, and what was sent to the workers
-    has come, as far as it comes at all."""
-    deadline = time.monotonic() + _REST_SECONDS
-    while time.monotonic() < deadline:
-        found = accounts(stage, load.acknowledged)
-        if not found.pending and not found.lost:
-            break
-        time.sleep(0.2)
-    deadline = time.monotonic() + _DELIVERED_SECONDS
-    seen, since = stage.deliveries().total(), time.monotonic()
-    while time.monotonic() < min(deadline, since + 1.0):
-        time.sleep(0.1)
-        if (now := stage.deliveries().total()) != seen:
-            seen, since = now, time.monotonic()
 
 
 def _print(outcomes: Sequence[Outcome]) -> None:

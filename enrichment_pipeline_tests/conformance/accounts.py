@@ -1,11 +1,16 @@
 """What became of the events and of the messages about them."""
 
+import time
 from collections.abc import Collection
 from typing import NamedTuple
 
 from sqlalchemy import text
 
 from enrichment_pipeline_tests.conformance.stage import Stage
+from enrichment_pipeline_tests.faults.stage import Load, accounts
+
+_REST_SECONDS = 120.0
+_DELIVERED_SECONDS = 10.0
 
 # Commit to commit, as PostgreSQL wrote them down: the acknowledgement follows the first one, and
 # the row can be seen from the second on.
@@ -66,3 +71,20 @@ def messages_about(stage: Stage, batches: Collection[int]) -> Messages:
     counts = stage.deliveries()
     delivered = [counts[batch] for batch in batches if counts[batch]]
     return Messages(len(batches), len(batches) - len(delivered), sum(delivered) - len(delivered))
+
+
+def await_rest(stage: Stage, load: Load) -> None:
+    """Return once all that was acknowledged is enriched or dead, and what was sent to the workers
+    has come, as far as it comes at all."""
+    deadline = time.monotonic() + _REST_SECONDS
+    while time.monotonic() < deadline:
+        found = accounts(stage, load.acknowledged)
+        if not found.pending and not found.lost:
+            break
+        time.sleep(0.2)
+    deadline = time.monotonic() + _DELIVERED_SECONDS
+    seen, since = stage.deliveries().total(), time.monotonic()
+    while time.monotonic() < min(deadline, since + 1.0):
+        time.sleep(0.1)
+        if (now := stage.deliveries().total()) != seen:
+            seen, since = now, time.monotonic()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -76,7 +77,7 @@ class Stage:
         self.workers: list[Process] = []
         self.scale(2)
         self.dead_letter_worker = self._worker(Queue.DEAD_LETTER)
-        self.sensor = Sensor(self.store, self.settings)
+        self.sensor = Sensor(self.store, self.settings, home / "sensor.log")
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch)
         self._watcher.start()
@@ -96,6 +97,13 @@ class Stage:
         while len(self.workers) < count:
             self.workers.append(self._worker(Queue.ENRICH))
         return slowest
+
+    def replace_worker(self, **variables: str) -> None:
+        """Start one more with other settings, then stop the oldest, as a rolling release does."""
+        self.workers.append(self._worker(Queue.ENRICH, **variables))
+        oldest = self.workers.pop(0)
+        oldest.process.send_signal(signal.SIGTERM)
+        _end(oldest)
 
     def load(self, events: Sequence[RawEvent]) -> Sequence[int]:
         """Take events in without a ring, as a process does that dies after its commit; returns
@@ -127,9 +135,10 @@ class Stage:
         self.server.stop_using()
         self._log.close()
 
-    def _worker(self, queue: Queue) -> Process:
+    def _worker(self, queue: Queue, **variables: str) -> Process:
         module = "enrichment_pipeline_tests.conformance.worker"
-        return Process([sys.executable, "-m", module, str(queue)], self._log, self.environment)
+        command = [sys.executable, "-m", module, str(queue)]
+        return Process(command, self._log, {**self.environment, **variables})
 
     def _watch(self) -> None:
         while not self._stop.wait(0.2):
@@ -140,7 +149,8 @@ class Stage:
 class Sensor:
     """Dagster's sensor of what is due, and its runs, in a thread of this process."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, log: Path) -> None:
+        self._log = log.open("a")
         self.runs = 0
         """Launched so far."""
         with store.transaction() as connection:
@@ -157,12 +167,17 @@ class Sensor:
         """Stop ticking."""
         self._stop.set()
         self._thread.join()
+        self._log.close()
 
     def _run(self) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             while not self._stop.wait(_TICK_SECONDS):
-                if not self.is_paused:
+                if self.is_paused:
+                    continue
+                try:
                     self._tick(instance)
+                except Exception:  # noqa: BLE001  as in Dagster, the next tick follows
+                    traceback.print_exc(file=self._log)
 
     def _tick(self, instance: dg.DagsterInstance) -> None:
         sensor = self._definitions.resolve_sensor_def("due_windows")

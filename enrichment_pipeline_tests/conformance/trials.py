@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import psutil
 from sqlalchemy import text
 
+from enrichment_pipeline.store.embedded_server import ServerFiles
+from enrichment_pipeline_tests.conformance.accounts import await_rest
 from enrichment_pipeline_tests.conformance.stage import Stage, kill
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.faults.stage import Load
@@ -16,6 +19,10 @@ Act = Callable[[Stage, Load, float], None]
 
 _STOP_SECONDS = 15.0
 _DEAD_SECONDS = 60.0
+_RULES = """
+events:
+  page opened: {event_type: pageview, action_type: view}
+"""
 _UNKNOWN_BATCH = 2**40
 
 
@@ -43,6 +50,16 @@ def _a_worker_is_killed(stage: Stage, load: Load, lasts: float) -> None:
 def _the_api_is_killed(stage: Stage, load: Load, lasts: float) -> None:
     kill(stage.api)
     time.sleep(lasts)
+
+
+def _postgresql_is_killed(stage: Stage, load: Load, lasts: float) -> None:
+    files = ServerFiles.of(stage.home)
+    postmaster = psutil.Process(int((files.data / "postmaster.pid").read_text().split()[0]))
+    children = postmaster.children(recursive=True)
+    postmaster.kill()
+    psutil.wait_procs([postmaster, *children], timeout=_STOP_SECONDS)
+    time.sleep(lasts / 2)
+    stage.server.start()
 
 
 def _every_message_comes_twice(stage: Stage, load: Load, lasts: float) -> None:
@@ -94,11 +111,37 @@ def _more_workers_and_fewer(stage: Stage, load: Load, lasts: float) -> None:
         time.sleep(lasts / 2)
 
 
+def _new_rules_and_back(stage: Stage, load: Load, lasts: float) -> None:
+    """Rules are released worker by worker, and rolled back; old and new are at work together."""
+    file = stage.home / "rules.yaml"
+    file.write_text(_RULES, encoding="utf-8")
+    stage.replace_worker(ENRICHMENT_RULES_FILE=str(file))
+    _await_versions(stage, 2)
+    time.sleep(lasts / 2)
+    for _ in range(2):
+        stage.replace_worker()
+
+
+def _await_versions(stage: Stage, count: int) -> None:
+    """Wait until events were enriched under so many versions of the rules."""
+    versions = text("SELECT count(DISTINCT rules_version) FROM enriched_event")
+    deadline = time.monotonic() + _DEAD_SECONDS
+    while True:
+        with stage.store.transaction() as connection:
+            if connection.execute(versions).scalar_one() >= count:
+                return
+        assert time.monotonic() < deadline, "nobody worked under the new rules"
+        time.sleep(0.2)
+
+
 def _never_published(stage: Stage, load: Load, lasts: float) -> None:
     """The process that took them in died before it rang, and nobody else rings."""
     load.pause()
+    await_rest(stage, load)
+    runs = stage.sensor.runs
     _hidden(stage, load, datetime.now(UTC))
-    time.sleep(lasts)
+    await_rest(stage, load)
+    assert stage.sensor.runs > runs, "somebody else has found them"
 
 
 def _hidden(stage: Stage, load: Load, now: datetime) -> list[int]:
@@ -130,11 +173,13 @@ TRIALS = (
     Trial("publish and consume", _nothing),
     Trial("a worker is killed", _a_worker_is_killed),
     Trial("the API is killed", _the_api_is_killed),
+    Trial("PostgreSQL is killed", _postgresql_is_killed),
     Trial("every message comes twice", _every_message_comes_twice),
     Trial("messages out of order", _out_of_order),
     Trial("the broker is gone, and back", _the_broker_is_gone),
     Trial("messages that are not ours", _a_foreign_message),
     Trial("an event that kills workers", _a_poison_event, dead=1),
     Trial("workers 2, 1, 4, 1, 2", _more_workers_and_fewer),
+    Trial("new rules, and back", _new_rules_and_back),
     Trial("the publish that never happened", _never_published),
 )

@@ -153,7 +153,7 @@ def test_after_three_retries_a_batch_is_a_dead_letter_and_the_books_balance(
     assert (letter.kind, letter.event_count, letter.attempts) == ("batch", 5, 4)
     assert (letter.reason_code, letter.message) == ("enrichment_failed", ALIKE)
     assert "ZeroDivisionError" in letter.traceback
-    assert letter.rules_version == "poisoned"
+    assert letter.rules_version == f"poisoned {rules.version}"
     with store.transaction() as connection:
         kept, counted = books(connection), counted_books(connection, [NOON], HOUR)
     assert kept == counted

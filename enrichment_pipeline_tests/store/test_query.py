@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from psycopg import sql
 from sqlalchemy import text
 
 from enrichment_pipeline.settings import Settings
@@ -16,7 +18,12 @@ from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.query import query
 from enrichment_pipeline.store.roles import READER
 from enrichment_pipeline.store.tables import READABLE
-from enrichment_pipeline_tests.conftest import database_url, raw_events
+from enrichment_pipeline_tests.conftest import (
+    FAST_AND_FORGETFUL,
+    database_url,
+    execute,
+    raw_events,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -129,3 +136,13 @@ def test_every_form_of_a_select_is_answered(
     loaded: Store, statement: str, rows: list[tuple[int]]
 ) -> None:
     assert query(loaded, statement).rows == rows
+
+
+def test_an_owner_who_is_no_superuser_asks_as_the_reading_role(tmp_path: Path) -> None:
+    # Roles belong to a whole server; on that of the other tests a superuser has made this one.
+    with EmbeddedPostgres(tmp_path, FAST_AND_FORGETFUL) as alone:
+        execute(alone, sql.SQL("CREATE ROLE owner LOGIN CREATEROLE CREATEDB"))
+        url = database_url(alone, "owned").replace(f"//{alone.address.user}@", "//owner@")
+        with opened_store(Settings(database_url=url)) as store:
+            found = query(store, "SELECT session_user, current_user, count(*) FROM raw_event")
+    assert found.rows == [("owner", READER, 0)]

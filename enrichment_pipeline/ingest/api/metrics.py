@@ -62,7 +62,7 @@ class Metrics:
         self.alert_failures = self._counter(
             "alert_failures", "Alerts that did not arrive when this process sent them.", "channel"
         )
-        self._latency = Latency([0] * (len(BUCKETS) + 1), 0.0)
+        self._latency: Latency | None = None
         self.registry.register(_LatencyOf(self))
         self.alert_channels: Sequence[str] = ()
         """Shown although there is nothing to count yet."""
@@ -108,8 +108,9 @@ class Metrics:
         self.alerts_open.labels(Kind.STORE_DOWN).set(is_told)
 
     @property
-    def latency(self) -> Latency:
-        """From commit to enriched row, over all events ever enriched, as it was looked at last."""
+    def latency(self) -> Latency | None:
+        """From commit to enriched row, over all events ever enriched, as it was looked at last;
+        None before that."""
         return self._latency
 
     def text(self) -> bytes:
@@ -130,6 +131,9 @@ class _LatencyOf(Collector):
         self._metrics = metrics
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
+        if self._metrics.latency is None:
+            # From zero to what it is would look like a burst of all events ever.
+            return
         counts, seconds = self._metrics.latency
         bounds = [*map(floatToGoString, BUCKETS), "+Inf"]
         yield HistogramMetricFamily(
