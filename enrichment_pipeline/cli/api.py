@@ -37,7 +37,7 @@ def _bell(settings: Settings) -> "Doorbell | None":
     from enrichment_pipeline.workers.app import celery_app
     from enrichment_pipeline.workers.ringing import Doorbell
 
-    return Doorbell(celery_app(broker))
+    return Doorbell(celery_app(broker), broker)
 
 
 def api_url(settings: Settings) -> str:

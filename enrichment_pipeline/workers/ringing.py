@@ -5,14 +5,16 @@ finds it.
 """
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Sequence
+from queue import Empty, Full
+from queue import Queue as Waiting
 
 from celery import Celery
 
 from enrichment_pipeline.store.errors import first_line
-from enrichment_pipeline.workers.queues import RING
+from enrichment_pipeline.workers.brokers.broker import Broker
+from enrichment_pipeline.workers.queues import RING, Queue
 
 MOST_WAITING = 10_000
 """Batches that wait to be published; what comes when there are more is left to the sensor."""
@@ -27,6 +29,9 @@ difference but to the processes that send and read them."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 15.0
 """Between two attempts to publish while the broker is away."""
+
+LOOK_SECONDS = 15.0
+"""Between two looks at how many messages wait."""
 
 _PUBLISH_SECONDS = 5.0
 _CLOSE_SECONDS = 5.0
@@ -46,24 +51,29 @@ def ring(app: Celery, batches: Sequence[int]) -> None:
 class Doorbell:
     """Publishes in a thread of its own what it is given."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, broker: Broker) -> None:
         self.count: Callable[[str, int], None] = lambda outcome, batches: None
         """Is told of how many batches the ring was `published`, or `left` to the sensor."""
+        self.measure: Callable[[str, int | None], None] = lambda queue, messages: None
+        """Is told how many messages wait in each queue; None where nobody knows."""
         self._app = app
-        self._waiting: queue.Queue[int] = queue.Queue(MOST_WAITING)
+        self._broker = broker
+        self._waiting: Waiting[int] = Waiting(MOST_WAITING)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._watcher = threading.Thread(target=self._watch, name="depth", daemon=True)
 
     def start(self) -> None:
-        """Begin to publish."""
+        """Begin to publish, and to look at the queues."""
         self._thread.start()
+        self._watcher.start()
 
     def ring(self, batches: Sequence[int]) -> None:
         """Let these batches be published soon; never waits, never raises."""
         for number, batch in enumerate(batches):
             try:
                 self._waiting.put_nowait(batch)
-            except queue.Full:
+            except Full:
                 self.count("left", len(batches) - number)
                 return
 
@@ -94,13 +104,24 @@ class Doorbell:
                 self.count("published", len(batches))
                 self._closing.wait(PAUSE_SECONDS)
 
+    def _watch(self) -> None:
+        while True:
+            for queue in Queue:
+                try:
+                    depth = self._broker.depth(queue)
+                except Exception:  # noqa: BLE001  as in _run, which says so
+                    depth = None
+                self.measure(queue, depth)
+            if self._closing.wait(LOOK_SECONDS):
+                return
+
     def _next(self) -> list[int]:
         """What waits, as much as goes into a message; empty once we are closing."""
         batches: list[int] = []
         while not batches and not (self._closing.is_set() and self._waiting.empty()):
             try:
                 batches.append(self._waiting.get(timeout=0.5))
-            except queue.Empty:
+            except Empty:
                 continue
             while len(batches) < MOST_BATCHES and not self._waiting.empty():
                 batches.append(self._waiting.get_nowait())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from enrichment_pipeline.workers import ringing
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.choosing import broker_at
+from enrichment_pipeline.workers.brokers.rabbitmq import RabbitMQ
 from enrichment_pipeline.workers.queues import RING, Queue
 from enrichment_pipeline.workers.ringing import MOST_BATCHES, Doorbell, ring
 from enrichment_pipeline_tests.conftest import free_port
@@ -35,6 +36,21 @@ def app(url: str) -> Iterator[Celery]:
     yield app
     with app.connection_for_read() as connection:
         connection.default_channel.queue_purge(str(Queue.ENRICH))
+
+
+class NoBroker(RabbitMQ):
+    """Kombu's transport in memory is no broker of ours: nobody asks it anything."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://")
+
+    def depth(self, queue: Queue) -> int | None:
+        return 7 if queue is Queue.ENRICH else None
+
+
+def a_bell(url: str) -> Doorbell:
+    broker = broker_at(url)
+    return Doorbell(celery_app(broker), broker)
 
 
 def received(app: Celery, count: int) -> list[list[int]]:
@@ -82,7 +98,7 @@ def test_every_batch_is_rung_for_once_in_messages_of_bounded_size(groups: list[l
     app.conf.update(broker_url="memory://", broker_transport_options={})
     with app.connection_for_read() as connection:
         connection.SimpleQueue(app.amqp.queues[str(Queue.ENRICH)]).clear()
-    bell = Doorbell(app)
+    bell = Doorbell(app, NoBroker())
     counted = bell.count = Counted()
     bell.start()
     for group in groups:
@@ -102,7 +118,7 @@ def test_while_the_broker_is_away_rings_are_left_and_nobody_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ringing, "MOST_WAITING", 5)
-    bell = Doorbell(celery_app(broker_at(f"amqp://127.0.0.1:{free_port()}")))
+    bell = a_bell(f"amqp://127.0.0.1:{free_port()}")
     counted = bell.count = Counted()
     began = time.monotonic()
     bell.ring(range(12))
@@ -125,7 +141,7 @@ def test_a_broker_that_is_back_is_rung_again(app: Celery, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(app, "send_task", send)
     monkeypatch.setattr(ringing, "FIRST_WAIT_SECONDS", 0.01)
-    bell = Doorbell(app)
+    bell = Doorbell(app, NoBroker())
     counted = bell.count = Counted()
     bell.start()
     for number in range(3):
@@ -137,8 +153,25 @@ def test_a_broker_that_is_back_is_rung_again(app: Celery, monkeypatch: pytest.Mo
 
 
 def test_a_bell_that_is_closed_publishes_what_was_rung_before(app: Celery) -> None:
-    bell = Doorbell(app)
+    bell = Doorbell(app, NoBroker())
     bell.ring([1, 2, 3])
     bell.start()
     bell.close()
     assert received(app, 1) == [[1, 2, 3]]
+
+
+def test_how_many_messages_wait_is_told_where_the_broker_knows(app: Celery) -> None:
+    measured: dict[str, int | None] = {}
+    told = threading.Event()
+
+    def measure(queue: str, messages: int | None) -> None:
+        measured[queue] = messages
+        if len(measured) == len(Queue):
+            told.set()
+
+    bell = Doorbell(app, NoBroker())
+    bell.measure = measure
+    bell.start()
+    assert told.wait(_SECONDS)
+    bell.close()
+    assert measured == {Queue.ENRICH: 7, Queue.DEAD_LETTER: None}

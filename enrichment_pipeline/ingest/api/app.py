@@ -43,6 +43,8 @@ class Bell(Protocol):
 
     count: Callable[[str, int], None]
     """Is told what became of the rings of so many batches."""
+    measure: Callable[[str, int | None], None]
+    """Is told how many messages wait in a queue."""
 
     def start(self) -> None:
         """Begin."""
@@ -92,7 +94,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         if bell:
-            bell.count = metrics.count_rings
+            bell.count, bell.measure = metrics.count_rings, metrics.measure_queue
             bell.start()
         gatherer.start()
         watcher.start()

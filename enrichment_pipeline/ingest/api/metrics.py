@@ -4,6 +4,7 @@ Where something is counted belongs to the code that does it; here are the names.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import accumulate
 
@@ -55,6 +56,9 @@ class Metrics:
             "Batches that the broker was told of (published), or not (left to the sensor).",
             "outcome",
         )
+        self.messages = self._gauge(
+            "broker_messages", "Messages that wait on the broker, where it tells.", "queue"
+        )
         self.alerts_open = self._gauge("alerts_open", "Alerts that are open, by kind.", "kind")
         self.alerts_waiting = self._gauge(
             "alert_messages_waiting", "Alerts that have not arrived yet, by channel.", "channel"
@@ -78,6 +82,14 @@ class Metrics:
     def count_rings(self, outcome: str, batches: int) -> None:
         """Count the batches whose ring came to this."""
         self.rings.labels(outcome).inc(batches)
+
+    def measure_queue(self, queue: str, messages: int | None) -> None:
+        """Show how many messages wait in a queue of the broker; nothing where nobody knows."""
+        if messages is None:
+            with suppress(KeyError):
+                self.messages.remove(queue)
+        else:
+            self.messages.labels(queue).set(messages)
 
     def look_at_queue(self, store: Store) -> None:
         """Measure the queue of the store."""
