@@ -11,6 +11,7 @@ from benchmarks import (
     api,
     backlog,
     enriching,
+    footprint,
     growth,
     in_memory,
     loading,
@@ -63,6 +64,9 @@ def main(
         report.fact("bytes of an event", f"{sum(map(len, payloads)) / events:,.0f}")
         in_memory.measure(report, payloads, rounds)
         rules = load_rules()
+        with opened_store(Settings(home=home / "footprint")) as store:
+            footprint.measure(report, store, rules, file, events)
+        wait_until_stopped(home / "footprint")
         with opened_store(Settings(home=home / "store")) as store:
             loading.measure(report, store, file, payloads, rounds)
             enriching.measure(report, store, rules, rounds, payloads)
