@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 
-.PHONY: install demo test test-clients faults brokers screenshots lint bench requirements
+.PHONY: install demo test test-clients faults brokers rolling screenshots lint bench requirements
 
 install: .venv/installed
 
@@ -40,6 +40,10 @@ faults: install
 # Debian's rabbitmq-server.
 brokers: install
 	$(BIN)/python -m enrichment_pipeline_tests.conformance $(BROKERS)
+
+# The version of the commit OLD and this one at work together, while this one migrates the store.
+rolling: install
+	$(BIN)/python -m enrichment_pipeline_tests.faults.rolling $(OLD)
 
 # What a person sees in Dagster's UI when a window fails and is backfilled, for docs/.
 screenshots: install
