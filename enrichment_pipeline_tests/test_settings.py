@@ -196,7 +196,7 @@ def test_a_wrong_line_of_the_env_file_is_refused_by_its_name(tmp_path: Path) -> 
 def test_every_setting_has_a_variable_and_says_what_it_means() -> None:
     for name, field in Settings.model_fields.items():
         variable = variable_name(name)
-        assert variable == "DATABASE_URL" or variable.startswith("ENRICHMENT_")
+        assert variable in {"DATABASE_URL", "BROKER_URL"} or variable.startswith("ENRICHMENT_")
         assert field.description
 
 

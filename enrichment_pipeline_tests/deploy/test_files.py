@@ -11,6 +11,7 @@ import pytest
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.orchestration.instance import LOCATIONS
 from enrichment_pipeline.settings import Settings, variable_name
+from enrichment_pipeline.store.latency import BUCKETS, Latency
 from enrichment_pipeline_tests.deploy.files import (
     COMPOSE,
     DEPLOY,
@@ -53,9 +54,15 @@ def queries() -> list[str]:
     ]
 
 
+class Counted(Metrics):
+    """Metrics of an API that has looked at its store."""
+
+    latency = Latency([0] * (len(BUCKETS) + 1), 0.0)
+
+
 def counted() -> str:
     """What the API's /metrics says once everything has been counted."""
-    metrics = Metrics()
+    metrics = Counted()
     for counter in (metrics.requests, metrics.accepted, metrics.duplicates):
         counter.labels("any").inc()
     for kind in ("dead_letters", "failed_window"):
