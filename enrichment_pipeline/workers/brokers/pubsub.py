@@ -26,6 +26,10 @@ CALL_SECONDS = 5.0
 PULL_SECONDS = 5.0
 """How long a pull waits for a message, which it has as soon as one comes."""
 
+# After which a worker that had no hand free looks whether it has one. With kombu's tenth of a
+# second, two workers answered fewer messages than one API sends, and these piled up.
+_BUSY_SECONDS = 0.01
+
 TOPICS = {Queue.ENRICH: EXCHANGE, Queue.DEAD_LETTER: str(Queue.DEAD_LETTER)}
 """The topic of each queue. Dead letters have one of their own: a forwarded message keeps its
 attributes, and with them the routing key of the queue that it comes from."""
@@ -74,6 +78,7 @@ class PubSub(Broker):
                 "queue_name_prefix": "",
                 "ack_deadline_seconds": LOCK_SECONDS,
                 "wait_time_seconds": PULL_SECONDS,
+                "polling_interval": _BUSY_SECONDS,
             },
         }
 
