@@ -7,7 +7,7 @@ Requests are made beforehand, so that the sender costs as little as it can on th
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import NamedTuple
@@ -49,10 +49,11 @@ def batches(payloads: Sequence[bytes], size: int, token: str) -> list[bytes]:
 def send(port: int, requests: Sequence[bytes], connections: int, rate: float | None = None) -> Sent:
     """Send all requests from a process of its own; `rate` is requests a second, all together."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(_send_all, port, list(requests), connections, rate).result()
+        return pool.submit(send_here, port, list(requests), connections, rate).result()
 
 
-def _send_all(port: int, requests: Sequence[bytes], connections: int, rate: float | None) -> Sent:
+def send_here(port: int, requests: Iterable[bytes], connections: int, rate: float | None) -> Sent:
+    """As `send`, in this process."""
     # Open-loop where there is a rate: a request that the server kept waiting counts from the moment
     # it was due, not from when there was a connection for it.
     upcoming = iter(enumerate(requests))

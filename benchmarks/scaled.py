@@ -301,7 +301,7 @@ def _load(store: Store, port: int, recording: _Recording, start: datetime) -> _O
 
 def _send(port: int, recording: _Recording) -> http_load.Sent:
     """In a process of its own, as `http_load.send`, but from the file and without a pause."""
-    return http_load._send_all(port, recording.read(), _CONNECTIONS, _RATE / _BATCH)
+    return http_load.send_here(port, recording.read(), _CONNECTIONS, _RATE / _BATCH)
 
 
 def _warm_up(store: Store, port: int, start: datetime) -> None:

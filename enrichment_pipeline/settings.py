@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         description="With BROKER_URL: how long due events are left to the workers before Dagster "
         "enriches them.",
     )
+    ui_url: str | None = Field(
+        None,
+        description="Where people reach the Dagster UI, for the links in alerts; unset: the "
+        "address and port that it listens on.",
+    )
     sensor_seconds: Annotated[int, Field(ge=1)] = Field(
         30, description="How often the sensor looks for due windows."
     )
@@ -210,6 +215,13 @@ class Settings(BaseSettings):
         if text and "://" not in text:
             raise ValueError("must be Apprise URLs, such as mailto://me:password@mail.example")
         return urls if text else None
+
+    @field_validator("ui_url")
+    @classmethod
+    def _ui_is_http(cls, url: str | None) -> str | None:
+        if url and not _is_http(url):
+            raise ValueError("must look like https://dagster.example.com")
+        return url.rstrip("/") if url else None
 
     @field_validator("alert_webhook")
     @classmethod

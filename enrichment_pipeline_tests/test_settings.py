@@ -88,13 +88,22 @@ def test_a_database_url_is_kept_as_it_is_and_never_shown(
 @pytest.mark.parametrize(
     "name",
     [
-        *("database_url", "read_token", "webhook_secret", "project_tokens", "host"),
-        *("pull_folder", "pull_project", "posthog_url", "posthog_api_key"),
+        *("database_url", "broker_url", "read_token", "webhook_secret", "project_tokens", "host"),
+        *("pull_folder", "pull_project", "posthog_url", "posthog_api_key", "ui_url"),
     ],
 )
 def test_an_empty_text_means_that_it_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable_name(name), "")
     assert getattr(load_settings(), name) == Settings.model_fields[name].default
+
+
+@pytest.mark.parametrize("url", ["dagster.example.com", "ftp://dagster.example.com", "https://"])
+def test_the_address_of_the_ui_is_one_that_a_browser_can_go_to(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENRICHMENT_UI_URL", url)
+    with pytest.raises(SettingsError, match=r"ENRICHMENT_UI_URL=.* must look like https://"):
+        load_settings()
 
 
 @pytest.mark.parametrize(("raw", "line"), [("30", "is 30"), (None, "is not set")])

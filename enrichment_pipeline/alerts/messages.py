@@ -266,6 +266,8 @@ def _length(length: timedelta) -> str:
 
 
 def _ui(settings: Settings) -> str:
+    if settings.ui_url:
+        return settings.ui_url
     # Listening on every address is no address to go to.
     host = "localhost" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.ui_port}"

@@ -108,15 +108,16 @@ def test_what_is_told_again_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "link"),
+    ("host", "ui_url", "link"),
     [
-        ("0.0.0.0", "http://localhost:3100/runs"),  # noqa: S104
-        ("::1", "http://[::1]:3100/runs"),
-        ("dagster.example", "http://dagster.example:3100/runs"),
+        ("0.0.0.0", None, "http://localhost:3100/runs"),  # noqa: S104
+        ("::1", None, "http://[::1]:3100/runs"),
+        ("dagster.example", None, "http://dagster.example:3100/runs"),
+        ("0.0.0.0", "https://dagster.example/ui/", "https://dagster.example/ui/runs"),  # noqa: S104
     ],
 )
-def test_the_link_leads_to_the_ui(host: str, link: str) -> None:
-    settings = Settings(host=host, ui_port=3100)
+def test_the_link_leads_to_the_ui(host: str, ui_url: str | None, link: str) -> None:
+    settings = Settings(host=host, ui_port=3100, ui_url=ui_url)
     message = compose(Telling(Stage.OPENED, CONDITIONS["stalled"]), settings, NOON)
     assert message.link == link
 

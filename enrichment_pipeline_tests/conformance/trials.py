@@ -60,6 +60,7 @@ def _postgresql_is_killed(stage: Stage, load: Load, lasts: float) -> None:
     psutil.wait_procs([postmaster, *children], timeout=_STOP_SECONDS)
     time.sleep(lasts / 2)
     stage.server.start()
+    time.sleep(lasts / 2)
 
 
 def _every_message_comes_twice(stage: Stage, load: Load, lasts: float) -> None:
