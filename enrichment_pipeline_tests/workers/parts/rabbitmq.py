@@ -84,6 +84,7 @@ class RabbitMQPart(Part):
             "RABBITMQ_PID_FILE": f"{folder}/pid",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_CRASH_DUMP": f"{folder}/erl_crash.dump",
         }
 
     def _await_ready(self) -> None:
