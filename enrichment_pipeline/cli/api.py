@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def api() -> None:
     """Take events over HTTP, as PostHog's SDKs send them: point their api_host here.
 
-    Runs until Ctrl-C. Enrichment is Dagster's: `enrichment-pipeline up` runs both. With BROKER_URL,
-    each commit rings on the broker, for `enrichment-pipeline worker`.
+    Runs until Ctrl-C. Enrichment is Dagster's: `enrichment-pipeline up` runs both. With BROKER_URL
+    it is the workers': each commit rings for them.
 
     Example: [bold]ENRICHMENT_PROJECT_TOKENS=phc_abc=shop enrichment-pipeline api[/]
     """

@@ -42,7 +42,7 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
         alerts,
     ]
     if settings.broker_url:
-        sensors.append(build_reconciling_sensor(enrichment))
+        sensors.append(build_reconciling_sensor(partitions, enrichment))
     return dg.Definitions(
         assets=build_assets(partitions),
         jobs=[enrichment, enrichment_sweep, enrichment_reconcile, maintenance],

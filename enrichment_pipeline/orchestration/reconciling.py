@@ -5,8 +5,9 @@ broker there is nothing to reconcile, because runs of Dagster enrich, and tell w
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -22,9 +23,9 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job
 from enrichment_pipeline.orchestration.telling import tell
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
-from enrichment_pipeline.store.books import WindowBooks
-from enrichment_pipeline.store.dead_letters import dead_windows
+from enrichment_pipeline.store.dead_letters import newest_deaths
 from enrichment_pipeline.store.told import finished_since, untold
+from enrichment_pipeline.store.windows import widen_partition_start
 
 RECONCILE_OP = "reconcile"
 
@@ -34,8 +35,9 @@ MOST_WINDOWS = 100
 SECONDS = 60
 """Between two looks, and so between two materializations of a window that is still filling."""
 
-# A batch is finished when its transaction began, and seen when that was committed.
-_OVERLAP = timedelta(minutes=10)
+_OVERLAP = timedelta(minutes=2)
+_MOST_REMEMBERED = 1_000
+_NEVER = "1970-01-01T00:00:00+00:00"
 
 
 class ReconcileConfig(dg.Config):
@@ -71,8 +73,21 @@ def enrichment_reconcile() -> None:
     reconcile()
 
 
-def build_reconciling_sensor(job: Job) -> dg.SensorDefinition:
-    """The sensor that launches it; `job` is the one that enriches a stretch of windows."""
+class _Cursor(NamedTuple):
+    """What the sensor knows from its last tick."""
+
+    looked_at: str = _NEVER
+    untold: Sequence[str] = ()
+    """Windows that are looked at again until a run has told them, whatever became of that run."""
+    failed: Mapping[str, str] = {}
+    """Windows with a dead batch, and the death that a run was launched for."""
+
+
+def build_reconciling_sensor(
+    partitions: dg.TimeWindowPartitionsDefinition, job: Job
+) -> dg.SensorDefinition:
+    """The sensor over these partitions; `job` is the one that enriches a stretch of windows."""
+    first_window = partitions.start.astimezone(UTC)
 
     @dg.sensor(
         name="finished_windows",
@@ -84,36 +99,37 @@ def build_reconciling_sensor(job: Job) -> dg.SensorDefinition:
     )
     def finished_windows(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
-    ) -> dg.SensorResult | dg.SkipReason:
+    ) -> dg.SensorResult:
         now = datetime.now(UTC)
-        cursor = json.loads(context.cursor) if context.cursor else {}
-        since = datetime.fromisoformat(cursor.get("looked_at", now.isoformat())) - _OVERLAP
+        cursor = _Cursor(**json.loads(context.cursor)) if context.cursor else _Cursor()
+        since = datetime.fromisoformat(cursor.looked_at)
         with pipeline.store.transaction() as connection:
-            candidates = {*windows_of(cursor.get("untold", [])), *finished_since(connection, since)}
-            found = untold(connection, sorted(candidates))
-            dead = dead_windows(connection, [window.window_start for window in found])
-        after = json.dumps(
-            {
-                "looked_at": now.isoformat(),
-                # Looked at again until a run has told it, whatever becomes of that run.
-                "untold": [partition_key(window.window_start) for window in found],
-            }
-        )
-        if not found:
-            context.update_cursor(after)
-            return dg.SkipReason("Dagster knows all that is finished")
-        healthy = [window for window in found if window.window_start not in dead][-MOST_WINDOWS:]
-        failed = [window for window in found if window.window_start in dead][-MOST_WINDOWS:]
-        requests = [_fail(window) for window in failed]
+            finished = finished_since(connection, since, _OVERLAP)
+            found = untold(connection, sorted({*windows_of(cursor.untold), *finished}))
+            dead = newest_deaths(connection, [window.window_start for window in found])
+            if found:
+                # Retention may have moved the start past events that came in that moment.
+                widen_partition_start(connection, found[0].window_start)
+        last = window_start(now, pipeline.store.window)
+        shown = {w.window_start for w in found if first_window <= w.window_start <= last}
+        healthy = [window for window in sorted(shown) if window not in dead][-MOST_WINDOWS:]
+        deaths = {partition_key(w): death for w, death in dead.items() if w in shown}
+        requests = [
+            _fail(key, death) for key, death in deaths.items() if cursor.failed.get(key) != death
+        ][-MOST_WINDOWS:]
         if healthy:
             requests.append(_reconcile(healthy, now))
-        return dg.SensorResult(run_requests=requests, cursor=after)
+        waiting = [partition_key(w.window_start) for w in found if w.window_start not in dead]
+        later = [partition_key(window) for window in dead if window not in shown]
+        failed = [*{**cursor.failed, **deaths}.items()][-_MOST_REMEMBERED:]
+        after = _Cursor(now.isoformat(), [*waiting, *later], dict(failed))
+        return dg.SensorResult(run_requests=requests, cursor=json.dumps(after._asdict()))
 
     return finished_windows
 
 
-def _reconcile(windows: Sequence[WindowBooks], now: datetime) -> dg.RunRequest:
-    keys = [partition_key(window.window_start) for window in windows]
+def _reconcile(windows: Sequence[datetime], now: datetime) -> dg.RunRequest:
+    keys = [partition_key(window) for window in windows]
     return dg.RunRequest(
         f"reconcile:{now.isoformat()}",
         job_name=enrichment_reconcile.name,
@@ -122,12 +138,11 @@ def _reconcile(windows: Sequence[WindowBooks], now: datetime) -> dg.RunRequest:
     )
 
 
-def _fail(window: WindowBooks) -> dg.RunRequest:
-    """A partitioned run, in which a window that holds a dead batch shows FAILED; not launched twice
-    for the same dead events."""
-    key = partition_key(window.window_start)
+def _fail(key: str, death: str) -> dg.RunRequest:
+    """A partitioned run, in which a window that holds a dead batch shows FAILED; once for each
+    death."""
     return dg.RunRequest(
-        f"failed:{key}:{window.dead}",
+        f"failed:{key}:{death}",
         job_name=ENRICHMENT_JOB,
         tags={LAUNCHED_BY_SENSOR: "true", RANGE_START: key, RANGE_END: key},
     )

@@ -92,6 +92,24 @@ def dead_windows(connection: Connection, windows: list[datetime]) -> dict[dateti
     return {row[0]: row[1] for row in rows}
 
 
+def newest_deaths(connection: Connection, windows: list[datetime]) -> dict[datetime, str]:
+    """Of these windows, those that hold a dead batch which nobody has discarded, and which death
+    was the last: another text for each."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT DISTINCT ON (window_start) window_start, id, last_failed_at
+            FROM dead_letter
+            WHERE {_OPEN} AND kind = 'batch'
+                AND window_start = ANY(CAST(:windows AS timestamptz[]))
+            ORDER BY window_start, last_failed_at DESC, id DESC
+            """
+        ),
+        {"windows": windows},
+    )
+    return {row[0]: f"{row[1]}:{row[2].isoformat()}" for row in rows}
+
+
 def failed_windows(
     connection: Connection, since: datetime | None = None, until: datetime | None = None
 ) -> dict[datetime, int]:

@@ -3,7 +3,6 @@
 Kept in the store, because runs of Dagster and workers come and go; the API shows it.
 """
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,14 +12,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 BUCKETS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds, in seconds."""
 
-_SLOTS = 64
-
+# The slot is that of the server's process: those of containers have the same numbers in each. In
+# order, lest two transactions of one slot wait for each other.
 # From the begin of the transaction that took the events in, a little before the acknowledgement,
 # to a little before the commit of this one. Imports of the past say nothing of either.
 _OBSERVE = text(
     """
     INSERT INTO enrichment_latency AS known (slot, bucket, events, seconds)
-    SELECT :slot, bucket, sum(events), sum(events * seconds)
+    SELECT pg_backend_pid() % 64, bucket, sum(events), sum(events * seconds)
     FROM (
         SELECT width_bucket(seconds, :bounds) AS bucket, events, seconds
         FROM (
@@ -29,7 +28,7 @@ _OBSERVE = text(
             FROM raw_batch WHERE id = ANY(:ids) AND NOT historical
         ) AS waited
     ) AS sorted
-    GROUP BY bucket
+    GROUP BY bucket ORDER BY bucket
     ON CONFLICT (slot, bucket) DO UPDATE
     SET events = known.events + excluded.events, seconds = known.seconds + excluded.seconds
     """
@@ -51,7 +50,7 @@ def observe_latency(connection: Connection, batch_ids: Sequence[int]) -> None:
     does, because other processes of the same slot wait for it."""
     connection.execute(
         _OBSERVE,
-        {"slot": os.getpid() % _SLOTS, "ids": list(batch_ids), "bounds": list(BUCKETS)},
+        {"ids": list(batch_ids), "bounds": list(BUCKETS)},
     )
 
 

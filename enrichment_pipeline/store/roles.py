@@ -33,7 +33,8 @@ def ensure_reader(connection: Connection) -> None:
                     GRANT {READER} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE;
                 END IF;
             EXCEPTION
-                WHEN undefined_object OR insufficient_privilege THEN NULL;
+                WHEN undefined_object OR insufficient_privilege OR invalid_parameter_value
+                    OR syntax_error THEN NULL;
             END $$
             """
         )

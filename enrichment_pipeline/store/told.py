@@ -4,7 +4,7 @@ How it is told belongs to `orchestration`.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -31,11 +31,23 @@ def tell_windows(connection: Connection, told: Sequence[WindowBooks]) -> None:
         connection.execute(_TELL, rows)
 
 
-def finished_since(connection: Connection, since: datetime) -> list[datetime]:
-    """The windows in which a batch was finished since then."""
+def finished_since(connection: Connection, since: datetime, overlap: timedelta) -> list[datetime]:
+    """The windows in which a batch was finished since then, and since they were told last.
+
+    A batch is finished when its transaction began, and seen when that was committed: `overlap` is
+    how long that may take.
+    """
     rows = connection.execute(
-        text("SELECT DISTINCT window_start FROM raw_batch WHERE finished_at >= :since ORDER BY 1"),
-        {"since": since},
+        text(
+            """
+            SELECT window_start FROM raw_batch LEFT JOIN told_window USING (window_start)
+            WHERE finished_at >= CAST(:since AS timestamptz) - CAST(:overlap AS interval)
+            GROUP BY window_start, told_at
+            HAVING max(finished_at) > coalesce(told_at - CAST(:overlap AS interval), '-infinity')
+            ORDER BY 1
+            """
+        ),
+        {"since": since, "overlap": overlap},
     )
     return list(rows.scalars())
 

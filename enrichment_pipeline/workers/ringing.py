@@ -39,13 +39,13 @@ _CLOSE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
-def ring(app: Celery, batches: Sequence[int]) -> None:
-    """Publish one message about these batches.
+def ring(app: Celery, batches: Sequence[int], to: Queue = Queue.ENRICH) -> None:
+    """Publish one message about these batches, to the workers of that queue.
 
     Raises:
         Exception: the broker did not take it.
     """
-    app.send_task(RING, args=[list(batches)], retry=False, timeout=_PUBLISH_SECONDS)
+    app.send_task(RING, args=[list(batches)], queue=str(to), retry=False, timeout=_PUBLISH_SECONDS)
 
 
 class Doorbell:
@@ -81,6 +81,7 @@ class Doorbell:
         """Publish what is waiting, if the broker takes it at once, and stop."""
         self._closing.set()
         self._thread.join(_CLOSE_SECONDS)
+        self._watcher.join(_CLOSE_SECONDS)
 
     def _run(self) -> None:
         wait = FIRST_WAIT_SECONDS

@@ -40,6 +40,7 @@ class _Answering:
         self._app = app
         self._settings = settings
         self._rules = rules
+        self._queue = queue
         self._answer = _ANSWERS[queue]
         self._store: Store | None = None
 
@@ -68,7 +69,7 @@ class _Answering:
 
     def _ring(self, batches: Sequence[int]) -> None:
         try:
-            ring(self._app, batches)
+            ring(self._app, batches, self._queue)
         except Exception as error:  # noqa: BLE001  of five clients; the sensor finds what is due
             logger.warning("the broker takes no doorbell: %s", error)
 

@@ -22,6 +22,10 @@ def test_a_worker_without_a_broker_says_what_to_set() -> None:
         ("rabbit", "BROKER_URL=…: must look like amqp://"),
         ("redis://127.0.0.1", "BROKER_URL begins with redis://; known are amqp://"),
         ("kafka://user:pass word@", "BROKER_URL"),
+        ("kafka://user:pass word[@host", "BROKER_URL for Kafka must look like"),
+        ("amqp://user:pass word/@host", "BROKER_URL for RabbitMQ must look like"),
+        ("amqp://user:pass word[@host", "BROKER_URL for RabbitMQ must look like"),
+        ("amqp://user:pass word#@host", "BROKER_URL for RabbitMQ must look like"),
     ],
 )
 def test_a_broker_that_nobody_knows_is_refused_in_one_line(

@@ -1,5 +1,6 @@
 """What workers finish is told to Dagster: the sensor that finds it, and the run that tells it."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.books import books
+from enrichment_pipeline.store.claims import reopen_dead
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
@@ -29,17 +31,17 @@ class Reconciler:
     def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
         self._definitions = definitions
         self._instance = instance
-        self._cursor: str | None = None
+        self.cursor: str | None = None
 
     def tick(self, name: str = "finished_windows") -> list[dg.RunRequest]:
         with dg.build_sensor_context(
             instance=self._instance,
-            cursor=self._cursor,
+            cursor=self.cursor,
             repository_def=self._definitions.get_repository_def(),
             resources={"pipeline": Pipeline()},
         ) as context:
             found = self._definitions.resolve_sensor_def(name).evaluate_tick(context)
-        self._cursor = found.cursor
+        self.cursor = found.cursor
         return list(found.run_requests or [])
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
@@ -144,6 +146,60 @@ def test_a_window_with_a_dead_batch_gets_a_run_in_which_it_shows_failed(
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-01-00:00"
     assert not reconciler.run(request).success
     assert reconciler.tick() == []
+
+
+def test_a_window_that_fails_again_with_as_many_events_shows_failed_again(
+    store: Store, rules: Rules, reconciler: Reconciler
+) -> None:
+    load_events(store, raw_events(3, START, event="bad"), [], "test")
+    die(store, rules)
+    [first] = reconciler.tick()
+    reconciler.run(first)
+    with store.transaction() as connection:
+        reopen_dead(connection, [START])
+    enrich_due(store, rules)
+    [healed] = reconciler.tick()
+    assert healed.job_name == enrichment_reconcile.name
+    reconciler.run(healed)
+    load_events(store, raw_events(3, START, event="bad"), [], "test")
+    die(store, rules)
+    [second] = reconciler.tick()
+    assert second.job_name == ENRICHMENT_JOB
+    assert second.run_key != first.run_key
+
+
+def test_a_failed_window_in_which_more_is_finished_is_not_launched_again(
+    store: Store, rules: Rules, reconciler: Reconciler
+) -> None:
+    load_events(store, raw_events(3, START, event="bad"), [], "test")
+    die(store, rules)
+    [request] = reconciler.tick()
+    reconciler.run(request)
+    for _ in range(2):
+        load_events(store, raw_events(2, START), [], "test")
+        enrich_due(store, rules)
+        assert reconciler.tick() == []
+
+
+def test_a_window_that_has_not_begun_is_told_once_it_has(
+    store: Store, rules: Rules, reconciler: Reconciler
+) -> None:
+    load_events(store, raw_events(2, datetime.now(UTC) + 2 * HOUR), [], "test")
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE raw_batch SET due_at = now()"))
+    enrich_due(store, rules)
+    assert reconciler.tick() == []
+    assert json.loads(str(reconciler.cursor))["untold"]
+
+
+def test_what_was_finished_before_the_first_tick_is_told(
+    store: Store, rules: Rules, reconciler: Reconciler
+) -> None:
+    load_events(store, raw_events(3, START), [], "test")
+    enrich_due(store, rules)
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE raw_batch SET finished_at = now() - interval '9 days'"))
+    assert len(reconciler.tick()) == 1
 
 
 def test_what_is_due_is_left_to_the_workers_until_the_grace_time_is_over(

@@ -1,9 +1,7 @@
 """The histogram of the time from the commit of an event to its enriched row."""
 
-import os
 from datetime import UTC, datetime
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -47,10 +45,8 @@ def test_events_of_the_past_are_not_counted(store: Store, rules: Rules) -> None:
 @given(seconds=st.lists(st.floats(0.0, 5000.0), min_size=1, max_size=5))
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_time_falls_under_the_first_bound_above_it(
-    store: Store, seconds: list[float], monkeypatch: pytest.MonkeyPatch
+    store: Store, seconds: list[float]
 ) -> None:
-    slots = iter(range(len(seconds)))
-    monkeypatch.setattr(os, "getpid", lambda: next(slots))
     with store.transaction() as connection:
         connection.execute(text("TRUNCATE enrichment_latency, raw_batch"))
     for second in seconds:

@@ -42,7 +42,7 @@ class NoBroker(RabbitMQ):
     """Kombu's transport in memory is no broker of ours: nobody asks it anything."""
 
     def __init__(self) -> None:
-        super().__init__("memory://")
+        super().__init__("amqp://unused")
 
     def depth(self, queue: Queue) -> int | None:
         return 7 if queue is Queue.ENRICH else None

@@ -2,7 +2,6 @@
 
 import importlib
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from enrichment_pipeline.workers.brokers.broker import Broker, BrokerError
 
@@ -29,7 +28,7 @@ def broker_at(url: str) -> Broker:
     Raises:
         BrokerError: none is known by that scheme, its client is not installed, or the URL is wrong.
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0].lower()
     place = _BROKERS.get(scheme)
     if place is None:
         known = ", ".join(f"{name}://" for name in _BROKERS)

@@ -273,7 +273,10 @@ TRANSPORT_ALIASES["kafka"] = f"{__name__}:Transport"
 
 def _client_config(url: str) -> dict[str, str]:
     """Of librdkafka; source: its CONFIGURATION.md."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise BrokerError(f"BROKER_URL for Kafka must look like {_FORM}") from None
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     login, _, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")

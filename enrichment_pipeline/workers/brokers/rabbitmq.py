@@ -1,11 +1,12 @@
 """RabbitMQ: quorum queues with a delivery limit, which sends messages on to the second queue."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from kombu import Connection, Exchange
 from kombu import Queue as KombuQueue
 
-from enrichment_pipeline.workers.brokers.broker import Broker
+from enrichment_pipeline.workers.brokers.broker import Broker, BrokerError
 from enrichment_pipeline.workers.queues import EXCHANGE, MOST_DELIVERIES, Queue
 
 _TIMEOUT_SECONDS = 5
@@ -16,6 +17,20 @@ class RabbitMQ(Broker):
     """`amqp://user:password@host:5672/vhost`, or `amqps://`."""
 
     name = "RabbitMQ"
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        try:
+            parts = urlsplit(url)
+            is_whole = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            # What it says has the password in it, which is taken for a port.
+            is_whole = False
+        if not is_whole or parts.fragment:
+            raise BrokerError(
+                "BROKER_URL for RabbitMQ must look like amqp://user:password@host:5672/vhost, all "
+                "but letters and digits of the password written as %XX"
+            )
 
     def celery_settings(self) -> Mapping[str, object]:
         """See Broker. A publish is confirmed: without that, a broker that has gone is noticed only
