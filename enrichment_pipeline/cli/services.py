@@ -6,11 +6,11 @@ us, what becomes of one that ends by itself, and how all are stopped.
 
 import errno
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -26,6 +26,35 @@ MOST_ENDS = 5
 
 WELL_SECONDS = 60.0
 """A service that has run for so long is well: if it ends, it is for the first time."""
+
+
+class Asked:
+    """Whether somebody has asked: an event that the handler of a signal may set.
+
+    One of threading holds a lock meanwhile. When two signals came at once, the second handler
+    waited for the lock of the first, for ever.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+
+    def set(self) -> None:
+        """Somebody asks."""
+        with suppress(BlockingIOError):
+            os.write(self._write, b"!")
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long until somebody asks; whether anybody has."""
+        return bool(select.select([self._read], [], [], seconds)[0])
+
+    def is_set(self) -> bool:
+        """Whether anybody has asked."""
+        return self.wait(0)
+
+    def __del__(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
 
 
 class ServiceError(Exception):
@@ -62,7 +91,7 @@ class Services:
 
     log_folder: Path
     environment: Mapping[str, str]
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: Asked = field(default_factory=Asked)
     """Set once we are asked to stop, by Ctrl-C or SIGTERM."""
     stop_seconds: float = 60
     """How long a process may take to stop before it is killed; the API gives requests 30 and what

@@ -168,3 +168,24 @@ def test_a_service_that_was_well_for_a_minute_ends_for_the_first_time(tmp_path: 
             assert "in 1 s" in next(iter(services.revive()))
             clock.now += 1
             assert list(services.revive()) == ["short is started again"]
+
+
+def test_signals_that_come_while_others_are_heeded_hold_nothing_up(tmp_path: Path) -> None:
+    with Services(tmp_path / "logs", {}) as services:
+        heed = signal.getsignal(signal.SIGTERM)
+        assert callable(heed)
+
+        real = os.write
+        nested: list[int] = []
+
+        def write(fd: int, data: bytes) -> int:
+            if not nested:
+                nested.append(fd)
+                heed(signal.SIGTERM, None)
+            return real(fd, data)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "write", write)
+            heed(signal.SIGINT, None)
+        assert nested
+        assert services.stopping.wait(_SECONDS)
