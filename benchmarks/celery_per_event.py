@@ -9,18 +9,16 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from uuid import UUID
 
 import msgspec
 from celery import Celery
 from sqlalchemy import Engine, create_engine, func, insert, select
 from sqlalchemy.orm import Session
 
+from benchmarks import orm_queue
 from benchmarks.orm_queue import Base, EnrichedEvent, QueuedEvent
-from enrichment_pipeline.classification import classify_event
 from enrichment_pipeline.store.engine import Store
 
 EVENTS = 3_000
@@ -43,23 +41,7 @@ def _engine() -> Engine:
 def enrich(event_id: int) -> None:
     """Enrich one event."""
     with Session(_engine()) as session, session.begin():
-        queued = session.get_one(QueuedEvent, event_id)
-        properties = queued.payload["properties"]
-        assert isinstance(properties, dict)
-        classification = classify_event(queued.event, properties)
-        session.add(
-            EnrichedEvent(
-                uuid=UUID(str(queued.payload["uuid"])),
-                event=queued.event,
-                event_type=classification.event_type,
-                action_type=classification.action_type,
-                distinct_id=queued.distinct_id,
-                session_id=properties.get("$session_id"),
-                path=properties.get("$pathname"),
-                enriched_at=datetime.now(UTC),
-            )
-        )
-        queued.status = "done"
+        orm_queue.enrich(session, session.get_one(QueuedEvent, event_id))
 
 
 def measure(store: Store, broker_url: str, payloads: list[bytes]) -> float:

@@ -79,19 +79,24 @@ def _drain(store: Store) -> None:
             ).first()
             if queued is None:
                 return
-            properties = queued.payload["properties"]
-            assert isinstance(properties, dict)
-            classification = classify_event(queued.event, properties)
-            session.add(
-                EnrichedEvent(
-                    uuid=UUID(str(queued.payload["uuid"])),
-                    event=queued.event,
-                    event_type=classification.event_type,
-                    action_type=classification.action_type,
-                    distinct_id=queued.distinct_id,
-                    session_id=properties.get("$session_id"),
-                    path=properties.get("$pathname"),
-                    enriched_at=datetime.now(UTC),
-                )
-            )
-            queued.status = "done"
+            enrich(session, queued)
+
+
+def enrich(session: Session, queued: QueuedEvent) -> None:
+    """Write the enriched row of one event, as any peer that goes row by row does."""
+    properties = queued.payload["properties"]
+    assert isinstance(properties, dict)
+    classification = classify_event(queued.event, properties)
+    session.add(
+        EnrichedEvent(
+            uuid=UUID(str(queued.payload["uuid"])),
+            event=queued.event,
+            event_type=classification.event_type,
+            action_type=classification.action_type,
+            distinct_id=queued.distinct_id,
+            session_id=properties.get("$session_id"),
+            path=properties.get("$pathname"),
+            enriched_at=datetime.now(UTC),
+        )
+    )
+    queued.status = "done"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from enrichment_pipeline.cli.console import fail, out
 from enrichment_pipeline.cli.services import port_is_free, url_host
-from enrichment_pipeline.cli.worker import check_broker
+from enrichment_pipeline.cli.worker import broker_of
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
 
@@ -31,7 +31,7 @@ def api() -> None:
 
 
 def _bell(settings: Settings) -> "Doorbell | None":
-    broker = check_broker(settings)
+    broker = broker_of(settings)
     if broker is None:
         return None
     from enrichment_pipeline.workers.app import celery_app

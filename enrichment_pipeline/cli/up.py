@@ -22,7 +22,7 @@ from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port
 from enrichment_pipeline.cli.console import fail, out, print_error
 from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free, url_host
-from enrichment_pipeline.cli.worker import QueueName, check_broker
+from enrichment_pipeline.cli.worker import QueueName, broker_of
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
@@ -61,7 +61,7 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
     load_rules(settings.rules_file)
     ProjectTokens(settings)
     channels(settings)
-    check_broker(settings)
+    broker_of(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
         with _only_one(home):

@@ -38,10 +38,10 @@ def worker(
     Example: [bold]BROKER_URL=amqp://guest:guest@127.0.0.1:5672 enrichment-pipeline worker[/]
     """
     settings = load_settings()
-    broker = check_broker(settings)
+    broker = broker_of(settings)
     if broker is None:
         fail("BROKER_URL is not set; without a broker Dagster enriches, and no worker is needed")
-    # As in check_broker.
+    # As in broker_of.
     from enrichment_pipeline.workers.queues import Queue
     from enrichment_pipeline.workers.worker import serve
 
@@ -51,7 +51,7 @@ def worker(
     raise typer.Exit(code)
 
 
-def check_broker(settings: Settings) -> "Broker | None":
+def broker_of(settings: Settings) -> "Broker | None":
     """The broker that is set, if one is.
 
     Raises:
@@ -69,7 +69,7 @@ def check_broker(settings: Settings) -> "Broker | None":
 def ring_workers(settings: Settings) -> None:
     """Let workers know that something is due, where there is a broker; for events that did not come
     through the API. Where it does not answer, that is told: the events are left to Dagster."""
-    broker = check_broker(settings)
+    broker = broker_of(settings)
     if broker is None:
         return
     from enrichment_pipeline.workers.app import celery_app

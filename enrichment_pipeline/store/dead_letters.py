@@ -3,10 +3,11 @@
 How something became a dead letter belongs to `load` and `claims`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from enrichment_pipeline.store.frames import frame
 
@@ -77,28 +78,24 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
 def dead_windows(connection: Connection, windows: list[datetime]) -> dict[datetime, str]:
     """Of these windows, those that hold a dead batch which nobody has discarded, with the last
     error of each."""
-    rows = connection.execute(
-        text(
-            f"""
-            SELECT DISTINCT ON (window_start) window_start, message
-            FROM dead_letter
-            WHERE {_OPEN} AND kind = 'batch'
-                AND window_start = ANY(CAST(:windows AS timestamptz[]))
-            ORDER BY window_start, last_failed_at DESC, id DESC
-            """
-        ),
-        {"windows": windows},
-    )
-    return {row[0]: row[1] for row in rows}
+    return {row.window_start: row.message for row in _newest_letters(connection, windows)}
 
 
 def newest_deaths(connection: Connection, windows: list[datetime]) -> dict[datetime, str]:
     """Of these windows, those that hold a dead batch which nobody has discarded, and which death
     was the last: another text for each."""
-    rows = connection.execute(
+    return {
+        row.window_start: f"{row.id}:{row.last_failed_at.isoformat()}"
+        for row in _newest_letters(connection, windows)
+    }
+
+
+def _newest_letters(connection: Connection, windows: list[datetime]) -> Sequence[Row[Any]]:
+    """The open letter of a batch that failed last, for each of these windows that has one."""
+    return connection.execute(
         text(
             f"""
-            SELECT DISTINCT ON (window_start) window_start, id, last_failed_at
+            SELECT DISTINCT ON (window_start) window_start, id, message, last_failed_at
             FROM dead_letter
             WHERE {_OPEN} AND kind = 'batch'
                 AND window_start = ANY(CAST(:windows AS timestamptz[]))
@@ -106,8 +103,7 @@ def newest_deaths(connection: Connection, windows: list[datetime]) -> dict[datet
             """
         ),
         {"windows": windows},
-    )
-    return {row[0]: f"{row[1]}:{row[2].isoformat()}" for row in rows}
+    ).all()
 
 
 def failed_windows(

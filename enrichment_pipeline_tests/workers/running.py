@@ -1,5 +1,6 @@
 """A worker as users start it, and doorbells for it."""
 
+import json
 import subprocess
 import sys
 import time
@@ -20,15 +21,24 @@ from enrichment_pipeline_tests.conftest import raw_events
 
 SECONDS = 60
 
+# Messages in kombu's envelope that are no doorbells.
+ENVELOPE = {"headers": {}, "properties": {"body_encoding": "base64", "delivery_info": {}}}
+UNREADABLE = json.dumps({**ENVELOPE, "body": "x"}).encode()
+WITHOUT_BODY = json.dumps({**ENVELOPE, "headers": {"id": "1", "task": "other"}}).encode()
+OTHER_TASK = json.dumps(
+    {**ENVELOPE, "headers": {"id": "1", "task": "other"}, "body": "e30="}
+).encode()
+
 _PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
-_READY = "ready."
+READY = "ready."
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class Worker:
     """`enrichment-pipeline worker`, and what it says; DATABASE_URL and BROKER_URL are set."""
 
-    def __init__(self, folder: Path, queue: str = "enrich") -> None:
+    def __init__(self, folder: Path, queue: str = "enrich", seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         self._log = folder / f"worker-{time.monotonic_ns()}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -41,9 +51,9 @@ class Worker:
         """Whether its log has these words."""
         return words in self._log.read_text(errors="replace")
 
-    def await_that(self, holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    def await_that(self, holds: Callable[[], bool], seconds: float | None = None) -> None:
         """Return once it holds; fails after a while, with the log."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + (self._seconds if seconds is None else seconds)
         while not holds():
             assert time.monotonic() < deadline, self._log.read_text(errors="replace")
             time.sleep(0.05)
@@ -63,11 +73,11 @@ class Worker:
 
 
 @contextmanager
-def a_worker(folder: Path, queue: str = "enrich") -> Iterator[Worker]:
+def a_worker(folder: Path, queue: str = "enrich", seconds: float = SECONDS) -> Iterator[Worker]:
     """A worker that takes messages."""
-    worker = Worker(folder, queue)
+    worker = Worker(folder, queue, seconds)
     try:
-        worker.await_that(lambda: worker.says(_READY))
+        worker.await_that(lambda: worker.says(READY))
         yield worker
     finally:
         worker.kill()

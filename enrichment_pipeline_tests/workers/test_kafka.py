@@ -1,6 +1,5 @@
 """What is special to Kafka: its URL, offsets in place of acknowledgements, a mended transport."""
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,20 +21,19 @@ from enrichment_pipeline.workers.brokers.kafka import PARTITIONS, Kafka
 from enrichment_pipeline.workers.queues import MOST_DELIVERIES, Queue
 from enrichment_pipeline.workers.ringing import ring
 from enrichment_pipeline_tests.workers.parts.kafka import KafkaPart
-from enrichment_pipeline_tests.workers.running import a_worker, enriched, loaded, rung
+from enrichment_pipeline_tests.workers.running import (
+    OTHER_TASK,
+    UNREADABLE,
+    WITHOUT_BODY,
+    a_worker,
+    enriched,
+    loaded,
+    rung,
+)
 
 SECONDS = 40
 STOP_SECONDS = 15
 OTHER_PARTITION = 3
-
-ENVELOPE = {"headers": {}, "properties": {"body_encoding": "base64", "delivery_info": {}}}
-UNREADABLE = json.dumps({**ENVELOPE, "body": "x"}).encode()
-WITHOUT_BODY = json.dumps({**ENVELOPE, "headers": {"id": "1", "task": "other"}}).encode()
-OTHER_TASK = json.dumps(
-    {**ENVELOPE, "headers": {"id": "1", "task": "other"}, "body": "e30="}
-).encode()
-
-pytestmark = pytest.mark.skipif(KafkaPart.cannot() is not None, reason=str(KafkaPart.cannot()))
 
 
 @pytest.fixture

@@ -2,15 +2,11 @@
 
 import json
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 from google.pubsub_v1 import SubscriberClient
 from kombu import Queue as KombuQueue
@@ -18,20 +14,19 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import text
 
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import BrokerError
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.brokers.pubsub import PubSub
 from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
 from enrichment_pipeline.workers.ringing import ring
-from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.workers import running
 from enrichment_pipeline_tests.workers.parts.pubsub import PubSubPart
+from enrichment_pipeline_tests.workers.running import READY, Worker, enriched, loaded, rung
 
-PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
-READY = "ready."
 SECONDS = 40
-START = datetime(2026, 3, 1, tzinfo=UTC)
+
+a_worker = partial(running.a_worker, seconds=SECONDS)
 
 ENVELOPE = {
     "headers": {},
@@ -63,66 +58,6 @@ def broker(part: PubSubPart) -> PubSub:
     made = PubSub(part.url)
     made.declare()
     return made
-
-
-class Worker:
-    """`enrichment-pipeline worker`, and what it says."""
-
-    def __init__(self, folder: Path) -> None:
-        self._log = folder / "worker.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [str(PROGRAM), "worker", "--processes", "1"],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def says(self, words: str) -> bool:
-        """Whether its log has these words."""
-        return words in self._log.read_text()
-
-    def await_that(self, holds: Callable[[], bool]) -> None:
-        """Return once it holds; fails after a while, with the log."""
-        deadline = time.monotonic() + SECONDS
-        while not holds():
-            assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """End it at once, and the processes that it has."""
-        if self.process.poll() is None:
-            for child in psutil.Process(self.process.pid).children():
-                child.kill()
-            self.process.kill()
-            self.process.wait()
-
-    def children(self) -> list[psutil.Process]:
-        """The processes that enrich."""
-        return psutil.Process(self.process.pid).children()
-
-
-@contextmanager
-def a_worker(folder: Path) -> Iterator[Worker]:
-    """A worker that takes messages."""
-    worker = Worker(folder)
-    try:
-        worker.await_that(lambda: worker.says(READY))
-        yield worker
-    finally:
-        worker.kill()
-
-
-def rung(store: Store, broker: PubSub, number: int) -> Callable[[], bool]:
-    """Load and ring an event; gives whether all that was loaded is enriched, of so many."""
-    result = load_events(store, raw_events(1, START), [], "test")
-    ring(celery_app(broker), result.batches)
-    return lambda: enriched(store) == number
-
-
-def enriched(store: Store) -> int:
-    """How many events are enriched."""
-    with store.engine.connect() as connection:
-        return int(connection.execute(text("SELECT count(*) FROM enriched_event")).scalar_one())
 
 
 @pytest.mark.parametrize(
@@ -231,7 +166,7 @@ def test_a_worker_waits_for_a_broker_that_is_away_when_it_starts(
     part: PubSubPart, store: Store, broker: PubSub, tmp_path: Path
 ) -> None:
     part.stop()
-    worker = Worker(tmp_path)
+    worker = Worker(tmp_path, seconds=SECONDS)
     try:
         worker.await_that(lambda: worker.says("does not answer"))
         part.start()
@@ -245,13 +180,12 @@ def test_a_message_whose_process_was_killed_is_given_to_another(
     store: Store, broker: PubSub, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
-        result = load_events(store, raw_events(1, START), [], "test")
+        batches = loaded(store)
         with store.transaction() as connection:
             connection.execute(text("LOCK TABLE raw_batch IN EXCLUSIVE MODE"))
-            ring(celery_app(broker), result.batches)
+            ring(celery_app(broker), batches)
             worker.await_that(lambda: waits_for_a_lock(store))
-            [killed] = worker.children()
-            killed.kill()
+            worker.child().kill()
         worker.await_that(lambda: enriched(store) == 1)
         assert worker.says("WorkerLostError")
 

@@ -19,16 +19,17 @@ from enrichment_pipeline.workers.brokers.sqs import SQS
 from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
 from enrichment_pipeline.workers.ringing import ring
 from enrichment_pipeline_tests.workers.parts.sqs import REGION, SQSPart
-from enrichment_pipeline_tests.workers.running import a_worker, enriched, loaded, rung
+from enrichment_pipeline_tests.workers.running import (
+    OTHER_TASK,
+    UNREADABLE,
+    WITHOUT_BODY,
+    a_worker,
+    enriched,
+    loaded,
+    rung,
+)
 
 STOP_SECONDS = 15
-
-ENVELOPE = {"headers": {}, "properties": {"body_encoding": "base64", "delivery_info": {}}}
-UNREADABLE = json.dumps({**ENVELOPE, "body": "x"}).encode()
-WITHOUT_BODY = json.dumps({**ENVELOPE, "headers": {"id": "1", "task": "other"}}).encode()
-OTHER_TASK = json.dumps(
-    {**ENVELOPE, "headers": {"id": "1", "task": "other"}, "body": "e30="}
-).encode()
 
 
 @pytest.fixture

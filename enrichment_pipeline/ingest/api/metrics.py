@@ -66,7 +66,8 @@ class Metrics:
         self.alert_failures = self._counter(
             "alert_failures", "Alerts that did not arrive when this process sent them.", "channel"
         )
-        self._latency: Latency | None = None
+        self.latency: Latency | None = None
+        """Over all events ever enriched, as it was looked at last; None before that."""
         self.registry.register(_LatencyOf(self))
         self.alert_channels: Sequence[str] = ()
         """Shown although there is nothing to count yet."""
@@ -95,7 +96,7 @@ class Metrics:
         """Measure the queue of the store."""
         with store.transaction() as connection:
             depth = queue_depth(connection)
-            self._latency = latency(connection)
+            self.latency = latency(connection)
             self._look_at_alerts(connection)
         self.queue_batches.set(depth.batches)
         self.queue_events.set(depth.events)
@@ -118,12 +119,6 @@ class Metrics:
     def set_store_down(self, is_told: bool) -> None:
         """The one alert that is not in the store."""
         self.alerts_open.labels(Kind.STORE_DOWN).set(is_told)
-
-    @property
-    def latency(self) -> Latency | None:
-        """From commit to enriched row, over all events ever enriched, as it was looked at last;
-        None before that."""
-        return self._latency
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

@@ -17,9 +17,6 @@ class Broker(ABC):
     name: ClassVar[str]
     """As people know it."""
 
-    extra: ClassVar[str | None] = None
-    """The extra of this package that installs its client; None: it is always there."""
-
     def __init__(self, url: str) -> None:
         """Read the URL.
 

@@ -68,7 +68,6 @@ class Kafka(Broker):
     """
 
     name = "Kafka"
-    extra = "kafka"
 
     def __init__(self, url: str) -> None:
         super().__init__(url)

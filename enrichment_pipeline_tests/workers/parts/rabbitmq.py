@@ -1,12 +1,8 @@
 """RabbitMQ: Debian's rabbitmq-server, a node of its own with its data in a folder."""
 
-import os
-import signal
-import subprocess
 import time
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from kombu import Connection
@@ -30,7 +26,6 @@ class RabbitMQPart(Part):
         self._port, self._distribution_port = free_port(), free_port()
         # Nodes of one machine share a directory of names.
         self._node = f"test{uuid.uuid4().hex[:8]}@localhost"
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def cannot(cls) -> str | None:
@@ -42,24 +37,8 @@ class RabbitMQPart(Part):
 
     def start(self) -> None:
         (self.folder / "plugins").write_text("[].")
-        with (self.folder / "rabbitmq.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(_PROGRAM)],
-                env={**os.environ, **self._variables()},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Killed with all that it starts.
-                start_new_session=True,
-            )
+        self._run([str(_PROGRAM)], self._variables())
         self._await_ready()
-
-    def stop(self) -> None:
-        if self._process:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
     def put_foreign(self, body: bytes) -> None:
         with Connection(self.url) as connection, connection.Producer() as producer:

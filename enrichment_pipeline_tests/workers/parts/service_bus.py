@@ -1,6 +1,5 @@
 """Azure Service Bus: a stand-in, since Microsoft's emulator is a container image."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -23,7 +22,6 @@ class ServiceBusPart(Part):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._port, self._admin_port = free_port(), free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -34,21 +32,9 @@ class ServiceBusPart(Part):
 
     def start(self) -> None:
         ports = (str(self._port), str(self._admin_port))
-        with (self.folder / "service_bus.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", _STAND_IN, *ports, str(self.folder / "service_bus")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._run([sys.executable, "-m", _STAND_IN, *ports, str(self.folder / "service_bus")])
         await_port(self._admin_port)
         await_port(self._port)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
     def put_foreign(self, body: bytes) -> None:
         with (

@@ -1,7 +1,6 @@
 """AWS SQS: moto's server, since AWS publishes the service and no server that runs here."""
 
 import base64
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,27 +24,14 @@ class SQSPart(Part):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"sqs://test:test@127.0.0.1:{self._port}?region={REGION}"
 
     def start(self) -> None:
-        with (self.folder / "moto.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._run([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)])
         await_port(self._port)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
     def client(self) -> Any:
         """AWS' own client of it."""
