@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Double,
     Identity,
@@ -93,6 +94,9 @@ raw_event = Table(
     Column("properties", JSONB),
     Column("input_key", Uuid, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    # What differs from event to event in its sentence: sku=1. Masked.
+    Column("detail", Text),
+    Column("device", Text),
     Index("raw_event_batch", "batch_id"),
     postgresql_partition_by="RANGE (occurred_at)",
     comment="PostHog's events exactly as they arrived (payload: zstd of the JSON), and their hot "
@@ -108,6 +112,8 @@ enrichment_input = Table(
     Column("path_template", Text),
     Column("elements_chain", Text),
     Column("element_text", Text),
+    # The kinds of private things that the project lets models see; NULL: none.
+    Column("unmasked", Text),
     comment="The distinct inputs of the rules, under the key that raw_event carries.",
 )
 
@@ -148,6 +154,7 @@ enriched_event = Table(
     Column("properties", JSONB),
     Column("rules_version", Text, nullable=False),
     _moment("enriched_at"),
+    Column("device", Text),
     Index("enriched_event_once", "occurred_at", "uuid", "project", unique=True),
     Index(
         "enriched_event_session",
@@ -357,6 +364,53 @@ pull_position = Table(
     # When the window, which was over, had been read to its end; NULL: there is more to come.
     _moment("finished_at", nullable=True),
     comment="How far each window has been pulled from the query API.",
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("distinct_id", Text, primary_key=True),
+    Column("person_id", Uuid, nullable=False),
+    # Of the person: two that are identified are not joined but by $merge_dangerously.
+    Column("is_identified", Boolean, nullable=False),
+    _moment("joined_at", now=True),
+    Index("person_ids", "project", "person_id"),
+    comment="Which distinct_ids are one person; an id that is not here is a person of its own.",
+)
+
+session_timeline = Table(
+    "session_timeline",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("session_id", Text, primary_key=True),
+    # UTC, of its start.
+    Column("day", Date, nullable=False),
+    # Of its last event; the table person says who that is.
+    Column("distinct_id", Text, nullable=False),
+    _moment("started_at"),
+    _moment("ended_at"),
+    Column("events", Integer, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("entry", Text),
+    Column("exit", Text),
+    Column("device", Text),
+    Column("outline", Text, nullable=False),
+    Column("signals", ARRAY(Text), nullable=False),
+    Column("timeline", Text, nullable=False),
+    _moment("built_at", now=True),
+    Index("session_timeline_day", "day", "started_at"),
+    Index("session_timeline_person", "project", "distinct_id"),
+    comment="What happened in each session, for people and language models; day: UTC, of its "
+    "start.",
+)
+
+session_day = Table(
+    "session_day",
+    metadata,
+    Column("day", Date, primary_key=True),
+    _moment("built_until"),
+    comment="Up to which moment of finishing the batches are in the sessions of each day.",
 )
 
 READABLE = tuple(metadata.tables)
