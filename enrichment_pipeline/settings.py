@@ -4,6 +4,7 @@ What a setting does belongs to the room that uses it.
 """
 
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Self, get_args
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+
+from enrichment_pipeline.events.privacy import NOTHING, Private, parse_unmasked
 
 _UNPREFIXED = {"database_url", "broker_url"}
 
@@ -66,6 +69,11 @@ class Settings(BaseSettings):
         None,
         description="Who may send: token=project, … or @FILE with one a line, which is read again "
         "when it changes. Unset: the token phc_local, on this machine only.",
+    )
+    unmasked: str | None = Field(
+        None,
+        description="What models may see of a project, as shop=email+phone, …; of email, phone, "
+        "number, token, query. Unset: all of it is masked. For events that come in from then on.",
     )
     read_token: SecretStr | None = Field(
         None,
@@ -157,6 +165,12 @@ class Settings(BaseSettings):
         if minutes not in {15, 20, 30, 60}:
             raise ValueError("must be 15, 20, 30 or 60")
         return minutes
+
+    @field_validator("unmasked")
+    @classmethod
+    def _unmasked_is_known(cls, value: str | None) -> str | None:
+        _parse_unmasked(value)
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -254,6 +268,10 @@ class Settings(BaseSettings):
             )
         return self
 
+    def unmasked_of(self, project: str) -> frozenset[Private]:
+        """What models may see of a project."""
+        return _parse_unmasked(self.unmasked).get(project, NOTHING)
+
     @property
     def pulls(self) -> bool:
         """Whether there is a source to pull from."""
@@ -268,6 +286,18 @@ class Settings(BaseSettings):
         """Start of the first partition of a new store, in UTC."""
         day = self.partition_start or today - timedelta(days=1)
         return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+@cache
+def _parse_unmasked(value: str | None) -> dict[str, frozenset[Private]]:
+    found: dict[str, frozenset[Private]] = {}
+    for entry in (value or "").split(","):
+        project, equals, kinds = (part.strip() for part in entry.partition("="))
+        if entry.strip() and not (project and equals):
+            raise ValueError("must look like shop=email+phone, blog=query")
+        if entry.strip():
+            found[project] = parse_unmasked(kinds)
+    return found
 
 
 def _is_http(url: str) -> bool:

@@ -8,7 +8,7 @@ from enrichment_pipeline.store.inputs import EnrichmentOutput
 
 # Counts up when the same rules would give another output (a better sentence, a mended parser):
 # outputs are kept by version, and those of older code must not be found again.
-_CODE_VERSION = 1
+_CODE_VERSION = 2
 
 
 def output_version(rules: Rules) -> str:

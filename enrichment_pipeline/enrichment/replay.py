@@ -30,6 +30,7 @@ from enrichment_pipeline.events.raw_event import (
     Reason,
     parse_event,
 )
+from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.claims import Death
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import Failure
@@ -206,7 +207,7 @@ class _Replay:
         first = partition_start(connection)
         for letter in letters:
             try:
-                events[letter.id] = _parsed(letter, first)
+                events[letter.id] = _parsed(letter, first, self._store.settings)
             except EventRejectedError as error:
                 failed.append((letter, Failure(error.reason, str(error), None)))
         # In a commit of its own, before the letters': killed in between, they are replayed once
@@ -284,14 +285,16 @@ class _Replay:
         return first[0] + second[0], first[1] + second[1]
 
 
-def _parsed(letter: Letter, first_partition: datetime) -> RawEvent:
+def _parsed(letter: Letter, first_partition: datetime, settings: Settings) -> RawEvent:
     """The event of a letter that was refused at the door, as it would be let in now.
 
     Raises:
         EventRejectedError: it would not.
     """
     arrival = Arrival(letter.first_failed_at, letter.sent_at, default_name=letter.event)
-    event = parse_event(letter.payload or b"", letter.project or "", arrival)
+    project = letter.project or ""
+    unmasked = settings.unmasked_of(project)
+    event = parse_event(letter.payload or b"", project, arrival, unmasked=unmasked)
     if event.occurred_at < first_partition:
         raise EventRejectedError(
             Reason.BEFORE_FIRST_PARTITION,

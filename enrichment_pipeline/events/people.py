@@ -6,15 +6,24 @@ What is done with what is found belongs to `store`.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from enrichment_pipeline.events.raw_event import MAX_ID_LENGTH
 from enrichment_pipeline.events.text import clean_text
+
+MAX_ID_LENGTH = 200  # where PostHog cuts a distinct_id
 
 LINKING_EVENTS = ("$identify", "$create_alias", "$merge_dangerously")
 """PostHog's events that say that two distinct_ids are one person."""
+
+_NOBODY = frozenset(
+    {
+        *("", "0", "anonymous", "guest", "distinctid", "distinct_id", "id", "not_authenticated"),
+        *("email", "undefined", "true", "false", "[object object]", "nan", "none", "null"),
+        "00000000-0000-0000-0000-000000000000",
+    }
+)
 
 _OWNER_KEYS = frozenset({"distinct_id", "$distinct_id"})
 _LINK_KEYS = frozenset({"$anon_distinct_id", "alias"})
@@ -96,6 +105,28 @@ def links(distinct_id: str, payload: bytes) -> Iterator[Link]:
     for key, held in _scalars(value):
         if key in _LINK_KEYS and held and _as_kept(held) != distinct_id:
             yield Link(distinct_id, _as_kept(held))
+
+
+def other_id(event: str, distinct_id: str, properties: Mapping[str, object]) -> str | None:
+    """The distinct_id that a linking event says is the same person's; None where it says none, or
+    one that any number of people have."""
+    if event not in LINKING_EVENTS:
+        return None
+    told = properties.get("$anon_distinct_id" if event == "$identify" else "alias")
+    if isinstance(told, int | float) and not isinstance(told, bool):
+        told = str(told)
+    if not isinstance(told, str) or not told:
+        return None
+    other = _as_kept(told)
+    if other == distinct_id or is_nobody(other) or is_nobody(distinct_id):
+        return None
+    return other
+
+
+def is_nobody(distinct_id: str) -> bool:
+    """Whether an id is one of those that programs send where they know none: PostHog joins nobody
+    by them (its list: https://posthog.com/docs/data/persons#merging-users)."""
+    return distinct_id.strip().strip("'\"").lower() in _NOBODY
 
 
 def pseudonym(project: str, distinct_id: str) -> str:

@@ -4,7 +4,7 @@ Parsing one event belongs here: what makes it acceptable, which value goes into 
 Request bodies, tokens and files belong to `ingest`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -13,9 +13,12 @@ from uuid import UUID
 import msgspec
 
 from enrichment_pipeline.events.custom_properties import custom_properties
+from enrichment_pipeline.events.detail import detail_of, device_of
 from enrichment_pipeline.events.elements import MAX_CHAIN_LENGTH, chain_from_list
 from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH, page_path, path_template
+from enrichment_pipeline.events.people import MAX_ID_LENGTH, other_id
+from enrichment_pipeline.events.privacy import NOTHING, Private
 from enrichment_pipeline.events.text import clean_text
 from enrichment_pipeline.events.times import (
     milliseconds_before,
@@ -26,7 +29,6 @@ from enrichment_pipeline.events.times import (
 from enrichment_pipeline.events.uuids import content_uuid
 
 MAX_PAYLOAD_BYTES = 1_000_000
-MAX_ID_LENGTH = 200  # where PostHog cuts a distinct_id
 MAX_EVENT_NAME_LENGTH = 200
 MAX_TITLE_LENGTH = 300
 
@@ -79,6 +81,10 @@ class RawEvent(NamedTuple):
     """The event as it arrived."""
     inputs: EnrichmentInput
     """What `input_key` stands for."""
+    detail: str | None
+    device: str | None
+    other_id: str | None
+    """The distinct_id that the event says is the same person's; not kept in `raw_event`."""
 
 
 class RejectedEvent(NamedTuple):
@@ -111,11 +117,13 @@ def parse_event(
     project: str,
     arrival: Arrival,
     make_uuid: Callable[[bytes], UUID] = content_uuid,
+    unmasked: Set[Private] = NOTHING,
 ) -> RawEvent:
     """Parse the JSON of one event as PostHog exports it or an SDK sends it.
 
     An event without uuid gets what `make_uuid` makes of its payload; by default one made from its
     content, so that taking it in again adds nothing. One without timestamp happened at its arrival.
+    `unmasked` is what the project lets models see.
 
     Raises:
         EventRejectedError: the event cannot be taken; its neighbours are not concerned.
@@ -131,14 +139,16 @@ def parse_event(
         path_template=path_template(clean_text(path, MAX_PATH_LENGTH)) if path else None,
         elements_chain=_elements_chain(fields, properties),
         element_text=_text(get("$el_text"), MAX_TITLE_LENGTH),
+        unmasked="+".join(sorted(unmasked)) or None,
     )
+    distinct_id = _distinct_id(fields, properties)
     session = get("$session_id") or fields.get("session_id")
     return RawEvent(
         project=project,
         uuid=_uuid(fields.get("uuid"), payload, make_uuid),
         occurred_at=_occurred_at(fields, properties, arrival),
         event=event,
-        distinct_id=_distinct_id(fields, properties),
+        distinct_id=distinct_id,
         session_id=_text(session, MAX_ID_LENGTH),
         path=clean_text(path, MAX_PATH_LENGTH) if path else None,
         title=_text(get("title"), MAX_TITLE_LENGTH),
@@ -146,6 +156,9 @@ def parse_event(
         input_key=input_key(inputs),
         payload=payload,
         inputs=inputs,
+        detail=detail_of(event, properties, unmasked),
+        device=device_of(properties),
+        other_id=other_id(event, distinct_id, properties),
     )
 
 

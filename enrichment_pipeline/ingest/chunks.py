@@ -5,9 +5,11 @@ pandas, and pyarrow) belongs to others.
 """
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from enrichment_pipeline.events.privacy import Private
 from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
@@ -56,11 +58,12 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
     """Parse records and take their events in, in one commit; `source` says which way they came."""
     arrival = Arrival(datetime.now(UTC))
     oldest_possible = oldest_possible_start(arrival.at, store.window)
+    unmasked = store.settings.unmasked_of(project)
     events: list[RawEvent] = []
     rejected: list[RejectedEvent] = []
     for record in records:
         try:
-            events.append(_parse(record, project, arrival, oldest_possible))
+            events.append(_parse(record, project, arrival, oldest_possible, unmasked))
         except EventRejectedError as error:
             rejected.append(reject(record.payload, project, arrival, error))
     widened: datetime | None = None
@@ -75,11 +78,15 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
 
 
 def _parse(
-    record: FileRecord, project: str, arrival: Arrival, oldest_possible: datetime
+    record: FileRecord,
+    project: str,
+    arrival: Arrival,
+    oldest_possible: datetime,
+    unmasked: Set[Private],
 ) -> RawEvent:
     if record.problem:
         raise EventRejectedError(record.reason, record.problem)
-    event = parse_event(record.payload, project, arrival)
+    event = parse_event(record.payload, project, arrival, unmasked=unmasked)
     if event.occurred_at < oldest_possible:
         raise EventRejectedError(
             Reason.TIMESTAMP_TOO_OLD,

@@ -29,16 +29,28 @@ _NOT_DEAD = """
     )
 """
 
-INSERT_ENRICHED = """
+# At most 120 characters, like every sentence: a detail that has no room is cut, or left out.
+DESCRIPTION = """
+    CASE
+        WHEN raw.detail IS NULL OR length(output.description) > 100 THEN output.description
+        WHEN length(output.description) + length(raw.detail) <= 117
+            THEN output.description || ' (' || raw.detail || ')'
+        ELSE output.description || ' ('
+            || left(raw.detail, 116 - length(output.description)) || '…)'
+    END
+"""
+"""The sentence of an event: what its input gave, and what is its own."""
+
+INSERT_ENRICHED = f"""
     INSERT INTO enriched_event (
         occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id,
         session_id, path, path_template, title, element_tag, element_label, description,
-        properties, rules_version, enriched_at
+        properties, rules_version, enriched_at, device
     )
     SELECT raw.occurred_at, raw.uuid, raw.project, raw.batch_id, raw.event, output.event_type,
         output.action_type, raw.distinct_id, raw.session_id, raw.path, output.path_template,
-        raw.title, output.element_tag, output.element_label, output.description, raw.properties,
-        :rules_version, now()
+        raw.title, output.element_tag, output.element_label, {DESCRIPTION}, raw.properties,
+        :rules_version, now(), raw.device
 """
 """What an enriched event is made of: `raw` (of `raw_event`) and `output` (of `enrichment_output`),
 which whoever uses it has to join."""

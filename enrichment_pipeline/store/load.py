@@ -21,17 +21,18 @@ from enrichment_pipeline.store.errors import blames_data, first_line, retry_conf
 from enrichment_pipeline.store.inputs import remember_inputs
 from enrichment_pipeline.store.partitions import ensure_days
 from enrichment_pipeline.store.payloads import compress
+from enrichment_pipeline.store.people import join_people
 from enrichment_pipeline.store.tables import dead_letter, raw_batch
 
 _COPY = """
 COPY raw_event (
     batch_id, project, uuid, occurred_at, event, distinct_id, session_id, path, title,
-    properties, input_key, payload
+    properties, input_key, payload, detail, device
 ) FROM STDIN WITH (FORMAT BINARY)
 """
 _COPY_TYPES = (
     *("int8", "text", "uuid", "timestamptz", "text", "text", "text", "text", "text"),
-    *("jsonb", "uuid", "bytea"),
+    *("jsonb", "uuid", "bytea", "text", "text"),
 )
 
 # One statement, its keys sorted: two transactions that take the same keys in another order
@@ -177,6 +178,8 @@ def _load(
         dead = [(batch, item) for batch, item in new if isinstance(item, RejectedEvent)]
         _insert_batches(connection, batches, Counter(batch for batch, _ in new), dead, common)
         _insert_dead_letters(connection, dead, store.window, str(common["source"]))
+        # Last, because it waits for others, who must not wait for this one's keys.
+        join_people(connection, [event for _, event in events])
     filled = sorted({batch for batch, _ in events})
     return filled, len(events), Counter(item.reason for _, item in dead)
 
@@ -252,6 +255,8 @@ def _row(batch: int, event: RawEvent) -> tuple[object, ...]:
         None if properties is None else Jsonb(properties, dumps=_as_it_is),
         event.input_key,
         compress(event.payload),
+        event.detail,
+        event.device,
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.store.claims import Batch
+from enrichment_pipeline.store.enriched import DESCRIPTION
 
 _DERIVED = "event_type, action_type, path_template, element_tag, element_label, description"
 
@@ -19,7 +20,7 @@ _REWRITE = text(
     WITH wanted AS MATERIALIZED (
         SELECT raw.occurred_at, raw.uuid, raw.project, raw.batch_id, output.event_type,
             output.action_type, output.path_template, output.element_tag, output.element_label,
-            output.description
+            {DESCRIPTION} AS description
         FROM raw_event raw
         JOIN enrichment_output output
             ON output.version = :version AND output.input_key = raw.input_key

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.events.raw_event import Arrival, EventRejectedError, parse_event
+from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import retry_conflicts
 from enrichment_pipeline.store.payloads import decompress
@@ -70,7 +71,9 @@ def _delete_outputs(store: Store) -> None:
         connection.execute(_DELETE_OUTPUTS)
 
 
-def read_back(connection: Connection, keys: Collection[UUID]) -> dict[UUID, EnrichmentInput]:
+def read_back(
+    connection: Connection, keys: Collection[UUID], settings: Settings
+) -> dict[UUID, EnrichmentInput]:
     """Inputs that were forgotten and are needed again, read from events that have them.
 
     A process remembers for long which inputs it has written, and writes none a second time.
@@ -78,12 +81,12 @@ def read_back(connection: Connection, keys: Collection[UUID]) -> dict[UUID, Enri
     found: dict[UUID, EnrichmentInput] = {}
     for which in (_WAITING, _ANY):
         if missing := set(keys) - found.keys():
-            found |= _from_events(connection, missing, which)
+            found |= _from_events(connection, missing, which, settings)
     return found
 
 
 def _from_events(
-    connection: Connection, keys: Collection[UUID], which: str
+    connection: Connection, keys: Collection[UUID], which: str, settings: Settings
 ) -> dict[UUID, EnrichmentInput]:
     statement = text(_AN_EVENT_WITH.format(which=which)).bindparams(_keys)
     found: dict[UUID, EnrichmentInput] = {}
@@ -91,7 +94,9 @@ def _from_events(
         arrival = Arrival(row.occurred_at, default_name=row.event)
         # The rules of the door may have become stricter since.
         with suppress(EventRejectedError):
-            inputs = parse_event(decompress(row.payload), row.project, arrival).inputs
+            unmasked = settings.unmasked_of(row.project)
+            event = parse_event(decompress(row.payload), row.project, arrival, unmasked=unmasked)
+            inputs = event.inputs
             if input_key(inputs) == row.input_key:
                 found[row.input_key] = inputs
     return found

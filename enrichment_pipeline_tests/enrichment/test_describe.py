@@ -46,7 +46,7 @@ BUTTON = 'button:text="Buy now"'
         ),
         (EnrichmentInput("$autocapture", "click", None, None, None), "Clicked an element"),
         (EnrichmentInput("product_clicked", None, "/p", None, None), "product clicked on /p"),
-        (EnrichmentInput("$web_vitals", None, "/p", None, None), "$web_vitals on /p"),
+        (EnrichmentInput("$web_vitals", None, "/p", None, None), "Had page speed measured on /p"),
     ],
 )
 def test_an_event_is_told_in_one_plain_sentence(

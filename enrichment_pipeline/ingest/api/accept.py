@@ -5,7 +5,7 @@ How submissions come together belongs to `gather`, how events are stored to `sto
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Engine
 
+from enrichment_pipeline.events.privacy import Private
 from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
@@ -153,7 +154,16 @@ def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
     first_partition = _first_partition(store)
     events: list[RawEvent] = []
     rejected: list[RejectedEvent] = []
-    verdicts = [_parse(submission, first_partition, events, rejected) for submission in group]
+    verdicts = [
+        _parse(
+            submission,
+            first_partition,
+            store.settings.unmasked_of(submission.project),
+            events,
+            rejected,
+        )
+        for submission in group
+    ]
     kind = group[0].kind
     result = load_events(store, events, rejected, kind.source, historical=kind.historical)
     if result.refused:
@@ -193,6 +203,7 @@ def _first_partition(store: Store) -> datetime:
 def _parse(
     submission: Submission,
     first_partition: datetime,
+    unmasked: Set[Private],
     events: list[RawEvent],
     rejected: list[RejectedEvent],
 ) -> Verdicts:
@@ -200,7 +211,9 @@ def _parse(
     verdicts: Verdicts = []
     for payload in submission.payloads:
         try:
-            event = parse_event(payload, project, arrival, lambda _: time_uuid(arrival.at))
+            event = parse_event(
+                payload, project, arrival, lambda _: time_uuid(arrival.at), unmasked
+            )
             if event.occurred_at < first_partition:
                 raise _before(event.occurred_at, first_partition)
         except EventRejectedError as error:

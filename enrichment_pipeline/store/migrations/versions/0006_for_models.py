@@ -31,6 +31,8 @@ def upgrade() -> None:
         COMMENT ON TABLE person IS
             'Which distinct_ids are one person; an id that is not here is a person of its own.';
 
+        INSERT INTO store_setting (name, value) VALUES ('pseudonym_key', gen_random_uuid()::text);
+
         CREATE TABLE session_timeline (
             project text NOT NULL,
             session_id text NOT NULL,
@@ -52,7 +54,8 @@ def upgrade() -> None:
         CREATE INDEX session_timeline_day ON session_timeline (day, started_at);
         CREATE INDEX session_timeline_person ON session_timeline (project, distinct_id);
         COMMENT ON TABLE session_timeline IS
-            'What happened in each session, for people and language models; day: UTC, of its start.';
+            'What happened in each session, for people and language models; day: UTC, of '
+            'its start.';
 
         CREATE TABLE session_day (
             day date PRIMARY KEY,
@@ -71,6 +74,7 @@ def downgrade() -> None:
         DROP TABLE session_day;
         DROP TABLE session_timeline;
         DROP TABLE person;
+        DELETE FROM store_setting WHERE name = 'pseudonym_key';
         ALTER TABLE enrichment_input DROP COLUMN unmasked;
         ALTER TABLE enriched_event DROP COLUMN device;
         ALTER TABLE raw_event DROP COLUMN detail, DROP COLUMN device;

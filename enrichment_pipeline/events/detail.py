@@ -1,0 +1,168 @@
+"""What differs from event to event in the sentence about it: the few properties that matter
+(`sku=1, price=19.9`), and the device it happened on. Masked, and safe in a prompt.
+
+What is the same for many events is an input of the rules (`inputs`), not a detail.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from functools import lru_cache
+
+from enrichment_pipeline.events.privacy import NOTHING, Private, mask
+from enrichment_pipeline.events.safe_text import safe_text
+
+MAX_DETAIL_LENGTH = 60
+MAX_DEVICE_LENGTH = 60
+_MAX_VALUE_LENGTH = 32
+_MAX_NAME_LENGTH = 24
+_MOST_PROPERTIES = 4
+_MOST_LOOKED_AT = 40
+
+# PostHog's own events whose `$` properties say what happened.
+_OF_EVENTS: Mapping[str, tuple[str, ...]] = {
+    "$feature_flag_called": ("$feature_flag", "$feature_flag_response"),
+    "$groupidentify": ("$group_type",),
+    "$screen": ("$screen_name",),
+    "$ai_generation": ("$ai_model", "$ai_is_error"),
+    "$ai_span": ("$ai_span_name",),
+    "$mcp_tool_call": ("$mcp_tool_name",),
+    "$csp_violation": ("$csp_violated_directive",),
+    "survey shown": ("$survey_name",),
+    "survey sent": ("$survey_name",),
+    "survey dismissed": ("$survey_name",),
+}
+
+# Words in the names of properties that say most about what was done; these come first.
+_TELLING = (
+    *("sku", "product", "item", "plan", "name", "step", "status", "result", "error", "reason"),
+    *("price", "amount", "total", "value", "revenue", "currency", "quantity", "count", "type"),
+    *("category", "method", "query", "search", "option", "variant", "feature"),
+)
+# Whatever is in these is nobody's business but the user's.
+_SECRET = (
+    *("password", "passwd", "secret", "token", "auth", "cookie", "session", "card", "cvv", "cvc"),
+    *("iban", "ssn", "email", "e_mail", "phone", "mobile", "address", "street", "zip", "postal"),
+    *("birth", "api_key", "apikey", "first_name", "last_name", "full_name", "firstname"),
+    *("lastname", "fullname", "user_name", "username", "ip", "lat", "lng", "latitude", "longitude"),
+)
+_NOISE = frozenset(
+    {"distinct_id", "title", "token", "gclid", "fbclid", "msclkid", "uuid", "timestamp", "url"}
+)
+
+
+def detail_of(
+    event: str, properties: Mapping[str, object], unmasked: Set[Private] = NOTHING
+) -> str | None:
+    """The detail of an event, of at most 60 characters; None where it has none."""
+    if event == "$exception":
+        return _exception(properties, unmasked)
+    if names := _OF_EVENTS.get(event):
+        chosen: Iterable[str] = (name for name in names if name in properties)
+    elif event[:1] == "$":
+        return None
+    else:
+        chosen = _telling_first(properties)
+    parts: list[str] = []
+    length = 0
+    for name in chosen:
+        part = _pair(name.removeprefix("$"), properties[name], unmasked)
+        if part and length + len(part) <= MAX_DETAIL_LENGTH:
+            parts.append(part)
+            length += len(part) + 2
+            if len(parts) == _MOST_PROPERTIES:
+                break
+    return ", ".join(parts) or None
+
+
+def _telling_first(properties: Mapping[str, object]) -> list[str]:
+    ranked = [
+        (rank, position, name)
+        for position, name in enumerate(_custom(properties))
+        if (rank := _rank(name)) is not None
+    ]
+    return [name for _, _, name in sorted(ranked)]
+
+
+def _custom(properties: Mapping[str, object]) -> Iterator[str]:
+    left = _MOST_LOOKED_AT
+    for name, value in properties.items():
+        # posthog-js sends some twenty campaign parameters as null.
+        if value is None or name[:1] == "$":
+            continue
+        yield name
+        left -= 1
+        if not left:
+            return
+
+
+@lru_cache(maxsize=8_192)
+def _rank(name: str) -> int | None:
+    """How early a property is told; None: never."""
+    folded = name.lower()
+    if folded in _NOISE or folded.startswith("utm_"):
+        return None
+    words = folded.replace("-", "_").split("_")
+    if any(word in words if len(word) < 5 else word in folded for word in _SECRET):
+        return None
+    return next((at for at, word in enumerate(_TELLING) if word in folded), len(_TELLING))
+
+
+def _pair(name: str, value: object, unmasked: Set[Private]) -> str | None:
+    shown = _shown(value, unmasked)
+    return f"{_name(name)}={shown}" if shown else None
+
+
+@lru_cache(maxsize=8_192)
+def _name(name: str) -> str:
+    return safe_text(mask(name), _MAX_NAME_LENGTH).replace(" ", "_")
+
+
+def _shown(value: object, unmasked: Set[Private]) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return mask(f"{value:g}" if isinstance(value, float) else str(value), unmasked)[
+            :_MAX_VALUE_LENGTH
+        ]
+    if not isinstance(value, str) or not value:
+        return None
+    text = safe_text(mask(value, unmasked), _MAX_VALUE_LENGTH)
+    # A word stands for itself; a sentence is quoted, so that it is seen to be theirs.
+    return text if text.isalnum() else f'"{text}"' if text else None
+
+
+def _exception(properties: Mapping[str, object], unmasked: Set[Private]) -> str | None:
+    kind, message = properties.get("$exception_type"), properties.get("$exception_message")
+    found = properties.get("$exception_list")
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        kind, message = found[0].get("type") or kind, found[0].get("value") or message
+    parts = [
+        safe_text(mask(kind, unmasked), 20).replace(" ", "_") if isinstance(kind, str) else "",
+        _quoted(message, MAX_DETAIL_LENGTH - 24, unmasked) if isinstance(message, str) else "",
+    ]
+    return ": ".join(part for part in parts if part) or None
+
+
+def _quoted(text: str, limit: int, unmasked: Set[Private]) -> str:
+    safe = safe_text(mask(text, unmasked), limit)
+    return f'"{safe}"' if safe else ""
+
+
+def device_of(properties: Mapping[str, object]) -> str | None:
+    """The device, as `Desktop, Chrome on Windows`; of a server, the library that sent."""
+    get = properties.get
+    browser, system = get("$browser"), get("$os") or get("$os_name")
+    kind, library = get("$device_type"), get("$lib")
+    return _device(_text(kind), _text(browser), _text(system), _text(library))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=8_192)
+def _device(
+    kind: str | None, browser: str | None, system: str | None, library: str | None
+) -> str | None:
+    where = " on ".join(part for part in (browser, system) if part)
+    told = ", ".join(part for part in (kind, where) if part) or library
+    return safe_text(mask(told), MAX_DEVICE_LENGTH) or None if told else None

@@ -1,0 +1,188 @@
+"""Who is who: the distinct_ids that are one person, and the pseudonyms of people.
+
+What of an event ties two ids together belongs to `events.people`; removing a person to `forget`.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import md5, sha256
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from enrichment_pipeline.events.raw_event import RawEvent
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('person ' || :project, 0))")
+
+_READ = text(
+    """
+    SELECT distinct_id, person_id, is_identified FROM person
+    WHERE project = :project AND distinct_id = ANY(:ids)
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Text)))
+
+_MOVE = text(
+    "UPDATE person SET person_id = :to WHERE project = :project AND person_id = :old RETURNING 1"
+)
+_IDENTIFY = text(
+    """
+    UPDATE person SET is_identified = true
+    WHERE project = :project AND person_id = :person AND NOT is_identified
+    """
+)
+_ADD = text(
+    """
+    INSERT INTO person (project, distinct_id, person_id, is_identified)
+    VALUES (:project, :distinct_id, :person, true)
+    ON CONFLICT (project, distinct_id) DO NOTHING
+    """
+)
+
+
+def person_join(of: str) -> str:
+    """SQL: the join that `PERSON` needs, for the table or alias `of` with project and
+    distinct_id."""
+    return f"""
+        LEFT JOIN person ON person.project = {of}.project
+            AND person.distinct_id = {of}.distinct_id
+    """
+
+
+def person_sql(of: str) -> str:
+    """SQL: the person of a row of `of`, after `person_join`; an id alone is a person of its own."""
+    return f"coalesce(person.person_id, md5({of}.project || chr(31) || {of}.distinct_id)::uuid)"
+
+
+def pseudonym_sql(of: str) -> str:
+    """SQL: the pseudonym of the person of a row of `of`, after `person_join`; takes :pseudonym_key.
+
+    Who knows an e-mail address cannot find out whether its owner is in here: the key is the
+    store's.
+    """
+    return f"""
+        'person_' || left(encode(sha256(convert_to(
+            :pseudonym_key || {person_sql(of)}::text, 'UTF8'
+        )), 'hex'), 10)
+    """
+
+
+def pseudonym_key(connection: Connection) -> str:
+    """The key of the pseudonyms of this store."""
+    found = connection.execute(
+        text("SELECT value FROM store_setting WHERE name = 'pseudonym_key'")
+    ).scalar_one()
+    return str(found)
+
+
+def pseudonym_of(key: str, person: UUID) -> str:
+    """The pseudonym of a person, as `pseudonym_sql` makes it."""
+    return "person_" + sha256(f"{key}{person}".encode()).hexdigest()[:10]
+
+
+def lone_person(project: str, distinct_id: str) -> UUID:
+    """The person that an id is as long as it is joined to no other, as `person_sql` makes it."""
+    name = f"{project}\x1f{distinct_id}".encode()
+    return UUID(md5(name, usedforsecurity=False).hexdigest())
+
+
+def people_of(connection: Connection, project: str, distinct_ids: Iterable[str]) -> dict[str, UUID]:
+    """The person of each of these ids."""
+    wanted = sorted(set(distinct_ids))
+    joined = _read(connection, project, wanted)
+    return {
+        one: joined[one].person if one in joined else lone_person(project, one) for one in wanted
+    }
+
+
+def ids_of(connection: Connection, project: str, distinct_id: str) -> list[str]:
+    """All ids of the person who has this one."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT other.distinct_id FROM person one
+            JOIN person other ON other.project = one.project AND other.person_id = one.person_id
+            WHERE one.project = :project AND one.distinct_id = :distinct_id
+            """
+        ),
+        {"project": project, "distinct_id": distinct_id},
+    )
+    return sorted({distinct_id, *rows.scalars()})
+
+
+class _Known(NamedTuple):
+    person: UUID
+    is_identified: bool
+
+
+class _Link(NamedTuple):
+    distinct_id: str
+    other: str
+    is_dangerous: bool
+    """Whether it joins even two people who have both been identified."""
+
+
+def join_people(connection: Connection, events: Sequence[RawEvent]) -> None:
+    """Join the ids that these events, in their order, say are one person's.
+
+    As PostHog does: whoever is identified already is joined to another by `$merge_dangerously`
+    alone; without that, a device that two people share would make one of them.
+    """
+    by_project: dict[str, dict[_Link, None]] = {}
+    for event in events:
+        if event.other_id is not None:
+            link = _Link(event.distinct_id, event.other_id, event.event == "$merge_dangerously")
+            by_project.setdefault(event.project, {})[link] = None
+    for project in sorted(by_project):
+        links = list(by_project[project])
+        # SDKs say the same again and again: who is joined already costs no lock.
+        if any(_is_news(link, _known(connection, project, links)) for link in links):
+            connection.execute(_LOCK, {"project": project})
+            for link in links:
+                _join(connection, project, link)
+
+
+def _known(connection: Connection, project: str, links: Sequence[_Link]) -> dict[str, _Known]:
+    ids = {one for link in links for one in (link.distinct_id, link.other)}
+    return _read(connection, project, sorted(ids))
+
+
+def _read(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, _Known]:
+    rows = connection.execute(_READ, {"project": project, "ids": list(ids)})
+    return {row.distinct_id: _Known(row.person_id, row.is_identified) for row in rows}
+
+
+def _is_news(link: _Link, known: dict[str, _Known]) -> bool:
+    one, other = known.get(link.distinct_id), known.get(link.other)
+    if one is None:
+        return True
+    if other is not None and other.person != one.person:
+        return link.is_dangerous or not other.is_identified
+    return other is None or not one.is_identified
+
+
+def _join(connection: Connection, project: str, link: _Link) -> None:
+    known = _known(connection, project, [link])
+    one, other = known.get(link.distinct_id), known.get(link.other)
+    person = one.person if one else lone_person(project, link.distinct_id)
+    same = {"project": project, "person": person}
+    connection.execute(_ADD, {**same, "distinct_id": link.distinct_id})
+    connection.execute(_IDENTIFY, same)
+    if other is None:
+        connection.execute(_ADD, {**same, "distinct_id": link.other})
+    elif other.person != person and (link.is_dangerous or not other.is_identified):
+        connection.execute(_MOVE, {"project": project, "to": person, "old": other.person})
+        connection.execute(_IDENTIFY, same)
+
+
+def forget_people(connection: Connection, project: str | None, distinct_ids: Sequence[str]) -> None:
+    """Take these ids from the table."""
+    connection.execute(
+        text(
+            """
+            DELETE FROM person
+            WHERE distinct_id = ANY(:ids) AND (CAST(:project AS text) IS NULL OR project = :project)
+            """
+        ).bindparams(bindparam("ids", type_=ARRAY(Text))),
+        {"ids": list(distinct_ids), "project": project},
+    )
