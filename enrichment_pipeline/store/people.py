@@ -95,14 +95,15 @@ def people_of(connection: Connection, project: str, distinct_ids: Iterable[str])
     }
 
 
-def ids_of(connection: Connection, project: str, distinct_id: str) -> list[str]:
-    """All ids of the person who has this one."""
+def ids_of(connection: Connection, project: str | None, distinct_id: str) -> list[str]:
+    """All ids of the person who has this one; without a project, of those in all of them."""
     rows = connection.execute(
         text(
             """
             SELECT other.distinct_id FROM person one
             JOIN person other ON other.project = one.project AND other.person_id = one.person_id
-            WHERE one.project = :project AND one.distinct_id = :distinct_id
+            WHERE one.distinct_id = :distinct_id
+                AND (CAST(:project AS text) IS NULL OR one.project = :project)
             """
         ),
         {"project": project, "distinct_id": distinct_id},

@@ -162,6 +162,12 @@ enriched_event = Table(
         "occurred_at",
         postgresql_where=text("session_id IS NOT NULL"),
     ),
+    Index(
+        "enriched_event_no_session",
+        "distinct_id",
+        "occurred_at",
+        postgresql_where=text("session_id IS NULL"),
+    ),
     postgresql_partition_by="RANGE (occurred_at)",
     comment="One row for one raw event: what the user did, for people and language models.",
 )

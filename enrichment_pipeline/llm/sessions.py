@@ -1,0 +1,141 @@
+"""Asking for the timeline of a session, as it is now: also while it is going on.
+
+Building all of a day's belongs to `session_days`; what a timeline is to `timelines`.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from enrichment_pipeline.llm.pseudonyms import Pseudonyms
+from enrichment_pipeline.llm.timelines import Timeline, build_timeline
+from enrichment_pipeline.store.errors import StoreError
+from enrichment_pipeline.store.people import ids_of
+from enrichment_pipeline.store.sessions import (
+    LONGEST,
+    SILENCE,
+    SessionEvent,
+    events_of_session,
+    events_without_session,
+    find_people,
+    newest_session,
+    projects_of_session,
+)
+
+_DERIVED_ID = re.compile(r"(?P<person>person_[0-9a-f]{10})@(?P<start>\d{8}T\d{6})Z")
+_DAY = 86_400.0
+
+
+class SessionNotFoundError(StoreError):
+    """There is no such session; one line that says what to try."""
+
+
+def timeline_of(connection: Connection, session_id: str, *, project: str | None = None) -> Timeline:
+    """The timeline of a session by its id: the `$session_id` of its events, or, of events that
+    name none, the id that the list of sessions shows (`person_3f9a12c4d0@20261127T101502Z`).
+
+    Raises:
+        SessionNotFoundError: no enriched event of such a session is there, or several projects
+            have one.
+    """
+    if found := _DERIVED_ID.fullmatch(session_id):
+        start = datetime.strptime(found["start"], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return _derived(connection, found["person"], start, project)
+    projects = [project] if project else projects_of_session(connection, session_id)
+    if len(projects) > 1:
+        raise SessionNotFoundError(
+            f"session {session_id} is in the projects {', '.join(projects)}; name one: --project"
+        )
+    events = events_of_session(connection, projects[0], session_id) if projects else []
+    if not events:
+        raise _not_found(session_id, project)
+    return _told(connection, projects[0], session_id, events)
+
+
+def newest_timeline_of(
+    connection: Connection, distinct_id: str, *, project: str | None = None
+) -> Timeline:
+    """The timeline of a person's newest session, by any of the person's distinct_ids.
+
+    Raises:
+        SessionNotFoundError: the person has no enriched event.
+    """
+    ids = ids_of(connection, project, distinct_id)
+    newest = newest_session(connection, project, ids)
+    if newest is None:
+        raise SessionNotFoundError(f"no enriched event of {distinct_id}; see `sessions list`")
+    if newest.session_id is not None:
+        return timeline_of(connection, newest.session_id, project=newest.project)
+    person = Pseudonyms(connection).of(newest.project, distinct_id)
+    return _derived(connection, person, newest.occurred_at, newest.project)
+
+
+def derived_id(person: str, started_at: float) -> str:
+    """The id of a session of events that name none; `person` is a pseudonym."""
+    return f"{person}@{datetime.fromtimestamp(started_at, UTC):%Y%m%dT%H%M%SZ}"
+
+
+def cut_at_silence(events: Sequence[SessionEvent]) -> Iterator[Sequence[SessionEvent]]:
+    """The events of a person that name no session, in the order of time, as sessions: cut at 30
+    minutes of silence, and at midnight (UTC) where they go on for more than a day."""
+    first = 0
+    for at in range(1, len(events) + 1):
+        is_end = at == len(events)
+        if is_end or (
+            events[at].occurred_at - events[at - 1].occurred_at > SILENCE.total_seconds()
+        ):
+            yield from _cut_at_midnight(events[first:at])
+            first = at
+
+
+def _cut_at_midnight(events: Sequence[SessionEvent]) -> Iterator[Sequence[SessionEvent]]:
+    if events[-1].occurred_at - events[0].occurred_at <= LONGEST.total_seconds():
+        yield events
+        return
+    first = 0
+    for at in range(1, len(events) + 1):
+        if at == len(events) or _day(events[at]) != _day(events[at - 1]):
+            yield events[first:at]
+            first = at
+
+
+def _day(event: SessionEvent) -> int:
+    return int(event.occurred_at // _DAY)
+
+
+def _derived(
+    connection: Connection, person: str, moment: datetime, project: str | None
+) -> Timeline:
+    """The session of a person that covers a moment: late events may have moved its start."""
+    start, end = moment - LONGEST - SILENCE, moment + LONGEST + SILENCE
+    seconds = moment.timestamp()
+    found = find_people(connection, person, moment - SILENCE, moment + SILENCE)
+    for name in sorted({name for name, _ in found if project in (None, name)}):
+        ids = [distinct_id for of, distinct_id in found if of == name]
+        everything = {one for held in ids for one in ids_of(connection, name, held)}
+        events = events_without_session(connection, name, sorted(everything), start, end)
+        for session in cut_at_silence(events):
+            if session[0].occurred_at - 1 < seconds < session[-1].occurred_at + 1:
+                identity = derived_id(person, session[0].occurred_at)
+                return _told(connection, name, identity, session)
+    raise _not_found(f"{person}@{moment:%Y%m%dT%H%M%SZ}", project)
+
+
+def _told(
+    connection: Connection, project: str, session_id: str, events: Sequence[SessionEvent]
+) -> Timeline:
+    # Of the last event: who logged in meanwhile is known by that.
+    person = Pseudonyms(connection).of(project, events[-1].distinct_id)
+    is_open = time.time() - events[-1].occurred_at < SILENCE.total_seconds()
+    return build_timeline(project, session_id, person, events, is_open=is_open)
+
+
+def _not_found(session_id: str, project: str | None) -> SessionNotFoundError:
+    where = f" in project {project}" if project else ""
+    return SessionNotFoundError(
+        f"no session {session_id}{where} among the enriched events; "
+        "`enrichment-pipeline sessions list` shows those there are"
+    )

@@ -1,0 +1,238 @@
+"""Reading sessions: the events of one, and the list of those that the asset `session_timelines`
+has told. Writing them belongs to `session_building`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from enrichment_pipeline.store.people import (
+    ids_of,
+    person_join,
+    pseudonym_key,
+    pseudonym_sql,
+)
+
+SILENCE = timedelta(minutes=30)
+"""What ends a session of events that name none."""
+
+LONGEST = timedelta(hours=24)
+"""Of a session of events that name none; a longer one is cut at midnight, UTC."""
+
+
+class SessionEvent(NamedTuple):
+    """What a timeline is made of."""
+
+    occurred_at: float
+    """Unix time."""
+    event: str
+    event_type: str
+    action_type: str
+    description: str
+    path_template: str | None
+    distinct_id: str
+    device: str | None
+
+
+EVENT_COLUMNS = """
+    extract(epoch FROM occurred_at)::float8, event, event_type, action_type, description,
+    path_template, distinct_id, device
+"""
+"""Of `enriched_event`, as `SessionEvent` has them."""
+
+
+class SessionRow(NamedTuple):
+    """A session of the list."""
+
+    project: str
+    session_id: str
+    person: str
+    """Pseudonym."""
+    started_at: datetime
+    ended_at: datetime
+    events: int
+    pages: int
+    entry: str | None
+    exit: str | None
+    device: str | None
+    outline: str
+    signals: Sequence[str]
+    """Kinds."""
+
+
+class NewestEvent(NamedTuple):
+    """Where the newest event of a person is."""
+
+    project: str
+    session_id: str | None
+    occurred_at: datetime
+
+
+_LIST = """
+    SELECT session.project, session.session_id, {pseudonym} AS person, session.started_at,
+        session.ended_at, session.events, session.pages, session.entry, session.exit,
+        session.device, session.outline, session.signals
+    FROM session_timeline session {join}
+    WHERE true {conditions}
+    ORDER BY session.started_at DESC, session.session_id
+    LIMIT :limit OFFSET :offset
+"""
+
+_CONDITIONS = {
+    "project": "session.project = :project",
+    "start": "session.ended_at >= :start",
+    "end": "session.started_at < :end",
+    "signal": ":signal = ANY(session.signals)",
+    "contains": "session.timeline ILIKE '%' || :contains || '%'",
+    # By the day too, which has an index.
+    "start_day": "session.day >= :start_day",
+    "end_day": "session.day <= :end_day",
+}
+
+
+def list_sessions(
+    connection: Connection,
+    *,
+    project: str | None = None,
+    person: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    signal: str | None = None,
+    contains: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[SessionRow]:
+    """The sessions that fit, the newest first.
+
+    `person` is a pseudonym or a distinct_id; `start` and `end` bound the time in which something
+    happened; `signal` is a kind of signal; `contains` is text of the timeline, in any case.
+    """
+    given: dict[str, object] = {
+        "project": project,
+        "start": start,
+        "end": end,
+        "signal": signal,
+        "contains": _escaped(contains) if contains else None,
+        "start_day": (start - LONGEST).date() if start else None,
+        "end_day": end.date() if end else None,
+    }
+    parameters = {name: value for name, value in given.items() if value is not None}
+    conditions = [_CONDITIONS[name] for name in parameters]
+    if person is not None:
+        conditions.append(_of_person(connection, person, project, parameters))
+    statement = _LIST.format(
+        pseudonym=pseudonym_sql("session"),
+        join=person_join("session"),
+        conditions="".join(f" AND {condition}" for condition in conditions),
+    )
+    parameters |= {
+        "limit": limit,
+        "offset": offset,
+        "pseudonym_key": pseudonym_key(connection),
+    }
+    return [SessionRow(*row) for row in connection.execute(text(statement), parameters)]
+
+
+def _escaped(contains: str) -> str:
+    return contains.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _of_person(
+    connection: Connection, person: str, project: str | None, parameters: dict[str, object]
+) -> str:
+    if person.startswith("person_"):
+        parameters["person"] = person
+        return f"{pseudonym_sql('session')} = :person"
+    parameters["people"] = ids_of(connection, project, person)
+    return "session.distinct_id = ANY(CAST(:people AS text[]))"
+
+
+def projects_of_session(connection: Connection, session_id: str) -> list[str]:
+    """The projects that have events of a session with this id."""
+    rows = connection.execute(
+        text("SELECT DISTINCT project FROM enriched_event WHERE session_id = :id ORDER BY 1"),
+        {"id": session_id},
+    )
+    return list(rows.scalars())
+
+
+def events_of_session(connection: Connection, project: str, session_id: str) -> list[SessionEvent]:
+    """All enriched events of a session, in the order of time."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT {EVENT_COLUMNS} FROM enriched_event
+            WHERE session_id = :id AND project = :project ORDER BY occurred_at, uuid
+            """
+        ),
+        {"id": session_id, "project": project},
+    )
+    return [SessionEvent(*row) for row in rows]
+
+
+def events_without_session(
+    connection: Connection,
+    project: str,
+    distinct_ids: Sequence[str],
+    start: datetime,
+    end: datetime,
+) -> list[SessionEvent]:
+    """The enriched events of a person that name no session, in the order of time."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT {EVENT_COLUMNS} FROM enriched_event
+            WHERE session_id IS NULL AND distinct_id = ANY(:ids) AND project = :project
+                AND occurred_at >= :start AND occurred_at < :end
+            ORDER BY occurred_at, uuid
+            """
+        ).bindparams(bindparam("ids", type_=ARRAY(Text))),
+        {"ids": list(distinct_ids), "project": project, "start": start, "end": end},
+    )
+    return [SessionEvent(*row) for row in rows]
+
+
+def find_people(
+    connection: Connection, pseudonym: str, start: datetime, end: datetime
+) -> list[tuple[str, str]]:
+    """Project and distinct_id of those who have this pseudonym and did something in that time
+    without naming a session."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT DISTINCT event.project, event.distinct_id
+            FROM (
+                SELECT DISTINCT project, distinct_id FROM enriched_event
+                WHERE session_id IS NULL AND occurred_at >= :start AND occurred_at < :end
+            ) event {person_join("event")}
+            WHERE {pseudonym_sql("event")} = :pseudonym
+            """
+        ),
+        {
+            "start": start,
+            "end": end,
+            "pseudonym": pseudonym,
+            "pseudonym_key": pseudonym_key(connection),
+        },
+    )
+    return [(row.project, row.distinct_id) for row in rows]
+
+
+def newest_session(
+    connection: Connection, project: str | None, distinct_ids: Sequence[str]
+) -> NewestEvent | None:
+    """The newest enriched event of these ids."""
+    row = connection.execute(
+        text(
+            """
+            SELECT project, session_id, occurred_at FROM enriched_event
+            WHERE distinct_id = ANY(:ids) AND (CAST(:project AS text) IS NULL OR project = :project)
+            ORDER BY occurred_at DESC LIMIT 1
+            """
+        ).bindparams(bindparam("ids", type_=ARRAY(Text))),
+        {"ids": list(distinct_ids), "project": project},
+    ).one_or_none()
+    return NewestEvent(*row) if row else None
