@@ -416,7 +416,9 @@ session_day = Table(
     metadata,
     Column("day", Date, primary_key=True),
     _moment("built_until"),
-    comment="Up to which moment of finishing the batches are in the sessions of each day.",
+    Column("enriched", BigInteger, nullable=False),
+    comment="Of each day, how many enriched events its sessions were told from last; -1: to do "
+    "anew.",
 )
 
 READABLE = tuple(metadata.tables)

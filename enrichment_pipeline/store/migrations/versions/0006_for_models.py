@@ -62,10 +62,12 @@ def upgrade() -> None:
 
         CREATE TABLE session_day (
             day date PRIMARY KEY,
-            built_until timestamptz NOT NULL
+            built_until timestamptz NOT NULL,
+            enriched bigint NOT NULL
         );
         COMMENT ON TABLE session_day IS
-            'Up to which moment of finishing the batches are in the sessions of each day.';
+            'Of each day, how many enriched events its sessions were told from last; '
+            '-1: to do anew.';
         """
     )
 

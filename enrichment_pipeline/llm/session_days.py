@@ -1,0 +1,123 @@
+"""Telling all sessions of a day, for the table `session_timeline`.
+
+One session, as it is this moment, belongs to `sessions`; the SQL to `store.session_building`.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from enrichment_pipeline.llm.rendering import render
+from enrichment_pipeline.llm.sessions import cut_at_silence, derived_id
+from enrichment_pipeline.llm.timelines import Timeline, build_timeline
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.people import pseudonym_key, pseudonym_of
+from enrichment_pipeline.store.session_building import Build, DayEvents, ToldSession
+from enrichment_pipeline.store.sessions import SessionEvent
+
+MOST_TOKENS = 20_000
+"""Of a timeline in the table; the command and the API tell longer ones whole."""
+
+_PROGRESS_EVERY = 1_000
+
+
+@dataclass
+class DayReport:
+    """What was told of a day."""
+
+    day: date
+    is_whole: bool = False
+    """Whether all of its sessions were told, or only those that had changed."""
+    sessions: int = 0
+    events: int = 0
+    signals: Counter[str] = field(default_factory=Counter)
+    """By kind, how many sessions have such."""
+    seconds: float = 0.0
+
+
+def tell_day(
+    store: Store,
+    day: date,
+    *,
+    is_whole: bool,
+    on_progress: Callable[[DayReport], None] = lambda _: None,
+) -> DayReport:
+    """Tell the sessions of a UTC day: all that have an event on it, or those that events have
+    come to since the day was told last. One transaction: readers see the day as it was, until it is
+    done."""
+    report = DayReport(day)
+    started = time.monotonic()
+    with store.transaction() as connection:
+        key = pseudonym_key(connection)
+        build = Build(connection, day, is_whole=is_whole)
+        report.is_whole = build.is_whole
+        build.write_all(_told(build.events(), key, day, report, on_progress))
+        build.finish()
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _told(
+    found: Iterator[DayEvents],
+    key: str,
+    day: date,
+    report: DayReport,
+    on_progress: Callable[[DayReport], None],
+) -> Iterator[ToldSession]:
+    for one in found:
+        for session_id, events in _sessions(one, key, day):
+            told = tell(one.project, session_id, events)
+            report.sessions += 1
+            report.events += told.events
+            report.signals.update(told.signals)
+            if report.sessions % _PROGRESS_EVERY == 0:
+                on_progress(report)
+            yield told
+
+
+def _sessions(found: DayEvents, key: str, day: date) -> Iterator[tuple[str, list[SessionEvent]]]:
+    if found.session_id is not None:
+        yield found.session_id, found.events
+        return
+    person = pseudonym_of(key, UUID(found.person))
+    for events in cut_at_silence(found.events):
+        # Of the day before and the day after there may be more than was read.
+        if any(_date(moment) == day for moment in (events[0].occurred_at, events[-1].occurred_at)):
+            yield derived_id(person, events[0].occurred_at), list(events)
+
+
+def tell(project: str, session_id: str, events: list[SessionEvent]) -> ToldSession:
+    """A session as a row of the table. Without the person: who that is may change, and is looked
+    up when the row is read."""
+    timeline = build_timeline(project, session_id, "", events)
+    return ToldSession(
+        project=project,
+        session_id=session_id,
+        day=_date(timeline.started_at),
+        distinct_id=events[-1].distinct_id,
+        started_at=_moment(timeline.started_at),
+        ended_at=_moment(timeline.started_at + timeline.seconds),
+        events=timeline.events,
+        pages=timeline.pages,
+        entry=timeline.entry,
+        exit=timeline.exit,
+        device=timeline.device,
+        outline=timeline.outline,
+        signals=_kinds(timeline),
+        timeline=render(timeline, "text", MOST_TOKENS),
+    )
+
+
+def _kinds(timeline: Timeline) -> list[str]:
+    return sorted({signal.kind for signal in timeline.signals})
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _date(seconds: float) -> date:
+    return _moment(seconds).date()
