@@ -17,6 +17,7 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import expect_many, missing_inputs
 from enrichment_pipeline.store.inputs import read_inputs, remember_outputs
 from enrichment_pipeline.store.rewriting import Change, rewrite_enriched
+from enrichment_pipeline.store.session_building import tell_anew
 
 
 @dataclass
@@ -73,4 +74,6 @@ def _rewrite(store: Store, rules: Rules, batches: Sequence[Batch]) -> list[Chang
         keys = missing_inputs(connection, batches, store.window, version)
         derived = derive_here(read_inputs(store, keys), rules)
         remember_outputs(store, version, derived.outputs)
-        return rewrite_enriched(connection, batches, store.window, version, rules.version)
+        changes = rewrite_enriched(connection, batches, store.window, version, rules.version)
+        tell_anew(connection, [change.window_start for change in changes])
+        return changes

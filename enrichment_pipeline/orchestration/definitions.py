@@ -17,6 +17,11 @@ from enrichment_pipeline.orchestration.reconciling import (
 )
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import build_enrichment_job, build_sensor
+from enrichment_pipeline.orchestration.session_timelines import (
+    build_session_timelines,
+    build_sessions_job,
+    build_sessions_sensor,
+)
 from enrichment_pipeline.orchestration.sweep import enrichment_sweep
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
@@ -33,19 +38,20 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
     schedules = [maintenance_schedule]
     if settings.pulls:
         schedules.append(build_pull_schedule(partitions))
-    enrichment = build_enrichment_job()
+    enrichment, sessions = build_enrichment_job(), build_sessions_job()
     # What is due is the workers' first, where there are some; and they tell Dagster nothing.
     grace = timedelta(seconds=settings.grace_seconds if settings.broker_url else 0)
     sensors = [
         build_sensor(partitions, enrichment, settings.sensor_seconds, grace),
         build_broken_sensor(settings.sensor_seconds),
+        build_sessions_sensor(start, sessions, settings.sensor_seconds),
         alerts,
     ]
     if settings.broker_url:
         sensors.append(build_reconciling_sensor(partitions, enrichment))
     return dg.Definitions(
-        assets=build_assets(partitions),
-        jobs=[enrichment, enrichment_sweep, enrichment_reconcile, maintenance],
+        assets=[*build_assets(partitions), build_session_timelines(start)],
+        jobs=[enrichment, sessions, enrichment_sweep, enrichment_reconcile, maintenance],
         schedules=schedules,
         sensors=sensors,
         resources={"pipeline": Pipeline()},

@@ -136,6 +136,15 @@ def list_sessions(
     return [SessionRow(*row) for row in connection.execute(text(statement), parameters)]
 
 
+def text_of_session(connection: Connection, session: SessionRow) -> str | None:
+    """The timeline of a session as the table has it; None where it went meanwhile."""
+    found = connection.execute(
+        text("SELECT timeline FROM session_timeline WHERE project = :project AND session_id = :id"),
+        {"project": session.project, "id": session.session_id},
+    ).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
 def _escaped(contains: str) -> str:
     return contains.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
