@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.llm.http import timeline_routes
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
 
@@ -20,8 +21,9 @@ _SECONDS = 20
 @contextmanager
 def served_by_a_thread(store: Store, settings: Settings) -> Iterator[str]:
     """Serve the application on a real server; gives its URL."""
+    app = create_app(store, settings, readable=timeline_routes(store))
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(store, settings), log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -22,12 +22,13 @@ def api() -> None:
     """
     # The server takes half a second to import, which the other subcommands need not wait for.
     from enrichment_pipeline.ingest.api.server import serve
+    from enrichment_pipeline.llm.http import timeline_routes
 
     settings = load_settings()
     check_api_port(settings)
     with opened_store(settings) as store:
         out.print(f"API: [bold]{api_url(settings)}[/]   (Ctrl-C stops it)")
-        serve(store, settings, _bell(settings))
+        serve(store, settings, _bell(settings), timeline_routes(store))
 
 
 def _bell(settings: Settings) -> "Doorbell | None":

@@ -1,6 +1,7 @@
 """Printing: one console for results, one for errors, and the ways in which both are shown."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NoReturn
@@ -24,6 +25,12 @@ def fail(message: str) -> NoReturn:
     """End the command with one line on standard error."""
     print_error(message)
     raise typer.Exit(1)
+
+
+def write(text: str) -> None:
+    """Print text as it is: it may hold what Rich would take for markup, or break into lines."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
 
 
 def print_json(value: object) -> None:

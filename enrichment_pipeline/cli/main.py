@@ -17,9 +17,11 @@ from enrichment_pipeline.cli import (
     forget,
     import_files,
     pull,
+    sessions,
     show,
     sql,
     status,
+    timeline,
     up,
     worker,
 )
@@ -46,10 +48,12 @@ app.command("backfill")(backfill.backfill)
 app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("sql")(sql.sql)
+app.command("timeline")(timeline.timeline)
 app.command("forget")(forget.forget)
 app.command("config")(config.config)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(sessions.app, name="sessions")
 
 
 def run() -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from enrichment_pipeline.events.people import MAX_ID_LENGTH
+from enrichment_pipeline.events.text import clean_text
 from enrichment_pipeline.llm.pseudonyms import Pseudonyms
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
 from enrichment_pipeline.store.errors import StoreError
@@ -41,6 +43,7 @@ def timeline_of(connection: Connection, session_id: str, *, project: str | None 
         SessionNotFoundError: no enriched event of such a session is there, or several projects
             have one.
     """
+    session_id, project = _as_kept(session_id), project and _as_kept(project)
     if found := _DERIVED_ID.fullmatch(session_id):
         start = datetime.strptime(found["start"], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
         return _derived(connection, found["person"], start, project)
@@ -63,6 +66,7 @@ def newest_timeline_of(
     Raises:
         SessionNotFoundError: the person has no enriched event.
     """
+    distinct_id, project = _as_kept(distinct_id), project and _as_kept(project)
     ids = ids_of(connection, project, distinct_id)
     newest = newest_session(connection, project, ids)
     if newest is None:
@@ -131,6 +135,11 @@ def _told(
     person = Pseudonyms(connection).of(project, events[-1].distinct_id)
     is_open = time.time() - events[-1].occurred_at < SILENCE.total_seconds()
     return build_timeline(project, session_id, person, events, is_open=is_open)
+
+
+def _as_kept(name: str) -> str:
+    """An id as columns have it."""
+    return clean_text(name.encode(errors="replace").decode(), MAX_ID_LENGTH)
 
 
 def _not_found(session_id: str, project: str | None) -> SessionNotFoundError:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.settings import Settings
@@ -74,6 +74,13 @@ class Store:
     def transaction(self) -> Iterator[Connection]:
         """A connection in a transaction that commits at the end of the block."""
         with self._connected(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def bounded(self, seconds: int) -> Iterator[Connection]:
+        """The same for who is waited for: a statement that takes longer is given up."""
+        with self.transaction() as connection:
+            connection.execute(text(f"SET LOCAL statement_timeout = '{seconds:d}s'"))
             yield connection
 
     @contextmanager

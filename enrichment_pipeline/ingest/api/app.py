@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from enrichment_pipeline.ingest.api.capture import Capture
 from enrichment_pipeline.ingest.api.committers import CommitError, Committers
 from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
 from enrichment_pipeline.ingest.api.metrics import Metrics
-from enrichment_pipeline.ingest.api.status import Status
+from enrichment_pipeline.ingest.api.status import Handler, Status
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens, read_token
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
@@ -57,10 +58,14 @@ class Bell(Protocol):
 
 
 def create_app(
-    store: Store, settings: Settings, processes: int = 0, bell: Bell | None = None
+    store: Store,
+    settings: Settings,
+    processes: int = 0,
+    bell: Bell | None = None,
+    readable: Mapping[str, Handler] = MappingProxyType({}),
 ) -> Starlette:
     """The application that an ASGI server serves; commits are made in so many `processes`, and
-    then the bell is rung.
+    then the bell is rung. `readable` are more routes, by path, for who has the read token.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
@@ -121,6 +126,7 @@ def create_app(
         Route("/readyz", status.readyz),
         Route("/metrics", status.metrics),
         Route("/openapi.json", status.openapi),
+        *(Route(path, status.for_readers(handler)) for path, handler in readable.items()),
     ]
     return Starlette(routes=routes, lifespan=lifespan, middleware=[_for_pages_of_any_origin()])
 

@@ -1,6 +1,7 @@
 """The routes that say how the API is: alive, ready, its metrics, its description."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,8 @@ from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.ingest.api.tokens import bearer, same_secret
 from enrichment_pipeline.store.engine import Store
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 _ANSWER_SECONDS = 2
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -65,6 +68,14 @@ class Status:
     async def openapi(self, request: Request) -> Response:
         """`/openapi.json`, for who has the read token."""
         return JSONResponse(description()) if self._may_read(request) else _not_for_you()
+
+    def for_readers(self, handler: Handler) -> Handler:
+        """A handler, for who has the read token."""
+
+        async def handle(request: Request) -> Response:
+            return await handler(request) if self._may_read(request) else _not_for_you()
+
+        return handle
 
     def _may_read(self, request: Request) -> bool:
         return same_secret(bearer(request.headers.get("Authorization")), self._read_token)

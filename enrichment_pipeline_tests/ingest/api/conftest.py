@@ -6,6 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.llm.http import timeline_routes
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
 
@@ -37,7 +38,9 @@ def _secret(value: str) -> object:
 @pytest.fixture
 def client(store: Store, api_settings: Settings) -> Iterator[TestClient]:
     """A sender to the running application."""
-    with TestClient(create_app(store, api_settings), follow_redirects=False) as sender:
+    with TestClient(
+        create_app(store, api_settings, readable=timeline_routes(store)), follow_redirects=False
+    ) as sender:
         yield sender
 
 

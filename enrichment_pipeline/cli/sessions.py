@@ -1,0 +1,151 @@
+"""`enrichment-pipeline sessions`: the sessions there are, and telling days of them."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from enrichment_pipeline.cli.console import err, fail, out, print_json, print_table
+from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.llm.session_days import DayReport, tell_day
+from enrichment_pipeline.llm.signals import KINDS
+from enrichment_pipeline.settings import load_settings
+from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.session_building import due_days
+from enrichment_pipeline.store.sessions import list_sessions
+
+app = typer.Typer(help="The sessions there are.", no_args_is_help=True)
+
+_SHOWN = ["started_at", "session_id", "events", "person", "outline", "signals"]
+
+
+@app.command("list")
+def list_(
+    project: Annotated[str | None, typer.Option(help="Of this project alone.")] = None,
+    person: Annotated[
+        str | None, typer.Option(help="Of this person: a distinct_id, or a name as person_….")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", help="From this day or time on.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Before this day or time.")] = None,
+    signal: Annotated[
+        str | None, typer.Option(help=f"With such a signal: {', '.join(KINDS)}.")
+    ] = None,
+    contains: Annotated[str | None, typer.Option(help="With this text in the timeline.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List sessions, the newest first, as the asset `session_timelines` has told them.
+
+    Examples: [bold]enrichment-pipeline sessions list --signal rage_click[/],
+    [bold]enrichment-pipeline sessions list --contains /checkout --from 2026-11-27[/]
+    """
+    if signal is not None and signal not in KINDS:
+        fail(f"--signal {signal!r} is none; there are {', '.join(KINDS)}")
+    with opened_store(load_settings()) as store, store.transaction() as connection:
+        found = list_sessions(
+            connection,
+            project=project,
+            person=person,
+            start=parse_moment("--from", start) if start else None,
+            end=parse_moment("--to", end) if end else None,
+            signal=signal,
+            contains=contains,
+            limit=limit,
+        )
+    if as_json:
+        print_json([session._asdict() for session in found])
+        return
+    if not found:
+        out.print(
+            "No session. Dagster tells the sessions of a day half a minute after its events; "
+            "without Dagster: enrichment-pipeline sessions tell"
+        )
+        return
+    rows = [
+        [
+            ", ".join(session.signals) if name == "signals" else getattr(session, name)
+            for name in _SHOWN
+        ]
+        for session in found
+    ]
+    print_table(_SHOWN, rows, whole=["session_id"])
+
+
+@app.command("tell")
+def tell(
+    days: Annotated[
+        list[str] | None, typer.Argument(help="UTC days; unset: those that events have come to.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell the sessions of days now, as Dagster does by itself.
+
+    Examples: [bold]enrichment-pipeline sessions tell[/],
+    [bold]enrichment-pipeline sessions tell 2026-11-26 2026-11-27[/]
+    """
+    wanted = [_day(told) for told in days or []]
+    with opened_store(load_settings()) as store:
+        if not wanted:
+            with store.transaction() as connection:
+                wanted = due_days(connection, datetime.fromtimestamp(0, UTC), [])
+        reports = _tell(store, wanted, is_whole=bool(days))
+    if as_json:
+        print_json(
+            [
+                {
+                    "day": report.day,
+                    "sessions": report.sessions,
+                    "events": report.events,
+                    "signals": dict(report.signals),
+                    "seconds": round(report.seconds, 3),
+                }
+                for report in reports
+            ]
+        )
+        return
+    for report in sorted(reports, key=lambda report: report.day):
+        out.print(
+            f"{report.day}: {report.sessions:,} sessions of {report.events:,} events in "
+            f"{report.seconds:.1f} s",
+            highlight=False,
+        )
+    if not reports:
+        out.print("Every day is told.")
+
+
+def _tell(store: Store, days: Sequence[date], *, is_whole: bool) -> list[DayReport]:
+    reports: list[DayReport] = []
+    with _progress() as progress:
+        task = progress.add_task("days", total=len(days), sessions=0)
+
+        def show(report: DayReport) -> None:
+            sessions = sum(one.sessions for one in reports) + report.sessions
+            progress.update(task, sessions=sessions)
+
+        for day in days:
+            report = tell_day(store, day, is_whole=is_whole, on_progress=show)
+            show(report)
+            reports.append(report)
+            progress.update(task, advance=1)
+    return reports
+
+
+def _day(told: str) -> date:
+    try:
+        return date.fromisoformat(told)
+    except ValueError:
+        fail(f"{told!r} is no day, such as 2026-11-27")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("telling sessions"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("days, {task.fields[sessions]:,} sessions"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    )
