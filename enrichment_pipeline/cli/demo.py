@@ -5,7 +5,8 @@ import sys
 from datetime import UTC, datetime
 
 from enrichment_pipeline.cli.api import api_url
-from enrichment_pipeline.cli.console import out, print_table
+from enrichment_pipeline.cli.clicked import Clicked
+from enrichment_pipeline.cli.console import out, print_table, write
 from enrichment_pipeline.cli.up import running, ui_url, wait_until, watch
 from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
@@ -13,12 +14,16 @@ from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import FileRecord
 from enrichment_pipeline.ingest.importer import import_records
 from enrichment_pipeline.ingest.sample.sample import sample_events
+from enrichment_pipeline.llm.rendering import render
+from enrichment_pipeline.llm.sessions import timeline_of
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.query import query
+from enrichment_pipeline.store.sessions import telling_session
 
 _SENSOR_SECONDS = 5
+_PROJECT = "demo"
 
 _BY_TYPE = """
 SELECT event_type, action_type, count(*) AS events, min(description) AS example
@@ -31,7 +36,7 @@ _LATEST = "SELECT occurred_at, description FROM enriched_event ORDER BY 1 DESC L
 
 def demo() -> None:
     """Start everything, import a sample of posthog-js events, wait until it is enriched, and show
-    the result.
+    the result; then tell what you click in a page with the snippet that it prints.
 
     Keeps running until Ctrl-C, which stops everything it started. A second time it adds nothing.
 
@@ -40,6 +45,7 @@ def demo() -> None:
     settings = load_settings()
     if "sensor_seconds" not in settings.model_fields_set:
         settings.sensor_seconds = _SENSOR_SECONDS
+    started = datetime.now(UTC)
     with running(settings) as (services, store):
         try:
             summary = _import_sample(store)
@@ -55,12 +61,29 @@ def demo() -> None:
             return
         result = query(store, _BY_TYPE)
         print_table(result.columns, result.rows, title="What users did")
+        _show_session(store)
         out.print(f"Dagster: [bold]{ui_url(settings)}/asset-groups[/]")
-        out.print(f'Ask:     {_this_program()} sql "{_LATEST}"', soft_wrap=True)
-        out.print("Send:    paste this into a page, click around, and ask again 15 seconds later:")
+        program = _this_program()
+        out.print(f'Ask:     {program} sql "{_LATEST}"', soft_wrap=True)
+        out.print(f"Model:   {program} mcp --help")
+        out.print("Send:    paste this into a page and click around; what you did is told here:")
         out.print(_snippet(settings), highlight=False, markup=False, soft_wrap=True)
         out.print("Ctrl-C stops everything.")
-        watch(services, store, settings)
+        clicked = Clicked(store, started, _PROJECT, program)
+        watch(services, store, settings, clicked.look)
+        clicked.show_last()
+
+
+def _show_session(store: Store) -> None:
+    """One session of the sample, told."""
+    with store.transaction() as connection:
+        session = telling_session(connection, _PROJECT)
+        if session is None:
+            return
+        timeline = timeline_of(connection, session, project=_PROJECT)
+    out.print("\n[bold]One of their sessions[/], as a language model reads it:")
+    write(render(timeline))
+    out.print()
 
 
 def _this_program() -> str:
@@ -84,7 +107,7 @@ def _import_sample(store: Store) -> ImportSummary:
         FileRecord(payload, position)
         for position, payload in enumerate(sample_events(datetime.now(UTC)), start=1)
     )
-    import_records(store, records, "demo", summary)
+    import_records(store, records, _PROJECT, summary)
     return summary
 
 

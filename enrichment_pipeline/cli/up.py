@@ -87,9 +87,14 @@ def _check_ports(settings: Settings) -> None:
         )
 
 
-def watch(services: Services, store: Store, settings: Settings) -> None:
-    """Return when we are asked to stop. Meanwhile, start services again that have ended, and let
-    Dagster know when the windows change.
+def watch(
+    services: Services,
+    store: Store,
+    settings: Settings,
+    on_look: Callable[[], None] = lambda: None,
+) -> None:
+    """Return when we are asked to stop. Meanwhile, start services again that have ended, let
+    Dagster know when the windows change, and call `on_look` every second or so.
 
     Raises:
         ServiceError: a service ends again and again.
@@ -102,6 +107,7 @@ def watch(services: Services, store: Store, settings: Settings) -> None:
     while not services.stopping.wait(_LOOK_SECONDS):
         for line in services.revive():
             print_error(line)
+        on_look()
         if time.monotonic() - looked < _LOOK_AT_STORE_SECONDS:
             continue
         looked = time.monotonic()

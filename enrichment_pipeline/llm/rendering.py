@@ -23,6 +23,7 @@ FEWEST_TOKENS = 200
 """A budget below that has no room for who, when and what the signals are."""
 
 _SHORT = 60
+_LONG = 200
 _MOST_SIGNALS = 12
 _FEW_SIGNALS = 3
 
@@ -220,8 +221,9 @@ def _signals(timeline: Timeline, is_short: bool) -> list[str]:
     if not timeline.signals:
         return []
     most = _FEW_SIGNALS if is_short else _MOST_SIGNALS
+    length = _SHORT if is_short else _LONG
     shown = [
-        f"{signal.kind} at {signal.at:.0f}s ({cut(signal.text, _SHORT) if is_short else signal.text})"
+        f"{signal.kind} at {signal.at:.0f}s ({cut(signal.text, length)})"
         for signal in timeline.signals[:most]
     ]
     if len(timeline.signals) > most:

@@ -200,11 +200,11 @@ def _entries(
 
 def _moves_on(events: Sequence[SessionEvent], at: int) -> bool:
     """Whether leaving a page is only the beginning of viewing the next one."""
-    following = events[at + 1 : at + 4]
-    return any(
-        event.event_type == "pageview" and event.occurred_at - events[at].occurred_at < 3
-        for event in following
-    )
+    if at + 1 == len(events):
+        return False
+    following = events[at + 1]
+    is_view = following.event_type == "pageview"
+    return is_view and following.occurred_at - events[at].occurred_at < IDLE_SECONDS
 
 
 def _entry(event: SessionEvent, page: str | None, current: str | None, seconds: float) -> Entry:

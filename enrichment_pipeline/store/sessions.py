@@ -68,6 +68,7 @@ class NewestEvent(NamedTuple):
 
     project: str
     session_id: str | None
+    distinct_id: str
     occurred_at: datetime
 
 
@@ -237,7 +238,7 @@ def newest_session(
     row = connection.execute(
         text(
             """
-            SELECT project, session_id, occurred_at FROM enriched_event
+            SELECT project, session_id, distinct_id, occurred_at FROM enriched_event
             WHERE distinct_id = ANY(:ids) AND (CAST(:project AS text) IS NULL OR project = :project)
             ORDER BY occurred_at DESC LIMIT 1
             """
@@ -245,3 +246,37 @@ def newest_session(
         {"ids": list(distinct_ids), "project": project},
     ).one_or_none()
     return NewestEvent(*row) if row else None
+
+
+def newest_event_since(
+    connection: Connection, since: datetime, other_than: str
+) -> NewestEvent | None:
+    """The newest enriched event since then of any project but `other_than`."""
+    row = connection.execute(
+        text(
+            """
+            SELECT project, session_id, distinct_id, occurred_at FROM enriched_event
+            WHERE occurred_at >= :since AND project <> :other_than
+            ORDER BY occurred_at DESC LIMIT 1
+            """
+        ),
+        {"since": since, "other_than": other_than},
+    ).one_or_none()
+    return NewestEvent(*row) if row else None
+
+
+def telling_session(connection: Connection, project: str) -> str | None:
+    """The session of this project's newest thousand events that has most different ones."""
+    found = connection.execute(
+        text(
+            """
+            SELECT session_id FROM (
+                SELECT session_id, description FROM enriched_event
+                WHERE project = :project AND session_id IS NOT NULL
+                ORDER BY occurred_at DESC LIMIT 1000
+            ) newest GROUP BY 1 ORDER BY count(DISTINCT description) DESC, 1 LIMIT 1
+            """
+        ),
+        {"project": project},
+    ).scalar_one_or_none()
+    return None if found is None else str(found)

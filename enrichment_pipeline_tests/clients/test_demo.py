@@ -23,6 +23,20 @@ def servers_of(home: Path) -> list[psutil.Process]:
     ]
 
 
+def click_around(api: str) -> None:
+    """Two events of one session, as posthog-js sends them."""
+    common = {"distinct_id": "visitor", "$session_id": "clicked", "$pathname": "/shop"}
+    click = {"$event_type": "click", "$elements_chain": 'button:text="Buy"'}
+    batch = [
+        {"event": "$pageview", "properties": common},
+        {"event": "$autocapture", "properties": common | click},
+    ]
+    body = json.dumps({"api_key": "phc_local", "batch": batch}).encode()
+    request = urllib.request.Request(f"{api}/batch/", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as response:
+        assert response.status == 200
+
+
 def test_the_demo_shows_what_users_did_and_leaves_nothing_running(tmp_path: Path) -> None:
     home, port, api_port = tmp_path / "home", free_port(), free_port()
     environment = {
@@ -69,7 +83,17 @@ def test_the_demo_shows_what_users_did_and_leaves_nothing_running(tmp_path: Path
             "raw_events",
             "enriched_events",
             "dead_letter",
+            "session_timelines",
         }
+        click_around(f"http://127.0.0.1:{api_port}")
+        for line in demo.stdout:
+            shown += line
+            if line.startswith("Again:"):
+                break
+        told = shown.partition("What you just did")[2]
+        assert "view /shop" in told
+        assert 'click button "Buy"' in told
+        assert "still going on" in told
     finally:
         started = [*psutil.Process(demo.pid).children(recursive=True), *servers_of(home)]
         demo.send_signal(signal.SIGTERM)
