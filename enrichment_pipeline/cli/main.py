@@ -16,6 +16,7 @@ from enrichment_pipeline.cli import (
     demo,
     forget,
     import_files,
+    mcp,
     pull,
     sessions,
     show,
@@ -49,6 +50,7 @@ app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("sql")(sql.sql)
 app.command("timeline")(timeline.timeline)
+app.command("mcp")(mcp.mcp)
 app.command("forget")(forget.forget)
 app.command("config")(config.config)
 app.add_typer(alerts.app, name="alerts")

@@ -1,0 +1,133 @@
+"""Searching enriched events, and counting them over time, without what is private in them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from enrichment_pipeline.store.people import (
+    ids_of,
+    person_join,
+    pseudonym_key,
+    pseudonym_sql,
+)
+
+
+class FoundEvent(NamedTuple):
+    """An enriched event, as a model may see it."""
+
+    occurred_at: datetime
+    project: str
+    event: str
+    event_type: str
+    action_type: str
+    page: str | None
+    """Templated."""
+    description: str
+    person: str
+    """Pseudonym."""
+    session_id: str | None
+
+
+_CONDITIONS = {
+    "project": "enriched.project = :project",
+    "event_type": "enriched.event_type = :event_type",
+    "action_type": "enriched.action_type = :action_type",
+    "event": "enriched.event = :event",
+    "page": "starts_with(enriched.path_template, :page)",
+    "session_id": "enriched.session_id = :session_id",
+    "contains": "strpos(lower(enriched.description), lower(:contains)) > 0",
+}
+
+
+def search_events(
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    *,
+    project: str | None = None,
+    event_type: str | None = None,
+    action_type: str | None = None,
+    event: str | None = None,
+    page: str | None = None,
+    person: str | None = None,
+    session_id: str | None = None,
+    contains: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[FoundEvent]:
+    """The enriched events of this time that fit, the newest first.
+
+    `page` is the beginning of a templated path, `person` a pseudonym or a distinct_id, `contains`
+    text of the description, in any case.
+    """
+    given = {
+        "project": project,
+        "event_type": event_type,
+        "action_type": action_type,
+        "event": event,
+        "page": page,
+        "session_id": session_id,
+        "contains": contains,
+    }
+    parameters: dict[str, object] = {
+        name: value for name, value in given.items() if value is not None
+    }
+    conditions = [_CONDITIONS[name] for name in parameters]
+    if person is not None and person.startswith("person_"):
+        conditions.append(f"{pseudonym_sql('enriched')} = :person")
+        parameters["person"] = person
+    elif person is not None:
+        conditions.append("enriched.distinct_id = ANY(CAST(:people AS text[]))")
+        parameters["people"] = ids_of(connection, project, person)
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT enriched.occurred_at, enriched.project, enriched.event, enriched.event_type,
+                enriched.action_type, enriched.path_template, enriched.description,
+                {pseudonym_sql("enriched")}, enriched.session_id
+            FROM enriched_event enriched {person_join("enriched")}
+            WHERE enriched.occurred_at >= :start AND enriched.occurred_at < :end
+                {"".join(f" AND {condition}" for condition in conditions)}
+            ORDER BY enriched.occurred_at DESC, enriched.uuid LIMIT :limit OFFSET :offset
+            """
+        ),
+        parameters
+        | {
+            "start": start,
+            "end": end,
+            "limit": limit,
+            "offset": offset,
+            "pseudonym_key": pseudonym_key(connection),
+        },
+    )
+    return [FoundEvent(*row) for row in rows]
+
+
+def count_over_time(
+    connection: Connection, by: str, start: datetime, end: datetime, parts: int
+) -> Sequence[tuple[int, str, int]]:
+    """How many enriched events of each `by` ("event_type" or "action_type") are in each of so many
+    equal parts of this time: part (from 0), value, events.
+
+    Raises:
+        ValueError: `by` is neither.
+    """
+    if by not in ("event_type", "action_type"):
+        raise ValueError(f"{by!r} is neither event_type nor action_type")
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT least(:parts - 1, floor(
+                extract(epoch FROM occurred_at - CAST(:start AS timestamptz))
+                / extract(epoch FROM CAST(:end AS timestamptz) - CAST(:start AS timestamptz))
+                * :parts
+            ))::int AS part, {by}, count(*)
+            FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
+            GROUP BY 1, 2 ORDER BY 1, 2
+            """
+        ),
+        {"start": start, "end": end, "parts": parts},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
