@@ -157,6 +157,8 @@ def _json(timeline: Timeline, lines: Sequence[Line], is_short: bool) -> str:
         ],
         "signals_in_all": len(timeline.signals),
         "entries": [_json_line(line) for line in lines],
+        # What asdict makes of a Counter counts its items.
+        "dropped": dict(timeline.dropped),
     }
     return json.dumps(shown, ensure_ascii=False)
 
