@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.console import err, fail, out, print_json, print_table
 from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.enrichment.rules_diff import diff_rules
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.books import books
@@ -32,6 +34,14 @@ def backfill(
         bool,
         typer.Option("--re-enrich", help="Enrich what is finished again, under the rules of now."),
     ] = False,
+    changed: Annotated[
+        bool,
+        typer.Option(
+            "--changed",
+            help="Only the windows in which the rules of now would change something: --re-enrich "
+            "them. `rules diff` says what.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which windows, and do nothing.")
     ] = False,
@@ -43,10 +53,13 @@ def backfill(
     failed again.
 
     Example: [bold]enrichment-pipeline backfill --failed --dry-run[/],
-    [bold]enrichment-pipeline backfill --from 2026-03-01 --to 2026-03-02 --re-enrich[/]
+    [bold]enrichment-pipeline backfill --from 2026-03-01 --to 2026-03-02 --re-enrich[/],
+    [bold]enrichment-pipeline backfill --changed[/]
     """
-    if not failed and not first:
-        fail("which windows? Add --failed, or --from (and --to)")
+    if not failed and not first and not changed:
+        fail("which windows? Add --failed, --changed, or --from (and --to)")
+    if failed and changed:
+        fail("--failed and --changed: choose one")
     settings = load_settings()
     since = window_start(parse_moment("--from", first), settings.window) if first else None
     until = parse_moment("--to", end) if end else None
@@ -54,10 +67,16 @@ def backfill(
         fail("--from must be before --to")
     with opened_store(settings) as store:
         chosen = _chosen(store, since, until, only_failed=failed)
+        if changed:
+            rules = load_rules(settings.rules_file)
+            windows = set(diff_rules(store, rules).windows)
+            chosen = {window: events for window, events in chosen.items() if window in windows}
         if dry_run or not chosen:
-            _tell(chosen, only_failed=failed, as_json=as_json)
+            none = "No window is failed." if failed else "There are no events then."
+            none = "The rules of now would change nothing then." if changed else none
+            _tell(chosen, none, only_failed=failed, as_json=as_json)
             return
-        _run(settings, store, list(chosen), re_enrich=re_enrich, as_json=as_json)
+        _run(settings, store, list(chosen), re_enrich=re_enrich or changed, as_json=as_json)
 
 
 def _chosen(
@@ -75,13 +94,13 @@ def _chosen(
         }
 
 
-def _tell(chosen: dict[datetime, int], *, only_failed: bool, as_json: bool) -> None:
+def _tell(chosen: dict[datetime, int], none: str, *, only_failed: bool, as_json: bool) -> None:
     if as_json:
         windows = [{"window": window, "events": events} for window, events in chosen.items()]
         print_json({"windows": windows})
         return
     if not chosen:
-        out.print("No window is failed." if only_failed else "There are no events then.")
+        out.print(none)
         return
     what = "dead events" if only_failed else "events"
     rows = [(f"{window:%Y-%m-%d %H:%M}", events) for window, events in chosen.items()]

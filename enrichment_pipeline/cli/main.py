@@ -18,6 +18,7 @@ from enrichment_pipeline.cli import (
     import_files,
     mcp,
     pull,
+    rules,
     sessions,
     show,
     sql,
@@ -56,6 +57,7 @@ app.command("config")(config.config)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(rules.app, name="rules")
 
 
 def run() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from enrichment_pipeline.cli.console import err, fail, out, print_json, print_table
+from enrichment_pipeline.cli.console import err, fail, out, print_json, write
 from enrichment_pipeline.cli.moments import parse_moment
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.signals import KINDS
@@ -17,8 +17,6 @@ from enrichment_pipeline.store.session_building import due_days
 from enrichment_pipeline.store.sessions import list_sessions
 
 app = typer.Typer(help="The sessions there are.", no_args_is_help=True)
-
-_SHOWN = ["started_at", "session_id", "events", "person", "outline", "signals"]
 
 
 @app.command("list")
@@ -63,14 +61,14 @@ def list_(
             "without Dagster: enrichment-pipeline sessions tell"
         )
         return
-    rows = [
-        [
-            ", ".join(session.signals) if name == "signals" else getattr(session, name)
-            for name in _SHOWN
-        ]
-        for session in found
-    ]
-    print_table(_SHOWN, rows, whole=["session_id"])
+    for session in found:
+        lasted = session.ended_at - session.started_at
+        write(
+            f"{session.session_id}  {session.started_at:%Y-%m-%d %H:%M:%S}  "
+            f"{lasted.total_seconds():.0f}s  {session.events} events  {session.person}"
+        )
+        signals = f"  [{', '.join(session.signals)}]" if session.signals else ""
+        write(f"    {session.outline}{signals}")
 
 
 @app.command("tell")

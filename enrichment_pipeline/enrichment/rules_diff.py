@@ -1,0 +1,80 @@
+"""What rules would change, before anything is changed.
+
+Changing it belongs to `re_enrich`, the queries to `store.rules_diff`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.reading import reading
+from enrichment_pipeline.store.rules_diff import Kept, NameChange, Said, changes, kept, sub_types
+
+_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class RulesDiff:
+    """What rules would change in what is enriched."""
+
+    versions: Counter[str]
+    """The rules versions of the enriched events now, and how many events have each."""
+    rules_version: str
+    """Of the rules that were asked about."""
+    changes: Sequence[NameChange]
+
+    @property
+    def events(self) -> int:
+        """Events that would come out otherwise; those without a raw event stay as they are."""
+        return sum(change.events - change.without_raw for change in self.changes)
+
+    @property
+    def windows(self) -> list[datetime]:
+        """The windows that such events are in."""
+        return sorted(
+            {
+                window
+                for change in self.changes
+                if change.events > change.without_raw
+                for window in change.windows
+            }
+        )
+
+
+def diff_rules(store: Store, rules: Rules) -> RulesDiff:
+    """What these rules would change. Nothing is written: it is asked as a role that cannot."""
+    with reading(store, _SECONDS) as connection:
+        enriched = kept(connection)
+        versions: Counter[str] = Counter()
+        for one in enriched:
+            versions[one.rules_version] += one.events
+        names = _suspects(enriched, rules)
+        said = [
+            Said(event, sub_type, *rules.classify(event, sub_type))
+            for event, sub_type in _with_none(names, sub_types(connection, names))
+        ]
+        found = changes(connection, said, store.window) if said else []
+    return RulesDiff(versions, rules.version, found)
+
+
+def _suspects(enriched: Sequence[Kept], rules: Rules) -> list[str]:
+    """The names of which something may change: a look at each event's sub-type is spared to those
+    that have none and are what the rules say already."""
+    return sorted(
+        {
+            one.event
+            for one in enriched
+            if one.event in rules.sub_types
+            or rules.classify(one.event, None) != (one.event_type, one.action_type)
+        }
+    )
+
+
+def _with_none(
+    names: Sequence[str], found: Sequence[tuple[str, str | None]]
+) -> list[tuple[str, str | None]]:
+    # An event whose raw one is gone is looked at by its name alone.
+    return sorted({*found, *((name, None) for name in names)}, key=repr)
