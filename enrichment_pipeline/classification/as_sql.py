@@ -105,8 +105,10 @@ def _folded(name: Sql, pattern: str) -> Sql:
     folded = name.copy()
     upper = "".join(one for one in ascii_uppercase if one.lower() in pattern)
     if upper:
-        folded = exp.func(
-            "TRANSLATE", folded, exp.Literal.string(upper), exp.Literal.string(upper.lower())
+        # ClickHouse, which regards case, knows it by this name alone.
+        folded = exp.Anonymous(
+            this="translate",
+            expressions=[folded, exp.Literal.string(upper), exp.Literal.string(upper.lower())],
         )
     for letter, folding in _foldings():
         if not set(pattern).isdisjoint(folding):

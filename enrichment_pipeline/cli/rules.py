@@ -135,7 +135,8 @@ def unmatched(
         out.print("Every event has a rule that says something about it.")
         return
     for row in found:
-        write(f"{row.events:,} events of {row.event}, {row.event_type}/{row.action_type}: {row.sample}")
+        said = f"{row.event_type}/{row.action_type}"
+        write(f"{row.events:,} events of {row.event}, {said}: {row.sample}")
         write(f"    {suggestion(rules, row.event)}")
 
 

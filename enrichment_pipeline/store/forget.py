@@ -20,6 +20,8 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import retry_conflicts
 from enrichment_pipeline.store.partitions import partition_days
 from enrichment_pipeline.store.payloads import decompress
+from enrichment_pipeline.store.people import forget_people
+from enrichment_pipeline.store.session_building import forget_sessions
 from enrichment_pipeline.store.tables import PARTITIONED, enriched_event, forgotten, raw_event
 
 _CLOSING_NOTE = "its events went with people who were forgotten"
@@ -185,6 +187,9 @@ def forget_events(
         events, letters = _forget_day(store, people, project, day, dry_run=dry_run)
         report.events += events
         report.letters += letters
+    if not dry_run:
+        with store.transaction() as connection:
+            forget_people(connection, project, people.distinct_ids)
     return report
 
 
@@ -239,6 +244,8 @@ class _Day:
         # Once more: a run that was waited for may have left letters.
         owners |= self._known_owners()
         letters = [_Letter._make(row) for row in self._locked(_LETTERS, owners)]
+        if not self._dry_run:
+            forget_sessions(self._connection, self._parameters)
         raw = self._take(raw_event.name, batches)
         enriched = self._take(enriched_event.name, batches)
         refused, failed = _count_letters(letters, owners)

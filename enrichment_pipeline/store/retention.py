@@ -22,6 +22,7 @@ from enrichment_pipeline.store.partitions import (
     lock_for_dropping,
     partition_days,
 )
+from enrichment_pipeline.store.session_building import forget_sessions_of_day
 from enrichment_pipeline.store.tables import enriched_event, raw_event
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
 from enrichment_pipeline.store.windows import move_partition_start, partition_start
@@ -171,7 +172,7 @@ def _drop_raw(first_kept: FirstKept) -> _Drop:
         _refuse_what_is_left_to_do(connection, day)
         drop_partition(connection, raw_event.name, day)
         if day < first_kept.enriched:
-            drop_partition(connection, enriched_event.name, day)
+            _drop_enriched(connection, day)
 
     return drop
 
@@ -179,6 +180,7 @@ def _drop_raw(first_kept: FirstKept) -> _Drop:
 def _drop_enriched(connection: Connection, day: date) -> None:
     lock_for_dropping(connection)
     drop_partition(connection, enriched_event.name, day)
+    forget_sessions_of_day(connection, day)
 
 
 def _refuse_what_is_left_to_do(connection: Connection, day: date) -> None:

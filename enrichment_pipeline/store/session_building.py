@@ -3,14 +3,14 @@
 How a session is told belongs to `llm`; reading what was told to `sessions`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import NamedTuple, cast
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, Date, bindparam, text
+from sqlalchemy import Connection, Date, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.store.people import person_join, person_sql
@@ -89,6 +89,40 @@ def tell_anew(connection: Connection, windows: Sequence[datetime]) -> None:
         ),
         {"days": sorted({window.astimezone(UTC).date() for window in windows})},
     )
+
+
+def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
+    """Remove the sessions in which people did something on a day; what others did in them is told
+    anew. `of` has people (distinct_ids), project (None: all), start and end (of the day)."""
+    connection.execute(
+        text(
+            """
+            WITH mine AS (
+                SELECT DISTINCT project, session_id FROM enriched_event
+                WHERE occurred_at >= :start AND occurred_at < :end AND distinct_id = ANY(:people)
+                    AND (CAST(:project AS text) IS NULL OR project = :project)
+            ),
+            gone AS (
+                DELETE FROM session_timeline session
+                WHERE ended_at >= :start AND started_at < :end
+                    AND (CAST(:project AS text) IS NULL OR project = :project)
+                    AND (distinct_id = ANY(:people) OR EXISTS (
+                        SELECT FROM mine WHERE mine.project = session.project
+                            AND mine.session_id = session.session_id
+                    ))
+                RETURNING day
+            )
+            UPDATE session_day SET enriched = -1 WHERE day IN (SELECT day FROM gone)
+            """
+        ).bindparams(bindparam("people", type_=ARRAY(Text))),
+        {name: of[name] for name in ("people", "project", "start", "end")},
+    )
+
+
+def forget_sessions_of_day(connection: Connection, day: date) -> None:
+    """Remove the sessions that began on a day."""
+    for table in ("session_timeline", "session_day"):
+        connection.execute(text(f"DELETE FROM {table} WHERE day = :day"), {"day": day})
 
 
 class Build:

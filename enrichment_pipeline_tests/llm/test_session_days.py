@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.events.people import People
 from enrichment_pipeline.llm.session_days import tell_day
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.forget import forget_events
 from enrichment_pipeline.store.session_building import due_days, tell_anew
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import take_in, told, visit
@@ -160,3 +162,30 @@ def test_a_server_that_never_falls_silent_is_cut_at_midnight(store: Store, rules
     take_in(store, rules, visit(None, start, *["/"] * 140, seconds=1_200, person="server"))
     tell_day(store, DAY, is_whole=True)
     assert ("2026-03-02", 68, "/") in told(store).values()
+
+
+def test_who_is_forgotten_is_in_no_session_and_what_others_did_is_told_anew(
+    store: Store, rules: Rules
+) -> None:
+    identify = make_event(
+        "$identify", NOON, distinct_id="ann", properties={"$anon_distinct_id": "anonymous-7"}
+    )
+    take_in(store, rules, [identify, *visit("mine", NOON, "/a", person="ann")])
+    take_in(store, rules, visit("shared", NOON, "/b", person="ann"))
+    take_in(store, rules, visit("shared", NOON + timedelta(minutes=1), "/c", person="bob"))
+    take_in(store, rules, visit("his", NOON, "/d", person="bob"))
+    tell_day(store, DAY, is_whole=True)
+    before = told(store)
+    forget_events(store, People(["ann"]), dry_run=True)
+    assert told(store) == before
+    forget_events(store, People(["ann"]))
+    assert set(told(store)) == {"his"}
+    assert due(store) == [DAY]
+    tell_day(store, DAY, is_whole=False)
+    assert {name: outline for name, (_, _, outline) in told(store).items()} == {
+        "his": "/d",
+        "shared": "/c",
+    }
+    with store.transaction() as connection:
+        left = connection.execute(text("SELECT distinct_id FROM person")).scalars().all()
+    assert left == ["anonymous-7"]
