@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Literal, get_args
 
 from enrichment_pipeline.events.safe_text import cut
+from enrichment_pipeline.llm.signals import Signal
 from enrichment_pipeline.llm.timelines import Entry, Timeline
 from enrichment_pipeline.llm.tokens import estimate_tokens
 
@@ -27,11 +28,13 @@ _LONG = 200
 _MOST_SIGNALS = 12
 _FEW_SIGNALS = 3
 
-# What is left out first. A signal, and what a user named or sent, is what a session is about.
-_WEIGHTS = {"leave": 0, "other": 1, "idle": 1, "change": 2, "click": 2, "view": 3, "event": 4}
+# What is left out first. A signal, what a user named or sent, and the longest silences are what a
+# session is about.
+_WEIGHTS = {"leave": 0, "other": 1, "idle": 2, "change": 2, "click": 2, "view": 3, "event": 4}
 _WEIGHT_OF_THE_REST = 4
 _WEIGHT_OF_SIGNALS = 6
 _EDGES = 5
+_LONGEST_SILENCES = 3
 
 Line = Entry | Counter[str]
 """An entry, or how many of which action were left out in its place."""
@@ -73,11 +76,14 @@ def _within(timeline: Timeline, write: _Write, max_tokens: int) -> str:
 def _ranked(entries: Sequence[Entry]) -> list[int]:
     """The places of the entries, what matters most first; of two alike the one nearer to the
     beginning or the end."""
+    silences = [at for at, entry in enumerate(entries) if entry.action == "idle"]
+    silences.sort(key=lambda at: entries[at].at - entries[at].until)
+    longest = set(silences[:_LONGEST_SILENCES])
 
     def rank(at: int) -> tuple[int, int, int]:
         entry = entries[at]
         weight = _WEIGHTS.get(entry.action, _WEIGHT_OF_THE_REST)
-        if entry.signal:
+        if entry.signal or at in longest:
             weight = _WEIGHT_OF_SIGNALS
         from_edge = min(at, len(entries) - 1 - at)
         if from_edge < _EDGES:
@@ -101,10 +107,17 @@ def _kept(entries: Sequence[Entry], kept: set[int]) -> list[Line]:
 
 
 def _text(timeline: Timeline, lines: Sequence[Line], is_short: bool) -> str:
+    # The id of a session that has none of its own begins with the person.
+    who = "" if timeline.session_id.startswith(f"{timeline.person}@") else f" {timeline.person},"
     head = [
-        f"session {timeline.session_id}, {timeline.person}, {_when(timeline)}",
+        f"session {timeline.session_id},{who} {_when(timeline)}",
         f"{_length(timeline)}; {timeline.device or 'device unknown'}",
-        f"entry {timeline.entry or 'unknown'}, exit {timeline.exit or 'unknown'}",
+        # The outline begins with the entry and ends with the exit, if it is not cut.
+        *(
+            [f"entry {timeline.entry or 'unknown'}, exit {timeline.exit or 'unknown'}"]
+            if is_short
+            else []
+        ),
         f"outline: {_outline(timeline, is_short)}",
         *(f"signals: {signals}" for signals in _signals(timeline, is_short)),
         "seconds action what",
@@ -116,7 +129,7 @@ def _text_line(line: Line) -> str:
     if isinstance(line, Counter):
         return f"… {_left_out(line)}"
     if line.action == "idle":
-        return f"{line.at:.0f} idle {_duration(line.until - line.at)}"
+        return f"{line.at:.0f} idle {_silence(line)}"
     mark = "! " if line.signal else ""
     return f"{mark}{line.at:.0f} {line.action} {_what(line)}"
 
@@ -141,7 +154,7 @@ def _markdown_line(line: Line) -> str:
     if isinstance(line, Counter):
         return f"| … | | {_left_out(line)} |"
     if line.action == "idle":
-        return f"| {line.at:.0f} | idle | {_duration(line.until - line.at)} |"
+        return f"| {line.at:.0f} | idle | {_silence(line)} |"
     mark = " ⚠" if line.signal else ""
     return f"| {line.at:.0f} | {line.action}{mark} | {_what(line)} |"
 
@@ -153,7 +166,9 @@ def _json(timeline: Timeline, lines: Sequence[Line], is_short: bool) -> str:
         "outline": _outline(timeline, is_short),
         "signals": [
             signal._asdict() | {"at": round(signal.at, 1)}
-            for signal in timeline.signals[: _FEW_SIGNALS if is_short else None]
+            for signal in (
+                _foremost(timeline.signals, _FEW_SIGNALS)[0] if is_short else timeline.signals
+            )
         ],
         "signals_in_all": len(timeline.signals),
         "entries": [_json_line(line) for line in lines],
@@ -168,7 +183,8 @@ def _json_line(line: Line) -> dict[str, object]:
         return {"left_out": dict(line)}
     shown: dict[str, object] = {"at": round(line.at, 1), "action": line.action, "what": line.text}
     if line.action == "idle":
-        return {"at": round(line.at, 1), "action": "idle", "seconds": round(line.until - line.at)}
+        del shown["what"]
+        shown["seconds"] = round(line.until - line.at)
     if line.times > 1:
         shown |= {"times": line.times, "until": round(line.until, 1)}
     if line.page:
@@ -184,6 +200,11 @@ _WRITERS: dict[Form, _Write] = {"text": _text, "markdown": _markdown, "json": _j
 def _what(entry: Entry) -> str:
     times = f" × {entry.times}" if entry.times > 1 else ""
     return f"{entry.text}{times}"
+
+
+def _silence(entry: Entry) -> str:
+    where = f" on {entry.page}" if entry.page else ""
+    return f"{_duration(entry.until - entry.at)}{where}"
 
 
 def _when(timeline: Timeline) -> str:
@@ -222,16 +243,31 @@ def _signals(timeline: Timeline, is_short: bool) -> list[str]:
     """One line with the signals, or none where there are none."""
     if not timeline.signals:
         return []
-    most = _FEW_SIGNALS if is_short else _MOST_SIGNALS
     length = _SHORT if is_short else _LONG
+    first, others = _foremost(timeline.signals, _FEW_SIGNALS if is_short else _MOST_SIGNALS)
+    moments: dict[tuple[str, str], list[str]] = {}
+    for signal in first:
+        moments.setdefault((signal.kind, signal.text), []).append(f"{signal.at:.0f}s")
     shown = [
-        f"{signal.kind} at {signal.at:.0f}s ({cut(signal.text, length)})"
-        for signal in timeline.signals[:most]
+        f"{kind} at {', '.join(at)} ({cut(text, length)})" for (kind, text), at in moments.items()
     ]
-    if len(timeline.signals) > most:
-        counts = Counter(signal.kind for signal in timeline.signals[most:])
+    if others:
+        counts = Counter(signal.kind for signal in others)
         shown.append("and " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
     return ["; ".join(shown)]
+
+
+def _foremost(signals: Sequence[Signal], most: int) -> tuple[list[Signal], list[Signal]]:
+    """The first of each kind, then the earliest, no more than `most`; and the others. Both in the
+    order of time."""
+    met = Counter[str]()
+    ranked = []
+    for at, signal in enumerate(signals):
+        ranked.append((met[signal.kind] > 0, at))
+        met[signal.kind] += 1
+    chosen = {at for _, at in sorted(ranked)[:most]}
+    first = [signal for at, signal in enumerate(signals) if at in chosen]
+    return first, [signal for at, signal in enumerate(signals) if at not in chosen]
 
 
 def _left_out(actions: Counter[str]) -> str:

@@ -51,7 +51,7 @@ def _clicks_and_errors(entries: "Sequence[Entry]") -> list[Signal]:
         kind = entry.signal
         if entry.action == "rage_click" or _is_rage(entry):
             kind = "rage_click"
-        elif entry.text.startswith("Clicked without any effect"):
+        elif entry.action == "dead_click":
             kind = "dead_click"
         if kind is None:
             continue

@@ -7,7 +7,7 @@ written belongs to `rendering`, where its events come from to `sessions`.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import fmean, pstdev
 
@@ -53,6 +53,17 @@ _VERBS = {
     "change": "Changed ",
 }
 
+# Events of PostHog's own that are more than `other`: their action, the words that it says, and what
+# stands where nothing else is said.
+_OF_EVENTS = {
+    "$dead_click": ("dead_click", "Clicked without any effect", "an element"),
+    "$exception": ("error", "Ran into an error", "an error"),
+    "$identify": ("identify", "Was identified (signed in or signed up)", "signed in or up"),
+}
+
+_AT_ONCE_SECONDS = 3.0
+"""So soon after a click it is told that it was one of rage, or without effect."""
+
 
 @dataclass
 class Entry:
@@ -61,8 +72,8 @@ class Entry:
     at: float
     """Seconds after the start of the session."""
     action: str
-    """The action type; `event` for custom events and `other` for what the rules do not know, whose
-    action type is a guess; `idle`."""
+    """The action type; `event` for custom events; `dead_click`, `error`, `identify`; `other` for
+    what else the rules do not know, whose action type is a guess; `idle`."""
     text: str
     """The sentence, without the word that the action says and without the page where that is the
     one last viewed."""
@@ -181,43 +192,75 @@ def _entries(
     before = start
     for at, (event, page) in enumerate(zip(events, pages, strict=True)):
         seconds = event.occurred_at - start
-        if event.action_type == "leave" and _moves_on(events, at):
-            continue
         if event.occurred_at - before >= IDLE_SECONDS:
             entries.append(Entry(before - start, "idle", "", current, until=seconds))
         before = event.occurred_at
-        entry = _entry(event, page, current, seconds)
-        last = entries[-1] if entries else None
-        if last and (last.action, last.text, last.page) == (entry.action, entry.text, entry.page):
-            last.times += 1
-            last.until = seconds
-        else:
-            entries.append(entry)
+        if event.action_type == "leave" and page == current and _says_nothing(events, at):
+            continue
+        _add(entries, _entry(event, page, current, seconds))
         if page:
             current = page
     return entries
 
 
-def _moves_on(events: Sequence[SessionEvent], at: int) -> bool:
-    """Whether leaving a page is only the beginning of viewing the next one."""
+def _says_nothing(events: Sequence[SessionEvent], at: int) -> bool:
+    """Whether leaving a page is only the beginning of viewing the next one, or the end."""
     if at + 1 == len(events):
-        return False
+        return True
     following = events[at + 1]
     is_view = following.event_type == "pageview"
     return is_view and following.occurred_at - events[at].occurred_at < IDLE_SECONDS
 
 
+def _add(entries: list[Entry], entry: Entry) -> None:
+    """Add an entry, or fold it into the last ones: the same again, or what is told of a click."""
+    last = entries[-1] if entries else None
+    if last and _is_of_the_same_click(last, entry):
+        if entry.action == "click":
+            entry.action = last.action
+        elif last.action == "click":
+            # What happened is the click; that it was one of these, is told of it.
+            entries.pop()
+            entry = replace(last, action=entry.action, until=entry.at)
+            last = entries[-1] if entries else None
+        else:
+            last.until = entry.at
+            return
+    if last and (last.action, last.text, last.page) == (entry.action, entry.text, entry.page):
+        last.times += entry.times
+        last.until = entry.until
+    else:
+        entries.append(entry)
+
+
+def _is_of_the_same_click(last: Entry, entry: Entry) -> bool:
+    if last.page != entry.page or entry.at - last.until > _AT_ONCE_SECONDS:
+        return False
+    if entry.action == "dead_click":
+        return last.action == "click"
+    actions = {last.action, entry.action}
+    is_rage = "rage_click" in actions and actions <= {"rage_click", "click"}
+    return is_rage and last.text == entry.text
+
+
 def _entry(event: SessionEvent, page: str | None, current: str | None, seconds: float) -> Entry:
     action = {"custom": "event", "unknown": "other"}.get(event.event_type, event.action_type)
     text = event.description
-    verb = _VERBS.get(action)
+    if event.event == "$screen" and page:
+        return Entry(seconds, "view", page, page, until=seconds)
+    told = _OF_EVENTS.get(event.event)
+    verb = told[1] if told else _VERBS.get(action)
     if verb and text.startswith(verb):
         text = text[len(verb) :]
+        action = told[0] if told else action
     if page and page == current and action not in {"view", "leave"}:
         before, found, after = text.rpartition(f" on {page}")
         # What follows the page is the detail, if anything.
         if found and (not after or after.startswith(" (")):
             text = before + after
+    if told and action == told[0]:
+        text = text.strip() or told[2]
+        text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
     signal = "error" if is_error(event.event) else None
     return Entry(seconds, action, text, page, until=seconds, signal=signal)
 
