@@ -62,8 +62,11 @@ class EnrichmentConfig(dg.Config):
     )
 
 
-def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefinition]:
-    """The assets, over these partitions."""
+def build_assets(
+    partitions: dg.PartitionsDefinition[str], rules_version: str | None = None
+) -> list[dg.AssetsDefinition]:
+    """The assets, over these partitions; what was enriched under other rules than `rules_version`
+    is marked as stale by Dagster."""
 
     @dg.asset(
         key=RAW_EVENTS,
@@ -82,6 +85,7 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
 
     @dg.asset(
         key=ENRICHED_EVENTS,
+        code_version=rules_version,
         deps=[RAW_EVENTS],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -121,7 +125,8 @@ def build_assets(partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetsDefi
             context.log.warning(failure)
         if outcome.dead or outcome.waiting_until:
             # Yielded, not logged: what is logged is lost when the asset raises.
-            yield from _materializations(ENRICHED_EVENTS, outcome.finished)
+            tags = code_version_tags(pipeline.rules.version)
+            yield from _materializations(ENRICHED_EVENTS, outcome.finished, tags)
             remember_told(pipeline.store, outcome)
             raise _unfinished(outcome)
         for window, metadata in outcome.finished.items():
@@ -177,10 +182,26 @@ def _pull(
 
 
 def _materializations(
-    asset: dg.AssetKey, finished: Mapping[datetime, Metadata]
+    asset: dg.AssetKey,
+    finished: Mapping[datetime, Metadata],
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[dg.AssetMaterialization]:
     for window, metadata in finished.items():
-        yield dg.AssetMaterialization(asset, partition=partition_key(window), metadata=metadata)
+        yield dg.AssetMaterialization(
+            asset, partition=partition_key(window), metadata=metadata, tags=tags
+        )
+
+
+def code_version_tags(rules_version: str) -> dict[str, str]:
+    """What Dagster writes with the materialization of an asset by itself, for those that are
+    logged: under which rules, and from what. Without the input it takes `raw_events` for a
+    dependency that came later, and calls the window stale."""
+    raw_events = RAW_EVENTS.to_user_string()
+    return {
+        "dagster/code_version": rules_version,
+        f"dagster/input_data_version/{raw_events}": "",
+        f"dagster/input_event_pointer/{raw_events}": "NULL",
+    }
 
 
 def _unfinished(outcome: Outcome) -> dg.RetryRequested | dg.Failure:

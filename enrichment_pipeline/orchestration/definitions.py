@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.orchestration.alerting import alerts
 from enrichment_pipeline.orchestration.assets import build_assets
 from enrichment_pipeline.orchestration.broken_sensor import build_broken_sensor
@@ -35,6 +36,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
     """All definitions, with windows from `start`."""
     partitions = window_partitions(start, settings.window)
+    rules = load_rules(settings.rules_file)
     schedules = [maintenance_schedule]
     if settings.pulls:
         schedules.append(build_pull_schedule(partitions))
@@ -50,7 +52,7 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
     if settings.broker_url:
         sensors.append(build_reconciling_sensor(partitions, enrichment))
     return dg.Definitions(
-        assets=[*build_assets(partitions), build_session_timelines(start)],
+        assets=[*build_assets(partitions, rules.version), build_session_timelines(start)],
         jobs=[enrichment, sessions, enrichment_sweep, enrichment_reconcile, maintenance],
         schedules=schedules,
         sensors=sensors,

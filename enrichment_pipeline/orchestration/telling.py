@@ -5,7 +5,12 @@ What there is to tell is found out in `windows`.
 
 import dagster as dg
 
-from enrichment_pipeline.orchestration.assets import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
+from enrichment_pipeline.orchestration.assets import (
+    DEAD_LETTER,
+    ENRICHED_EVENTS,
+    RAW_EVENTS,
+    code_version_tags,
+)
 from enrichment_pipeline.orchestration.checks import nothing_is_dead
 from enrichment_pipeline.orchestration.metadata import books_metadata, broken_metadata
 from enrichment_pipeline.orchestration.partitions import partition_key
@@ -19,6 +24,7 @@ def tell(context: dg.OpExecutionContext, pipeline: Pipeline, outcome: Outcome) -
     found = {row.window_start: row for row in outcome.books}
     with pipeline.store.transaction() as connection:
         broken = broken_now(connection)
+    tags = code_version_tags(pipeline.rules.version)
     for window, metadata in outcome.finished.items():
         key = partition_key(window)
         if window in found:
@@ -28,7 +34,7 @@ def tell(context: dg.OpExecutionContext, pipeline: Pipeline, outcome: Outcome) -
                 )
             )
         context.log_event(
-            dg.AssetMaterialization(ENRICHED_EVENTS, partition=key, metadata=metadata)
+            dg.AssetMaterialization(ENRICHED_EVENTS, partition=key, metadata=metadata, tags=tags)
         )
     context.log_event(dg.AssetMaterialization(DEAD_LETTER, metadata=broken_metadata(broken)))
     for asset, results in (

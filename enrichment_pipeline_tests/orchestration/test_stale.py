@@ -1,0 +1,72 @@
+"""What was enriched under other rules is stale for Dagster, and fresh once it is enriched again."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+
+from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, EnrichmentConfig
+from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
+from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.orchestration.conftest import START
+
+KEYS = ("2026-03-01-00:00", "2026-03-01-05:00")
+
+
+def statuses(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[StaleStatus]:
+    resolver = CachingStaleStatusResolver(
+        instance, definitions.get_repository_def().asset_graph, LoadingContextForTest(instance)
+    )
+    return [resolver.get_status(ENRICHED_EVENTS, key) for key in KEYS]
+
+
+def by_partition(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, re_enrich: bool = False
+) -> None:
+    for key in KEYS:
+        result = definitions.resolve_job_def(ENRICHMENT_JOB).execute_in_process(
+            instance=instance,
+            partition_key=key,
+            run_config=dg.RunConfig(ops={"enriched_events": EnrichmentConfig(re_enrich=re_enrich)}),
+        )
+        assert result.success
+
+
+def by_sweep(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    result = definitions.resolve_job_def("enrichment_sweep").execute_in_process(
+        instance=instance,
+        run_config=dg.RunConfig(ops={SWEEP_OP: SweepConfig(windows=list(KEYS))}),
+    )
+    assert result.success
+
+
+@pytest.mark.parametrize("run", [by_partition, by_sweep])
+def test_windows_are_stale_under_other_rules_until_they_are_enriched_again(
+    store: Store,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: object,
+) -> None:
+    for hour in (0, 5):
+        load_events(store, raw_events(2, START + timedelta(hours=hour)), [], "test")
+    before = build_definitions(settings, START)
+    assert callable(run)
+    run(before, instance)
+    assert statuses(before, instance) == [StaleStatus.FRESH] * 2
+    file = tmp_path / "rules.yaml"
+    file.write_text("events:\n  $pageview: {event_type: pageview, action_type: navigate}\n")
+    monkeypatch.setenv("ENRICHMENT_RULES_FILE", str(file))
+    after = build_definitions(settings.model_copy(update={"rules_file": file}), START)
+    assert statuses(after, instance) == [StaleStatus.STALE] * 2
+    by_partition(after, instance, re_enrich=True)
+    assert statuses(after, instance) == [StaleStatus.FRESH] * 2
