@@ -27,6 +27,7 @@ _SHORT = 60
 _LONG = 200
 _MOST_SIGNALS = 12
 _FEW_SIGNALS = 3
+_LEAST_OF_SIGNAL = 20
 
 # What is left out first. A signal, what a user named or sent, and the longest silences are what a
 # session is about.
@@ -249,12 +250,26 @@ def _signals(timeline: Timeline, is_short: bool) -> list[str]:
     for signal in first:
         moments.setdefault((signal.kind, signal.text), []).append(f"{signal.at:.0f}s")
     shown = [
-        f"{kind} at {', '.join(at)} ({cut(text, length)})" for (kind, text), at in moments.items()
+        f"{kind} at {', '.join(at)} ({_cut_signal(text, length)})"
+        for (kind, text), at in moments.items()
     ]
     if others:
         counts = Counter(signal.kind for signal in others)
         shown.append("and " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
     return ["; ".join(shown)]
+
+
+def _cut_signal(text: str, limit: int) -> str:
+    """Of what is cut, the page stays: it says where to look. Quotes are closed again."""
+    if len(text) <= limit:
+        return text
+    what, on, page = text.rpartition(" on ")
+    where = f"{on}{page}"
+    if not on or len(where) > limit - _LEAST_OF_SIGNAL:
+        what, where = text, ""
+    short = cut(what, limit - len(where) - 1)
+    closing = '"' if short.count('"') % 2 else ""
+    return f"{short}{closing}{where}"
 
 
 def _foremost(signals: Sequence[Signal], most: int) -> tuple[list[Signal], list[Signal]]:
