@@ -18,6 +18,7 @@ from benchmarks import (
     replaying,
     scaled,
     sensor,
+    sessions,
 )
 from benchmarks.generate import generate_events
 from benchmarks.measure import Report, console, wait_until_stopped
@@ -46,12 +47,15 @@ def main(
     deep: Annotated[
         int, typer.Option("--deep-backlog", help="The same of a deep backlog; some 15 GB.")
     ] = 5_000_000,
+    sessions_of: Annotated[
+        int, typer.Option("--sessions", help="Events that become timelines; 0: leave out.")
+    ] = 1_000_000,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = RESULTS / "bench.json",
 ) -> None:
     """Measure ours, the limit and the peers side by side, on a PostgreSQL of its own with fsync on.
 
     Example: python -m benchmarks --events 20000 --rounds 1 --times 2 --windows 0 --letters 0 \
-        --soak 0 --scaled-minutes 0 --backlog 0 --deep-backlog 0
+        --soak 0 --scaled-minutes 0 --backlog 0 --deep-backlog 0 --sessions 20000
     """
     report = Report({"events": events, "rounds": rounds, "times": times, "seed": seed})
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8)
@@ -75,6 +79,10 @@ def main(
         with opened_store(Settings(home=home / "api")) as store:
             api.measure(report, store, events, rounds, start, soak)
         wait_until_stopped(home / "api")
+        if sessions_of:
+            with opened_store(Settings(home=home / "sessions")) as store:
+                sessions.measure(report, store, rules, sessions_of, rounds)
+            wait_until_stopped(home / "sessions")
         if letters:
             with opened_store(Settings(home=home / "replay")) as store:
                 replaying.measure(report, store, rules, letters, start)

@@ -98,22 +98,3 @@ def _timelines(report: Report, store: Store, events: int, start: datetime) -> No
         f"{seconds:.1f} s",
         f"{_SECONDS} s for a million",
     )
-
-
-def main() -> None:
-    """By itself: `python -m benchmarks.sessions`."""
-    import tempfile
-
-    from enrichment_pipeline.classification import load_rules
-    from enrichment_pipeline.settings import Settings
-    from enrichment_pipeline.store.engine import opened_store
-
-    report = Report({})
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        with opened_store(Settings(home=Path(folder))) as store:
-            measure(report, store, load_rules(), 1_000_000, 3)
-    report.print()
-
-
-if __name__ == "__main__":
-    main()
