@@ -2,20 +2,31 @@
 
 It may depend on nothing but the inputs and what the rules said of them; what differs from event to
 event (`events.detail`) is put behind it by the store. Whatever a page or a user wrote is masked,
-made safe and, unless it is the name of an event, quoted.
+made safe and, unless it is a path without spaces or the short name of an event, quoted.
 """
 
+import re
 from collections.abc import Set
 
 from enrichment_pipeline.classification import EventClassification
-from enrichment_pipeline.events.elements import ElementName
+from enrichment_pipeline.events.elements import MAX_LABEL_LENGTH, ElementName
 from enrichment_pipeline.events.inputs import EnrichmentInput
-from enrichment_pipeline.events.privacy import NOTHING, Private, mask, parse_unmasked
-from enrichment_pipeline.events.safe_text import cut, safe_path, safe_text
+from enrichment_pipeline.events.privacy import (
+    NOTHING,
+    Private,
+    mask,
+    parse_unmasked,
+    without_torn_end,
+)
+from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
+from enrichment_pipeline.events.safe_text import cut, safe_path, safe_text, safe_word
 
 MAX_LENGTH = 120
 _MAX_LABEL = 60
 _MAX_NAME = 80
+_MAX_TAG = 20
+_MOST_WORDS = 6
+_NO_NAME = re.compile(r"^[#*+-]|[.:,]\s|[.:]$|[!?;=\u2039\u203a]|//")
 _MAX_PATH = 60
 
 _VERBS = {
@@ -76,7 +87,12 @@ def describe(
 
 def _name(event: str, unmasked: Set[Private]) -> str:
     told = event if event.startswith("$") else event.replace("_", " ")
-    return safe_text(mask(told, unmasked), _MAX_NAME) or "An event without a name"
+    name = safe_text(_masked(told, MAX_EVENT_NAME_LENGTH, unmasked), _MAX_NAME)
+    if not name:
+        return "An event without a name"
+    # What is more than a name may say anything: it is quoted, as all that strangers wrote.
+    is_name = len(name.split()) <= _MOST_WORDS and not _NO_NAME.search(name)
+    return name if is_name else f'Sent event "{name}"'
 
 
 def _page(path: str | None, unmasked: Set[Private]) -> str:
@@ -84,8 +100,15 @@ def _page(path: str | None, unmasked: Set[Private]) -> str:
 
 
 def _element(element: ElementName, unmasked: Set[Private]) -> str:
-    tag = element.tag and safe_text(element.tag, 20).replace(" ", "-")
+    tag = element.tag and safe_word(mask(element.tag), _MAX_TAG)
     word = _WORDS.get(tag or "", tag)
-    label = element.label and safe_text(mask(element.label, unmasked), _MAX_LABEL)
+    label = element.label and safe_text(
+        _masked(element.label, MAX_LABEL_LENGTH, unmasked), _MAX_LABEL
+    )
     quoted = f'"{label}"' if label else None
     return " ".join(part for part in (word, quoted) if part) or "an element"
+
+
+def _masked(text: str, cut_at: int, unmasked: Set[Private]) -> str:
+    """Masked; of what was cut before, without the end: half an address would not be recognized."""
+    return mask(without_torn_end(text) if len(text) >= cut_at else text, unmasked)

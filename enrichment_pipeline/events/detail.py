@@ -4,16 +4,19 @@
 What is the same for many events is an input of the rules (`inputs`), not a detail.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
 
 from enrichment_pipeline.events.privacy import NOTHING, Private, mask
-from enrichment_pipeline.events.safe_text import safe_text
+from enrichment_pipeline.events.safe_text import safe_text, safe_word
 
 MAX_DETAIL_LENGTH = 60
 MAX_DEVICE_LENGTH = 60
 _MAX_VALUE_LENGTH = 32
 _MAX_NAME_LENGTH = 24
+_MAX_KIND_LENGTH = 20
+_MAX_MESSAGE_LENGTH = MAX_DETAIL_LENGTH - _MAX_KIND_LENGTH - len(': ""')
+_LARGEST_WHOLE = 1e16
 _MOST_PROPERTIES = 4
 _MOST_LOOKED_AT = 40
 
@@ -30,6 +33,8 @@ _OF_EVENTS: Mapping[str, tuple[str, ...]] = {
     "survey sent": ("$survey_name",),
     "survey dismissed": ("$survey_name",),
 }
+
+_TELLING_EVENTS = frozenset({"$exception", *_OF_EVENTS})
 
 # Words in the names of properties that say most about what was done; these come first.
 _TELLING = (
@@ -53,12 +58,12 @@ def detail_of(
     event: str, properties: Mapping[str, object], unmasked: Set[Private] = NOTHING
 ) -> str | None:
     """The detail of an event, of at most 60 characters; None where it has none."""
+    if event[:1] == "$" and event not in _TELLING_EVENTS:
+        return None
     if event == "$exception":
         return _exception(properties, unmasked)
     if names := _OF_EVENTS.get(event):
         chosen: Iterable[str] = (name for name in names if name in properties)
-    elif event[:1] == "$":
-        return None
     else:
         chosen = _telling_first(properties)
     parts: list[str] = []
@@ -74,24 +79,14 @@ def detail_of(
 
 
 def _telling_first(properties: Mapping[str, object]) -> list[str]:
+    # posthog-js sends some twenty campaign parameters as null.
+    custom = [name for name, value in properties.items() if value is not None and name[:1] != "$"]
     ranked = [
         (rank, position, name)
-        for position, name in enumerate(_custom(properties))
+        for position, name in enumerate(custom[:_MOST_LOOKED_AT])
         if (rank := _rank(name)) is not None
     ]
     return [name for _, _, name in sorted(ranked)]
-
-
-def _custom(properties: Mapping[str, object]) -> Iterator[str]:
-    left = _MOST_LOOKED_AT
-    for name, value in properties.items():
-        # posthog-js sends some twenty campaign parameters as null.
-        if value is None or name[:1] == "$":
-            continue
-        yield name
-        left -= 1
-        if not left:
-            return
 
 
 @lru_cache(maxsize=8_192)
@@ -113,16 +108,19 @@ def _pair(name: str, value: object, unmasked: Set[Private]) -> str | None:
 
 @lru_cache(maxsize=8_192)
 def _name(name: str) -> str:
-    return safe_text(mask(name), _MAX_NAME_LENGTH).replace(" ", "_")
+    return safe_word(mask(name), _MAX_NAME_LENGTH) or "property"
 
 
 def _shown(value: object, unmasked: Set[Private]) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return mask(f"{value:g}" if isinstance(value, float) else str(value), unmasked)[
-            :_MAX_VALUE_LENGTH
-        ]
+    if isinstance(value, float):
+        # Eight digits, of which no card and no phone number is made; a whole one may be either.
+        if not value.is_integer() or abs(value) >= _LARGEST_WHOLE:
+            return f"{value:.8g}"
+        value = int(value)
+    if isinstance(value, int):
+        return safe_text(mask(str(value), unmasked), _MAX_VALUE_LENGTH)
     if not isinstance(value, str) or not value:
         return None
     text = safe_text(mask(value, unmasked), _MAX_VALUE_LENGTH)
@@ -136,8 +134,8 @@ def _exception(properties: Mapping[str, object], unmasked: Set[Private]) -> str 
     if isinstance(found, list) and found and isinstance(found[0], dict):
         kind, message = found[0].get("type") or kind, found[0].get("value") or message
     parts = [
-        safe_text(mask(kind, unmasked), 20).replace(" ", "_") if isinstance(kind, str) else "",
-        _quoted(message, MAX_DETAIL_LENGTH - 24, unmasked) if isinstance(message, str) else "",
+        safe_word(mask(kind, unmasked), _MAX_KIND_LENGTH) if isinstance(kind, str) else "",
+        _quoted(message, _MAX_MESSAGE_LENGTH, unmasked) if isinstance(message, str) else "",
     ]
     return ": ".join(part for part in parts if part) or None
 
@@ -150,19 +148,16 @@ def _quoted(text: str, limit: int, unmasked: Set[Private]) -> str:
 def device_of(properties: Mapping[str, object]) -> str | None:
     """The device, as `Desktop, Chrome on Windows`; of a server, the library that sent."""
     get = properties.get
-    browser, system = get("$browser"), get("$os") or get("$os_name")
-    kind, library = get("$device_type"), get("$lib")
-    return _device(_text(kind), _text(browser), _text(system), _text(library))
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    told = get("$device_type"), get("$browser"), get("$os") or get("$os_name"), get("$lib")
+    try:
+        return _device(told)
+    except TypeError:  # a list or an object is no key
+        return _device(tuple(part if isinstance(part, str) else None for part in told))
 
 
 @lru_cache(maxsize=8_192)
-def _device(
-    kind: str | None, browser: str | None, system: str | None, library: str | None
-) -> str | None:
+def _device(told: tuple[object, ...]) -> str | None:
+    kind, browser, system, library = (mask(part) if isinstance(part, str) else "" for part in told)
     where = " on ".join(part for part in (browser, system) if part)
-    told = ", ".join(part for part in (kind, where) if part) or library
-    return safe_text(mask(told), MAX_DEVICE_LENGTH) or None if told else None
+    told_device = ", ".join(part for part in (kind, where) if part) or library
+    return safe_text(told_device, MAX_DEVICE_LENGTH) or None

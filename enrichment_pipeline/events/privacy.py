@@ -13,6 +13,8 @@ from typing import Final
 
 import phonenumbers
 
+from enrichment_pipeline.events.safe_text import visible
+
 
 class Private(StrEnum):
     """What a project may let models see. Passwords in URLs are always masked."""
@@ -28,46 +30,125 @@ class Private(StrEnum):
 
 NOTHING: Final[frozenset[Private]] = frozenset()
 
-# Text with none of these has nothing private in it: nearly all has none.
-_MAY_HOLD = re.compile(r"[@＠?#]|%40|://|\d\D{0,2}\d\D{0,2}\d\D{0,2}\d\D{0,2}\d|[\w+/=-]{16}")
+# Sentences show some dozens of characters; what is private far behind them is nobody's concern.
+_READ_AT_MOST = 1_000
 
-_PASSWORD = re.compile(r"(?i)(?<=://)[^\s/?#@]*@")
-_AT = r"(?:@|＠|%40)"
-_NO_NAME = r"\s@＠\"'<>(),;:=/?&\[\]‹›"
-_EMAIL = re.compile(rf"(?i)[^{_NO_NAME}]+{_AT}[^{_NO_NAME}.]+(?:\.[^{_NO_NAME}.]+)+")
-_QUERY = re.compile(r"(?<=[^\s?#])(?:\?[^\s?=]*=\S*|[?&](?=\S*[=&])\S+|#\S*=\S*)")
-# A date is no number.
-_DIGITS = re.compile(
-    r"(?<![\w+])(?!(?:19|20)\d\d-\d\d-\d\d(?!\d))\+?\(?\d(?:[\s().\-/]{0,2}\d){6,}(?!\w)"
+# Text with none of these has nothing private in it: nearly all has none.
+_MAY_HOLD = re.compile(
+    r"[@＠﹫?#=]|%(?:25)*40|&#64;|[(\[]at[)\]]|//|\d\D{0,9}\d\D{0,9}\d\D{0,9}\d\D{0,9}\d"
+    r"|[\w+/=.-]{12}"
 )
-_SHORT_PHONE = re.compile(r"\d{3}[-.]\d{4}")
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
-_JWT = re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]+){1,2}")
-_WORD = re.compile(r"[A-Za-z0-9_+/=-]{16,}")
+
+_PASSWORD = re.compile(r"(?<=//)(?:[^\s/?#@:]+:[^\s/]*|[^\s/?#]*)@")
+_AT = r"(?:[@＠﹫]|%(?:25)*40|&#64;|\s?[(\[]at[)\]]\s?)"
+_DOT = r"(?:[.．]|[。｡](?=[a-z]))"
+_NO_NAME = r"\s@＠﹫\"'<>(),;:=/?&\[\]‹›"
+# `icon@2x.png` and `lodash@4.17` are none.
+_EMAIL = re.compile(
+    rf"(?i)(?<![^{_NO_NAME}])[^{_NO_NAME}]+?{_AT}(?!\dx\.)"
+    rf"[^{_NO_NAME}.．]+(?:{_DOT}[^{_NO_NAME}.．]+)*{_DOT}(?!\d+\b)[^{_NO_NAME}.．]+"
+)
+# Of a path or a URL whatever is behind the question mark; in a sentence what looks like it.
+_QUERY_OF_PATH = re.compile(r"((?:(?<![^\s\"'(=])/|://)[^\s?#]*)(?:\?(?!…)|;(?=\w+=))\S+")
+_QUERY = re.compile(r"(?<=[^\s?#])(?:\?[^\s?=]*=\S*|[?&](?=\S*[=&])\S+|#\S*=\S*)")
+
+_BETWEEN = r"(?:[\s().\-/\u2010-\u2015\u2212·_*]|%2[0dD])"
+_DIGITS = re.compile(rf"(?<!\d)\+?\(?\d(?:{_BETWEEN}{{0,3}}\d){{6,}}")
+_ESCAPED = re.compile(r"%2[0dD]")
+_SHORT_PHONE = re.compile(r"[2-9]\d{2}[-.]\d{4}(?<!000)")
+# What has as many digits, and is no secret.
+_DATE = re.compile(
+    r"(?<!\d)((?:19|20)\d\d([-/.])\d\d?\2\d\d?(?!\d|\2\d)"
+    r"|\d\d?([-/.])\d\d?\3(?:19|20)\d\d(?!\d|\3\d))"
+)
+_HARMLESS = re.compile(
+    r"\d{1,6}[.,]\d\d(?:[\s\-–]{1,3}\d{1,6}[.,]\d\d)*"  # prices
+    r"|\d{1,3}\.0\.\d{3,5}\.\d{1,5}"  # versions of browsers and of Windows
+)
+_GROUPS = re.compile(r"\d+")
+_SHORTEST_LIST = 4
+
+_IBAN = re.compile(r"(?i)\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_FEWEST_DIGITS_OF_IBAN = 8
+_UUID = re.compile(r"(?i)(?<![0-9a-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-z])")
+_SAID = re.compile(
+    r"(?i)(?<![a-z])((?:pass(?:word|wd)?|pwd|secret|token|api[_-]?key|bearer)"
+    r"(?:=|(?<=bearer) (?=\S*\d)))(?!\[token\])\S+"
+)
+# As those who hand them out write them.
+_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(?:eyJ[\w-]{8,}(?:\.[\w-]+){0,2}"
+    r"|(?:sk|pk|rk)[-_](?:live|test|proj|ant|or|lf|svcacct|admin)[-_][\w-]{8,}"
+    r"|sk-[A-Za-z0-9]{20,}|gh[pousr]_\w{16,}|github_pat_\w{8,}|glpat-[\w-]{8,}"
+    r"|xox[a-z]-[\w-]{8,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{20,}|ya29\.[\w-]{8,}"
+    r"|SG\.[\w-]{8,}(?:\.[\w-]+)?|(?:hf|npm|phc|phx|phs|shpat|whsec|dop_v1)_\w{12,}"
+    r"|pypi-[\w-]{16,})"
+)
+# Of AWS: forty letters of base64, slashes among them.
+_BASE64 = re.compile(
+    r"(?<![\w/+=.-])(?=\S*[a-z])(?=\S*[A-Z])(?=\S*\d)[A-Za-z0-9+][A-Za-z0-9/+]{39}(?![\w/+=])"
+)
+_WORD = re.compile(r"[A-Za-z0-9_+/=-]{8,}")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+(?:[A-Z][a-z]+)*|[A-Z]+")
+# As in `billingAddressLine1`.
+_LAST_NUMBER = re.compile(r"\d{1,4}\Z")
+_SHORT_TOKEN = 8
+_TOKEN_OF_BOTH_CASES = 10
+_LONG_TOKEN = 16
+_LONG_JUMBLE = 20
 _SHORTEST_NUMBER = 9
 _CARD_LENGTHS = range(13, 20)
 _LONGEST_WORD = 40
+_MOST_PASSES = 8
 
 
 def mask(text: str, unmasked: Iterable[Private] = NOTHING) -> str:
-    """`text` with `[email]`, `[phone]`, `[card]`, `[number]`, `[token]` in the place of such, and
-    `?…` in that of a query; those of `unmasked` stay. Idempotent."""
-    if not _MAY_HOLD.search(text):
-        return text
-    return _mask(text, frozenset(unmasked))
+    """`text` as it is seen, with `[email]`, `[phone]`, `[card]`, `[number]`, `[token]` in the place
+    of such, and `?…` in that of a query; those of `unmasked` stay. Idempotent.
+
+    Whatever is cut, is cut after it was masked: half a card is not recognized.
+    """
+    if len(text) > _READ_AT_MOST:
+        text = without_torn_end(text[:_READ_AT_MOST])
+    # First: what is not seen would keep apart what belongs together.
+    text = visible(text)
+    return _mask(text, frozenset(unmasked)) if _MAY_HOLD.search(text) else text
+
+
+_TORN_WORD = re.compile(r"[!-.0-~]*\Z")
+_TORN_DIGITS = "+0123456789 ().-/"
+
+
+def without_torn_end(text: str) -> str:
+    """A text that was cut somewhere, without the word or number that may have been cut in two."""
+    return _TORN_WORD.sub("", text).rstrip(_TORN_DIGITS)
 
 
 @lru_cache(maxsize=8_192)
 def _mask(text: str, unmasked: frozenset[Private]) -> str:
+    """Masked until nothing is left to mask: a mask may uncover what was beside a private thing."""
+    for _ in range(_MOST_PASSES):
+        masked = _masked_once(text, unmasked)
+        if masked == text:
+            break
+        text = masked
+    return text
+
+
+def _masked_once(text: str, unmasked: frozenset[Private]) -> str:
     text = _PASSWORD.sub("", text)
     for kind, pattern, instead in _STEPS:
         if kind not in unmasked:
             text = pattern.sub(instead, text)
     if not {Private.PHONE, Private.NUMBER} <= unmasked:
-        text = _DIGITS.sub(lambda found: _number(found[0], unmasked), text)
+        text = _DIGITS.sub(lambda found: _numbers(found[0], unmasked), text)
     return text
+
+
+def _account(found: re.Match[str]) -> str:
+    digits = sum(character.isdigit() for character in found[0])
+    return "[number]" if digits >= _FEWEST_DIGITS_OF_IBAN else found[0]
 
 
 def _long_word(found: re.Match[str]) -> str:
@@ -83,24 +164,60 @@ def _is_token(word: str) -> bool:
 
 
 def _is_random(piece: str) -> bool:
+    if piece.isdigit():
+        return False
     changes = sum(one.isdigit() != other.isdigit() for one, other in pairwise(piece))
-    if (len(piece) >= 8 and changes >= 3) or (len(piece) >= 16 and changes):
+    # `WH1000XM5` is what shops sell.
+    if len(piece) >= _SHORT_TOKEN and 3 * changes > len(piece):
         return True
-    if len(piece) >= 20 and piece.isalpha() and not _CAMEL.fullmatch(piece):
+    is_mixed = not (piece.islower() or piece.isupper())
+    if len(piece) >= _TOKEN_OF_BOTH_CASES and is_mixed and changes >= 3:
         return True
-    return len(piece) > _LONGEST_WORD
+    letters = _LAST_NUMBER.sub("", piece)
+    if not letters.isalpha():
+        return len(piece) >= _LONG_TOKEN
+    humps = sum(one.islower() and other.isupper() for one, other in pairwise(letters))
+    is_jumbled = not _CAMEL.fullmatch(letters) and 6 * humps > len(letters)
+    return len(letters) > _LONGEST_WORD or (len(letters) >= _LONG_JUMBLE and is_jumbled)
+
+
+def _numbers(digits: str, unmasked: frozenset[Private]) -> str:
+    if digits.startswith("+"):
+        return _number(digits, unmasked)
+    parts: list[str] = []
+    end = 0
+    for date in _DATE.finditer(digits):
+        parts += [_number(digits[end : date.start()], unmasked), date[0]]
+        end = date.end()
+    return "".join([*parts, _number(digits[end:], unmasked)])
 
 
 def _number(digits: str, unmasked: frozenset[Private]) -> str:
-    count = sum(character.isdigit() for character in digits)
-    plain = [int(character) for character in digits if character.isdigit()]
+    groups = _GROUPS.findall(_ESCAPED.sub(" ", digits))
+    plain = [int(digit) for digit in "".join(groups)]
+    count = len(plain)
     if count in _CARD_LENGTHS and _passes_luhn(plain):
-        return digits if Private.NUMBER in unmasked else "[card]"
+        return digits if Private.NUMBER in unmasked else _instead(digits, "[card]")
+    if _HARMLESS.fullmatch(digits.strip(" ./-")) or _is_list(groups):
+        return digits
     if _SHORT_PHONE.fullmatch(digits) or _is_phone(digits):
-        return digits if Private.PHONE in unmasked else "[phone]"
+        return digits if Private.PHONE in unmasked else _instead(digits, "[phone]")
     if count >= _SHORTEST_NUMBER:
-        return digits if Private.NUMBER in unmasked else "[number]"
+        return digits if Private.NUMBER in unmasked else _instead(digits, "[number]")
     return digits
+
+
+def _instead(digits: str, mark: str) -> str:
+    """The mark, with the spaces that were around the digits."""
+    before = digits[: len(digits) - len(digits.lstrip())]
+    return before + mark + digits[len(digits.rstrip()) :]
+
+
+def _is_list(groups: list[str]) -> bool:
+    """Whether it is `1 2 3 4 5`, as pages and scales are numbered."""
+    if len(groups) < _SHORTEST_LIST:
+        return False
+    return all(int(after) - int(before) == 1 for before, after in pairwise(groups))
 
 
 def _is_phone(digits: str) -> bool:
@@ -120,10 +237,14 @@ def _passes_luhn(digits: list[int]) -> bool:
 
 _Instead = str | Callable[[re.Match[str]], str]
 _STEPS: Final[tuple[tuple[Private, re.Pattern[str], _Instead], ...]] = (
+    (Private.QUERY, _QUERY_OF_PATH, r"\1?…"),
     (Private.QUERY, _QUERY, "?…"),
     (Private.EMAIL, _EMAIL, "[email]"),
-    (Private.NUMBER, _IBAN, "[number]"),
-    (Private.TOKEN, _JWT, "[token]"),
+    (Private.TOKEN, _SAID, r"\1[token]"),
+    (Private.TOKEN, _KEY, "[token]"),
+    (Private.TOKEN, _UUID, "[token]"),
+    (Private.TOKEN, _BASE64, "[token]"),
+    (Private.NUMBER, _IBAN, _account),
     (Private.TOKEN, _WORD, _long_word),
 )
 
