@@ -14,6 +14,7 @@ from enrichment_pipeline.cli import (
     console,
     dead_letters,
     demo,
+    export,
     forget,
     import_files,
     mcp,
@@ -52,6 +53,7 @@ app.command("show")(show.show)
 app.command("sql")(sql.sql)
 app.command("timeline")(timeline.timeline)
 app.command("mcp")(mcp.mcp)
+app.command("export")(export.export)
 app.command("forget")(forget.forget)
 app.command("config")(config.config)
 app.add_typer(alerts.app, name="alerts")

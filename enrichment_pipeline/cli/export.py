@@ -1,0 +1,100 @@
+"""`enrichment-pipeline export`: enriched events and timelines as files."""
+
+import time
+from datetime import date
+from typing import Annotated, Literal
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from enrichment_pipeline.cli.console import err, fail, out, print_json
+from enrichment_pipeline.settings import load_settings
+from enrichment_pipeline.store.engine import opened_store
+
+
+def export(
+    what: Annotated[
+        Literal["events", "timelines"], typer.Argument(help="Enriched events, or sessions told.")
+    ],
+    target: Annotated[
+        str, typer.Argument(help="A folder, or a URL that fsspec knows, as s3://bucket/folder.")
+    ],
+    form: Annotated[
+        Literal["parquet", "jsonl", "csv"],
+        typer.Option("--format", help="JSONL and CSV are compressed with gzip."),
+    ] = "parquet",
+    first: Annotated[str | None, typer.Option("--from", help="From this UTC day on.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Up to this UTC day, included.")] = None,
+    project: Annotated[str | None, typer.Option(help="Of this project alone.")] = None,
+    with_private: Annotated[
+        bool,
+        typer.Option(
+            "--with-private",
+            help="With distinct_id, path, title, element_label and properties, as they arrived; "
+            "unset: people by pseudonym, pages by template.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write enriched events or timelines to files, a folder for each day: TARGET/events/day=….
+
+    A day that is exported again replaces the files of that day.
+
+    Examples: [bold]enrichment-pipeline export events out --format parquet[/],
+    [bold]enrichment-pipeline export timelines out --format jsonl --from 2026-11-27[/]
+    """
+    # Files and their formats take half a second to import.
+    from enrichment_pipeline.llm.exporting import Export, count_rows, run_export
+
+    start, end = _day("--from", first), _day("--to", last)
+    if start and end and start > end:
+        fail("--from must not be after --to")
+    wanted = Export(what, target, form, start, end, project, with_private)
+    began = time.monotonic()
+    with opened_store(load_settings()) as store:
+        days = count_rows(store, wanted)
+        with _progress() as progress:
+            task = progress.add_task(what, total=sum(days.values()))
+            report = run_export(
+                store, wanted, list(days), lambda rows: progress.update(task, advance=rows)
+            )
+    seconds = time.monotonic() - began
+    if as_json:
+        print_json(
+            {
+                "rows": report.rows,
+                "bytes": report.bytes,
+                "days": report.days,
+                "files": report.files,
+                "seconds": round(seconds, 3),
+            }
+        )
+    elif not report.rows:
+        out.print("There is nothing of that to export.")
+    else:
+        out.print(
+            f"{report.rows:,} {what} of {len(report.days):,} days in {len(report.files):,} files, "
+            f"{report.bytes:,} bytes, in {seconds:.1f} s",
+            highlight=False,
+        )
+
+
+def _day(option: str, told: str | None) -> date | None:
+    if told is None:
+        return None
+    try:
+        return date.fromisoformat(told)
+    except ValueError:
+        fail(f"{option} {told!r} is no day, such as 2026-11-27")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )

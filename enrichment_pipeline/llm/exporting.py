@@ -1,0 +1,253 @@
+"""Writing enriched events and timelines to files: Parquet, JSONL or CSV, a folder for each day.
+
+Here, because it is one more way out for what was made for models: private columns are left out
+unless they are asked for. Reading the rows belongs to `store.exporting`.
+"""
+
+import csv
+import gzip
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+from uuid import uuid4
+
+import fsspec
+
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import StoreError
+from enrichment_pipeline.store.exporting import What, columns_of, days_to_export, rows_of_day
+
+Format = Literal["parquet", "jsonl", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+ROWS_OF_A_FILE = 500_000
+
+_SUFFIXES = {"parquet": "parquet", "jsonl": "jsonl.gz", "csv": "csv.gz"}
+_NUMBERS = frozenset({"events", "pages"})
+
+
+class ExportError(StoreError):
+    """The files cannot be written; one line that says why."""
+
+
+@dataclass
+class ExportReport:
+    """What was written."""
+
+    rows: int = 0
+    bytes: int = 0
+    files: list[str] = field(default_factory=list)
+    days: list[date] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to write, and where to."""
+
+    what: What
+    target: str
+    """A folder, or a URL that fsspec knows."""
+    format: Format = "parquet"
+    first: date | None = None
+    last: date | None = None
+    project: str | None = None
+    with_private: bool = False
+
+
+def count_rows(store: Store, export: Export) -> dict[date, int]:
+    """The days that an export will write, and how many rows each has in all projects."""
+    with store.transaction() as connection:
+        return days_to_export(connection, export.what, export.first, export.last)
+
+
+def run_export(
+    store: Store,
+    export: Export,
+    days: Sequence[date],
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> ExportReport:
+    """Write these days. A day's files take the place of those of an earlier export once all of
+    them are written; what was there stays whole until then.
+
+    Raises:
+        ExportError: the target cannot be written to.
+    """
+    report = ExportReport()
+    try:
+        files, root = fsspec.core.url_to_fs(export.target)
+    except (ImportError, ValueError) as error:
+        raise ExportError(f"{export.target}: {error}") from error
+    try:
+        for day in days:
+            folder = f"{root}/{export.what}/day={day}"
+            _write_day(store, export, files, folder, day, report, on_progress)
+            report.days.append(day)
+    except OSError as error:
+        raise ExportError(f"{export.target}: cannot be written: {error}") from error
+    return report
+
+
+def _write_day(
+    store: Store,
+    export: Export,
+    files: Any,
+    folder: str,
+    day: date,
+    report: ExportReport,
+    on_progress: Callable[[int], None],
+) -> None:
+    files.makedirs(folder, exist_ok=True)
+    # No reader takes a name with a dot in front for data.
+    token = uuid4().hex[:8]
+    suffix = _SUFFIXES[export.format]
+    written: list[tuple[str, str]] = []
+    with tempfile.TemporaryDirectory(prefix="export-") as local:
+        for number, file in enumerate(_parts(store, export, day, Path(local), report, on_progress)):
+            hidden = f"{folder}/.{token}-{number:04}"
+            report.bytes += file.stat().st_size
+            files.put_file(str(file), hidden)
+            file.unlink()
+            written.append((hidden, f"{folder}/part-{number:04}.{suffix}"))
+    before = {one for one in files.ls(folder, detail=False) if "/part-" in one}
+    for hidden, final in written:
+        if files.exists(final):
+            files.rm_file(final)
+        files.mv(hidden, final)
+        report.files.append(final)
+    kept = {final.rsplit("/", 1)[-1] for _, final in written}
+    for one in before:
+        if one.rsplit("/", 1)[-1] not in kept:
+            files.rm_file(one)
+
+
+def _parts(
+    store: Store,
+    export: Export,
+    day: date,
+    folder: Path,
+    report: ExportReport,
+    on_progress: Callable[[int], None],
+) -> Iterator[Path]:
+    """The files of a day, one after the other, each written whole."""
+    columns = columns_of(export.what, with_private=export.with_private)
+    writer: _Writer | None = None
+    with store.transaction() as connection:
+        for rows in rows_of_day(
+            connection, export.what, day, export.project, with_private=export.with_private
+        ):
+            writer = writer or _WRITERS[export.format](folder / uuid4().hex, columns)
+            writer.write(rows)
+            report.rows += len(rows)
+            on_progress(len(rows))
+            if writer.rows >= ROWS_OF_A_FILE:
+                yield writer.close()
+                writer = None
+    if writer:
+        yield writer.close()
+
+
+class _Writer:
+    """One file."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path = path
+        self.columns = columns
+        self.rows = 0
+
+    def write(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows."""
+        self.rows += len(rows)
+        self._write(rows)
+
+    def _write(self, rows: Sequence[Sequence[Any]]) -> None:
+        raise NotImplementedError
+
+    def close(self) -> Path:
+        """End the file; where it is."""
+        raise NotImplementedError
+
+
+class _Parquet(_Writer):
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        super().__init__(path, columns)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._arrow = pa
+        self._schema = pa.schema([(name, _arrow_type(pa, name)) for name in columns])
+        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
+
+    def _write(self, rows: Sequence[Sequence[Any]]) -> None:
+        values = list(zip(*rows, strict=True))
+        arrays = [
+            self._arrow.array(column, kind.type)
+            for column, kind in zip(values, self._schema, strict=True)
+        ]
+        self._file.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+
+    def close(self) -> Path:
+        self._file.close()
+        return self.path
+
+
+def _arrow_type(arrow: Any, name: str) -> Any:
+    if name.endswith("_at"):
+        return arrow.timestamp("us", "UTC")
+    return arrow.int32() if name in _NUMBERS else arrow.string()
+
+
+class _Lines(_Writer):
+    """JSONL, compressed."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        super().__init__(path, columns)
+        self._file = _text_file(path)
+
+    def _write(self, rows: Sequence[Sequence[Any]]) -> None:
+        for row in rows:
+            shown = dict(zip(self.columns, row, strict=True))
+            if shown.get("properties"):
+                shown["properties"] = json.loads(shown["properties"])
+            self._file.write(json.dumps(shown, default=_plain, ensure_ascii=False) + "\n")
+
+    def close(self) -> Path:
+        self._file.close()
+        return self.path
+
+
+class _Csv(_Writer):
+    """CSV with a header, compressed."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        super().__init__(path, columns)
+        self._file = _text_file(path)
+        self._rows = csv.writer(self._file)
+        self._rows.writerow(columns)
+
+    def _write(self, rows: Sequence[Sequence[Any]]) -> None:
+        self._rows.writerows(
+            [_plain(value) if isinstance(value, datetime) else value for value in row]
+            for row in rows
+        )
+
+    def close(self) -> Path:
+        self._file.close()
+        return self.path
+
+
+_WRITERS: dict[Format, type[_Writer]] = {"parquet": _Parquet, "jsonl": _Lines, "csv": _Csv}
+
+
+def _text_file(path: Path) -> io.TextIOWrapper:
+    compressed = gzip.GzipFile(path, "wb", compresslevel=5)
+    # Line ends as they are: those within a cell of CSV too.
+    return io.TextIOWrapper(compressed, encoding="utf-8", newline="")
+
+
+def _plain(value: datetime) -> str:
+    return value.isoformat()
