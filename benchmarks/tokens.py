@@ -37,13 +37,11 @@ _FEW_EVENTS = 6
 def measure(report: Report, rules: Rules) -> None:
     """Count the scripted sessions and those of the demo's sample."""
     scripted = [payloads_of(script) for script in all_scripts()]
-    for name, sessions in (("scripted", scripted), ("of the sample", _sample())):
+    for name, sessions in (("scripted", scripted), ("of the sample", sample_sessions())):
         _compare(report, name, [(len(one), tokens_of(one, rules)) for one in sessions])
 
 
-def _compare(
-    report: Report, name: str, counted: Sequence[tuple[int, Mapping[str, int]]]
-) -> None:
+def _compare(report: Report, name: str, counted: Sequence[tuple[int, Mapping[str, int]]]) -> None:
     title = f"tokens, {len(counted)} sessions {name}"
     sums = {form: sum(tokens[form] for _, tokens in counted) for form in (RAW, PLAIN, *FORMS, CSV)}
     told = ", ".join(f"{form} {tokens:,}" for form, tokens in sums.items())
@@ -126,7 +124,8 @@ def _tokenizer() -> Tekkenizer:
     return Tekkenizer.from_file(Path(mistral_common.__file__).parent / "data" / TOKENIZER)
 
 
-def _sample() -> list[list[bytes]]:
+def sample_sessions() -> list[list[bytes]]:
+    """The events of the demo's sample, by session."""
     sessions: dict[str, list[bytes]] = {}
     for payload in sample_events(datetime(2026, 11, 23, tzinfo=UTC)):
         session = msgspec.json.decode(payload)["properties"]["$session_id"]

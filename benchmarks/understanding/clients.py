@@ -1,4 +1,4 @@
-"""What the libraries on phones, in apps and on servers say of themselves, and how an exception looks.
+"""What the libraries on phones, in apps and on servers say of themselves; how an exception looks.
 
 What is done in a session belongs to `sessions`.
 """

@@ -18,14 +18,15 @@ from enrichment_pipeline.llm.rendering import render
 
 TIMELINE = "timeline"
 RAW_CUT = "raw events, cut to the same tokens"
+DUMP = "time, event and URL of all events"
 SHORT_TOKENS = 600
 
 INTRODUCTIONS = {
-    TIMELINE: "The timeline of the session: seconds after its start, the action, and what was done. "
-    "`!` marks what deserves attention, `idle` is a time in which nothing was done, `× 3` three "
-    "times in a row.",
-    RAW_CUT: "The PostHog events of the session as JSON, one a line, in the order of time; they may "
-    "have been cut at the end for lack of room.",
+    TIMELINE: "The timeline of the session: seconds after its start, the action, what was done, "
+    "and how many times in a row. `!` marks what deserves attention, `idle` is a time in which "
+    "nothing was done.",
+    RAW_CUT: "The PostHog events of the session as JSON, one a line, in the order of time; they "
+    "may have been cut at the end for lack of room.",
 }
 
 
@@ -36,25 +37,39 @@ class Context(NamedTuple):
     text: str
 
 
+class Readable(NamedTuple):
+    """A form of a session, and what the rules can read of it."""
+
+    form: str
+    text: str
+    timeline: str
+    """What is left in this form, told as a timeline; empty: nothing."""
+
+
 def contexts_of(payloads: Sequence[bytes], rules: Rules) -> list[Context]:
     """What a model is shown, one after the other."""
     timeline = render(tell(payloads, rules))
-    cut = first_tokens(raw_json(payloads), count_tokens(timeline))
-    return [Context(TIMELINE, timeline), Context(RAW_CUT, cut)]
+    return [Context(TIMELINE, timeline), Context(RAW_CUT, _raw_cut(payloads, timeline))]
 
 
-def timelines_by_form(payloads: Sequence[bytes], rules: Rules) -> dict[str, str]:
-    """What is left to read in each form, as a timeline: all of it, within a budget of tokens, of raw
-    events cut to as many tokens, and of times, names and URLs alone. Empty: nothing."""
+def readable_of(payloads: Sequence[bytes], rules: Rules) -> list[Readable]:
+    """What the rules are given: all of the timeline, the timeline within a budget, raw events cut
+    to as many tokens, and times, names and URLs alone."""
     told = tell(payloads, rules)
     whole = render(told)
-    cut = _whole_events(first_tokens(raw_json(payloads), count_tokens(whole)))
-    return {
-        TIMELINE: whole,
-        f"timeline within {SHORT_TOKENS} tokens": render(told, max_tokens=SHORT_TOKENS),
-        RAW_CUT: render(tell(cut, rules)) if cut else "",
-        "plain dump: time, event, URL": render(tell(_dumped(payloads), rules)),
-    }
+    short = render(told, max_tokens=SHORT_TOKENS)
+    raw = _raw_cut(payloads, whole)
+    left = _whole_events(raw)
+    return [
+        Readable(TIMELINE, whole, whole),
+        Readable(f"timeline within {SHORT_TOKENS} tokens", short, short),
+        Readable(RAW_CUT, raw, render(tell(left, rules)) if left else ""),
+        Readable(DUMP, plain_dump(payloads), render(tell(_dumped(payloads), rules))),
+    ]
+
+
+def _raw_cut(payloads: Sequence[bytes], timeline: str) -> str:
+    return first_tokens(raw_json(payloads), count_tokens(timeline))
 
 
 def _whole_events(text: str) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Answering by rule, from the text of a timeline alone: what no rule finds in it, no model needs to.
+"""Answering by rule, from the text of a timeline alone: so it is seen that the answers are in it.
 
 The rules know how a timeline is written, and nothing of the session that it is about.
 """
@@ -74,9 +74,7 @@ def _fact(told: _Told, event: str) -> str:
 
 
 def _bought(told: _Told) -> str:
-    is_bought = any(
-        entry.action == "event" and _BOUGHT.match(entry.text) for entry in told.entries
-    )
+    is_bought = any(entry.action == "event" and _BOUGHT.match(entry.text) for entry in told.entries)
     return "yes" if is_bought else "no"
 
 

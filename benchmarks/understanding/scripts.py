@@ -73,7 +73,7 @@ def _step(line: str) -> Step:
 
 def _questions(one: Mapping[str, Any]) -> Iterator[Question]:
     for kind, answer in one.get("asked", {}).items():
-        told = _WORDS_OF_YAML.get(answer, answer) if isinstance(answer, bool) else str(answer)
+        told = _WORDS_OF_YAML[answer] if isinstance(answer, bool) else str(answer)
         text, answers, choices = KINDS[kind]
         yield Question(kind, text, answers, told, choices=choices)
     for fact in one.get("facts", ()):

@@ -1,5 +1,5 @@
-"""The payloads of a scripted session, as posthog-js, the library of an app or that of a server would
-have sent them.
+"""The payloads of a scripted session, as posthog-js, the library of an app or that of a server
+would have sent them.
 
 Those of posthog-js are recorded ones (`enrichment_pipeline.ingest.sample`), filled in anew. What
 the sessions are belongs to `scripts.yaml`.
