@@ -103,7 +103,7 @@ def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInpu
         rows = connection.execute(_by_key, {"keys": list(keys)})
         found = {key: EnrichmentInput(*values) for key, *values in rows.all()}
         missing = set(keys) - found.keys()
-        again = read_back(connection, missing, store.settings) if missing else {}
+        again = read_back(connection, missing) if missing else {}
     if again:
         _insert_inputs(store, [{"input_key": key, **again[key]._asdict()} for key in sorted(again)])
     return found | again

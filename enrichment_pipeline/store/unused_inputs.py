@@ -5,14 +5,16 @@ They are texts of pages and buttons, which may name people. What the inputs are 
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import cache
+from itertools import combinations
 from uuid import UUID
 
 from sqlalchemy import Connection, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
+from enrichment_pipeline.events.privacy import Private
 from enrichment_pipeline.events.raw_event import Arrival, EventRejectedError, parse_event
-from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import retry_conflicts
 from enrichment_pipeline.store.payloads import decompress
@@ -71,9 +73,7 @@ def _delete_outputs(store: Store) -> None:
         connection.execute(_DELETE_OUTPUTS)
 
 
-def read_back(
-    connection: Connection, keys: Collection[UUID], settings: Settings
-) -> dict[UUID, EnrichmentInput]:
+def read_back(connection: Connection, keys: Collection[UUID]) -> dict[UUID, EnrichmentInput]:
     """Inputs that were forgotten and are needed again, read from events that have them.
 
     A process remembers for long which inputs it has written, and writes none a second time.
@@ -81,12 +81,19 @@ def read_back(
     found: dict[UUID, EnrichmentInput] = {}
     for which in (_WAITING, _ANY):
         if missing := set(keys) - found.keys():
-            found |= _from_events(connection, missing, which, settings)
+            found |= _from_events(connection, missing, which)
     return found
 
 
+@cache
+def _unmasked_choices() -> tuple[str | None, ...]:
+    kinds = sorted(Private)
+    some = (combinations(kinds, count) for count in range(1, len(kinds) + 1))
+    return (None, *("+".join(choice) for of_count in some for choice in of_count))
+
+
 def _from_events(
-    connection: Connection, keys: Collection[UUID], which: str, settings: Settings
+    connection: Connection, keys: Collection[UUID], which: str
 ) -> dict[UUID, EnrichmentInput]:
     statement = text(_AN_EVENT_WITH.format(which=which)).bindparams(_keys)
     found: dict[UUID, EnrichmentInput] = {}
@@ -94,9 +101,10 @@ def _from_events(
         arrival = Arrival(row.occurred_at, default_name=row.event)
         # The rules of the door may have become stricter since.
         with suppress(EventRejectedError):
-            unmasked = settings.unmasked_of(row.project)
-            event = parse_event(decompress(row.payload), row.project, arrival, unmasked=unmasked)
-            inputs = event.inputs
-            if input_key(inputs) == row.input_key:
-                found[row.input_key] = inputs
+            inputs = parse_event(decompress(row.payload), row.project, arrival).inputs
+            # What its project let models see may be another by now.
+            candidates = (inputs._replace(unmasked=choice) for choice in _unmasked_choices())
+            for candidate in candidates:
+                if input_key(candidate) == row.input_key:
+                    found[row.input_key] = candidate
     return found
