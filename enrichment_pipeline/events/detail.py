@@ -4,10 +4,11 @@
 What is the same for many events is an input of the rules (`inputs`), not a detail.
 """
 
-from collections.abc import Iterable, Mapping, Set
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 
-from enrichment_pipeline.events.privacy import NOTHING, Private, mask
+from enrichment_pipeline.events.privacy import NOTHING, Private, mask, without_torn_end
 from enrichment_pipeline.events.safe_text import safe_text, safe_word
 
 MAX_DETAIL_LENGTH = 60
@@ -19,6 +20,10 @@ _MAX_MESSAGE_LENGTH = MAX_DETAIL_LENGTH - _MAX_KIND_LENGTH - len(': ""')
 _LARGEST_WHOLE = 1e16
 _MOST_PROPERTIES = 4
 _MOST_LOOKED_AT = 40
+_LONGEST_LOOKED_AT = 100
+_READ_AT_MOST = 300
+_SMALL = 1_000_000
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # PostHog's own events whose `$` properties say what happened.
 _OF_EVENTS: Mapping[str, tuple[str, ...]] = {
@@ -78,21 +83,25 @@ def detail_of(
     return ", ".join(parts) or None
 
 
-def _telling_first(properties: Mapping[str, object]) -> list[str]:
+def _telling_first(properties: Mapping[str, object]) -> Sequence[str]:
     # posthog-js sends some twenty campaign parameters as null.
     custom = [name for name, value in properties.items() if value is not None and name[:1] != "$"]
-    ranked = [
-        (rank, position, name)
-        for position, name in enumerate(custom[:_MOST_LOOKED_AT])
-        if (rank := _rank(name)) is not None
-    ]
-    return [name for _, _, name in sorted(ranked)]
+    return _ranked(
+        tuple([name for name in custom[:_MOST_LOOKED_AT] if len(name) <= _LONGEST_LOOKED_AT])
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _ranked(names: tuple[str, ...]) -> Sequence[str]:
+    ranks = ((_rank(name), position, name) for position, name in enumerate(names))
+    told = [(rank, position, name) for rank, position, name in ranks if rank is not None]
+    return [name for _, _, name in sorted(told)]
 
 
 @lru_cache(maxsize=8_192)
 def _rank(name: str) -> int | None:
     """How early a property is told; None: never."""
-    folded = name.lower()
+    folded = _HUMP.sub("_", name).lower()
     if folded in _NOISE or folded.startswith("utm_"):
         return None
     words = folded.replace("-", "_").split("_")
@@ -120,12 +129,23 @@ def _shown(value: object, unmasked: Set[Private]) -> str | None:
             return f"{value:.8g}"
         value = int(value)
     if isinstance(value, int):
-        return safe_text(mask(str(value), unmasked), _MAX_VALUE_LENGTH)
-    if not isinstance(value, str) or not value:
-        return None
-    text = safe_text(mask(value, unmasked), _MAX_VALUE_LENGTH)
+        is_small = -_SMALL < value < _SMALL
+        return str(value) if is_small else safe_text(mask(str(value), unmasked), _MAX_VALUE_LENGTH)
+    return _text(_short(value), frozenset(unmasked))
+
+
+@lru_cache(maxsize=8_192)
+def _text(value: str | None, unmasked: frozenset[Private]) -> str | None:
+    text = value and safe_text(mask(value, unmasked), _MAX_VALUE_LENGTH)
     # A word stands for itself; a sentence is quoted, so that it is seen to be theirs.
-    return text if text.isalnum() else f'"{text}"' if text else None
+    return text if not text or text.isalnum() else f'"{text}"'
+
+
+def _short(value: object) -> str | None:
+    """What is looked at of a text: caches hold no megabytes."""
+    if not isinstance(value, str):
+        return None
+    return value if len(value) <= _READ_AT_MOST else without_torn_end(value[:_READ_AT_MOST])
 
 
 def _exception(properties: Mapping[str, object], unmasked: Set[Private]) -> str | None:
@@ -148,16 +168,18 @@ def _quoted(text: str, limit: int, unmasked: Set[Private]) -> str:
 def device_of(properties: Mapping[str, object]) -> str | None:
     """The device, as `Desktop, Chrome on Windows`; of a server, the library that sent."""
     get = properties.get
-    told = get("$device_type"), get("$browser"), get("$os") or get("$os_name"), get("$lib")
-    try:
-        return _device(told)
-    except TypeError:  # a list or an object is no key
-        return _device(tuple(part if isinstance(part, str) else None for part in told))
+    return _device(
+        _short(get("$device_type")),
+        _short(get("$browser")),
+        _short(get("$os") or get("$os_name")),
+        _short(get("$lib")),
+    )
 
 
 @lru_cache(maxsize=8_192)
-def _device(told: tuple[object, ...]) -> str | None:
-    kind, browser, system, library = (mask(part) if isinstance(part, str) else "" for part in told)
-    where = " on ".join(part for part in (browser, system) if part)
-    told_device = ", ".join(part for part in (kind, where) if part) or library
-    return safe_text(told_device, MAX_DEVICE_LENGTH) or None
+def _device(
+    kind: str | None, browser: str | None, system: str | None, library: str | None
+) -> str | None:
+    where = " on ".join(mask(part) for part in (browser, system) if part)
+    told = ", ".join(part for part in (kind and mask(kind), where) if part) or library
+    return safe_text(mask(told), MAX_DEVICE_LENGTH) or None if told else None

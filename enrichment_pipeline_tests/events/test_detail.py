@@ -23,6 +23,8 @@ from enrichment_pipeline.events.privacy import Private
         ("order", {"sku": None, "items": [1], "meta": {"a": 1}, "name": ""}, None),
         ("order", {"utm_source": "x", "gclid": "y", "title": "z", "$lib": "web"}, None),
         ("order", {"password": "x", "userToken": "x", "card_no": 1, "zip": 1, "ip": 1}, None),
+        ("order", {"cardNo": 1, "userIp": 1, "firstName": "Ann", "billingZip": 1}, None),
+        ("order", {"x" * 101: 1}, None),
         ("order", {"zipper": "x", "shipping": "y"}, "zipper=x, shipping=y"),
         ("größe gewählt", {"größe": "L", "مقاس": "كبير"}, "größe=L, مقاس=كبير"),
         ("order", {"a b=c) (": 1, "???": 2}, "a_b_c=1, property=2"),
