@@ -4,23 +4,28 @@ Pure; found in the entries of a timeline, which are marked.
 """
 
 import re
+from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from enrichment_pipeline.llm.timelines import Entry
 
+# Whoever declines an offer or a cookie wants it so.
 _ERROR = re.compile(
-    r"(?<![a-z])(?:error|exception|fail(?:ed|ure)?|crash(?:ed)?|declined)(?![a-z])", re.I
+    r"(?<![a-z])(?:errors?|exceptions?|fail(?:s|ed|ures?)?|crash(?:ed|es)?"
+    r"|(?:payment|card|charge|transaction)[^a-z]+(?:was[^a-z]+)?declined)(?![a-z])",
+    re.I,
 )
-_CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 KINDS = ("rage_click", "dead_click", "error", "form_not_sent", "back_and_forth")
 """Every kind of signal."""
 
 _RAGE_TIMES = 4
 _RAGE_SECONDS = 3.0
-_FIELDS = ("field", "select", "checkbox")
+_FEWEST_VIEWS = 4
 
 
 class Signal(NamedTuple):
@@ -34,6 +39,21 @@ class Signal(NamedTuple):
     """What and where, in a few words."""
 
 
+class RageWatch:
+    """Tells of each click in a session, in the order of time, whether it is one of rage: the fourth
+    of the same within three seconds, or one more of such."""
+
+    def __init__(self) -> None:
+        self._clicks: dict[str, deque[float]] = {}
+
+    def is_rage(self, what: str, at: float) -> bool:
+        """Whether this click, on what it says, is one of rage."""
+        clicks = self._clicks.setdefault(what, deque(maxlen=_RAGE_TIMES))
+        clicks.append(at)
+        return len(clicks) == _RAGE_TIMES and at - clicks[0] <= _RAGE_SECONDS
+
+
+@lru_cache(maxsize=8_192)
 def is_error(event: str) -> bool:
     """Whether the name of an event says that something went wrong."""
     return event == "$exception" or bool(_ERROR.search(_CAMEL_HUMP.sub("_", event)))
@@ -47,35 +67,24 @@ def find_signals(entries: "Sequence[Entry]") -> list[Signal]:
 
 def _clicks_and_errors(entries: "Sequence[Entry]") -> list[Signal]:
     found: list[Signal] = []
-    for at, entry in enumerate(entries):
-        kind = entry.signal
-        if entry.action == "rage_click" or _is_rage(entry):
-            kind = "rage_click"
-        elif entry.action == "dead_click":
-            kind = "dead_click"
-        if kind is None:
+    rage_until = -_RAGE_SECONDS
+    for entry in entries:
+        if entry.action in {"rage_click", "dead_click"}:
+            entry.signal = entry.action
+        if entry.signal is None:
             continue
-        entry.signal = kind
-        # posthog-js sends the clicks too of which a rage click is made: one signal is enough.
-        if kind == "rage_click" and any(
-            signal.kind == kind and entry.at - signal.at < _RAGE_SECONDS for signal in found[-2:]
-        ):
-            continue
-        found.append(Signal(kind, entry.at, _where(entries[at])))
+        if entry.signal == "rage_click":
+            # It goes on while whatever the clicks set off stands between them: one signal.
+            goes_on = entry.at - rage_until < _RAGE_SECONDS
+            rage_until = entry.until
+            if goes_on:
+                continue
+        found.append(Signal(entry.signal, entry.at, _where(entry)))
     return found
 
 
-def _is_rage(entry: "Entry") -> bool:
-    return (
-        entry.action == "click"
-        and entry.times >= _RAGE_TIMES
-        and entry.until - entry.at <= _RAGE_SECONDS
-    )
-
-
 def _where(entry: "Entry") -> str:
-    text = entry.text
-    return text if not entry.page or entry.page in text else f"{text} on {entry.page}"
+    return f"{entry.text} on {entry.page}" if entry.page else entry.text
 
 
 def _forms(entries: "Sequence[Entry]") -> list[Signal]:
@@ -83,11 +92,12 @@ def _forms(entries: "Sequence[Entry]") -> list[Signal]:
     started: dict[str, Entry] = {}
     for entry in entries:
         page = entry.page or ""
-        if entry.action == "change":
+        # What is selected alone sorts or filters a list, most often.
+        if entry.action == "change" and not entry.text.startswith("select"):
             started.setdefault(page, entry)
         elif entry.action == "submit":
             started.pop(page, None)
-        elif entry.action == "event" and _sends(entry.text):
+        elif entry.action == "event" and entry.signal is None and _sends(entry.text):
             started.clear()
     found: list[Signal] = []
     for page, entry in started.items():
@@ -98,12 +108,14 @@ def _forms(entries: "Sequence[Entry]") -> list[Signal]:
 
 
 _SENT = re.compile(
-    r"(?<![a-z])(?:submit|sent|complet|finish|purchas|paid|signed up|order placed)", re.I
+    r"(?<![a-z])(?:submit|complet|finish|purchas|(?:sent|paid|signed up|order placed)(?![a-z]))",
+    re.I,
 )
 
 
 def _sends(text: str) -> bool:
-    return bool(_SENT.search(text))
+    """Whether the name of an event, before its detail, says that something was sent."""
+    return bool(_SENT.search(text.partition(" (")[0]))
 
 
 def _back_and_forth(entries: "Sequence[Entry]") -> list[Signal]:
@@ -111,12 +123,12 @@ def _back_and_forth(entries: "Sequence[Entry]") -> list[Signal]:
     views = [entry for entry in entries if entry.action == "view" and entry.page]
     found: list[Signal] = []
     at = 0
-    while at + 3 < len(views):
+    while at + _FEWEST_VIEWS <= len(views):
         first, second = views[at].page, views[at + 1].page
         end = at + 2
-        while end < len(views) and views[end].page == (first, second)[(end - at) % 2]:
+        while first != second and end < len(views) and views[end].page == views[end - 2].page:
             end += 1
-        if first != second and end - at >= 4:
+        if end - at >= _FEWEST_VIEWS:
             views[at + 2].signal = views[at + 2].signal or "back_and_forth"
             text = f"back and forth between {first} and {second}, {end - at} views"
             found.append(Signal("back_and_forth", views[at].at, text))

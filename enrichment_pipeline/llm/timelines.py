@@ -4,16 +4,16 @@ Pure. What of an event is told was made by `enrichment` and is masked already; h
 written belongs to `rendering`, where its events come from to `sessions`.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from statistics import fmean, pstdev
+from functools import lru_cache
+from operator import itemgetter
 
 from enrichment_pipeline.events.privacy import mask
-from enrichment_pipeline.events.safe_text import safe_path
-from enrichment_pipeline.llm.signals import Signal, find_signals, is_error
+from enrichment_pipeline.events.safe_text import cut, safe_path, visible
+from enrichment_pipeline.llm.noise import noise_of
+from enrichment_pipeline.llm.signals import RageWatch, Signal, find_signals, is_error
 from enrichment_pipeline.store.sessions import SessionEvent
 
 IDLE_SECONDS = 60
@@ -21,27 +21,6 @@ IDLE_SECONDS = 60
 
 _MOST_PAGES_OF_OUTLINE = 8
 _MAX_PAGE = 60
-
-# Says nothing of what the user did.
-_NOISE = frozenset(
-    {
-        *("$web_vitals", "$snapshot", "$snapshot_items", "$$heatmap", "$performance_event"),
-        *(
-            "$set",
-            "$set_once",
-            "$opt_in",
-            "$feature_enrollment_update",
-            "$$client_ingestion_warning",
-        ),
-        *("$$client_ingestion_warning", "$feature_flag_called"),
-        *("$create_alias", "$merge_dangerously", "$groupidentify"),
-    }
-)
-_HEARTBEAT = re.compile(
-    r"heart.?beat|keep.?alive|(?<![a-z])(?:ping|pulse|tick|poll)(?![a-z])", re.I
-)
-_FEWEST_BEATS = 6
-_EVENNESS = 0.2
 
 # The first word of a sentence says what the action says.
 _VERBS = {
@@ -52,6 +31,9 @@ _VERBS = {
     "submit": "Submitted ",
     "change": "Changed ",
 }
+
+# What an action type of these would say is a guess of the rules.
+_ACTIONS = {"custom": "event", "unknown": "other"}
 
 # Events of PostHog's own that are more than `other`: their action, the words that it says, and what
 # stands where nothing else is said.
@@ -65,7 +47,7 @@ _AT_ONCE_SECONDS = 3.0
 """So soon after a click it is told that it was one of rage, or without effect."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """What a user did, once or several times in a row; or nothing, for a while (`idle`)."""
 
@@ -75,8 +57,7 @@ class Entry:
     """The action type; `event` for custom events; `dead_click`, `error`, `identify`; `other` for
     what else the rules do not know, whose action type is a guess; `idle`."""
     text: str
-    """The sentence, without the word that the action says and without the page where that is the
-    one last viewed."""
+    """The sentence, without the word that the action says and without the page."""
     page: str | None = None
     times: int = 1
     until: float = 0.0
@@ -110,6 +91,9 @@ class Timeline:
     """Whether more may come."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Events that say nothing of what the user did, by name."""
+    merged: int = 0
+    """Events that are told in the entry of another: leaving a page in the view of the next one,
+    what PostHog says of a click in the click."""
 
 
 def build_timeline(
@@ -121,20 +105,20 @@ def build_timeline(
     is_open: bool = False,
 ) -> Timeline:
     """Tell a session. `events` are all of its events, one at least, in any order."""
-    ordered = sorted(events, key=lambda event: event.occurred_at)
-    start = ordered[0].occurred_at
-    noise = _heartbeats(ordered)
-    told = [event for event in ordered if event.event not in noise]
-    pages = [page_of(event.path_template) for event in told]
-    visits = _visits(told, pages)
-    entries = _entries(told, pages, start)
+    ordered = _in_order(events)
+    start, end = ordered[0].occurred_at, ordered[-1].occurred_at
+    noise = noise_of(ordered)
+    told = [event for event in ordered if event.event not in noise] if noise else ordered
+    visits = _visits(told)
+    entries = _entries(told, start, end)
     signals = find_signals(entries)
+    shown = sum([entry.times for entry in entries if entry.action != "idle"])
     return Timeline(
         project=project,
         session_id=session_id,
         person=person,
         started_at=start,
-        seconds=ordered[-1].occurred_at - start,
+        seconds=end - start,
         events=len(ordered),
         pages=len(set(visits)),
         entry=visits[0] if visits else None,
@@ -144,63 +128,77 @@ def build_timeline(
         signals=signals,
         entries=entries,
         is_open=is_open,
-        dropped=Counter(event.event for event in ordered if event.event in noise),
+        dropped=Counter([event.event for event in ordered if event.event in noise]),
+        merged=len(told) - shown,
     )
 
 
+def _in_order(events: Sequence[SessionEvent]) -> list[SessionEvent]:
+    ordered = sorted(events, key=itemgetter(0))
+    if len({event.occurred_at for event in ordered}) < len(ordered):
+        ordered.sort(key=_place)
+    return ordered
+
+
+_AT_THE_SAME_TIME = {"click": 0, "navigation": 1, "pageview": 2}
+
+
+def _place(event: SessionEvent) -> tuple[float | int | str, ...]:
+    """What happened at the same moment is told in the order in which it makes sense; whatever
+    order the events come in, they are told in the same."""
+    return (
+        event.occurred_at,
+        _AT_THE_SAME_TIME.get(event.event_type, len(_AT_THE_SAME_TIME)),
+        *(part or "" for part in event[1:]),
+    )
+
+
+@lru_cache(maxsize=8_192)
 def page_of(path_template: str | None) -> str | None:
     """A page as it stands in sentences: masked and safe."""
-    return safe_path(mask(path_template), _MAX_PAGE) if path_template else None
+    return safe_path(mask(path_template), _MAX_PAGE) or None if path_template else None
 
 
-def _heartbeats(events: Sequence[SessionEvent]) -> set[str]:
-    """The names of events that say nothing: PostHog's own noise, and what comes like a clock."""
-    times: dict[str, list[float]] = {}
-    for event in events:
-        times.setdefault(event.event, []).append(event.occurred_at)
-    return {name for name, moments in times.items() if name in _NOISE or _beats(name, moments)}
-
-
-def _beats(name: str, moments: Sequence[float]) -> bool:
-    if name.startswith("$"):
-        return False
-    if _HEARTBEAT.search(name):
-        return True
-    if len(moments) < _FEWEST_BEATS:
-        return False
-    gaps = [after - before for before, after in pairwise(moments)]
-    mean = fmean(gaps)
-    return mean >= 1 and pstdev(gaps) <= _EVENNESS * mean
-
-
-def _visits(events: Iterable[SessionEvent], pages: Iterable[str | None]) -> list[str]:
+def _visits(events: Sequence[SessionEvent]) -> list[str]:
     """The pages in the order in which they were viewed; where none was, those of other events."""
-    seen = [
-        (event.event_type == "pageview" or event.event == "$screen", page)
-        for event, page in zip(events, pages, strict=True)
-        if page
+    viewed = [
+        event.path_template
+        for event in events
+        if event.event_type == "pageview" or event.event == "$screen"
     ]
-    views = [page for is_view, page in seen if is_view] or [page for _, page in seen]
-    return [page for at, page in enumerate(views) if at == 0 or views[at - 1] != page]
+    visits: list[str] = []
+    for template in viewed if any(viewed) else [event.path_template for event in events]:
+        page = page_of(template)
+        if page and (not visits or visits[-1] != page):
+            visits.append(page)
+    return visits
 
 
-def _entries(
-    events: Sequence[SessionEvent], pages: Sequence[str | None], start: float
-) -> list[Entry]:
+def _entries(events: Sequence[SessionEvent], start: float, end: float) -> list[Entry]:
     entries: list[Entry] = []
+    rage = RageWatch()
     current: str | None = None
     before = start
-    for at, (event, page) in enumerate(zip(events, pages, strict=True)):
-        seconds = event.occurred_at - start
-        if event.occurred_at - before >= IDLE_SECONDS:
-            entries.append(Entry(before - start, "idle", "", current, until=seconds))
-        before = event.occurred_at
-        if event.action_type == "leave" and page == current and _says_nothing(events, at):
+    for at, event in enumerate(events):
+        moment = event.occurred_at
+        if moment - before >= IDLE_SECONDS:
+            entries.append(_idle(before - start, moment - start, current))
+        before = moment
+        page = page_of(event.path_template)
+        is_leave = event.action_type == "leave" and current is not None
+        if is_leave and page == current and _says_nothing(events, at):
             continue
-        _add(entries, _entry(event, page, current, seconds))
-        if page:
-            current = page
+        entry = _add(entries, _entry(event, page, moment - start))
+        if entry.action == "click" and rage.is_rage(event.description, moment):
+            entry.signal = "rage_click"
+        current = page or current
+    if end - before >= IDLE_SECONDS:
+        entries.append(_idle(before - start, end - start, current))
     return entries
+
+
+def _idle(at: float, until: float, page: str | None) -> Entry:
+    return Entry(at, "idle", "", page, until=until)
 
 
 def _says_nothing(events: Sequence[SessionEvent], at: int) -> bool:
@@ -212,8 +210,9 @@ def _says_nothing(events: Sequence[SessionEvent], at: int) -> bool:
     return is_view and following.occurred_at - events[at].occurred_at < IDLE_SECONDS
 
 
-def _add(entries: list[Entry], entry: Entry) -> None:
-    """Add an entry, or fold it into the last ones: the same again, or what is told of a click."""
+def _add(entries: list[Entry], entry: Entry) -> Entry:
+    """Add an entry, or fold it into the last ones: the same again, or what is told of a click.
+    Returns the one in which it is told."""
     last = entries[-1] if entries else None
     if last and _is_of_the_same_click(last, entry):
         if entry.action == "click":
@@ -225,12 +224,13 @@ def _add(entries: list[Entry], entry: Entry) -> None:
             last = entries[-1] if entries else None
         else:
             last.until = entry.at
-            return
+            return last
     if last and (last.action, last.text, last.page) == (entry.action, entry.text, entry.page):
         last.times += entry.times
         last.until = entry.until
-    else:
-        entries.append(entry)
+        return last
+    entries.append(entry)
+    return entry
 
 
 def _is_of_the_same_click(last: Entry, entry: Entry) -> bool:
@@ -243,17 +243,19 @@ def _is_of_the_same_click(last: Entry, entry: Entry) -> bool:
     return is_rage and last.text == entry.text
 
 
-def _entry(event: SessionEvent, page: str | None, current: str | None, seconds: float) -> Entry:
-    action = {"custom": "event", "unknown": "other"}.get(event.event_type, event.action_type)
-    text = event.description
+def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
     if event.event == "$screen" and page:
         return Entry(seconds, "view", page, page, until=seconds)
+    action = _ACTIONS.get(event.event_type, event.action_type)
+    # Rows of older versions may hold what no sentence has now.
+    said = event.description
+    text = said if said.isprintable() else visible(said)
     told = _OF_EVENTS.get(event.event)
     verb = told[1] if told else _VERBS.get(action)
     if verb and text.startswith(verb):
         text = text[len(verb) :]
         action = told[0] if told else action
-    if page and page == current and action not in {"view", "leave"}:
+    if page and action not in {"view", "leave"}:
         before, found, after = text.rpartition(f" on {page}")
         # What follows the page is the detail, if anything.
         if found and (not after or after.startswith(" (")):
@@ -274,9 +276,9 @@ def _outline(visits: Sequence[str], entries: Sequence[Entry]) -> str:
         shown = [*shown[:half], f"({left_out} more)", *shown[-half:]]
     way = " → ".join(shown) or "no page"
     names = Counter(
-        entry.text.partition(" on ")[0].partition(" (")[0]
+        cut(entry.text.partition(" (")[0], _MAX_PAGE)
         for entry in entries
-        if entry.action == "event" and len(entry.text) <= _MAX_PAGE
+        if entry.action == "event"
     )
     sent = sum(entry.times for entry in entries if entry.action == "submit")
     done = [name for name, _ in names.most_common(4)]

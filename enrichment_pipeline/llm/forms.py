@@ -1,0 +1,300 @@
+"""The three forms of a timeline: text in few tokens, Markdown, JSON; each more or less brief.
+
+Pure. Which entries are written, and how briefly, is decided by `rendering`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, get_args
+
+from enrichment_pipeline.events.privacy import mask
+from enrichment_pipeline.events.safe_text import cut, safe_text
+from enrichment_pipeline.llm.signals import Signal
+from enrichment_pipeline.llm.timelines import Entry, Timeline
+from enrichment_pipeline.llm.tokens import estimate_tokens
+
+Form = Literal["text", "markdown", "json"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+Line = Entry | Counter[str]
+"""An entry, or how many events of which action were left out in its place."""
+
+
+class Brevity(NamedTuple):
+    """How much is said around the entries."""
+
+    signals: int
+    """So many of them with what and where, the others by their number."""
+    length: int
+    """Characters of a signal."""
+    outline: int
+    """Characters of it."""
+    noise: int
+    """So many names of what was dropped."""
+    is_least: bool = False
+    """Whether only what every timeline must have is said."""
+
+
+WHOLE = Brevity(signals=12, length=200, outline=2_000, noise=20)
+SHORT = Brevity(signals=3, length=60, outline=60, noise=3)
+LEAST = Brevity(signals=0, length=0, outline=30, noise=0, is_least=True)
+
+_MAX_ID = 200
+_MAX_NAME = 80
+_LEAST_OF_SIGNAL = 20
+_ID_TOKENS = 40
+_OUTLINE_TOKENS = 12
+
+
+def write(timeline: Timeline, lines: Sequence[Line], form: Form, brevity: Brevity) -> str:
+    """The timeline in this form, with these lines."""
+    return _WRITERS[form](timeline, lines, brevity)
+
+
+def _text(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
+    session = _session(timeline, brevity)
+    # The id of a session that has none of its own begins with the person.
+    is_named = not timeline.person or session.startswith(f"{timeline.person}@")
+    who = "" if is_named else f" {timeline.person},"
+    head = [f"session {session},{who} {_when(timeline)}"]
+    if brevity.is_least:
+        head.append(_length(timeline, brevity))
+    else:
+        head.append(f"{_length(timeline, brevity)}; {timeline.device or 'device unknown'}")
+    # The outline begins with the entry and ends with the exit, if it is not cut.
+    if brevity == SHORT:
+        head.append(f"entry {timeline.entry or 'unknown'}, exit {timeline.exit or 'unknown'}")
+    head.append(f"outline: {_outline(timeline, brevity)}")
+    if timeline.signals:
+        head.append(f"signals: {_signals(timeline, brevity)}")
+    head.append("seconds action what")
+    told = [_text_line(line, where, brevity) for line, where in _with_places(lines)]
+    return "\n".join([*head, *told]) + "\n"
+
+
+def _text_line(line: Line, where: str, brevity: Brevity) -> str:
+    if isinstance(line, Counter):
+        return f"… {_left_out(line, brevity)}"
+    mark = "! " if line.signal else ""
+    return f"{mark}{line.at:.0f} {line.action} {_what(line, where)}"
+
+
+def _markdown(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
+    who = timeline.person or "unknown"
+    if not brevity.is_least:
+        who += f", {timeline.device or 'device unknown'}"
+    head = [
+        f"## Session {_session(timeline, brevity)}",
+        "",
+        f"- **Who:** {who}",
+        f"- **When:** {_when(timeline)}, {_length(timeline, brevity)}",
+    ]
+    if not brevity.is_least:
+        pages = f"from {timeline.entry or 'unknown'} to {timeline.exit or 'unknown'}"
+        head.append(f"- **Pages:** {pages}")
+    head.append(f"- **Outline:** {_outline(timeline, brevity)}")
+    if timeline.signals:
+        head.append(f"- **Signals:** {_signals(timeline, brevity)}")
+    head += ["", "| s | action | what |", "|--:|---|---|"]
+    told = [_markdown_line(line, where, brevity) for line, where in _with_places(lines)]
+    return "\n".join([*head, *told]) + "\n"
+
+
+def _markdown_line(line: Line, where: str, brevity: Brevity) -> str:
+    if isinstance(line, Counter):
+        return f"| … | | {_left_out(line, brevity)} |"
+    mark = " ⚠" if line.signal else ""
+    # No sentence has a bar in it; one of an older version may.
+    what = _what(line, where).replace("|", "/")
+    return f"| {line.at:.0f} | {line.action}{mark} | {what} |"
+
+
+def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
+    most = None if brevity == WHOLE else brevity.signals
+    first, others = _foremost(timeline.signals, most)
+    shown: dict[str, object] = {
+        "session_id": _session(timeline, brevity),
+        "person": timeline.person,
+        "started_at": f"{_moment(timeline.started_at):%Y-%m-%dT%H:%M:%SZ}",
+        "seconds": round(timeline.seconds),
+        "events": timeline.events,
+        "outline": _outline(timeline, brevity),
+        "signals": [signal._asdict() | {"at": round(signal.at, 1)} for signal in first],
+        "more_signals": Counter(signal.kind for signal in others),
+        "entries": [_json_line(line, brevity) for line in lines],
+    }
+    if not brevity.is_least:
+        shown |= {
+            "project": timeline.project,
+            "pages": timeline.pages,
+            "entry": timeline.entry,
+            "exit": timeline.exit,
+            "device": timeline.device,
+            "is_open": timeline.is_open,
+            "dropped": _dropped(timeline, brevity),
+            "merged": timeline.merged,
+        }
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json_line(line: Line, brevity: Brevity) -> dict[str, object]:
+    if isinstance(line, Counter):
+        return {"left_out": {"events": _events(line)} if brevity.is_least else dict(line)}
+    shown: dict[str, object] = {"at": round(line.at, 1), "action": line.action}
+    if line.action == "idle":
+        shown["seconds"] = round(line.until - line.at)
+    else:
+        shown["what"] = line.text
+    if line.times > 1:
+        shown |= {"times": line.times, "until": round(line.until, 1)}
+    if line.page:
+        shown["page"] = line.page
+    if line.signal:
+        shown["signal"] = line.signal
+    return shown
+
+
+_WRITERS: dict[Form, Callable[[Timeline, Sequence[Line], Brevity], str]] = {
+    "text": _text,
+    "markdown": _markdown,
+    "json": _json,
+}
+
+
+def _session(timeline: Timeline, brevity: Brevity) -> str:
+    session = safe_text(timeline.session_id, _MAX_ID)
+    return _cut_to(session, _ID_TOKENS) if brevity.is_least else session
+
+
+def _cut_to(text: str, tokens: int) -> str:
+    while estimate_tokens(text) > tokens:
+        text = cut(text, len(text) * 3 // 4)
+    return text
+
+
+def _with_places(lines: Sequence[Line]) -> Iterator[tuple[Line, str]]:
+    """The lines, each with the page where that is not the one last shown."""
+    shown: str | None = None
+    for line in lines:
+        where = ""
+        if isinstance(line, Entry) and line.page:
+            # A page is what is viewed and left; where nothing was done, is worth its tokens.
+            is_told = line.action in {"view", "leave"}
+            if not is_told and (line.page != shown or line.action == "idle"):
+                where = f" on {line.page}"
+            shown = line.page
+        yield line, where
+
+
+def _what(entry: Entry, where: str) -> str:
+    if entry.action == "idle":
+        return f"{_duration(entry.until - entry.at)}{where}"
+    times = f" × {entry.times}" if entry.times > 1 else ""
+    name, opened, detail = entry.text.partition(" (")
+    if where and opened and detail.endswith(")"):
+        return f"{name}{where}{opened}{detail}{times}"
+    return f"{entry.text}{where}{times}"
+
+
+def _when(timeline: Timeline) -> str:
+    return f"{_moment(timeline.started_at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _length(timeline: Timeline, brevity: Brevity) -> str:
+    still = ", still going on" if timeline.is_open else ""
+    events = _counted(timeline.events)
+    dropped = timeline.dropped.total()
+    not_shown = [f"{dropped} noise"] if dropped else []
+    not_shown += [f"{timeline.merged} merged"] if timeline.merged else []
+    if not_shown and not brevity.is_least:
+        events += f" ({', '.join(not_shown)})"
+    return f"{_duration(timeline.seconds)}{still}, {events}"
+
+
+def _counted(events: int) -> str:
+    return f"{events} event{'s' if events != 1 else ''}"
+
+
+def _duration(seconds: float) -> str:
+    """`45s`, `4m12s`, `1h3m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}m{rest}s" if rest else f"{minutes}m"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m" if minutes else f"{hours}h"
+
+
+def _outline(timeline: Timeline, brevity: Brevity) -> str:
+    outline = cut(timeline.outline, brevity.outline)
+    return _cut_to(outline, _OUTLINE_TOKENS) if brevity.is_least else outline
+
+
+def _dropped(timeline: Timeline, brevity: Brevity) -> dict[str, int]:
+    """Names of events that were dropped, as a model may read them, and how many of each."""
+    counts = Counter[str]()
+    for at, (name, count) in enumerate(timeline.dropped.most_common()):
+        counts[safe_text(mask(name), _MAX_NAME) if at < brevity.noise else "…"] += count
+    return dict(counts)
+
+
+def _signals(timeline: Timeline, brevity: Brevity) -> str:
+    """The signals, on one line."""
+    first, others = _foremost(timeline.signals, brevity.signals)
+    moments: dict[tuple[str, str], list[str]] = {}
+    for signal in first:
+        moments.setdefault((signal.kind, signal.text), []).append(f"{signal.at:.0f}s")
+    shown = [
+        f"{kind} at {', '.join(at)} ({_cut_signal(text, brevity.length)})"
+        for (kind, text), at in moments.items()
+    ]
+    if others:
+        counts = Counter(signal.kind for signal in others)
+        more = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        shown.append(f"and {more}" if first else more)
+    return "; ".join(shown)
+
+
+def _cut_signal(text: str, limit: int) -> str:
+    """Of what is cut, the page stays: it says where to look. Quotes are closed again."""
+    if len(text) <= limit:
+        return text
+    what, on, page = text.rpartition(" on ")
+    where = f"{on}{page}"
+    if not on or len(where) > limit - _LEAST_OF_SIGNAL:
+        what, where = text, ""
+    short = cut(what, limit - len(where) - 1)
+    closing = '"' if short.count('"') % 2 else ""
+    return f"{short}{closing}{where}"
+
+
+def _foremost(signals: Sequence[Signal], most: int | None) -> tuple[list[Signal], list[Signal]]:
+    """The first of each kind, then the earliest, no more than `most`; and the others. Both in the
+    order of time."""
+    met = Counter[str]()
+    ranked = []
+    for at, signal in enumerate(signals):
+        ranked.append((met[signal.kind] > 0, at))
+        met[signal.kind] += 1
+    chosen = {at for _, at in sorted(ranked)[:most]}
+    first = [signal for at, signal in enumerate(signals) if at in chosen]
+    return first, [signal for at, signal in enumerate(signals) if at not in chosen]
+
+
+def _left_out(actions: Counter[str], brevity: Brevity) -> str:
+    if brevity.is_least:
+        return f"left out: {_counted(_events(actions))}"
+    told = ", ".join(f"{count} {action}" for action, count in actions.most_common())
+    return f"left out: {told}"
+
+
+def _events(actions: Counter[str]) -> int:
+    return actions.total() - actions["idle"]

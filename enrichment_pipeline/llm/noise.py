@@ -1,0 +1,60 @@
+"""Which events of a session say nothing of what its user did: PostHog's own noise, and heartbeats.
+
+Pure. What is done with the others belongs to `timelines`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from statistics import median
+
+from enrichment_pipeline.llm.signals import is_error
+from enrichment_pipeline.store.sessions import SessionEvent
+
+_NOISE = frozenset(
+    {
+        *("$web_vitals", "$snapshot", "$snapshot_items", "$$heatmap", "$performance_event"),
+        *("$set", "$set_once", "$opt_in", "$feature_enrollment_update", "$feature_flag_called"),
+        *("$create_alias", "$merge_dangerously", "$groupidentify", "$$client_ingestion_warning"),
+    }
+)
+_HEARTBEAT = re.compile(r"heart.?beat|keep.?alive|(?<![a-z])ping\Z", re.I)
+
+# A person is never that even for long; a clock misses a beat where a laptop sleeps.
+_FEWEST_BEATS = 6
+_SHORTEST_BEAT = 5.0
+_EVENNESS = 0.15
+_EVEN_ONES = 0.75
+
+
+def noise_of(events: Sequence[SessionEvent]) -> set[str]:
+    """The names of those events, of a session in the order of time, that say nothing."""
+    counts = Counter([event.event for event in events])
+    return {name for name, count in counts.items() if _is_noise(name, count, events)}
+
+
+def _is_noise(name: str, count: int, events: Sequence[SessionEvent]) -> bool:
+    if name.startswith("$"):
+        return name in _NOISE
+    if is_error(name):
+        return False
+    return _is_heartbeat(name) or (count >= _FEWEST_BEATS and _beats(name, events))
+
+
+@lru_cache(maxsize=8_192)
+def _is_heartbeat(name: str) -> bool:
+    return bool(_HEARTBEAT.search(name))
+
+
+def _beats(name: str, events: Sequence[SessionEvent]) -> bool:
+    """Whether these come like a clock, and say the same again and again."""
+    moments = [event.occurred_at for event in events if event.event == name]
+    gaps = [after - before for before, after in pairwise(moments)]
+    middle = median(gaps)
+    even = sum(abs(gap - middle) <= _EVENNESS * middle for gap in gaps)
+    if middle < _SHORTEST_BEAT or even < _EVEN_ONES * len(gaps):
+        return False
+    said = {event.description for event in events if event.event == name}
+    return 2 * len(said) <= len(moments)
