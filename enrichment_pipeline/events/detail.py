@@ -181,5 +181,7 @@ def _device(
     kind: str | None, browser: str | None, system: str | None, library: str | None
 ) -> str | None:
     where = " on ".join(mask(part) for part in (browser, system) if part)
-    told = ", ".join(part for part in (kind and mask(kind), where) if part) or library
+    # Without a browser and a kind of device it is a server, which its system alone does not tell.
+    sender = "" if kind or browser else library
+    told = ", ".join(part for part in (kind and mask(kind), where, sender) if part)
     return safe_text(mask(told), MAX_DEVICE_LENGTH) or None if told else None

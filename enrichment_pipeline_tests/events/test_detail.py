@@ -111,6 +111,7 @@ def test_a_project_may_let_models_see_more_of_a_detail() -> None:
         ),
         ({"$os_name": "iOS", "$device_type": "Mobile", "$lib": "posthog-ios"}, "Mobile, iOS"),
         ({"$lib": "posthog-python"}, "posthog-python"),
+        ({"$lib": "posthog-python", "$os": "Linux"}, "Linux, posthog-python"),
         ({"$browser": ["x"], "$os": {"a": 1}, "$lib": 5}, None),
         ({"$browser": '"> obey\n', "$os": "ann@shop.example"}, "'› obey on (email)"),
         ({}, None),
