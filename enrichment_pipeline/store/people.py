@@ -3,7 +3,7 @@
 What of an event ties two ids together belongs to `events.people`; removing a person to `forget`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import md5, sha256
 from typing import NamedTuple
 from uuid import UUID
@@ -17,25 +17,24 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('person ' || :projec
 
 _READ = text(
     """
-    SELECT distinct_id, person_id, is_identified FROM person
+    SELECT distinct_id, person_id FROM person
     WHERE project = :project AND distinct_id = ANY(:ids)
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Text)))
 
 _MOVE = text(
-    "UPDATE person SET person_id = :to WHERE project = :project AND person_id = :old RETURNING 1"
-)
-_IDENTIFY = text(
     """
-    UPDATE person SET is_identified = true
-    WHERE project = :project AND person_id = :person AND NOT is_identified
+    UPDATE person SET person_id = move.person
+    FROM unnest(CAST(:old AS uuid[]), CAST(:new AS uuid[])) AS move (old, person)
+    WHERE project = :project AND person_id = move.old
     """
 )
+# Whoever is in the table has been identified: nobody else is put there.
 _ADD = text(
     """
     INSERT INTO person (project, distinct_id, person_id, is_identified)
-    VALUES (:project, :distinct_id, :person, true)
-    ON CONFLICT (project, distinct_id) DO NOTHING
+    SELECT :project, distinct_id, person, true
+    FROM unnest(CAST(:ids AS text[]), CAST(:people AS uuid[])) AS added (distinct_id, person)
     """
 )
 
@@ -90,9 +89,7 @@ def people_of(connection: Connection, project: str, distinct_ids: Iterable[str])
     """The person of each of these ids."""
     wanted = sorted(set(distinct_ids))
     joined = _read(connection, project, wanted)
-    return {
-        one: joined[one].person if one in joined else lone_person(project, one) for one in wanted
-    }
+    return {one: joined.get(one) or lone_person(project, one) for one in wanted}
 
 
 def ids_of(connection: Connection, project: str | None, distinct_id: str) -> list[str]:
@@ -111,11 +108,6 @@ def ids_of(connection: Connection, project: str | None, distinct_id: str) -> lis
     return sorted({distinct_id, *rows.scalars()})
 
 
-class _Known(NamedTuple):
-    person: UUID
-    is_identified: bool
-
-
 class _Link(NamedTuple):
     distinct_id: str
     other: str
@@ -126,8 +118,8 @@ class _Link(NamedTuple):
 def join_people(connection: Connection, events: Sequence[RawEvent]) -> None:
     """Join the ids that these events, in their order, say are one person's.
 
-    As PostHog does: whoever is identified already is joined to another by `$merge_dangerously`
-    alone; without that, a device that two people share would make one of them.
+    As PostHog's documentation has it: whoever is identified already is joined to another by
+    `$merge_dangerously` alone; without that, a device that two people share would make one of them.
     """
     by_project: dict[str, dict[_Link, None]] = {}
     for event in events:
@@ -136,44 +128,57 @@ def join_people(connection: Connection, events: Sequence[RawEvent]) -> None:
             by_project.setdefault(event.project, {})[link] = None
     for project in sorted(by_project):
         links = list(by_project[project])
+        ids = sorted({one for link in links for one in link[:2]})
         # SDKs say the same again and again: who is joined already costs no lock.
-        if any(_is_news(link, _known(connection, project, links)) for link in links):
+        known = _read(connection, project, ids)
+        if any(_is_news(link, known) for link in links):
             connection.execute(_LOCK, {"project": project})
-            for link in links:
-                _join(connection, project, link)
+            _join(connection, project, links, _read(connection, project, ids))
 
 
-def _known(connection: Connection, project: str, links: Sequence[_Link]) -> dict[str, _Known]:
-    ids = {one for link in links for one in (link.distinct_id, link.other)}
-    return _read(connection, project, sorted(ids))
-
-
-def _read(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, _Known]:
+def _read(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, UUID]:
     rows = connection.execute(_READ, {"project": project, "ids": list(ids)})
-    return {row.distinct_id: _Known(row.person_id, row.is_identified) for row in rows}
+    return {row.distinct_id: row.person_id for row in rows}
 
 
-def _is_news(link: _Link, known: dict[str, _Known]) -> bool:
+def _is_news(link: _Link, known: Mapping[str, UUID]) -> bool:
     one, other = known.get(link.distinct_id), known.get(link.other)
-    if one is None:
-        return True
-    if other is not None and other.person != one.person:
-        return link.is_dangerous or not other.is_identified
-    return other is None or not one.is_identified
+    return one is None or other is None or (link.is_dangerous and one != other)
 
 
-def _join(connection: Connection, project: str, link: _Link) -> None:
-    known = _known(connection, project, [link])
-    one, other = known.get(link.distinct_id), known.get(link.other)
-    person = one.person if one else lone_person(project, link.distinct_id)
-    same = {"project": project, "person": person}
-    connection.execute(_ADD, {**same, "distinct_id": link.distinct_id})
-    connection.execute(_IDENTIFY, same)
-    if other is None:
-        connection.execute(_ADD, {**same, "distinct_id": link.other})
-    elif other.person != person and (link.is_dangerous or not other.is_identified):
-        connection.execute(_MOVE, {"project": project, "to": person, "old": other.person})
-        connection.execute(_IDENTIFY, same)
+def _join(
+    connection: Connection, project: str, links: Sequence[_Link], known: Mapping[str, UUID]
+) -> None:
+    """Join what is not joined yet, in three statements however many links there are."""
+    added: dict[str, UUID] = {}
+    moves: dict[UUID, UUID] = {}
+
+    def now(person: UUID) -> UUID:
+        while person in moves:
+            person = moves[person]
+        return person
+
+    def person_of(distinct_id: str) -> UUID | None:
+        person = known.get(distinct_id) or added.get(distinct_id)
+        return now(person) if person else None
+
+    for link in links:
+        person = person_of(link.distinct_id)
+        if person is None:
+            # Others may have that person still, of whom this id was forgotten.
+            person = now(lone_person(project, link.distinct_id))
+            added[link.distinct_id] = person
+        other = person_of(link.other)
+        if other is None:
+            added[link.other] = person
+        elif other != person and link.is_dangerous:
+            moves[other] = person
+    if moves:
+        new = [now(old) for old in moves]
+        connection.execute(_MOVE, {"project": project, "old": list(moves), "new": new})
+    if added:
+        people = [person_of(one) for one in added]
+        connection.execute(_ADD, {"project": project, "ids": list(added), "people": people})
 
 
 def forget_people(connection: Connection, project: str | None, distinct_ids: Sequence[str]) -> None:
