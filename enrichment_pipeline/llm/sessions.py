@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from enrichment_pipeline.events.people import MAX_ID_LENGTH
+from enrichment_pipeline.events.safe_text import safe_text
 from enrichment_pipeline.events.text import clean_text
 from enrichment_pipeline.llm.pseudonyms import Pseudonyms
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
@@ -50,7 +51,7 @@ def timeline_of(connection: Connection, session_id: str, *, project: str | None 
     projects = [project] if project else projects_of_session(connection, session_id)
     if len(projects) > 1:
         raise SessionNotFoundError(
-            f"session {session_id} is in the projects {', '.join(projects)}; name one: --project"
+            f"session {_shown(session_id)} is in the projects {', '.join(projects)}; name one"
         )
     events = events_of_session(connection, projects[0], session_id) if projects else []
     if not events:
@@ -70,10 +71,14 @@ def newest_timeline_of(
     ids = ids_of(connection, project, distinct_id)
     newest = newest_session(connection, project, ids)
     if newest is None:
-        raise SessionNotFoundError(f"no enriched event of {distinct_id}; see `sessions list`")
+        where = f" in project {project}" if project else ""
+        raise SessionNotFoundError(
+            f"no enriched event of {_shown(distinct_id)}{where}; "
+            "`enrichment-pipeline sessions list` shows who did something"
+        )
     if newest.session_id is not None:
         return timeline_of(connection, newest.session_id, project=newest.project)
-    person = Pseudonyms(connection).of(newest.project, distinct_id)
+    person = Pseudonyms(connection).of(newest.project, newest.distinct_id)
     return _derived(connection, person, newest.occurred_at, newest.project)
 
 
@@ -123,7 +128,9 @@ def _derived(
         events = events_without_session(connection, name, sorted(everything), start, end)
         for session in cut_at_silence(events):
             if session[0].occurred_at - 1 < seconds < session[-1].occurred_at + 1:
-                identity = derived_id(person, session[0].occurred_at)
+                # Who logged in meanwhile is called otherwise by now.
+                now = Pseudonyms(connection).of(name, session[-1].distinct_id)
+                identity = derived_id(now, session[0].occurred_at)
                 return _told(connection, name, identity, session)
     raise _not_found(f"{person}@{moment:%Y%m%dT%H%M%SZ}", project)
 
@@ -142,9 +149,14 @@ def _as_kept(name: str) -> str:
     return clean_text(name.encode(errors="replace").decode(), MAX_ID_LENGTH)
 
 
+def _shown(name: str) -> str:
+    """An id on the one line of an error."""
+    return safe_text(name, MAX_ID_LENGTH)
+
+
 def _not_found(session_id: str, project: str | None) -> SessionNotFoundError:
     where = f" in project {project}" if project else ""
     return SessionNotFoundError(
-        f"no session {session_id}{where} among the enriched events; "
+        f"no session {_shown(session_id)}{where} among the enriched events; "
         "`enrichment-pipeline sessions list` shows those there are"
     )

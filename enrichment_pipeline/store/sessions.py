@@ -2,8 +2,9 @@
 has told. Writing them belongs to `session_building`.
 """
 
+import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Text, bindparam, text
@@ -36,6 +37,9 @@ class SessionEvent(NamedTuple):
     distinct_id: str
     device: str | None
 
+
+_LONGEST_LISTED = timedelta(days=7)
+_PSEUDONYM = re.compile(r"person_[0-9a-f]{10}")
 
 EVENT_COLUMNS = """
     extract(epoch FROM occurred_at)::float8, event, event_type, action_type, description,
@@ -78,7 +82,7 @@ _LIST = """
         session.device, session.outline, session.signals
     FROM session_timeline session {join}
     WHERE true {conditions}
-    ORDER BY session.started_at DESC, session.session_id
+    ORDER BY session.started_at DESC, session.session_id, session.project
     LIMIT :limit OFFSET :offset
 """
 
@@ -109,7 +113,8 @@ def list_sessions(
     """The sessions that fit, the newest first.
 
     `person` is a pseudonym or a distinct_id; `start` and `end` bound the time in which something
-    happened; `signal` is a kind of signal; `contains` is text of the timeline, in any case.
+    happened (one that goes on for more than a week is found by its first week); `signal` is a kind
+    of signal; `contains` is text of the timeline, in any case.
     """
     given: dict[str, object] = {
         "project": project,
@@ -117,8 +122,8 @@ def list_sessions(
         "end": end,
         "signal": signal,
         "contains": _escaped(contains) if contains else None,
-        "start_day": (start - LONGEST).date() if start else None,
-        "end_day": end.date() if end else None,
+        "start_day": _day(start - _LONGEST_LISTED) if start else None,
+        "end_day": _day(end) if end else None,
     }
     parameters = {name: value for name, value in given.items() if value is not None}
     conditions = [_CONDITIONS[name] for name in parameters]
@@ -146,6 +151,10 @@ def text_of_session(connection: Connection, session: SessionRow) -> str | None:
     return None if found is None else str(found)
 
 
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
+
+
 def _escaped(contains: str) -> str:
     return contains.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
@@ -153,7 +162,7 @@ def _escaped(contains: str) -> str:
 def _of_person(
     connection: Connection, person: str, project: str | None, parameters: dict[str, object]
 ) -> str:
-    if person.startswith("person_"):
+    if _PSEUDONYM.fullmatch(person):
         parameters["person"] = person
         return f"{pseudonym_sql('session')} = :person"
     parameters["people"] = ids_of(connection, project, person)
@@ -208,8 +217,8 @@ def events_without_session(
 def find_people(
     connection: Connection, pseudonym: str, start: datetime, end: datetime
 ) -> list[tuple[str, str]]:
-    """Project and distinct_id of those who have this pseudonym and did something in that time
-    without naming a session."""
+    """Project and distinct_id of those who have this pseudonym, or had it before one of their ids
+    was joined to another, and did something in that time without naming a session."""
     rows = connection.execute(
         text(
             f"""
@@ -218,7 +227,17 @@ def find_people(
                 SELECT DISTINCT project, distinct_id FROM enriched_event
                 WHERE session_id IS NULL AND occurred_at >= :start AND occurred_at < :end
             ) event {person_join("event")}
-            WHERE {pseudonym_sql("event")} = :pseudonym
+            WHERE {pseudonym_sql("event")} = :pseudonym OR EXISTS (
+                SELECT FROM (
+                    SELECT event.project, event.distinct_id
+                    UNION ALL
+                    SELECT other.project, other.distinct_id FROM person other
+                    WHERE other.project = event.project AND other.person_id = person.person_id
+                ) former
+                -- As long as an id is joined to no other.
+                CROSS JOIN (SELECT CAST(NULL AS uuid) AS person_id) person
+                WHERE {pseudonym_sql("former")} = :pseudonym
+            )
             """
         ),
         {
