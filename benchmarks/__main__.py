@@ -19,6 +19,7 @@ from benchmarks import (
     scaled,
     sensor,
     sessions,
+    tokens,
 )
 from benchmarks.generate import generate_events
 from benchmarks.measure import Report, console, wait_until_stopped
@@ -68,6 +69,7 @@ def main(
         report.fact("bytes of an event", f"{sum(map(len, payloads)) / events:,.0f}")
         in_memory.measure(report, payloads, rounds)
         rules = load_rules()
+        tokens.measure(report, rules)
         with opened_store(Settings(home=home / "footprint")) as store:
             footprint.measure(report, store, rules, file, events)
         wait_until_stopped(home / "footprint")

@@ -127,7 +127,7 @@ def _tokenizer() -> Tekkenizer:
 def sample_sessions() -> list[list[bytes]]:
     """The events of the demo's sample, by session."""
     sessions: dict[str, list[bytes]] = {}
-    for payload in sample_events(datetime(2026, 11, 23, tzinfo=UTC)):
+    for payload in sample_events(datetime(2026, 3, 23, tzinfo=UTC)):
         session = msgspec.json.decode(payload)["properties"]["$session_id"]
         sessions.setdefault(session, []).append(payload)
     return list(sessions.values())

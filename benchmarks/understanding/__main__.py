@@ -53,7 +53,7 @@ def _asked(model: Model) -> dict[str, Score]:
     asker = Asker(model)
     scripts = all_scripts()
     try:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
+        with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
             task = progress.add_task(f"Asking {model.name}", total=len(scripts))
             scores = by_model(scripts, load_rules(), asker.answers, lambda: progress.advance(task))
     except AskingError as error:

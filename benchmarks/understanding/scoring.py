@@ -11,6 +11,7 @@ from benchmarks.understanding.questions import NONE, Question
 from enrichment_pipeline.events.pages import path_template
 
 _AROUND = "\"'`*.,;:!?()[]{}“”„«»"
+_AN_ID = re.compile(r"/(?:\{\w+\}|<\w+>|\[\w+\])")
 _WORD = re.compile(r"[^\W_]+")
 _SPARE_WORDS = 12
 """So many may stand around the right words: who tells everything has not answered."""
@@ -42,7 +43,8 @@ def _is_page(expected: str, answer: str) -> bool:
 def _pages(answer: str, expected: list[str]) -> set[str]:
     """The pages that an answer names: its paths, or, where screens have been asked for, its words
     that are not only there to join others."""
-    words = [word.strip(_AROUND) for word in answer.split()]
+    # An id may have been named in another way.
+    words = [word.strip(_AROUND) for word in _AN_ID.sub("/:id", answer).split()]
     if any(page.startswith("/") for page in expected):
         return {_template(word) for word in words if "/" in word}
     names = {word.casefold() for word in words} - {"", "and", "the", "screen", "screens", "↔"}
@@ -52,8 +54,6 @@ def _pages(answer: str, expected: list[str]) -> set[str]:
 
 def _template(word: str) -> str:
     path = urlsplit(word).path if "://" in word else word.partition("?")[0].partition("#")[0]
-    # An id may have been left in, or have been named in another way.
-    path = re.sub(r"\{\w+\}|<\w+>|\[\w+\]", ":id", path)
     return path_template(path.rstrip("/") or "/")
 
 

@@ -1,6 +1,8 @@
 """Counting tokens with a real tokenizer, and what a timeline costs."""
 
+import json
 import re
+from datetime import datetime
 from statistics import median
 
 import pytest
@@ -12,6 +14,7 @@ from benchmarks.measure import Report
 from benchmarks.tokens import PLAIN, RAW, count_tokens, first_tokens, plain_dump, tokens_of
 from benchmarks.understanding.scripts import all_scripts
 from benchmarks.understanding.sessions import payloads_of
+from benchmarks.understanding.telling import tell
 from enrichment_pipeline.classification import Rules
 
 Counted = list[tuple[int, dict[str, int]]]
@@ -40,6 +43,17 @@ def test_a_timeline_has_a_fiftieth_of_the_tokens_of_its_events_and_fewer_than_a_
             one["text"] for _, one in counted
         )
     assert all(one["text"] < one[PLAIN] for events, one in counted if events >= 6)
+
+
+def test_the_sessions_are_told_as_they_went(rules: Rules) -> None:
+    # Not as they would arrive: an event of the future happened when it arrived.
+    sessions = [*tokens.sample_sessions(), *map(payloads_of, all_scripts())]
+    for payloads in sessions:
+        times = [json.loads(payload)["timestamp"] for payload in payloads]
+        first, last = (datetime.fromisoformat(time) for time in (times[0], times[-1]))
+        told = tell(payloads, rules)
+        assert told.events == len(payloads)
+        assert told.seconds == pytest.approx((last - first).total_seconds(), abs=0.01)
 
 
 def test_text_is_the_form_with_the_fewest_tokens(scripted: Counted, sample: Counted) -> None:
