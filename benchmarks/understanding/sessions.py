@@ -39,8 +39,7 @@ def payloads_of(script: Script, seed: int = 1) -> list[bytes]:
     session = _Session(script, seed)
     for step in script.steps:
         session.take(step)
-    if session.page and script.client in {"web", "phone"}:
-        session.leave()
+    session.end()
     return [msgspec.json.encode(event) for event in session.events]
 
 
@@ -96,6 +95,12 @@ class _Session:
             "$prev_pageview_duration": round(seconds, 3),
         }
         self._send("$pageleave", "$pageleave", left)
+
+    def end(self) -> None:
+        """Leave the site; apps and servers do not tell."""
+        if "$pageview_id" in self.page:
+            self._wait(self._rng.uniform(1, 5))
+            self.leave()
 
     def screen(self, name: str) -> None:
         """Open a screen of an app."""
