@@ -29,14 +29,19 @@ _NOT_DEAD = """
     )
 """
 
-# At most 120 characters, like every sentence: a detail that has no room is cut, or left out.
-DESCRIPTION = """
+# At most 120 characters, like every sentence: a detail that has no room is cut, or left out. Quotes
+# that are cut are closed: what stands outside of quotes is ours.
+_CUT = "left(raw.detail, 115 - length(output.description))"
+_BEFORE_A_CUT = r"E' \u200c\u200d'"
+DESCRIPTION = f"""
     CASE
         WHEN raw.detail IS NULL OR length(output.description) > 100 THEN output.description
         WHEN length(output.description) + length(raw.detail) <= 117
             THEN output.description || ' (' || raw.detail || ')'
-        ELSE output.description || ' ('
-            || left(raw.detail, 116 - length(output.description)) || '…)'
+        WHEN length(replace({_CUT}, '"', '')) % 2
+                = length({_CUT}) % 2
+            THEN output.description || ' (' || rtrim({_CUT}, {_BEFORE_A_CUT}) || '…)'
+        ELSE output.description || ' (' || rtrim({_CUT}, {_BEFORE_A_CUT}) || '…")'
     END
 """
 """The sentence of an event: what its input gave, and what is its own."""
