@@ -188,9 +188,15 @@ def forget_events(
         report.events += events
         report.letters += letters
     if not dry_run:
-        with store.transaction() as connection:
-            forget_people(connection, project, people.distinct_ids)
+        # Last: a call that was killed must find the sessions under all ids of a person once more.
+        _forget_who_is_who(store, people, project)
     return report
+
+
+@retry_conflicts
+def _forget_who_is_who(store: Store, people: People, project: str | None) -> None:
+    with store.transaction() as connection:
+        forget_people(connection, project, people.distinct_ids)
 
 
 def _days(connection: Connection) -> list[date]:

@@ -92,8 +92,9 @@ def tell_anew(connection: Connection, windows: Sequence[datetime]) -> None:
 
 
 def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
-    """Remove the sessions in which people did something on a day; what others did in them is told
-    anew. `of` has people (distinct_ids), project (None: all), start and end (of the day)."""
+    """Remove the sessions in which people did something on a day, under whichever of their ids;
+    what others did in them is told anew. `of` has people (distinct_ids), project (None: all), start
+    and end (of the day)."""
     connection.execute(
         text(
             """
@@ -102,6 +103,12 @@ def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
                 WHERE occurred_at >= :start AND occurred_at < :end AND distinct_id = ANY(:people)
                     AND (CAST(:project AS text) IS NULL OR project = :project)
             ),
+            theirs AS (
+                SELECT one.project, other.distinct_id
+                FROM person one JOIN person other
+                    ON other.project = one.project AND other.person_id = one.person_id
+                WHERE one.distinct_id = ANY(:people)
+            ),
             gone AS (
                 DELETE FROM session_timeline session
                 WHERE ended_at >= :start AND started_at < :end
@@ -109,7 +116,7 @@ def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
                     AND (distinct_id = ANY(:people) OR EXISTS (
                         SELECT FROM mine WHERE mine.project = session.project
                             AND mine.session_id = session.session_id
-                    ))
+                    ) OR (project, distinct_id) IN (SELECT project, distinct_id FROM theirs))
                 RETURNING day
             )
             UPDATE session_day SET enriched = -1 WHERE day IN (SELECT day FROM gone)

@@ -462,3 +462,90 @@ def test_the_ids_that_posthog_ties_to_a_person_are_told_in_both_directions(store
     assert also_known_as(store, People([BOB])) == {BOB: [ANN]}
     assert also_known_as(store, People([CAT])) == {}
     assert also_known_as(store, People([ANN]), "another") == {}
+
+
+def tell(store: Store, session: str, person: str, at: datetime, project: str = "default") -> None:
+    """A row that tells of a session, and the day on which it was told."""
+    change(
+        store,
+        "INSERT INTO session_timeline (project, session_id, day, distinct_id, started_at, ended_at,"
+        " events, pages, outline, signals, timeline)"
+        " VALUES (:project, :session, :day, :person, :at, :at, 1, 1, 'x', '{}', :person)",
+        project=project,
+        session=session,
+        day=at.date(),
+        person=person,
+        at=at,
+    )
+    change(
+        store,
+        "INSERT INTO session_day (day, built_until, enriched) VALUES (:day, now(), 1)"
+        " ON CONFLICT DO NOTHING",
+        day=at.date(),
+    )
+
+
+def told(store: Store) -> list[str]:
+    found = rows(store, "SELECT session_id FROM session_timeline ORDER BY 1")
+    return [session for (session,) in found]
+
+
+def test_what_was_told_of_their_sessions_goes_and_who_remains_in_them_is_told_anew(
+    store: Store, rules: Rules
+) -> None:
+    load(store, ANN, LATE, properties={"$session_id": "shared"})
+    load(store, BOB, LATE, properties={"$session_id": "shared"})
+    load(store, BOB, LATE + timedelta(days=1))
+    enrich(store, rules)
+    tell(store, "hers", ANN, LATE)
+    tell(store, "shared", BOB, LATE)
+    tell(store, "his", BOB, LATE)
+    tell(store, "next day", BOB, LATE + timedelta(days=1))
+    before = rows(store, "SELECT * FROM session_day ORDER BY day")
+    forget_events(store, People([ANN]), dry_run=True)
+    assert told(store) == ["hers", "his", "next day", "shared"]
+    assert rows(store, "SELECT * FROM session_day ORDER BY day") == before
+    forget(store, ANN)
+    assert told(store) == ["his", "next day"]
+    assert rows(store, "SELECT enriched FROM session_day ORDER BY day") == [(-1,), (1,)]
+    assert traces(store, ANN) == []
+
+
+def test_a_person_is_forgotten_among_people_with_the_sessions_under_their_other_ids(
+    store: Store, rules: Rules
+) -> None:
+    load(store, ANN, LATE, event="$identify", properties={"$anon_distinct_id": "anonymous-7"})
+    load(store, BOB, LATE, event="$identify", properties={"$anon_distinct_id": "anonymous-8"})
+    load(store, "anonymous-7", LATE)
+    enrich(store, rules)
+    tell(store, "hers", ANN, LATE)
+    tell(store, "his", "anonymous-8", LATE)
+    people = "SELECT distinct_id FROM person ORDER BY 1"
+    before = rows(store, people)
+    forget_events(store, People(["anonymous-7"]), dry_run=True)
+    assert rows(store, people) == before
+    assert told(store) == ["hers", "his"]
+    forget(store, "anonymous-7")
+    assert rows(store, people) == [(ANN,), ("anonymous-8",), (BOB,)]
+    assert told(store) == ["his"]
+
+
+def test_sessions_and_people_of_other_projects_stay(store: Store, rules: Rules) -> None:
+    for project in ("shop", "blog"):
+        payload = make_event(
+            "$identify", LATE, distinct_id=ANN, properties={"$anon_distinct_id": "anonymous-7"}
+        )
+        load_events(store, [parse_event(payload, project, Arrival(LATE))], [], "test")
+        tell(store, "hers", ANN, LATE, project)
+        tell(store, "before", "anonymous-7", LATE, project)
+    enrich(store, rules)
+    forget(store, ANN, project="shop")
+    assert rows(store, "SELECT project, session_id FROM session_timeline ORDER BY 2") == [
+        ("blog", "before"),
+        ("blog", "hers"),
+    ]
+    assert rows(store, "SELECT project, distinct_id FROM person ORDER BY 1, 2") == [
+        ("blog", ANN),
+        ("blog", "anonymous-7"),
+        ("shop", "anonymous-7"),
+    ]

@@ -84,6 +84,51 @@ def test_days_past_retention_go_with_all_that_belongs_to_them(store: Store, rule
     assert load_events(store, events, [], "test").accepted == 3
 
 
+def tell(store: Store, *days: date) -> None:
+    """Rows that tell of a session of each day."""
+    for day in days:
+        change(
+            store,
+            "INSERT INTO session_timeline (project, session_id, day, distinct_id, started_at,"
+            " ended_at, events, pages, outline, signals, timeline)"
+            f" VALUES ('default', '{day}', '{day}', 'user-1', '{day}', '{day}', 1, 1, 'x', '{{}}',"
+            " 'x')",
+        )
+        change(store, f"INSERT INTO session_day VALUES ('{day}', now(), 1)")
+
+
+def told_days(store: Store) -> list[date]:
+    """The days that are told, after making sure that both tables agree."""
+    with store.transaction() as connection:
+        sessions, days = (
+            list(connection.execute(text(f"SELECT day FROM {table} ORDER BY 1")).scalars())
+            for table in ("session_timeline", "session_day")
+        )
+    assert sessions == days
+    return days
+
+
+def test_what_was_told_of_sessions_goes_with_the_enriched_events_of_its_day(
+    store: Store, rules: Rules
+) -> None:
+    days = [(FIRST + number * DAY).date() for number in range(3)]
+    for number in range(3):
+        load_events(store, raw_events(1, FIRST + number * DAY), [], "test")
+    enrich_due(store, rules)
+    tell(store, *days)
+    drop_before(store, days[2], days[1])
+    assert told_days(store) == days[1:]
+    drop_before(store, days[2], days[2])
+    assert told_days(store) == days[2:]
+
+
+def test_what_was_told_of_a_day_that_is_kept_stays(store: Store) -> None:
+    load_events(store, raw_events(1, FIRST), [], "test")
+    tell(store, FIRST.date())
+    assert drop_before(store, date(2026, 4, 1)).refused != {}
+    assert told_days(store) == [FIRST.date()]
+
+
 def test_a_day_with_pending_events_is_kept_and_the_reason_told(store: Store) -> None:
     load_events(store, raw_events(3, FIRST), [], "test")
     report = drop_before(store, date(2026, 4, 1))
