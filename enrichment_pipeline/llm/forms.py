@@ -44,7 +44,7 @@ LEAST = Brevity(signals=0, length=0, outline=30, noise=0, is_least=True)
 _MAX_ID = 200
 _MAX_NAME = 80
 _LEAST_OF_SIGNAL = 20
-_ID_TOKENS = 40
+_ID_TOKENS = 36
 _OUTLINE_TOKENS = 12
 
 
@@ -67,8 +67,8 @@ def _text(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
     if brevity == SHORT:
         head.append(f"entry {timeline.entry or 'unknown'}, exit {timeline.exit or 'unknown'}")
     head.append(f"outline: {_outline(timeline, brevity)}")
-    if timeline.signals:
-        head.append(f"signals: {_signals(timeline, brevity)}")
+    if signals := _signals(timeline, brevity):
+        head.append(f"signals: {signals}")
     head.append("seconds action what")
     told = [_text_line(line, where, brevity) for line, where in _with_places(lines)]
     return "\n".join([*head, *told]) + "\n"
@@ -82,24 +82,22 @@ def _text_line(line: Line, where: str, brevity: Brevity) -> str:
 
 
 def _markdown(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
-    who = timeline.person or "unknown"
-    if not brevity.is_least:
-        who += f", {timeline.device or 'device unknown'}"
-    head = [
-        f"## Session {_session(timeline, brevity)}",
-        "",
-        f"- **Who:** {who}",
-        f"- **When:** {_when(timeline)}, {_length(timeline, brevity)}",
-    ]
-    if not brevity.is_least:
-        pages = f"from {timeline.entry or 'unknown'} to {timeline.exit or 'unknown'}"
-        head.append(f"- **Pages:** {pages}")
-    head.append(f"- **Outline:** {_outline(timeline, brevity)}")
-    if timeline.signals:
-        head.append(f"- **Signals:** {_signals(timeline, brevity)}")
-    head += ["", "| s | action | what |", "|--:|---|---|"]
-    told = [_markdown_line(line, where, brevity) for line, where in _with_places(lines)]
-    return "\n".join([*head, *told]) + "\n"
+    who, when = timeline.person or "unknown", f"{_when(timeline)}, {_length(timeline, brevity)}"
+    outline, signals = _outline(timeline, brevity), _signals(timeline, brevity)
+    if brevity.is_least:
+        told = [f"{who}, {when}; {outline}", *([f"Signals: {signals}"] if signals else [])]
+    else:
+        told = [
+            f"- **Who:** {who}, {timeline.device or 'device unknown'}",
+            f"- **When:** {when}",
+            f"- **Pages:** from {timeline.entry or 'unknown'} to {timeline.exit or 'unknown'}",
+            f"- **Outline:** {outline}",
+            *([f"- **Signals:** {signals}"] if signals else []),
+        ]
+    head = [f"## Session {_session(timeline, brevity)}", "", *told, ""]
+    head += ["| s | action | what |", "|--:|---|---|"]
+    rows = [_markdown_line(line, where, brevity) for line, where in _with_places(lines)]
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def _markdown_line(line: Line, where: str, brevity: Brevity) -> str:
@@ -120,14 +118,14 @@ def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
         "started_at": f"{_moment(timeline.started_at):%Y-%m-%dT%H:%M:%SZ}",
         "seconds": round(timeline.seconds),
         "events": timeline.events,
-        "outline": _outline(timeline, brevity),
-        "signals": [signal._asdict() | {"at": round(signal.at, 1)} for signal in first],
         "more_signals": Counter(signal.kind for signal in others),
         "entries": [_json_line(line, brevity) for line in lines],
     }
     if not brevity.is_least:
         shown |= {
             "project": timeline.project,
+            "outline": _outline(timeline, brevity),
+            "signals": [signal._asdict() | {"at": round(signal.at, 1)} for signal in first],
             "pages": timeline.pages,
             "entry": timeline.entry,
             "exit": timeline.exit,
@@ -247,7 +245,7 @@ def _dropped(timeline: Timeline, brevity: Brevity) -> dict[str, int]:
 
 
 def _signals(timeline: Timeline, brevity: Brevity) -> str:
-    """The signals, on one line."""
+    """The signals, on one line; empty where there are none."""
     first, others = _foremost(timeline.signals, brevity.signals)
     moments: dict[tuple[str, str], list[str]] = {}
     for signal in first:

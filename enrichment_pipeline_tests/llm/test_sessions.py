@@ -1,0 +1,348 @@
+"""Asking for one session as it is now, and for the list of those that are told."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.llm.rendering import render
+from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.sessions import (
+    SessionNotFoundError,
+    cut_at_silence,
+    derived_id,
+    newest_timeline_of,
+    timeline_of,
+)
+from enrichment_pipeline.llm.timelines import Timeline
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.sessions import SessionEvent, list_sessions
+from enrichment_pipeline_tests.conftest import make_event
+from enrichment_pipeline_tests.llm.telling import take_in, visit
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def asked(store: Store, session_id: str, project: str | None = None) -> Timeline:
+    with store.transaction() as connection:
+        return timeline_of(connection, session_id, project=project)
+
+
+def newest(store: Store, distinct_id: str, project: str | None = None) -> Timeline:
+    with store.transaction() as connection:
+        return newest_timeline_of(connection, distinct_id, project=project)
+
+
+def listed(store: Store, **options: Any) -> list[str]:
+    with store.transaction() as connection:
+        return [session.session_id for session in list_sessions(connection, **options)]
+
+
+def login(at: datetime, person: str, anonymous: str) -> bytes:
+    return make_event(
+        "$identify",
+        at,
+        distinct_id=person,
+        properties={"$anon_distinct_id": anonymous, "$pathname": "/login"},
+    )
+
+
+def pages(timeline: Timeline) -> list[str]:
+    return [entry.text for entry in timeline.entries if entry.action == "view"]
+
+
+def test_a_session_is_told_by_its_id(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit("one", NOON, "/", "/pricing") + visit("two", NOON, "/other"))
+    timeline = asked(store, "one")
+    assert (pages(timeline), timeline.events, timeline.is_open) == (["/", "/pricing"], 2, False)
+    assert timeline.person.startswith("person_")
+    assert "user-1" not in render(timeline, "json")
+
+
+def test_late_events_change_the_answer(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit("one", NOON, "/", "/c"))
+    before = asked(store, "one")
+    take_in(store, rules, visit("one", NOON + timedelta(seconds=5), "/b"))
+    take_in(store, rules, visit("one", NOON - MINUTE, "/first"))
+    after = asked(store, "one")
+    assert pages(before) == ["/", "/c"]
+    assert pages(after) == ["/first", "/", "/b", "/c"]
+    assert after.started_at == before.started_at - 60
+
+
+def test_a_session_across_midnight_is_one(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit("one", MIDNIGHT - timedelta(seconds=15), "/", "/a", "/b"))
+    assert pages(asked(store, "one")) == ["/", "/a", "/b"]
+
+
+def test_a_session_that_is_going_on_says_so(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit("one", datetime.now(UTC) - MINUTE, "/", "/a"))
+    take_in(store, rules, visit("two", datetime.now(UTC) - 31 * MINUTE, "/"))
+    assert asked(store, "one").is_open
+    assert "still going on" in render(asked(store, "one"))
+    assert not asked(store, "two").is_open
+
+
+def test_two_projects_with_the_same_session_id_are_told_apart(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit("same", NOON, "/shop"), "shop")
+    take_in(store, rules, visit("same", NOON, "/blog"), "blog")
+    with pytest.raises(SessionNotFoundError, match="in the projects blog, shop; name one"):
+        asked(store, "same")
+    assert pages(asked(store, "same", "shop")) == ["/shop"]
+    assert pages(asked(store, "same", "blog")) == ["/blog"]
+
+
+@pytest.mark.parametrize(
+    "session_id", ["none", "person_0123456789@20260302T120000Z", "two\nlines", "nul\0", "\ud800"]
+)
+def test_what_is_not_there_is_said_in_one_line(store: Store, session_id: str) -> None:
+    for ask in (asked, newest):
+        with pytest.raises(SessionNotFoundError) as caught:
+            ask(store, session_id, "default")
+        assert "\n" not in str(caught.value)
+        assert "in project default" in str(caught.value)
+        assert "sessions list" in str(caught.value)
+
+
+def test_events_that_name_no_session_are_told_by_the_id_of_the_list(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit(None, NOON, "/a", "/b"))
+    take_in(store, rules, visit(None, NOON + 60 * MINUTE, "/c"))
+    tell_day(store, NOON.date(), is_whole=True)
+    second, first = listed(store)
+    assert first.endswith("@20260302T120000Z")
+    assert pages(asked(store, first)) == ["/a", "/b"]
+    assert pages(asked(store, second)) == ["/c"]
+    assert asked(store, first).session_id == first
+
+
+def test_the_id_of_a_session_finds_it_after_a_late_event_moved_its_start(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit(None, NOON, "/a", "/b"))
+    before = newest(store, "user-1").session_id
+    take_in(store, rules, visit(None, NOON - 29 * MINUTE, "/late"))
+    after = asked(store, before)
+    assert pages(after) == ["/late", "/a", "/b"]
+    assert after.session_id.endswith("@20260302T113100Z")
+    assert asked(store, after.session_id) == after
+
+
+def test_the_id_of_a_session_finds_it_after_the_person_logged_in(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit(None, NOON, "/a", person="anonymous-7"))
+    before = newest(store, "anonymous-7")
+    take_in(store, rules, [login(NOON + MINUTE, "ann", "anonymous-7")])
+    take_in(store, rules, visit(None, NOON + 2 * MINUTE, "/b", person="ann"))
+    after = asked(store, before.session_id)
+    assert pages(after) == ["/a", "/b"]
+    assert after.person == newest(store, "ann").person != before.person
+    assert after.session_id == f"{after.person}@20260302T120000Z"
+    assert asked(store, after.session_id) == after
+
+
+def test_who_logs_in_is_one_person_from_the_beginning(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit("one", NOON, "/a", person="anonymous-7"))
+    before = asked(store, "one").person
+    take_in(store, rules, [login(NOON + MINUTE, "ann", "anonymous-7")])
+    take_in(store, rules, visit("two", NOON + 60 * MINUTE, "/b", person="ann"))
+    assert asked(store, "one").person == asked(store, "two").person != before
+
+
+def test_the_newest_session_of_a_person_is_found_by_any_id(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit("one", NOON, "/a", person="anonymous-7"))
+    take_in(store, rules, [login(NOON + MINUTE, "ann", "anonymous-7")])
+    assert newest(store, "ann").session_id.endswith("@20260302T120100Z")
+    take_in(store, rules, visit("two", NOON + 5 * MINUTE, "/b", person="ann"))
+    assert newest(store, "anonymous-7").session_id == "two"
+    assert newest(store, "ann").session_id == "two"
+
+
+def test_the_newest_session_is_of_the_project_that_is_asked(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit(None, NOON, "/shop"), "shop")
+    take_in(store, rules, visit("two", NOON + MINUTE, "/blog"), "blog")
+    assert pages(newest(store, "user-1", "shop")) == ["/shop"]
+    assert pages(newest(store, "user-1")) == ["/blog"]
+
+
+def test_the_newest_session_of_another_projects_namesake_is_that_of_its_person(
+    store: Store, rules: Rules
+) -> None:
+    """Of ids that are joined in one project, another may have each as a person of its own."""
+    take_in(store, rules, [login(NOON, "ann", "device")], "shop")
+    take_in(store, rules, visit(None, NOON + MINUTE, "/blog", person="device"), "blog")
+    assert pages(newest(store, "ann")) == ["/blog"]
+
+
+def a_moment(seconds: float) -> SessionEvent:
+    return SessionEvent(seconds, "ping", "custom", "click", "ping", None, "user-1", None)
+
+
+def test_events_are_cut_after_more_than_half_an_hour_of_silence() -> None:
+    events = [a_moment(seconds) for seconds in (0, 1800, 3600.1, 3601)]
+    sizes = [[event.occurred_at for event in found] for found in cut_at_silence(events)]
+    assert sizes == [[0, 1800], [3600.1, 3601]]
+    assert list(cut_at_silence([])) == []
+
+
+def test_what_goes_on_for_more_than_a_day_is_cut_at_midnight() -> None:
+    day = 86_400
+    exactly = [a_moment(seconds) for seconds in range(600, day + 601, 1200)]
+    longer = [a_moment(seconds) for seconds in range(600, 2 * day, 1200)]
+    assert [len(found) for found in cut_at_silence(exactly)] == [73]
+    assert [len(found) for found in cut_at_silence(longer)] == [72, 72]
+
+
+def test_a_server_that_never_falls_silent_is_found_by_any_of_its_ids(
+    store: Store, rules: Rules
+) -> None:
+    start = MIDNIGHT - timedelta(days=1)
+    take_in(store, rules, visit(None, start, *["/"] * 200, seconds=1_200, person="server"))
+    person = newest(store, "server").person
+    found = asked(store, derived_id(person, MIDNIGHT.timestamp()))
+    assert (found.started_at, found.events) == (MIDNIGHT.timestamp(), 72)
+
+
+def test_a_session_is_read_by_its_index(store: Store, rules: Rules) -> None:
+    for number in range(20):
+        take_in(store, rules, visit(f"session-{number}", NOON, *["/"] * 40))
+    with store.transaction() as connection:
+        connection.execute(text("ANALYZE enriched_event"))
+        plan = "\n".join(
+            connection.execute(
+                text(
+                    "EXPLAIN SELECT description FROM enriched_event WHERE session_id = 'session-7' "
+                    "AND project = 'default' ORDER BY occurred_at, uuid"
+                )
+            ).scalars()
+        )
+    assert "Seq Scan on enriched_event_20260302" not in plan
+    assert "session_id_occurred_at" in plan
+
+
+def keep(store: Store, session_id: str, **fields: Any) -> None:
+    row = {
+        "project": "default",
+        "session_id": session_id,
+        "day": NOON.date(),
+        "distinct_id": "user-1",
+        "started_at": NOON,
+        "ended_at": fields.get("started_at", NOON) + 5 * MINUTE,
+        "events": 2,
+        "pages": 1,
+        "entry": "/",
+        "exit": "/",
+        "outline": "/",
+        "signals": [],
+        "timeline": f"session {session_id}",
+        **fields,
+    }
+    statement = f"INSERT INTO session_timeline ({', '.join(row)}) VALUES (:{', :'.join(row)})"
+    with store.transaction() as connection:
+        connection.execute(text(statement), row)
+
+
+def test_the_list_shows_the_newest_first_page_by_page(store: Store) -> None:
+    for number in range(5):
+        keep(store, f"s{number}", started_at=NOON + number * MINUTE)
+    assert listed(store) == ["s4", "s3", "s2", "s1", "s0"]
+    assert listed(store, limit=2) == ["s4", "s3"]
+    assert listed(store, limit=2, offset=4) == ["s0"]
+    assert listed(store, offset=5) == []
+
+
+def test_the_list_is_cut_down_by_project_and_signal(store: Store) -> None:
+    keep(store, "one", signals=["error", "rage_click"])
+    keep(store, "two", project="shop", signals=["error"])
+    keep(store, "three")
+    assert sorted(listed(store, signal="error")) == ["one", "two"]
+    assert listed(store, signal="rage_click") == ["one"]
+    assert listed(store, project="shop") == ["two"]
+    assert listed(store, project="shop", signal="rage_click") == []
+
+
+@pytest.mark.parametrize(
+    ("contains", "found"),
+    [
+        ("pricing", ["plain"]),
+        ("PRICING", ["plain"]),
+        ("100%", ["percent"]),
+        ("a_b", ["underscore"]),
+        ("c\\d", ["backslash"]),
+        ("%", ["percent"]),
+        ("_", ["underscore"]),
+        ("'; --", []),
+    ],
+)
+def test_what_a_session_contains_is_taken_literally(
+    store: Store, contains: str, found: list[str]
+) -> None:
+    keep(store, "plain", timeline="0 view /Pricing")
+    keep(store, "percent", timeline="0 click 100%")
+    keep(store, "underscore", timeline="0 event a_b")
+    keep(store, "other", timeline="0 event axb")
+    keep(store, "backslash", timeline="0 event c\\d")
+    assert listed(store, contains=contains) == found
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "is_found"),
+    [
+        (None, None, True),
+        (NOON, None, True),
+        (NOON + 5 * MINUTE, None, True),
+        (NOON + 6 * MINUTE, None, False),
+        (None, NOON, False),
+        (None, NOON + timedelta(seconds=1), True),
+        (NOON - MINUTE, NOON + MINUTE, True),
+    ],
+)
+def test_the_list_is_of_what_happened_in_a_time(
+    store: Store, start: datetime | None, end: datetime | None, is_found: bool
+) -> None:
+    keep(store, "one")
+    assert listed(store, start=start, end=end) == (["one"] if is_found else [])
+
+
+@pytest.mark.parametrize("hours", [-12, 0, 14])
+def test_the_time_of_the_list_may_be_told_in_any_zone(store: Store, hours: int) -> None:
+    zone = timezone(timedelta(hours=hours))
+    keep(store, "early", day=date(2026, 3, 2), started_at=MIDNIGHT + MINUTE)
+    keep(store, "late", day=date(2026, 3, 2), started_at=MIDNIGHT + timedelta(hours=23.5))
+    end = (MIDNIGHT + timedelta(minutes=2)).astimezone(zone)
+    assert listed(store, end=end) == ["early"]
+    start = (MIDNIGHT + timedelta(hours=23)).astimezone(zone)
+    assert listed(store, start=start) == ["late"]
+
+
+def test_a_session_of_days_is_in_the_list_of_its_last(store: Store) -> None:
+    keep(store, "long", ended_at=NOON + timedelta(days=3))
+    assert listed(store, start=NOON + timedelta(days=2, hours=12)) == ["long"]
+
+
+def test_the_list_knows_people_by_pseudonym_and_by_any_id_after_they_were_joined(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit("one", NOON, "/a", person="anonymous-7"))
+    take_in(store, rules, visit("other", NOON, "/a", person="bob"))
+    tell_day(store, NOON.date(), is_whole=True)
+    before = asked(store, "one").person
+    assert listed(store, person=before) == listed(store, person="anonymous-7") == ["one"]
+    # As who logs in elsewhere: the table of sessions is not told again.
+    take_in(store, rules, [login(NOON - timedelta(days=1), "ann", "anonymous-7")])
+    now = asked(store, "one").person
+    for person in (now, "ann", "anonymous-7"):
+        assert listed(store, person=person) == ["one"]
+    with store.transaction() as connection:
+        assert {row.person for row in list_sessions(connection, person="ann")} == {now}
+
+
+def test_an_id_that_only_looks_like_a_pseudonym_is_an_id(store: Store) -> None:
+    keep(store, "one", distinct_id="person_42")
+    assert listed(store, person="person_42") == ["one"]
