@@ -113,7 +113,7 @@ def first_tokens(text: str, count: int) -> str:
         return text
     while True:
         # The last token may be part of a letter; and what was cut may be put together otherwise.
-        beginning = tokenizer.decode(tokens[:count]).rstrip("\ufffd")
+        beginning = tokenizer.decode(tokens[:count])
         if text.startswith(beginning) and count_tokens(beginning) <= count:
             return beginning
         tokens = tokens[: min(len(tokens), count) - 1]

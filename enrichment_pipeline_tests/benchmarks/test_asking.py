@@ -143,6 +143,7 @@ def test_a_model_that_stays_busy_is_one_line(stand_in: StandIn) -> None:
 def test_a_model_that_does_not_answer_in_time_is_one_line(stand_in: StandIn) -> None:
     ended = threading.Event()
     stand_in.before = lambda: ended.wait(10)
+    stand_in.replies = [Reply(text="too late") for _ in range(4)]
     try:
         told = error_of(stand_in, timeout=0.2)
     finally:
