@@ -150,6 +150,18 @@ def test_what_is_masked_stays_as_it_is(text: str, unmasked: set[Private]) -> Non
     assert mask(masked, unmasked) == masked
 
 
+def test_what_a_mask_uncovers_is_masked_too() -> None:
+    text = "//4111 1111 1111 1111ann@shop.example"
+    assert mask(text, {Private.EMAIL}) == "//shop.example"
+
+
+@pytest.mark.parametrize("private", ["ann@shop.example", "4111 1111 1111 1111", "+49 30 901820"])
+def test_of_a_long_text_nothing_is_left_that_was_torn_where_reading_ended(private: str) -> None:
+    for before in range(1_000 - len(private), 1_000):
+        masked = mask("x " * (before // 2) + "y" * (before % 2) + private + " and more")
+        assert not re.search(r"shop|\d\d", masked[-30:])
+
+
 unseen = st.sampled_from(["\u200b", "\u200c", "\u200d", "\u2060", "\u00ad", "\ufe0f", "\ufeff"])
 
 
