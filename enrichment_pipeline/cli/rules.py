@@ -15,7 +15,9 @@ from enrichment_pipeline.store.catalogue import CatalogueRow, catalogue
 from enrichment_pipeline.store.engine import opened_store
 
 app = typer.Typer(
-    help="How events are classified, and what other rules would change.", no_args_is_help=True
+    help="How events are classified, and what other rules would change.\n\n"
+    "Example: [bold]enrichment-pipeline rules diff rules.yaml[/]",
+    no_args_is_help=True,
 )
 
 RulesFile = Annotated[

@@ -16,7 +16,11 @@ from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.session_building import due_days
 from enrichment_pipeline.store.sessions import list_sessions
 
-app = typer.Typer(help="The sessions there are.", no_args_is_help=True)
+app = typer.Typer(
+    help="The sessions there are.\n\n"
+    "Example: [bold]enrichment-pipeline sessions list --signal rage_click[/]",
+    no_args_is_help=True,
+)
 
 
 @app.command("list")

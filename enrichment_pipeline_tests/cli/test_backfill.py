@@ -59,7 +59,7 @@ def test_a_dry_run_names_the_failed_windows_and_does_nothing(
 
 
 def test_what_is_not_asked_for_clearly_is_refused(store: Store) -> None:
-    assert "add --failed, or --from" in run().output.lower()
+    assert "add --failed, --changed, or --from" in run().output.lower()
     assert "--from must be before --to" in run("--from", "2026-03-02", "--to", "2026-03-01").output
     assert "no day and no time" in run("--from", "soon").output
     assert "No window is failed" in run("--failed").stdout
