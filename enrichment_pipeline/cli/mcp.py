@@ -9,13 +9,15 @@ from typing import Annotated
 
 import typer
 
-from enrichment_pipeline.cli.console import err, fail
+from enrichment_pipeline.cli.console import err, fail, write
 from enrichment_pipeline.cli.services import port_is_free, url_host
 from enrichment_pipeline.ingest.api.tokens import bearer, read_token, same_secret
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.reading import opened_for_reading
 
 _PORT = 8765
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared, not listened on
 
 
 def mcp(
@@ -23,58 +25,105 @@ def mcp(
         bool, typer.Option("--http", help="Over streamable HTTP; unset: standard input and output.")
     ] = False,
     port: Annotated[int, typer.Option(min=1, max=65535, help="With --http.")] = _PORT,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="With --http: a name by which a proxy in front of it is called."),
+    ] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print what an MCP client is configured with.")
     ] = False,
 ) -> None:
-    """Serve MCP: sessions, timelines, events, the catalogue, dead letters, a chart. Read-only.
+    """Serve MCP: sessions, timelines, events, the catalogue, dead letters, charts. Read-only.
 
-    An MCP client starts this itself; --show-config prints what to tell it. With --http it is
-    served to others on ENRICHMENT_HOST, to who has the read token (ENRICHMENT_READ_TOKEN, or the
-    file read_token in ENRICHMENT_HOME).
+    An MCP client starts this itself; --show-config prints what to tell it, in the form that Claude
+    Desktop, Cursor and others read (mcpServers). With --http it is served to others on
+    ENRICHMENT_HOST, to who has the read token (ENRICHMENT_READ_TOKEN, or the file read_token in
+    ENRICHMENT_HOME).
 
     Examples: [bold]enrichment-pipeline mcp --show-config[/],
-    [bold]enrichment-pipeline mcp --http --port 8765[/]
+    [bold]enrichment-pipeline mcp --http --port 8765[/],
+    [bold]enrichment-pipeline mcp --http --allow-host mcp.example.com[/]
     """
     settings = load_settings()
+    if not http and allow_host:
+        fail("--allow-host is about HTTP: give --http too")
     if show_config:
-        sys.stdout.write(json.dumps(_config(settings, port if http else None), indent=2) + "\n")
+        write(_config(settings, port if http else None))
         return
-    # Half a second of imports, which the other subcommands need not wait for.
-    from enrichment_pipeline.llm.mcp_serving import PATH, serve_http, serve_stdio
-
     # Standard output belongs to the protocol.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    with opened_store(settings) as store:
-        if not http:
-            serve_stdio(store)
-            return
-        if not port_is_free(settings.host, port):
-            fail(f"port {port} is in use; end what listens there, or choose another: --port")
-        token = read_token(settings)
+    with opened_for_reading(settings) as store:
+        if http:
+            _serve_http(store, settings, port, allow_host or [])
+        else:
+            _serve_stdio(store)
+
+
+def _serve_stdio(store: Store) -> None:
+    # Half a second of imports, which the other subcommands need not wait for.
+    from enrichment_pipeline.llm.mcp_serving import serve_stdio
+
+    if sys.stdin.isatty():
         err.print(
-            f"MCP: [bold]http://{url_host(settings.host)}:{port}{PATH}[/]   (Ctrl-C stops it)"
+            "This speaks MCP on standard input and output, for a client that starts it: "
+            "enrichment-pipeline mcp --show-config   (Ctrl-C stops it)"
         )
-        serve_http(store, lambda header: same_secret(bearer(header), token), settings.host, port)
+    serve_stdio(store)
 
 
-def _config(settings: Settings, port: int | None) -> dict[str, object]:
-    """What MCP clients take as their configuration."""
+def _serve_http(store: Store, settings: Settings, port: int, other_names: list[str]) -> None:
+    from enrichment_pipeline.llm.mcp_serving import serve_http
+
+    if not port_is_free(settings.host, port):
+        fail(f"port {port} is in use; end what listens there, or choose another: --port")
+    token = read_token(settings)
+    err.print(f"MCP: [bold]{_url(settings, port)}[/]   (Ctrl-C stops it)")
+    if err.is_terminal:
+        sys.stderr.write(_config(settings, port) + "\n")
+    else:
+        # The token is in it, and this may be a log.
+        err.print(
+            f"What clients are configured with: enrichment-pipeline mcp --http --port {port} "
+            "--show-config",
+            soft_wrap=True,
+        )
+    serve_http(
+        store,
+        lambda header: same_secret(bearer(header), token),
+        settings.host,
+        port,
+        other_names,
+    )
+
+
+def _config(settings: Settings, port: int | None) -> str:
+    """What MCP clients take as their configuration, as JSON."""
     if port is not None:
         server: dict[str, object] = {
             "type": "http",
-            "url": f"http://{url_host(settings.host)}:{port}/mcp",
+            "url": _url(settings, port),
             "headers": {"Authorization": f"Bearer {read_token(settings)}"},
         }
     else:
-        program = Path(sys.argv[0])
-        # A client starts it in a folder of its own, with few variables.
-        environment = {"ENRICHMENT_HOME": str(settings.home.resolve())}
-        if settings.database_url is not None:
-            environment["DATABASE_URL"] = settings.database_url.get_secret_value()
-        server = {
-            "command": str(program.resolve()) if os.sep in sys.argv[0] else str(program),
-            "args": ["mcp"],
-            "env": environment,
-        }
-    return {"mcpServers": {"enrichment-pipeline": server}}
+        server = {"command": _program(), "args": ["mcp"], "env": _environment(settings)}
+    return json.dumps({"mcpServers": {"enrichment-pipeline": server}}, indent=2)
+
+
+def _program() -> str:
+    # A client has a PATH of its own.
+    return str(Path(sys.argv[0]).resolve()) if os.sep in sys.argv[0] else sys.argv[0]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What a client has to set: it starts the program in a folder of its own, with few
+    variables."""
+    environment = {"ENRICHMENT_HOME": str(settings.home.resolve())}
+    if settings.database_url is not None:
+        environment["DATABASE_URL"] = settings.database_url.get_secret_value()
+    return environment
+
+
+def _url(settings: Settings, port: int) -> str:
+    # Where everybody may come in, this machine does by its own address.
+    host = "127.0.0.1" if settings.host in _EVERYWHERE else settings.host
+    return f"http://{url_host(host)}:{port}/mcp"

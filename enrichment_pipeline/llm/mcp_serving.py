@@ -1,10 +1,12 @@
 """Serving MCP: on standard input and output, or over streamable HTTP to who has the token.
 
-The tools belong to `mcp_server`.
+Which tools there are belongs to `mcp_server`.
 """
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 
+import psutil
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
@@ -18,36 +20,83 @@ from enrichment_pipeline.store.engine import Store
 
 PATH = "/mcp"
 
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared, not listened on
+_STOP_SECONDS = 5
+
 
 def serve_stdio(store: Store) -> None:
     """Speak MCP on standard input and output until the input ends."""
     make_server(store).run("stdio")
 
 
-def serve_http(store: Store, may_read: Callable[[str | None], bool], host: str, port: int) -> None:
+def serve_http(
+    store: Store,
+    may_read: Callable[[str | None], bool],
+    host: str,
+    port: int,
+    other_names: Sequence[str] = (),
+) -> None:
     """Serve MCP over streamable HTTP until SIGINT or SIGTERM; `may_read` is asked of each
-    request's Authorization header."""
-    app = http_app(store, may_read, host, port)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    request's Authorization header, `other_names` are those that a proxy in front is called by."""
+    app = http_app(store, may_read, host, port, other_names)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
 
 
 def http_app(
-    store: Store, may_read: Callable[[str | None], bool], host: str, port: int
+    store: Store,
+    may_read: Callable[[str | None], bool],
+    host: str,
+    port: int,
+    other_names: Sequence[str] = (),
 ) -> Starlette:
     """The application behind `serve_http`."""
-    names = {host, "127.0.0.1", "localhost", "[::1]"}
     app = make_server(store).streamable_http_app(
         streamable_http_path=PATH,
         # Each request stands for itself: any number of servers can stand behind one address.
         stateless_http=True,
         json_response=True,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=[f"{name}:{port}" for name in names],
-            allowed_origins=[f"http://{name}:{port}" for name in names],
-        ),
+        transport_security=_known_names(host, port, other_names),
     )
     app.user_middleware.insert(0, Middleware(_Token, may_read=may_read))
     return app
+
+
+def _known_names(host: str, port: int, other_names: Sequence[str]) -> TransportSecuritySettings:
+    """By which names this server may be called: a page of somebody else that had its own name
+    resolve to this machine would call it by that one."""
+    own = {"127.0.0.1", "localhost", "[::1]", _in_url(host)}
+    if host in _EVERYWHERE:
+        own |= {socket.gethostname(), *map(_in_url, _addresses())}
+    hosts = [f"{name}:{port}" for name in own]
+    # Where a proxy listens is its own affair.
+    others = [f"{name}{any_port}" for name in other_names for any_port in ("", ":*")]
+    return TransportSecuritySettings(
+        allowed_hosts=[*hosts, *others],
+        allowed_origins=[
+            *(f"http://{name}" for name in [*hosts, *others]),
+            *(f"https://{name}" for name in others),
+        ],
+    )
+
+
+def _addresses() -> set[str]:
+    return {
+        one.address.partition("%")[0]
+        for held in psutil.net_if_addrs().values()
+        for one in held
+        if one.family in (socket.AF_INET, socket.AF_INET6)
+    }
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 class _Token:

@@ -1,8 +1,8 @@
-"""Searching enriched events, and counting them over time, without what is private in them."""
+"""Searching enriched events, and counting events and signals over time, without what is private."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -105,29 +105,46 @@ def search_events(
     return [FoundEvent(*row) for row in rows]
 
 
-def count_over_time(
-    connection: Connection, by: str, start: datetime, end: datetime, parts: int
-) -> Sequence[tuple[int, str, int]]:
-    """How many enriched events of each `by` ("event_type" or "action_type") are in each of so many
-    equal parts of this time: part (from 0), value, events.
+_PARTS = """
+    least(:parts - 1, floor(
+        extract(epoch FROM {moment} - CAST(:start AS timestamptz))
+        / extract(epoch FROM CAST(:end AS timestamptz) - CAST(:start AS timestamptz)) * :parts
+    ))::int
+"""
+"""Which part of the time a moment is in."""
 
-    Raises:
-        ValueError: `by` is neither.
-    """
-    if by not in ("event_type", "action_type"):
-        raise ValueError(f"{by!r} is neither event_type nor action_type")
+_COUNT_EVENTS = """
+    SELECT {part} AS part, {by}, count(*) FROM enriched_event
+    WHERE occurred_at >= :start AND occurred_at < :end
+        AND (CAST(:project AS text) IS NULL OR project = :project)
+    GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_COUNT_SIGNALS = """
+    SELECT {part} AS part, signal, count(*)
+    FROM session_timeline, unnest(signals) AS signal
+    WHERE started_at >= :start AND started_at < :end
+        AND day >= CAST(CAST(:start AS timestamptz) AT TIME ZONE 'UTC' AS date)
+        AND day <= CAST(CAST(:end AS timestamptz) AT TIME ZONE 'UTC' AS date)
+        AND (CAST(:project AS text) IS NULL OR project = :project)
+    GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+def count_over_time(
+    connection: Connection,
+    by: Literal["event_type", "action_type", "signal"],
+    start: datetime,
+    end: datetime,
+    parts: int,
+    project: str | None = None,
+) -> Sequence[tuple[int, str, int]]:
+    """How many enriched events of each type (or sessions with each kind of signal, by their start)
+    are in each of so many equal parts of this time: part (from 0), value, how many."""
+    if by == "signal":
+        statement = _COUNT_SIGNALS.format(part=_PARTS.format(moment="started_at"))
+    else:
+        statement = _COUNT_EVENTS.format(part=_PARTS.format(moment="occurred_at"), by=by)
     rows = connection.execute(
-        text(
-            f"""
-            SELECT least(:parts - 1, floor(
-                extract(epoch FROM occurred_at - CAST(:start AS timestamptz))
-                / extract(epoch FROM CAST(:end AS timestamptz) - CAST(:start AS timestamptz))
-                * :parts
-            ))::int AS part, {by}, count(*)
-            FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
-            GROUP BY 1, 2 ORDER BY 1, 2
-            """
-        ),
-        {"start": start, "end": end, "parts": parts},
+        text(statement), {"start": start, "end": end, "parts": parts, "project": project}
     )
     return [(row[0], row[1], row[2]) for row in rows]

@@ -1,20 +1,122 @@
-"""Reading for somebody else, as the role that may read and nothing else, within a time."""
+"""Reading for somebody else, as the role that may read and nothing else, within a time.
+
+Opening a store for that changes nothing in it. Asking it anything in SQL belongs to `query`.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, text
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.exc import DBAPIError
 
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.embedded_server import ServerFiles
+from enrichment_pipeline.store.engine import Store, connect_store
+from enrichment_pipeline.store.errors import StoreError, driver_error, first_line
 from enrichment_pipeline.store.roles import READER, reader_exists
+from enrichment_pipeline.store.tables import (
+    dead_letter,
+    enriched_event,
+    person,
+    raw_batch,
+    session_day,
+    session_timeline,
+    store_setting,
+)
+
+_READ = (
+    *(dead_letter, enriched_event, person, raw_batch),
+    *(session_day, session_timeline, store_setting),
+)
+_CONNECT_SECONDS = 10
+_CHECK_SECONDS = 10
+_QUERY_CANCELED = "57014"
 
 
 @contextmanager
 def reading(store: Store, seconds: int) -> Iterator[Connection]:
     """A connection that cannot write: PostgreSQL refuses it by the role (where there is one) and by
-    the transaction. A statement that takes longer than so many seconds is given up."""
+    the transaction. A statement that takes longer than so many seconds is given up.
+
+    Raises:
+        StoreError: whoever is connected may not become that role.
+    """
     with store.bounded(seconds) as connection:
-        if reader_exists(connection):
-            connection.execute(text(f"SET LOCAL ROLE {READER}"))
+        # It cannot be made writable again after its first query, which is the next statement.
         connection.execute(text("SET TRANSACTION READ ONLY"))
+        if reader_exists(connection):
+            _become_reader(connection, store.engine.url)
         yield connection
+
+
+def _become_reader(connection: Connection, url: URL) -> None:
+    try:
+        connection.execute(text(f"SET LOCAL ROLE {READER}"))
+    except DBAPIError as error:
+        if isinstance(driver_error(error), psycopg.errors.InsufficientPrivilege):
+            raise StoreError(
+                f'{url.username} may not read as {READER}; run: GRANT {READER} TO "{url.username}"'
+            ) from error
+        raise
+
+
+def took_too_long(error: BaseException) -> bool:
+    """Whether a statement was given up for its time."""
+    found = driver_error(error)
+    return found is not None and found.sqlstate == _QUERY_CANCELED
+
+
+@contextmanager
+def opened_for_reading(settings: Settings) -> Iterator[Store]:
+    """A store that is there and up to date, closed at the end of the block. Nothing is made or
+    migrated; only an embedded server that rests is started.
+
+    Raises:
+        StoreError: there is no such store; one line that says what to do.
+    """
+    _must_exist(settings)
+    store = connect_store(settings)
+    try:
+        _must_be_current(store)
+        yield store
+    finally:
+        store.close()
+
+
+def _must_exist(settings: Settings) -> None:
+    if settings.database_url is None:
+        # Written last when PostgreSQL makes its folder.
+        if not (ServerFiles.of(settings.home).data / "PG_VERSION").exists():
+            raise StoreError(
+                f"there is no store in {settings.home.resolve()}; name the right folder in "
+                "ENRICHMENT_HOME, or take events in first: enrichment-pipeline up"
+            )
+        return
+    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
+    conninfo = url.render_as_string(hide_password=False)
+    try:
+        psycopg.connect(make_conninfo(conninfo, connect_timeout=_CONNECT_SECONDS)).close()
+    except psycopg.OperationalError as error:
+        raise StoreError(f"DATABASE_URL: no store there: {first_line(error)}") from error
+
+
+def _must_be_current(store: Store) -> None:
+    wanted = {(table.name, column.name) for table in _READ for column in table.columns}
+    with reading(store, _CHECK_SECONDS) as connection:
+        rows = connection.execute(
+            text(
+                """
+                SELECT table_name, column_name FROM information_schema.columns
+                WHERE table_schema = current_schema()
+                """
+            )
+        )
+        missing = wanted - {(row.table_name, row.column_name) for row in rows}
+    if missing:
+        table, column = min(missing)
+        raise StoreError(
+            f"the store has no {table}.{column} that may be read: an older version made it; "
+            "`enrichment-pipeline status` brings it up to date"
+        )

@@ -1,0 +1,225 @@
+"""What the MCP server answers: tables within a budget of tokens, as text and as data, and names
+that strangers wrote, made harmless.
+
+What is asked belongs to `mcp_tools`.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Generic, NamedTuple, TypeVar
+
+from mcp.types import CallToolResult, TextContent
+from pydantic import BaseModel, Field
+
+from enrichment_pipeline.events.privacy import mask
+from enrichment_pipeline.events.safe_text import cut, safe_text
+from enrichment_pipeline.llm.tokens import estimate_tokens
+
+FEWEST_TOKENS_OF_TABLE = 500
+"""A budget below that may have no room for one row."""
+
+_MAX_NAME = 80
+_MAX_MESSAGE = 200
+# Column names, what was left out, the brackets around all.
+_AROUND = 120
+_SHORT_ENOUGH = 12
+_PLAIN_NAME = re.compile(r"[\w$.:-]{1,80}")
+# Of PostHog's SDKs, of other senders that take care, and of events that name none.
+_PLAIN_SESSION = re.compile(r"[A-Za-z0-9_.:-]{1,100}(?:@\d{8}T\d{6}Z)?")
+
+Cell = str | int | list[str] | None
+
+
+class SessionLine(NamedTuple):
+    """A session of the list."""
+
+    session_id: str
+    started: str
+    seconds: int
+    person: str
+    events: int
+    device: str | None
+    outline: str
+    signals: list[str]
+
+
+class EventLine(NamedTuple):
+    """An event that was found."""
+
+    at: str
+    person: str
+    event_type: str
+    action_type: str
+    what: str
+    session_id: str | None
+
+
+class CatalogueLine(NamedTuple):
+    """The events of one name and classification."""
+
+    event: str
+    event_type: str
+    action_type: str
+    events: int
+    first_seen: str
+    last_seen: str
+    sample: str
+
+
+class LetterLine(NamedTuple):
+    """A dead letter."""
+
+    failed: str
+    reason: str
+    project: str | None
+    event: str | None
+    events: int
+    message: str
+
+
+class WindowLine(NamedTuple):
+    """The books of one window."""
+
+    window: str
+    accepted: int
+    enriched: int
+    dead: int
+    pending: int
+
+
+Line = TypeVar("Line", SessionLine, EventLine, CatalogueLine, LetterLine, WindowLine)
+
+
+class Rows(BaseModel, Generic[Line]):
+    """Rows, each as the columns say."""
+
+    columns: list[str]
+    rows: list[Line]
+    summary: str | None = Field(description="What the rows do not say themselves.")
+    more: str | None = Field(description="How to get what was left out; null: nothing was.")
+
+
+Sessions = Annotated[CallToolResult, Rows[SessionLine]]
+Events = Annotated[CallToolResult, Rows[EventLine]]
+Catalogue = Annotated[CallToolResult, Rows[CatalogueLine]]
+Letters = Annotated[CallToolResult, Rows[LetterLine]]
+Windows = Annotated[CallToolResult, Rows[WindowLine]]
+
+
+def table(
+    kind: type[NamedTuple],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    limit: int,
+    max_tokens: int,
+    offset: int | None = None,
+    summary: str | None = None,
+) -> CallToolResult:
+    """Rows as text with a bar between the cells, and as data; at most `limit`, and no more than
+    fit, whichever of the two is read.
+
+    Rows past `limit` are only there to tell that there is more; `offset` is how many the asker has
+    passed over, where that is possible. How to get what was left out is said.
+    """
+    columns = list(kind._fields)
+    budget = max_tokens - _AROUND - estimate_tokens(summary or "")
+    shown = _fitting(rows[:limit], budget)
+    more = _more(offset, len(shown)) if len(shown) < len(rows) else None
+    lines = [summary] if summary else []
+    if shown:
+        lines += ["|".join(columns), *map(_line, shown)]
+    if more:
+        lines.append(f"… {more}")
+    data = {"columns": columns, "rows": shown, "summary": summary, "more": more}
+    return CallToolResult(
+        content=[TextContent(type="text", text="\n".join(lines))], structured_content=data
+    )
+
+
+def _more(offset: int | None, shown: int) -> str:
+    if offset is None:
+        return f"more than these {shown}: narrow the search, or raise limit and max_tokens"
+    return f"more than these {shown}: narrow the search, or read on with offset={offset + shown}"
+
+
+def _fitting(rows: Iterable[Sequence[Cell]], budget: int) -> list[list[Cell]]:
+    shown: list[list[Cell]] = []
+    for row in rows:
+        cells = list(row)
+        if not shown:
+            # Or reading on would never come past it.
+            _shorten(cells, budget)
+        budget -= _cost(cells)
+        if budget < 0:
+            break
+        shown.append(cells)
+    return shown
+
+
+def _shorten(cells: list[Cell], budget: int) -> None:
+    while _cost(cells) > budget:
+        texts = {place: cell for place, cell in enumerate(cells) if isinstance(cell, str)}
+        longest = max(texts, key=lambda place: len(texts[place]))
+        if len(texts[longest]) <= _SHORT_ENOUGH:
+            break
+        cells[longest] = closed(cut(texts[longest], len(texts[longest]) * 3 // 4))
+
+
+def _cost(cells: Sequence[Cell]) -> int:
+    # With the spaces that whoever hands it on may put between the cells.
+    data = json.dumps(cells, ensure_ascii=False)
+    return max(estimate_tokens(_line(cells)), estimate_tokens(data)) + 1
+
+
+def _line(cells: Sequence[Cell]) -> str:
+    return "|".join(map(_cell, cells))
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return ""
+    told = ",".join(value) if isinstance(value, list) else str(value)
+    # No sentence has one of these; one of an older version may.
+    return told.replace("|", "/").replace("\n", " ")
+
+
+def closed(text: str) -> str:
+    """A sentence of ours that may have been cut within quotes, with these closed: what follows is
+    not in them."""
+    return f'{text}"' if text.count('"') % 2 else text
+
+
+def shown_name(name: str) -> str:
+    """The name of an event: a word as it is, anything else masked and in quotes."""
+    masked = mask(name)
+    if masked == name and _PLAIN_NAME.fullmatch(name):
+        return name
+    return f'"{safe_text(masked, _MAX_NAME)}"'
+
+
+def shown_session(session_id: str) -> str:
+    """The id of a session, by which it can be read; one that is no id but text of somebody's is
+    masked and in quotes."""
+    if _PLAIN_SESSION.fullmatch(session_id):
+        return session_id
+    return f'"{safe_text(mask(session_id), _MAX_NAME)}"'
+
+
+def shown_message(message: str) -> str:
+    """What went wrong, which may hold what somebody sent."""
+    return f'"{safe_text(mask(message), _MAX_MESSAGE)}"'
+
+
+def shown_moment(moment: datetime) -> str:
+    """A moment, to the second."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def nothing_between(first: datetime, last: datetime) -> str:
+    """That nothing was found, and where it was looked for."""
+    return (
+        f"nothing found from {shown_moment(first)} to {shown_moment(last)} UTC; an earlier start "
+        "or fewer filters find more"
+    )

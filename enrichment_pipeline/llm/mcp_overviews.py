@@ -1,0 +1,193 @@
+"""What a model may ask of all events together: the catalogue, charts, and what the pipeline itself
+has to say (its books, its dead letters).
+
+Sessions and single events belong to `mcp_tools`; how a tool is run to `mcp_running`.
+"""
+
+from collections import Counter
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from mcp.server.mcpserver import Image
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
+from sqlalchemy import Connection
+
+from enrichment_pipeline.llm.chart import chart_over_time
+from enrichment_pipeline.llm.mcp_answers import (
+    Catalogue,
+    CatalogueLine,
+    LetterLine,
+    Letters,
+    WindowLine,
+    Windows,
+    nothing_between,
+    shown_message,
+    shown_moment,
+    shown_name,
+    table,
+)
+from enrichment_pipeline.llm.mcp_arguments import (
+    MOST_TOKENS,
+    End,
+    Limit,
+    Project,
+    Start,
+    TableTokens,
+    Word,
+    time_of,
+)
+from enrichment_pipeline.llm.mcp_running import SECONDS
+from enrichment_pipeline.store.books import books
+from enrichment_pipeline.store.catalogue import catalogue
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.event_search import count_over_time
+from enrichment_pipeline.store.freshness import newest_moment, newest_windows, sessions_told_until
+from enrichment_pipeline.store.letters import (
+    LetterFilter,
+    count_letters,
+    count_letters_by,
+    find_letters,
+)
+from enrichment_pipeline.store.reading import reading
+
+_CHARTED = timedelta(days=1)
+_CHART_PARTS = 60
+_MOST_WINDOWS = 100
+_MOST_REASONS = 8
+
+_CHARTS: dict[str, tuple[Literal["event_type", "action_type", "signal"], str]] = {
+    "events_by_event_type": ("event_type", "events by event type"),
+    "events_by_action_type": ("action_type", "events by action type"),
+    "sessions_by_signal": ("signal", "sessions by signal"),
+}
+
+
+class Overviews:
+    """The tools over all events of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def event_catalogue(
+        self,
+        contains: Annotated[Word | None, Field(description="Text of the event's name.")] = None,
+        project: Project = None,
+        limit: Limit = 50,
+        max_tokens: TableTokens = MOST_TOKENS,
+    ) -> Catalogue:
+        """Which events there are: name, classification, how many, first and last seen, a sample;
+        the most frequent first."""
+        with self._reading() as connection:
+            found = catalogue(connection, project=project, contains=contains, limit=limit + 1)
+        rows = [
+            CatalogueLine(
+                shown_name(one.event),
+                one.event_type,
+                one.action_type,
+                one.events,
+                shown_moment(one.first_seen),
+                shown_moment(one.last_seen),
+                one.sample,
+            )
+            for one in found
+        ]
+        return table(
+            CatalogueLine,
+            rows,
+            limit=limit,
+            max_tokens=max_tokens,
+            summary=None if rows else "no such event",
+        )
+
+    def dead_letters(self, limit: Limit = 20, max_tokens: TableTokens = MOST_TOKENS) -> Letters:
+        """What could not be enriched and is still open: how many by reason, and the newest with
+        what went wrong. The pipeline's trouble, not the users'."""
+        chosen = LetterFilter()
+        with self._reading() as connection:
+            total = count_letters(connection, chosen)
+            reasons = count_letters_by(connection, chosen, "reason_code")
+            newest = find_letters(connection, chosen, limit + 1)
+        first = list(reasons.items())[:_MOST_REASONS]
+        told = [f"{reason} {count.events}" for reason, count in first]
+        if len(reasons) > len(first):
+            told.append(f"{len(reasons) - len(first)} other reasons")
+        rows = [
+            LetterLine(
+                f"{one['last_failed_at']:%Y-%m-%d %H:%M:%S}",
+                str(one["reason_code"]),
+                str(one["project"]) if one["project"] else None,
+                shown_name(str(one["event"])) if one["event"] else None,
+                int(str(one["event_count"])),
+                shown_message(str(one["message"])),
+            )
+            for one in newest
+        ]
+        summary = f"{total.letters} open dead letters of {total.events} events"
+        return table(
+            LetterLine,
+            rows,
+            limit=limit,
+            max_tokens=max_tokens,
+            summary=f"{summary}: {', '.join(told)}" if told else summary,
+        )
+
+    def status(
+        self,
+        limit: Annotated[int, Field(ge=1, le=_MOST_WINDOWS, description="Windows.")] = 24,
+    ) -> Windows:
+        """How fresh and complete the data is: the newest event, until when sessions are told, and
+        of the newest windows how many events were accepted, enriched, dead, pending."""
+        with self._reading() as connection:
+            event, told = newest_moment(connection), sessions_told_until(connection)
+            windows = newest_windows(connection, limit)
+            kept = books(connection, windows) if windows else []
+        rows = [
+            WindowLine(
+                f"{one.window_start:%Y-%m-%d %H:%M}",
+                one.accepted,
+                one.enriched,
+                one.dead,
+                one.pending,
+            )
+            for one in reversed(kept)
+        ]
+        return table(
+            WindowLine,
+            rows,
+            limit=limit,
+            max_tokens=MOST_TOKENS,
+            summary=f"newest enriched event {shown_moment(event) if event else 'none'}; list of "
+            f"sessions made {shown_moment(told) if told else 'never'}; now "
+            f"{shown_moment(datetime.now(UTC))} UTC",
+        )
+
+    def chart(
+        self,
+        what: Annotated[
+            Literal["events_by_event_type", "events_by_action_type", "sessions_by_signal"],
+            Field(description="What is counted, and what the colours are."),
+        ] = "events_by_event_type",
+        start: Start = None,
+        end: End = None,
+        project: Project = None,
+    ) -> list[Image | str]:
+        """A picture (PNG) of how many there were over time, and their sums. Without start, of the
+        day before end, or before the newest event."""
+        by, title = _CHARTS[what]
+        with self._reading() as connection:
+            first, last = time_of(connection, start, end, _CHARTED)
+            counts = count_over_time(connection, by, first, last, _CHART_PARTS, project)
+        if not counts:
+            raise ToolError(nothing_between(first, last))
+        sums = Counter[str]()
+        for _, value, many in counts:
+            sums[value] += many
+        told = ", ".join(f"{value} {many}" for value, many in sums.most_common())
+        picture = chart_over_time(title, counts, first, last, _CHART_PARTS)
+        between = f"from {shown_moment(first)} to {shown_moment(last)} UTC"
+        return [Image(data=picture, format="png"), f"{title} {between}: {told}"]
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return reading(self._store, SECONDS)

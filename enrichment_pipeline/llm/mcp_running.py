@@ -1,0 +1,137 @@
+"""Running a tool for a model: a few at once, within a time, and what goes wrong told in one line.
+
+What the tools ask belongs to `mcp_tools`.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
+from typing import Any
+
+import anyio
+from anyio import CapacityLimiter
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
+from mcp.types import ToolAnnotations
+from pydantic import ConfigDict, create_model
+from sqlalchemy.exc import DBAPIError
+
+from enrichment_pipeline.llm.sessions import SessionNotFoundError
+from enrichment_pipeline.store.errors import (
+    StoreError,
+    StoreUnavailableError,
+    blames_data,
+    first_line,
+    is_store_failure,
+)
+from enrichment_pipeline.store.reading import took_too_long
+
+SECONDS = 10
+"""That a statement may take in the store."""
+
+SECONDS_IN_ALL = 20
+"""That a model waits for an answer."""
+
+# Events that come in have the store first.
+_AT_ONCE = 4
+
+_READS = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+
+_AWAY = "the store does not answer; try again in a minute"
+_NARROWER = "narrow it: less time (start, end), a project, fewer rows"
+
+
+class Runner:
+    """Makes tools of functions, which share what may run at once."""
+
+    def __init__(self) -> None:
+        self._limiter = CapacityLimiter(_AT_ONCE)
+
+    def tool(self, function: Callable[..., Any], *, has_data: bool) -> Tool:
+        """The tool that is this function, as its docstring describes it; with `has_data` it answers
+        with data beside the text."""
+        tool = Tool.from_function(
+            self._running(function),
+            description=" ".join((function.__doc__ or "").split()),
+            annotations=_READS,
+            structured_output=has_data,
+        )
+        _know_no_other_arguments(tool)
+        return tool
+
+    def _running(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        name = function.__name__
+
+        @wraps(function)
+        async def call(**arguments: Any) -> Any:
+            # Models write "" where they mean nothing.
+            given = {key: None if value == "" else value for key, value in arguments.items()}
+            try:
+                with anyio.fail_after(SECONDS_IN_ALL):
+                    return await anyio.to_thread.run_sync(
+                        partial(_answer, function, given),
+                        limiter=self._limiter,
+                        abandon_on_cancel=True,
+                    )
+            except TimeoutError as error:
+                raise ToolError(
+                    f"{name} took longer than {SECONDS_IN_ALL} s; try again, or {_NARROWER}"
+                ) from error
+
+        return call
+
+
+def _answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Call it; what a model can put right, or has to wait for, is told to it."""
+    try:
+        return function(**arguments)
+    except SessionNotFoundError as error:
+        # What follows tells a person which command to use.
+        what = str(error).partition(";")[0]
+        raise ToolError(f"{what}; list_sessions shows ids; project= tells equal ones apart") from (
+            error
+        )
+    except StoreUnavailableError as error:
+        raise ToolError(_AWAY) from error
+    except StoreError as error:
+        raise ToolError(str(error)) from error
+    except DBAPIError as error:
+        if took_too_long(error):
+            raise ToolError(
+                f"{function.__name__} took longer than {SECONDS} s in the store; {_NARROWER}"
+            ) from error
+        if is_store_failure(error):
+            raise ToolError(_AWAY) from error
+        if blames_data(error):
+            raise ToolError(f"the store cannot take that: {first_line(error)}") from error
+        raise
+
+
+class _NothingElse(ArgModelBase):
+    model_config = ConfigDict(extra="forbid")
+
+
+def _know_no_other_arguments(tool: Tool) -> None:
+    """An argument that a tool does not have is an error: passed over, a filter with a slip in its
+    name would find everything."""
+    known = tool.fn_metadata
+    name = f"{tool.name}Arguments"
+    known.arg_model = create_model(name, __base__=(_NothingElse, known.arg_model))
+    tool.parameters = _in_few_tokens(known.arg_model.model_json_schema(by_alias=True))
+
+
+def _in_few_tokens(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the arguments without what tells a model nothing: every conversation carries
+    it. What is left out is still allowed (null), or still refused (texts that are too long)."""
+    del schema["title"]
+    for argument in schema["properties"].values():
+        kinds = [kind for kind in argument.pop("anyOf", []) if kind != {"type": "null"}]
+        if len(kinds) == 1:
+            argument |= kinds[0]
+        if argument.get("default", ...) is None:
+            del argument["default"]
+        argument.pop("maxLength", None)
+        del argument["title"]
+    return schema

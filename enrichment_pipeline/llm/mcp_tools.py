@@ -1,0 +1,206 @@
+"""What a model may ask of sessions and single events: tools of the MCP server, described for the
+model that calls them.
+
+What it may ask of all events together belongs to `mcp_overviews`; how a tool is run to
+`mcp_running`, how an answer looks to `mcp_answers`.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
+from sqlalchemy import Connection
+
+from enrichment_pipeline.llm.mcp_answers import (
+    EventLine,
+    Events,
+    SessionLine,
+    Sessions,
+    closed,
+    nothing_between,
+    shown_moment,
+    shown_session,
+    table,
+)
+from enrichment_pipeline.llm.mcp_arguments import (
+    MOST_TOKENS,
+    End,
+    Limit,
+    Offset,
+    Person,
+    Project,
+    Start,
+    TableTokens,
+    Tokens,
+    Word,
+    bounds,
+    time_of,
+)
+from enrichment_pipeline.llm.mcp_running import SECONDS
+from enrichment_pipeline.llm.rendering import Form, render
+from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.event_search import search_events
+from enrichment_pipeline.store.reading import reading
+from enrichment_pipeline.store.sessions import list_sessions
+
+_SEARCHED = timedelta(days=7)
+
+
+class Tools:
+    """The tools over the sessions and events of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def list_sessions(
+        self,
+        person: Person = None,
+        start: Start = None,
+        end: End = None,
+        signal: Annotated[
+            Literal["rage_click", "dead_click", "error", "form_not_sent", "back_and_forth"] | None,
+            Field(description="Only sessions in which this shows."),
+        ] = None,
+        contains: Annotated[
+            Word | None, Field(description="Only sessions whose timeline has this text.")
+        ] = None,
+        project: Project = None,
+        limit: Limit = 20,
+        offset: Offset = 0,
+        max_tokens: TableTokens = MOST_TOKENS,
+    ) -> Sessions:
+        """List sessions, the newest first: when, who, how many events, the way through the pages,
+        signals of frustration. Read one with get_timeline. A session that is going on may be
+        missing here for half a minute."""
+        first, last = bounds(start, end)
+        with self._reading() as connection:
+            found = list_sessions(
+                connection,
+                project=project,
+                person=person,
+                start=first,
+                end=last,
+                signal=signal,
+                contains=contains,
+                limit=limit + 1,
+                offset=offset,
+            )
+        rows = [
+            SessionLine(
+                shown_session(one.session_id),
+                shown_moment(one.started_at),
+                round((one.ended_at - one.started_at).total_seconds()),
+                one.person,
+                one.events,
+                one.device,
+                closed(one.outline),
+                list(one.signals),
+            )
+            for one in found
+        ]
+        nothing = "no such session; wider filters find more, status tells of when sessions are"
+        return table(
+            SessionLine,
+            rows,
+            limit=limit,
+            max_tokens=max_tokens,
+            offset=offset,
+            summary=None if rows else nothing,
+        )
+
+    def get_timeline(
+        self,
+        session_id: Annotated[
+            Word | None, Field(description="As list_sessions or search_events show it.")
+        ] = None,
+        distinct_id: Annotated[
+            Word | None, Field(description="Instead: the newest session of whoever has this id.")
+        ] = None,
+        project: Project = None,
+        max_tokens: Tokens = MOST_TOKENS,
+        form: Annotated[
+            Form, Field(description="text costs the fewest tokens; json is for programs.")
+        ] = "text",
+    ) -> str:
+        """Read what happened in one session, up to this second: seconds after its start, action,
+        what. Repeated events are folded, silence is idle, `!` marks signals of frustration. What
+        max_tokens leaves no room for is counted where it was."""
+        if (session_id is None) == (distinct_id is None):
+            raise ToolError("give either session_id or distinct_id")
+        with self._reading() as connection:
+            if session_id is not None:
+                timeline = timeline_of(connection, session_id, project=project)
+            else:
+                timeline = newest_timeline_of(connection, str(distinct_id), project=project)
+        shown = replace(
+            timeline,
+            session_id=shown_session(timeline.session_id),
+            outline=closed(timeline.outline),
+        )
+        return render(shown, form, max_tokens)
+
+    def search_events(
+        self,
+        event_type: Annotated[Word | None, Field(description="pageview, click, custom, …")] = None,
+        action_type: Annotated[Word | None, Field(description="view, submit, …")] = None,
+        event: Annotated[
+            Word | None, Field(description="The exact name, such as $pageview.")
+        ] = None,
+        page: Annotated[
+            Word | None, Field(description="The beginning of a page's template: /checkout.")
+        ] = None,
+        person: Person = None,
+        session_id: Annotated[Word | None, Field(description="Of this session alone.")] = None,
+        contains: Annotated[Word | None, Field(description="Text of the sentence.")] = None,
+        start: Start = None,
+        end: End = None,
+        project: Project = None,
+        limit: Limit = 50,
+        offset: Offset = 0,
+        max_tokens: TableTokens = MOST_TOKENS,
+    ) -> Events:
+        """Search single events, the newest first, each as a sentence. Without start, those of the
+        seven days before end, or before the newest event."""
+        with self._reading() as connection:
+            first, last = time_of(connection, start, end, _SEARCHED)
+            found = search_events(
+                connection,
+                first,
+                last,
+                project=project,
+                event_type=event_type,
+                action_type=action_type,
+                event=event,
+                page=page,
+                person=person,
+                session_id=session_id,
+                contains=contains,
+                limit=limit + 1,
+                offset=offset,
+            )
+        rows = [
+            EventLine(
+                shown_moment(one.occurred_at),
+                one.person,
+                one.event_type,
+                one.action_type,
+                one.description,
+                shown_session(one.session_id) if one.session_id else None,
+            )
+            for one in found
+        ]
+        return table(
+            EventLine,
+            rows,
+            limit=limit,
+            max_tokens=max_tokens,
+            offset=offset,
+            summary=None if rows else nothing_between(first, last),
+        )
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return reading(self._store, SECONDS)

@@ -1,0 +1,48 @@
+"""How fresh the store is: its newest event, its newest windows, until when sessions are told.
+
+What the books of a window are belongs to `books`.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+
+def newest_moment(connection: Connection) -> datetime | None:
+    """When the newest enriched event happened; None where there is none."""
+    moment: datetime | None = connection.execute(
+        text("SELECT max(occurred_at) FROM enriched_event")
+    ).scalar_one()
+    return moment
+
+
+def newest_windows(connection: Connection, most: int) -> list[datetime]:
+    """The newest windows that events have come for, the newest first."""
+    # From one to the next by the index: a window can have any number of batches.
+    rows = connection.execute(
+        text(
+            """
+            WITH RECURSIVE newest (window_start, place) AS (
+                SELECT max(window_start), 1 FROM raw_batch
+                UNION ALL
+                SELECT (
+                    SELECT max(batch.window_start) FROM raw_batch batch
+                    WHERE batch.window_start < newest.window_start
+                ), place + 1
+                FROM newest WHERE window_start IS NOT NULL AND place < :most
+            )
+            SELECT window_start FROM newest WHERE window_start IS NOT NULL
+            ORDER BY window_start DESC
+            """
+        ),
+        {"most": most},
+    )
+    return list(rows.scalars())
+
+
+def sessions_told_until(connection: Connection) -> datetime | None:
+    """Up to when what was enriched is in the list of sessions; None where none was ever told."""
+    moment: datetime | None = connection.execute(
+        text("SELECT max(built_until) FROM session_day")
+    ).scalar_one()
+    return moment
