@@ -47,12 +47,14 @@ def _safe(text: str) -> str:
 
 def view(at: float, page: str = "/") -> SessionEvent:
     """A page view."""
-    return _event(at, "$pageview", "pageview", "view", f"Viewed {page_of(page)}", page)
+    viewed = page_of(page) or "a page"
+    return _event(at, "$pageview", "pageview", "view", f"Viewed {viewed}", page)
 
 
 def leave(at: float, page: str = "/") -> SessionEvent:
     """A page is left."""
-    return _event(at, "$pageleave", "navigation", "leave", f"Left {page_of(page)}", page)
+    left = page_of(page) or "a page"
+    return _event(at, "$pageleave", "navigation", "leave", f"Left {left}", page)
 
 
 def click(at: float, label: str = "Buy now", page: str | None = "/") -> SessionEvent:

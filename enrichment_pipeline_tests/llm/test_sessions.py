@@ -1,10 +1,11 @@
 """Asking for one session as it is now, and for the list of those that are told."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm.rendering import render
@@ -18,7 +19,13 @@ from enrichment_pipeline.llm.sessions import (
 )
 from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.sessions import SessionEvent, list_sessions
+from enrichment_pipeline.store.sessions import (
+    SessionEvent,
+    events_of_session,
+    events_without_session,
+    list_sessions,
+    projects_of_session,
+)
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import take_in, visit
 
@@ -186,7 +193,7 @@ def a_moment(seconds: float) -> SessionEvent:
 
 def test_events_are_cut_after_more_than_half_an_hour_of_silence() -> None:
     events = [a_moment(seconds) for seconds in (0, 1800, 3600.1, 3601)]
-    sizes = [[event.occurred_at for event in found] for found in cut_at_silence(events)]
+    sizes = [[one.occurred_at for one in found] for found in cut_at_silence(events)]
     assert sizes == [[0, 1800], [3600.1, 3601]]
     assert list(cut_at_silence([])) == []
 
@@ -209,21 +216,37 @@ def test_a_server_that_never_falls_silent_is_found_by_any_of_its_ids(
     assert (found.started_at, found.events) == (MIDNIGHT.timestamp(), 72)
 
 
-def test_a_session_is_read_by_its_index(store: Store, rules: Rules) -> None:
+def plan_of(store: Store, ask: Callable[[Connection], object]) -> str:
+    """How PostgreSQL does the last statement that `ask` runs."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: object, _k: object, statement: str, parameters: Any, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    with store.transaction() as connection:
+        event.listen(connection, "before_cursor_execute", note)
+        ask(connection)
+        statement, parameters = statements[-1]
+        rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+        return "\n".join(rows.scalars())
+
+
+def test_events_of_a_session_are_found_by_an_index(store: Store, rules: Rules) -> None:
     for number in range(20):
         take_in(store, rules, visit(f"session-{number}", NOON, *["/"] * 40))
+        take_in(store, rules, visit(None, NOON, *["/"] * 40, person=f"server-{number}"))
     with store.transaction() as connection:
         connection.execute(text("ANALYZE enriched_event"))
-        plan = "\n".join(
-            connection.execute(
-                text(
-                    "EXPLAIN SELECT description FROM enriched_event WHERE session_id = 'session-7' "
-                    "AND project = 'default' ORDER BY occurred_at, uuid"
-                )
-            ).scalars()
-        )
-    assert "Seq Scan on enriched_event_20260302" not in plan
-    assert "session_id_occurred_at" in plan
+    for ask in (
+        lambda connection: events_of_session(connection, "default", "session-7"),
+        lambda connection: projects_of_session(connection, "session-7"),
+        lambda connection: events_without_session(
+            connection, "default", ["server-7"], NOON, NOON + 60 * MINUTE
+        ),
+    ):
+        plan = plan_of(store, ask)
+        assert "Seq Scan" not in plan
+        assert "_occurred_at_idx" in plan
 
 
 def keep(store: Store, session_id: str, **fields: Any) -> None:

@@ -64,6 +64,19 @@ def test_leaving_a_page_is_told_where_no_other_is_viewed_next() -> None:
     ]
     assert lines(told(view(0), leave(5))) == ["0 view /"]
     assert lines(told(leave(5, "/a"))) == ["0 leave /a"]
+    assert lines(told(leave(5, ""))) == ["0 leave a page"]
+    # Another tab's, or one that was left for long.
+    assert lines(told(view(0), leave(5, "/tab"), view(6, "/a"))) == [
+        "0 view /",
+        "5 leave /tab",
+        "6 view /a",
+    ]
+    assert lines(told(view(0), leave(5), view(300, "/a"))) == [
+        "0 view /",
+        "5 leave /",
+        "5 idle ",
+        "300 view /a",
+    ]
 
 
 def test_the_same_several_times_is_one_entry() -> None:
@@ -136,7 +149,7 @@ def test_what_comes_like_a_clock_is_noise_jitter_and_missed_beats_too() -> None:
         [custom(1.2 * number, "item_added", "/", "sku=1") for number in range(12)],
         [click(10 * number) for number in range(12)],
         [custom(30 * number, "request_failed", "/") for number in range(12)],
-        [custom(at, "added", "/") for at in (0, 9, 13, 29, 34, 60, 71, 78)],
+        [custom(at, "added", "/") for at in (0, 9, 17, 30, 35, 47, 57, 63)],
     ],
     ids=["five times", "other details", "fast", "clicks", "errors", "uneven"],
 )
@@ -204,6 +217,7 @@ def test_the_outline_names_what_was_done_most_whatever_its_details() -> None:
 
 def test_where_nothing_was_viewed_the_pages_of_other_events_are_the_way() -> None:
     assert told(click(0, "Go", "/a"), custom(1, "done", "/b")).outline == "/a → /b; done"
+    assert told(view(0, ""), click(1, "Go", "/a")).outline == "/a"
     assert told(custom(0, "job_done", None)).outline == "no page; job done"
 
 
