@@ -154,6 +154,23 @@ def test_the_id_of_a_session_finds_it_after_the_person_logged_in(
     assert asked(store, after.session_id) == after
 
 
+def test_the_id_of_a_session_finds_it_after_two_people_were_merged(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, [login(NOON - 90 * MINUTE, "ann", "device")])
+    take_in(store, rules, visit(None, NOON, "/a", person="device"))
+    before = newest(store, "device")
+    merge = make_event(
+        "$merge_dangerously",
+        NOON + 90 * MINUTE,
+        distinct_id="bob",
+        properties={"alias": "ann", "$pathname": "/"},
+    )
+    take_in(store, rules, [merge])
+    after = asked(store, before.session_id)
+    assert (pages(after), after.person != before.person) == (["/a"], True)
+
+
 def test_who_logs_in_is_one_person_from_the_beginning(store: Store, rules: Rules) -> None:
     take_in(store, rules, visit("one", NOON, "/a", person="anonymous-7"))
     before = asked(store, "one").person
