@@ -41,6 +41,19 @@ _CONDITIONS = {
 }
 
 
+_PSEUDONYM = "person_"
+_OF_PEOPLE = "enriched.distinct_id = ANY(CAST(:people AS text[]))"
+
+# A hash for each of the people there are is little; for each event it takes minutes.
+_PEOPLE_OF_SESSIONS = """
+    SELECT DISTINCT project, distinct_id FROM session_timeline
+"""
+_PEOPLE_OF_EVENTS = """
+    SELECT DISTINCT project, distinct_id FROM enriched_event
+    WHERE occurred_at >= :start AND occurred_at < :end
+"""
+
+
 def search_events(
     connection: Connection,
     start: datetime,
@@ -75,12 +88,13 @@ def search_events(
         name: value for name, value in given.items() if value is not None
     }
     conditions = [_CONDITIONS[name] for name in parameters]
-    if person is not None and person.startswith("person_"):
-        conditions.append(f"{pseudonym_sql('enriched')} = :person")
-        parameters["person"] = person
-    elif person is not None:
-        conditions.append("enriched.distinct_id = ANY(CAST(:people AS text[]))")
-        parameters["people"] = ids_of(connection, project, person)
+    if person is not None:
+        conditions.append(_OF_PEOPLE)
+        parameters["people"] = _ids(connection, project, person, start, end)
+        if person.startswith(_PSEUDONYM):
+            # Another project may have somebody else by the same id.
+            conditions.append(f"{pseudonym_sql('enriched')} = :person")
+            parameters["person"] = person
     rows = connection.execute(
         text(
             f"""
@@ -103,6 +117,35 @@ def search_events(
         },
     )
     return [FoundEvent(*row) for row in rows]
+
+
+def _ids(
+    connection: Connection, project: str | None, person: str, start: datetime, end: datetime
+) -> list[str]:
+    """All ids of a person, who is named by a pseudonym or one of them."""
+    if not person.startswith(_PSEUDONYM):
+        return ids_of(connection, project, person)
+    found: set[str] = set()
+    for people in (_PEOPLE_OF_SESSIONS, _PEOPLE_OF_EVENTS):
+        rows = connection.execute(
+            text(
+                f"""
+                SELECT one.project, one.distinct_id FROM ({people}) one {person_join("one")}
+                WHERE {pseudonym_sql("one")} = :person
+                """
+            ),
+            {
+                "start": start,
+                "end": end,
+                "person": person,
+                "pseudonym_key": pseudonym_key(connection),
+            },
+        )
+        for row in rows:
+            found.update(ids_of(connection, row.project, row.distinct_id))
+        if found:
+            break
+    return sorted(found)
 
 
 _PARTS = """

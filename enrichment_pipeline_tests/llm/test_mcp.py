@@ -17,6 +17,7 @@ from enrichment_pipeline.llm import mcp_running
 from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE
 from enrichment_pipeline.llm.mcp_arguments import MOST_ROWS, MOST_TOKENS
 from enrichment_pipeline.llm.mcp_server import make_server
+from enrichment_pipeline.llm.session_days import tell_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
@@ -33,7 +34,7 @@ from enrichment_pipeline_tests.llm.mcp_asking import (
     fill,
     refused,
 )
-from enrichment_pipeline_tests.llm.telling import take_in
+from enrichment_pipeline_tests.llm.telling import take_in, visit
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
 TABLES = ("list_sessions", "search_events", "event_catalogue", "dead_letters", "status")
@@ -125,6 +126,24 @@ def test_events_are_searched(filled: Store) -> None:
     assert found(contains="ORDER", event_type="custom") == 1
     assert found(start="2026-03-02T12:00:20Z", end="2026-03-02T12:00:45Z") == 2
     assert found(project="default") == 6
+
+
+def test_events_of_a_person_are_those_of_all_ids_in_one_project(store: Store, rules: Rules) -> None:
+    joined = make_event(
+        "$identify", NOON, distinct_id="ann", properties={"$anon_distinct_id": "device"}
+    )
+    before = visit(None, NOON - timedelta(hours=1), "/", "/pricing", person="device")
+    take_in(store, rules, [*before, joined])
+    take_in(store, rules, visit(None, NOON, "/other", person="device"), project="elsewhere")
+    mine = asked(store, "search_events", person="ann", project="default").splitlines()[1:]
+    assert len(mine) == 3
+    assert len({line.split("|")[1] for line in mine}) == 1
+    person = mine[0].split("|")[1]
+    # Of a session that is not told yet, and of one that is.
+    assert asked(store, "search_events", person=person).splitlines()[1:] == mine
+    tell_day(store, NOON.date(), is_whole=True)
+    assert asked(store, "search_events", person=person).splitlines()[1:] == mine
+    assert asked(store, "search_events", person="person_0123456789").startswith("nothing found")
 
 
 def test_where_nothing_is_found_it_is_told_where_it_was_looked_for(filled: Store) -> None:

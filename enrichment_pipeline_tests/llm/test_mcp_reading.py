@@ -72,6 +72,9 @@ def test_a_login_that_may_not_become_the_reader_is_told_what_to_run(
             opened_for_reading(settings),
         ):
             pass
+        execute(server, sql.SQL("GRANT enrichment_reader TO {}").format(name))
+        with opened_for_reading(settings):
+            pass
     finally:
         execute(server, sql.SQL("DROP ROLE {}").format(name))
 
