@@ -97,7 +97,7 @@ def test_a_statement_that_would_change_something_is_refused_in_one_line(
         assert "\n" not in str(told.value)
     with loaded.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM raw_event")).scalar_one() == 2
-        assert connection.execute(text("SELECT count(*) FROM store_setting")).scalar_one() == 2
+        assert connection.execute(text("SELECT count(*) FROM store_setting")).scalar_one() == 3
 
 
 def test_a_block_of_code_cannot_take_its_role_back_and_run_a_program(loaded: Store) -> None:
