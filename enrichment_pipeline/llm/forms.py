@@ -139,7 +139,8 @@ def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
 
 def _json_line(line: Line, brevity: Brevity) -> dict[str, object]:
     if isinstance(line, Counter):
-        return {"left_out": {"events": _events(line)} if brevity.is_least else dict(line)}
+        events = _events(line) if brevity.is_least else 0
+        return {"left_out": {"events": events} if events else dict(line)}
     shown: dict[str, object] = {"at": round(line.at, 1), "action": line.action}
     if line.action == "idle":
         shown["seconds"] = round(line.until - line.at)
@@ -288,8 +289,8 @@ def _foremost(signals: Sequence[Signal], most: int | None) -> tuple[list[Signal]
 
 
 def _left_out(actions: Counter[str], brevity: Brevity) -> str:
-    if brevity.is_least:
-        return f"left out: {_counted(_events(actions))}"
+    if brevity.is_least and (events := _events(actions)):
+        return f"left out: {_counted(events)}"
     told = ", ".join(f"{count} {action}" for action, count in actions.most_common())
     return f"left out: {told}"
 

@@ -182,6 +182,34 @@ def test_many_signals_are_told_by_their_number() -> None:
     assert line.endswith("; and 8 error")
 
 
+def test_in_a_small_budget_one_of_each_kind_of_signal_is_told() -> None:
+    errors = [custom(10 * number, "failed", f"/{number}", f"n={number}") for number in range(20)]
+    rage = [click(500 + number * 0.2, "Pay " * 20, "/payment") for number in range(5)]
+    written = render(told(*errors, *rage), "text", 600)
+    assert "error at 0s (failed (n=0) on /0); error at 10s" in written
+    assert (
+        'rage_click at 500s (button "Pay Pay Pay Pay Pay Pay Pay Pay Pay Pa…" on /payment)'
+        in written
+    )
+    assert "; and 18 error\n" in written
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_silence_that_is_left_out_is_no_event(form: Form) -> None:
+    events = [custom(100 * number, "failed", f"/{number}", f"n={number}") for number in range(20)]
+    written = render(told(*events), form, 300)
+    assert "1 idle" in written or '"left_out":{"idle":1}' in written
+    assert "0 events" not in written.replace("20 events", "")
+    assert '"events":0' not in written
+
+
+def test_a_text_of_few_characters_and_many_tokens_is_cut() -> None:
+    timeline = told(view(0), *[click(number, "🦩" * (number + 20)) for number in range(10)])
+    whole = render(timeline)
+    assert estimate_tokens(whole) > len(whole)
+    assert estimate_tokens(render(timeline, "text", len(whole))) <= len(whole)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_what_fits_is_whole(form: Form) -> None:
     whole = render(a_session(), form)

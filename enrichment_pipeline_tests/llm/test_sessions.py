@@ -134,21 +134,22 @@ def test_the_id_of_a_session_finds_it_after_a_late_event_moved_its_start(
     take_in(store, rules, visit(None, NOON, "/a", "/b"))
     before = newest(store, "user-1").session_id
     take_in(store, rules, visit(None, NOON - 29 * MINUTE, "/late"))
+    take_in(store, rules, visit(None, NOON - 58 * MINUTE, "/later"))
     after = asked(store, before)
-    assert pages(after) == ["/late", "/a", "/b"]
-    assert after.session_id.endswith("@20260302T113100Z")
+    assert pages(after) == ["/later", "/late", "/a", "/b"]
+    assert after.session_id.endswith("@20260302T110200Z")
     assert asked(store, after.session_id) == after
 
 
 def test_the_id_of_a_session_finds_it_after_the_person_logged_in(
     store: Store, rules: Rules
 ) -> None:
-    take_in(store, rules, visit(None, NOON, "/a", person="anonymous-7"))
+    take_in(store, rules, visit(None, NOON, "/a", "/b", seconds=1_500, person="anonymous-7"))
     before = newest(store, "anonymous-7")
-    take_in(store, rules, [login(NOON + MINUTE, "ann", "anonymous-7")])
-    take_in(store, rules, visit(None, NOON + 2 * MINUTE, "/b", person="ann"))
+    take_in(store, rules, [login(NOON + 45 * MINUTE, "ann", "anonymous-7")])
+    take_in(store, rules, visit(None, NOON + 46 * MINUTE, "/c", person="ann"))
     after = asked(store, before.session_id)
-    assert pages(after) == ["/a", "/b"]
+    assert pages(after) == ["/a", "/b", "/c"]
     assert after.person == newest(store, "ann").person != before.person
     assert after.session_id == f"{after.person}@20260302T120000Z"
     assert asked(store, after.session_id) == after
@@ -177,6 +178,15 @@ def test_who_logs_in_is_one_person_from_the_beginning(store: Store, rules: Rules
     take_in(store, rules, [login(NOON + MINUTE, "ann", "anonymous-7")])
     take_in(store, rules, visit("two", NOON + 60 * MINUTE, "/b", person="ann"))
     assert asked(store, "one").person == asked(store, "two").person != before
+
+
+def test_a_session_of_two_people_is_of_the_one_who_was_there_last(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit("one", NOON, "/a", person="ann"))
+    take_in(store, rules, visit("one", NOON + MINUTE, "/b", person="bob"))
+    take_in(store, rules, visit("two", NOON, "/b", person="bob"))
+    assert asked(store, "one").person == asked(store, "two").person
 
 
 def test_the_newest_session_of_a_person_is_found_by_any_id(store: Store, rules: Rules) -> None:

@@ -94,6 +94,13 @@ def test_the_estimate_of_english_is_not_twice_what_a_timeline_has(form: Form) ->
     assert median(found) < 1.6
 
 
+@pytest.mark.parametrize(
+    "text", ["1 2 3 4 5 6 7", "0 view\n14 idle 3m\n", "click 1 click 2 click 3"]
+)
+def test_the_space_before_a_number_is_counted(text: str) -> None:
+    assert estimate_tokens(text) >= tokens(text)
+
+
 def test_labels_of_letters_at_random_are_estimated_nearly_right() -> None:
     rng = random.Random(1)
     labels = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=9)) for _ in range(40)]
