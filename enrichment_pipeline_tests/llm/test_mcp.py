@@ -150,9 +150,19 @@ def test_where_nothing_is_found_it_is_told_where_it_was_looked_for(filled: Store
     assert asked(filled, "search_events", end="2001-01-08").startswith(
         "nothing found from 2001-01-01 00:00:00 to 2001-01-08 00:00:00 UTC"
     )
-    assert "from 2027-01-01" in asked(filled, "search_events", start="2027-01-01")
+    late = asked(filled, "search_events", start="2027-01-01")
+    assert "from 2027-01-01 00:00:00 to 2027-01-08 00:00:00 UTC" in late
     assert "nothing found" in refused(filled, "chart", end="2001-01-01")
     assert asked(filled, "event_catalogue", contains="unheard") == "no such event"
+
+
+def test_times_beyond_all_calendars_are_times_too(filled: Store) -> None:
+    always = {"start": "0001-01-01", "end": "9999-12-31T23:59:59Z"}
+    assert len(asked(filled, "list_sessions", **always).splitlines()) == 4
+    assert len(asked(filled, "search_events", **always).splitlines()) == 7
+    never = asked(filled, "search_events", start="9999-12-31")
+    assert never.startswith("nothing found")
+    assert asked(filled, "search_events", end="0001-01-01").startswith("nothing found")
 
 
 def test_the_catalogue_and_the_books_are_shown(filled: Store) -> None:
@@ -282,6 +292,7 @@ def test_what_is_wrong_is_told_to_the_model(filled: Store) -> None:
         told = refused(filled, tool, **arguments)
         assert says in told
         assert "Traceback" not in told
+        assert "enrichment-pipeline" not in told, "what a person may do is no advice to a model"
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

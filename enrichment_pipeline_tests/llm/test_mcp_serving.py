@@ -26,15 +26,17 @@ def served(store: Store, host: str = "127.0.0.1", names: Sequence[str] = ()) -> 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         app = http_app(store, lambda header: header == "Bearer reader", host, port, names)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
-        # Listened to from the beginning, but who asks before it has started waits.
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{port}{PATH}"
-        server.should_exit = True
-        thread.join(20)
+        try:
+            # Listened to from the beginning, but who asks before it has started waits.
+            while not server.started:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{port}{PATH}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
     assert not thread.is_alive()
 
 
@@ -75,7 +77,7 @@ def test_nobody_gets_in_without_the_token(store: Store) -> None:
         assert status_of(url) == 401
         for header in ("Bearer wrong", "reader", "Basic reader"):
             assert status_of(url, authorization=header) == 401
-        refused = httpx2.get(url)
+        refused = httpx2.post(url)
         assert refused.status_code == 401
         assert refused.headers["WWW-Authenticate"] == "Bearer"
         assert refused.text == "the read token is needed, as Authorization: Bearer …"
