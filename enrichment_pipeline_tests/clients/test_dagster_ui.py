@@ -79,8 +79,10 @@ def see_partitions(page: Page, pipeline: Pipeline, **counted: int) -> None:
 def launch_from_dialog(page: Page, choice: str, look: Callable[[], None] = lambda: None) -> None:
     """Materialize from the page of an asset, the partitions chosen by a button of the dialog."""
     page.get_by_role("button", name="Materialize").first.click()
-    page.get_by_role("button", name=choice, exact=True).click()
-    launch = page.get_by_role("button", name="Launch").last
+    # The page behind has buttons of the same names.
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name=choice, exact=True).click()
+    launch = dialog.get_by_role("button", name="Launch")
     expect(launch).to_be_enabled()
     look()
     launch.click()
