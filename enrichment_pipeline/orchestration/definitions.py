@@ -45,12 +45,12 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
     grace = timedelta(seconds=settings.grace_seconds if settings.broker_url else 0)
     sensors = [
         build_sensor(partitions, enrichment, settings.sensor_seconds, grace),
-        build_broken_sensor(settings.sensor_seconds),
+        build_broken_sensor(partitions, enrichment, settings.sensor_seconds),
         build_sessions_sensor(start, sessions, settings.sensor_seconds),
         alerts,
     ]
     if settings.broker_url:
-        sensors.append(build_reconciling_sensor(partitions, enrichment))
+        sensors.append(build_reconciling_sensor(partitions))
     return dg.Definitions(
         assets=[*build_assets(partitions, rules.version), build_session_timelines(start)],
         jobs=[enrichment, sessions, enrichment_sweep, enrichment_reconcile, maintenance],

@@ -5,7 +5,7 @@ broker there is nothing to reconcile, because runs of Dagster enrich, and tell w
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -14,16 +14,13 @@ import dagster as dg
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.assets import LAUNCHED_BY_SENSOR, RETRY_OUTAGES
 from enrichment_pipeline.orchestration.partitions import (
-    RANGE_END,
-    RANGE_START,
     partition_key,
     windows_of,
 )
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job
 from enrichment_pipeline.orchestration.telling import tell
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
-from enrichment_pipeline.store.dead_letters import newest_deaths
+from enrichment_pipeline.store.dead_letters import dead_windows
 from enrichment_pipeline.store.told import finished_since, untold
 from enrichment_pipeline.store.windows import widen_partition_start
 
@@ -79,53 +76,47 @@ class _Cursor(NamedTuple):
     looked_at: str = _NEVER
     untold: Sequence[str] = ()
     """Windows that are looked at again until a run has told them, whatever became of that run."""
-    failed: Mapping[str, str] = {}
-    """Windows with a dead batch, and the death that a run was launched for."""
 
 
-def build_reconciling_sensor(
-    partitions: dg.TimeWindowPartitionsDefinition, job: Job
-) -> dg.SensorDefinition:
-    """The sensor over these partitions; `job` is the one that enriches a stretch of windows."""
+def build_reconciling_sensor(partitions: dg.TimeWindowPartitionsDefinition) -> dg.SensorDefinition:
+    """The sensor over these partitions."""
     first_window = partitions.start.astimezone(UTC)
 
     @dg.sensor(
         name="finished_windows",
-        jobs=[enrichment_reconcile, job],
+        job=enrichment_reconcile,
         minimum_interval_seconds=SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells of the windows that workers have finished, and lets those that hold a "
-        "dead batch show FAILED.",
+        description="Tells of the windows that workers have finished.",
     )
     def finished_windows(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult:
         now = datetime.now(UTC)
-        cursor = _Cursor(**json.loads(context.cursor)) if context.cursor else _Cursor()
+        cursor = _cursor(context.cursor)
         since = datetime.fromisoformat(cursor.looked_at)
         with pipeline.store.transaction() as connection:
             finished = finished_since(connection, since, _OVERLAP)
             found = untold(connection, sorted({*windows_of(cursor.untold), *finished}))
-            dead = newest_deaths(connection, [window.window_start for window in found])
+            # Those are another sensor's, which lets them show FAILED.
+            dead = dead_windows(connection, [window.window_start for window in found])
             if found:
                 # Retention may have moved the start past events that came in that moment.
                 widen_partition_start(connection, found[0].window_start)
         last = window_start(now, pipeline.store.window)
-        shown = {w.window_start for w in found if first_window <= w.window_start <= last}
-        healthy = [window for window in sorted(shown) if window not in dead][-MOST_WINDOWS:]
-        deaths = {partition_key(w): death for w, death in dead.items() if w in shown}
-        requests = [
-            _fail(key, death) for key, death in deaths.items() if cursor.failed.get(key) != death
-        ][-MOST_WINDOWS:]
-        if healthy:
-            requests.append(_reconcile(healthy, now))
-        waiting = [partition_key(w.window_start) for w in found if w.window_start not in dead]
-        later = [partition_key(window) for window in dead if window not in shown]
-        failed = [*{**cursor.failed, **deaths}.items()][-_MOST_REMEMBERED:]
-        after = _Cursor(now.isoformat(), [*waiting, *later], dict(failed))
+        finished_now = [window.window_start for window in found if window.window_start not in dead]
+        shown = [window for window in finished_now if first_window <= window <= last]
+        requests = [_reconcile(shown[-MOST_WINDOWS:], now)] if shown else []
+        after = _Cursor(now.isoformat(), [partition_key(window) for window in finished_now])
         return dg.SensorResult(run_requests=requests, cursor=json.dumps(after._asdict()))
 
     return finished_windows
+
+
+def _cursor(kept: str | None) -> _Cursor:
+    found = json.loads(kept) if kept else {}
+    # That of an older version has more in it.
+    return _Cursor(**{name: found[name] for name in _Cursor._fields if name in found})
 
 
 def _reconcile(windows: Sequence[datetime], now: datetime) -> dg.RunRequest:
@@ -135,14 +126,4 @@ def _reconcile(windows: Sequence[datetime], now: datetime) -> dg.RunRequest:
         job_name=enrichment_reconcile.name,
         run_config=dg.RunConfig(ops={RECONCILE_OP: ReconcileConfig(windows=keys)}),
         tags={LAUNCHED_BY_SENSOR: "true"},
-    )
-
-
-def _fail(key: str, death: str) -> dg.RunRequest:
-    """A partitioned run, in which a window that holds a dead batch shows FAILED; once for each
-    death."""
-    return dg.RunRequest(
-        f"failed:{key}:{death}",
-        job_name=ENRICHMENT_JOB,
-        tags={LAUNCHED_BY_SENSOR: "true", RANGE_START: key, RANGE_END: key},
     )

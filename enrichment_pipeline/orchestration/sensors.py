@@ -80,7 +80,7 @@ def build_sensor(
             first_window=partitions.start.astimezone(UTC),
             open_window=window_start(now, pipeline.store.window),
             due=due,
-            under_way=set(_under_way(context.instance, partitions)),
+            under_way=set(windows_under_way(context.instance, partitions)),
             covered=shown,
         )
         launches = plan(situation)
@@ -92,7 +92,7 @@ def build_sensor(
     return due_windows_sensor
 
 
-def _under_way(
+def windows_under_way(
     instance: dg.DagsterInstance, partitions: dg.TimeWindowPartitionsDefinition
 ) -> Iterator[datetime]:
     """The windows of the sensor's runs that have not ended."""

@@ -3,11 +3,10 @@
 How something became a dead letter belongs to `load` and `claims`.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from enrichment_pipeline.store.frames import frame
 
@@ -78,24 +77,10 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
 def dead_windows(connection: Connection, windows: list[datetime]) -> dict[datetime, str]:
     """Of these windows, those that hold a dead batch which nobody has discarded, with the last
     error of each."""
-    return {row.window_start: row.message for row in _newest_letters(connection, windows)}
-
-
-def newest_deaths(connection: Connection, windows: list[datetime]) -> dict[datetime, str]:
-    """Of these windows, those that hold a dead batch which nobody has discarded, and which death
-    was the last: another text for each."""
-    return {
-        row.window_start: f"{row.id}:{row.last_failed_at.isoformat()}"
-        for row in _newest_letters(connection, windows)
-    }
-
-
-def _newest_letters(connection: Connection, windows: list[datetime]) -> Sequence[Row[Any]]:
-    """The open letter of a batch that failed last, for each of these windows that has one."""
-    return connection.execute(
+    rows = connection.execute(
         text(
             f"""
-            SELECT DISTINCT ON (window_start) window_start, id, message, last_failed_at
+            SELECT DISTINCT ON (window_start) window_start, message
             FROM dead_letter
             WHERE {_OPEN} AND kind = 'batch'
                 AND window_start = ANY(CAST(:windows AS timestamptz[]))
@@ -103,7 +88,8 @@ def _newest_letters(connection: Connection, windows: list[datetime]) -> Sequence
             """
         ),
         {"windows": windows},
-    ).all()
+    )
+    return {row.window_start: row.message for row in rows}
 
 
 def failed_windows(

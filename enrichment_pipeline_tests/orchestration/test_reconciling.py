@@ -14,7 +14,6 @@ from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.reconciling import enrichment_reconcile
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.claims import reopen_dead
@@ -136,49 +135,30 @@ def test_the_run_enriches_nothing(store: Store, rules: Rules, reconciler: Reconc
     assert (window.enriched, window.pending) == (3, 4)
 
 
-def test_a_window_with_a_dead_batch_gets_a_run_in_which_it_shows_failed(
-    store: Store, rules: Rules, reconciler: Reconciler, instance: dg.DagsterInstance
-) -> None:
-    load_events(store, raw_events(3, START, event="bad"), [], "test")
-    die(store, rules)
-    [request] = reconciler.tick()
-    assert request.job_name == ENRICHMENT_JOB
-    assert request.tags["dagster/asset_partition_range_start"] == "2026-03-01-00:00"
-    assert not reconciler.run(request).success
-    assert reconciler.tick() == []
-
-
-def test_a_window_that_fails_again_with_as_many_events_shows_failed_again(
+def test_a_failed_window_is_not_told_until_its_dead_batch_is_healed(
     store: Store, rules: Rules, reconciler: Reconciler
 ) -> None:
     load_events(store, raw_events(3, START, event="bad"), [], "test")
     die(store, rules)
-    [first] = reconciler.tick()
-    reconciler.run(first)
+    assert reconciler.tick() == []
+    load_events(store, raw_events(2, START), [], "test")
+    enrich_due(store, rules)
+    assert reconciler.tick() == []
     with store.transaction() as connection:
         reopen_dead(connection, [START])
     enrich_due(store, rules)
     [healed] = reconciler.tick()
-    assert healed.job_name == enrichment_reconcile.name
     reconciler.run(healed)
-    load_events(store, raw_events(3, START, event="bad"), [], "test")
-    die(store, rules)
-    [second] = reconciler.tick()
-    assert second.job_name == ENRICHMENT_JOB
-    assert second.run_key != first.run_key
+    assert reconciler.shown()["2026-03-01-00:00"]["enriched"].value == 5
 
 
-def test_a_failed_window_in_which_more_is_finished_is_not_launched_again(
+def test_the_cursor_of_an_older_version_is_understood(
     store: Store, rules: Rules, reconciler: Reconciler
 ) -> None:
-    load_events(store, raw_events(3, START, event="bad"), [], "test")
-    die(store, rules)
-    [request] = reconciler.tick()
-    reconciler.run(request)
-    for _ in range(2):
-        load_events(store, raw_events(2, START), [], "test")
-        enrich_due(store, rules)
-        assert reconciler.tick() == []
+    load_events(store, raw_events(3, START), [], "test")
+    enrich_due(store, rules)
+    reconciler.cursor = json.dumps({"looked_at": START.isoformat(), "untold": [], "failed": {}})
+    assert len(reconciler.tick()) == 1
 
 
 def test_a_window_that_has_not_begun_is_told_once_it_has(
