@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from time import monotonic
 
 import pytest
@@ -261,6 +262,20 @@ def test_a_worker_goes_on_when_the_broker_was_away_and_has_lost_all(
         part.start()
         broker.declare()
         worker.await_that(rung(store, broker, 2))
+
+
+def test_a_connection_is_closed_while_an_acknowledgement_waits_for_the_broker(
+    part: KafkaPart, broker: Kafka
+) -> None:
+    put(broker, 0, b"one")
+    # What would end the wait.
+    back = Timer(STOP_SECONDS, part.start)
+    with kombu_queues(broker) as queues:
+        received(queues[Queue.ENRICH]).ack()
+        part.stop()
+        back.start()
+    assert back.is_alive()
+    back.cancel()
 
 
 def test_sigterm_ends_a_worker_that_waits_for_the_broker(

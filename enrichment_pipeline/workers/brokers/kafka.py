@@ -155,6 +155,7 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
     QoS = QoS
     Message = LogMessage
 
+    _kafka_consumers: dict[str, Consumer]
     _failure: KafkaError | None = None
 
     @property
@@ -232,6 +233,16 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
         except Exception:  # noqa: BLE001  anything can be in a message of somebody else
             is_ours = False
         return payload if is_ours else _foreign(place, tag)
+
+    def close(self) -> None:
+        # Kombu's waits until the broker is back, where an acknowledgement was on its way: a worker
+        # would neither say that it tries again nor end. The thread leaves the group once it can.
+        consumers, self._kafka_consumers = self._kafka_consumers, {}
+        super().close()
+        for consumer in consumers.values():
+            closing = threading.Thread(target=consumer.close, daemon=True)
+            closing.start()
+            closing.join(SESSION_SECONDS)
 
     def commit(self, topic: str, partition: int, end: int) -> None:
         """Let the group go on from this offset; where that fails, messages come twice."""
