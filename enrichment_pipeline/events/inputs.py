@@ -33,7 +33,7 @@ def input_key(values: EnrichmentInput) -> UUID:
     """
     digest = blake2b(digest_size=16)
     # Nearly all have nothing unmasked: left out, so that their keys are those of older versions.
-    for value in values if values.unmasked else values[:-1]:
+    for value in values if values.unmasked is not None else values[:-1]:
         encoded = b"" if value is None else value.encode()
         digest.update(b"%d:" % (-1 if value is None else len(encoded)))
         digest.update(encoded)

@@ -25,7 +25,7 @@ _NO_CHARACTER = frozenset({"Co", "Cn"})
 # Anywhere else these are not seen either, and split what should be recognized.
 _JOINERS = "\u200c\u200d"
 _VARIANTS = "\ufe0e\ufe0f"
-_JOINED = "\\u0590-\\u1fff\\u2190-\\u2bff\\ua800-\\uabff\\ufe0f\\U0001f000-\\U0001faff"
+_JOINED = "\\u0590-\\u1cff\\u2190-\\u2bff\\ua800-\\uabff\\ufe0f\\U0001f000-\\U0001faff"
 _STRAY_VARIANT = re.compile(
     f"(?<![#*0-9©®\\u203c-\\u3299\\U0001f000-\\U0001faff])[{_VARIANTS}]"
     f"|(?<=[#*0-9])[{_VARIANTS}](?!\\u20e3)"
@@ -89,7 +89,8 @@ def safe_text(text: str, limit: int) -> str:
     """
     plain = visible(text[:_READ_AT_MOST])
     if not (plain.isascii() and _PLAIN.fullmatch(plain)):
-        plain = plain.translate(_MARKUP)
+        # A look-alike is joined to nothing, where what it stands for was.
+        plain = visible(plain.translate(_MARKUP))
     return cut(_RUNS.sub(r"\1\1", plain), limit)
 
 
@@ -98,10 +99,12 @@ def visible(text: str) -> str:
 
     Letters of all scripts stay, with the joiners that their words and emoji are made of.
     """
-    if not (text.isascii() and text.isprintable()):
-        text = text.translate(_SEEN)
-        text = _STRAY_JOINER.sub("", _STRAY_VARIANT.sub("", text))
-        text = _MARKS.sub(r"\1", unicodedata.normalize("NFC", text))
+    before = None
+    # What goes brings together what stood apart, which may be stray then, or one letter.
+    while text != before and not (text.isascii() and text.isprintable()):
+        before = text
+        text = unicodedata.normalize("NFC", text.translate(_SEEN))
+        text = _MARKS.sub(r"\1", _STRAY_JOINER.sub("", _STRAY_VARIANT.sub("", text)))
     return _SPACES.sub(" ", text).strip()
 
 
@@ -118,7 +121,8 @@ def cut(text: str, limit: int) -> str:
 
 def safe_word(text: str, limit: int) -> str:
     """A name as `safe_text`, as one word that may stand outside of quotes (`attr_id`, `my-tag`)."""
-    return cut(_NO_WORD.sub("_", safe_text(text, _READ_AT_MOST)).strip("_"), limit)
+    word = _NO_WORD.sub("_", safe_text(text, _READ_AT_MOST))
+    return cut(safe_text(word, _READ_AT_MOST).strip("_"), limit)
 
 
 def safe_path(path: str, limit: int) -> str:

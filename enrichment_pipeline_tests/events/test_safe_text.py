@@ -19,6 +19,7 @@ awkward = st.lists(
     | st.sampled_from(
         ["a", "1", " ", "\n", "\0", "ا", "क", "👩", "\u3164", "\ud800", TAGS, "\ue000"]
     )
+    | st.sampled_from(["\u1ab0", "\u0327", "\u0313", "α", "❝", "\u2329", "_", "*"])
     | st.text(max_size=3),
     max_size=20,
 ).map("".join)
