@@ -70,7 +70,7 @@ def execute(server: EmbeddedPostgres, statement: sql.Composed) -> None:
 
 def copy_database(server: EmbeddedPostgres, template: str, name: str) -> None:
     """Make a database as a copy of another."""
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     execute(server, statement.format(sql.Identifier(name), sql.Identifier(template)))
 
 
