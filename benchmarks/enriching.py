@@ -17,7 +17,7 @@ WARM = "(b) enrichment, warm"
 COLD = "(b) enrichment, cold"
 
 _COLUMNS = """occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id,
-    session_id, path, path_template, title, element_tag, element_label, description, properties,
+    session_id, path, path_template, title, element_tag, element_label, description, properties, device,
     rules_version, enriched_at"""
 
 

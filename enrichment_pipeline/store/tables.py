@@ -162,12 +162,7 @@ enriched_event = Table(
         "occurred_at",
         postgresql_where=text("session_id IS NOT NULL"),
     ),
-    Index(
-        "enriched_event_no_session",
-        "distinct_id",
-        "occurred_at",
-        postgresql_where=text("session_id IS NULL"),
-    ),
+    Index("enriched_event_person", "distinct_id"),
     postgresql_partition_by="RANGE (occurred_at)",
     comment="One row for one raw event: what the user did, for people and language models.",
 )

@@ -24,6 +24,7 @@ from enrichment_pipeline.store.sessions import (
     events_of_session,
     events_without_session,
     list_sessions,
+    newest_session,
     projects_of_session,
 )
 from enrichment_pipeline_tests.conftest import make_event
@@ -264,16 +265,30 @@ def test_events_of_a_session_are_found_by_an_index(store: Store, rules: Rules) -
         take_in(store, rules, visit(None, NOON, *["/"] * 40, person=f"server-{number}"))
     with store.transaction() as connection:
         connection.execute(text("ANALYZE enriched_event"))
-    for ask in (
-        lambda connection: events_of_session(connection, "default", "session-7"),
-        lambda connection: projects_of_session(connection, "session-7"),
-        lambda connection: events_without_session(
-            connection, "default", ["server-7"], NOON, NOON + 60 * MINUTE
+    asks: list[tuple[Callable[[Connection], object], str]] = [
+        (lambda asking: events_of_session(asking, "default", "session-7"), "session_id_occurred"),
+        (lambda asking: projects_of_session(asking, "session-7"), "session_id_occurred"),
+        (
+            lambda asking: events_without_session(
+                asking, "default", ["server-7"], NOON, NOON + 60 * MINUTE
+            ),
+            "distinct_id",
         ),
-    ):
+        (lambda asking: newest_session(asking, None, ["nobody", "nobody either"]), "distinct_id"),
+    ]
+    for ask, index in asks:
         plan = plan_of(store, ask)
         assert "Seq Scan" not in plan
-        assert "_occurred_at_idx" in plan
+        assert f"{index}_" in plan
+
+
+def test_the_newest_session_is_found_however_much_others_did_since(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit("one", NOON, "/a", person="ann"))
+    take_in(store, rules, visit("two", NOON + MINUTE, *["/"] * 5_100, seconds=0, person="bot"))
+    assert newest(store, "ann").session_id == "one"
+    assert newest(store, "bot").session_id == "two"
 
 
 def keep(store: Store, session_id: str, **fields: Any) -> None:

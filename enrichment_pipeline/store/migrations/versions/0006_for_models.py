@@ -19,8 +19,7 @@ def upgrade() -> None:
         ALTER TABLE enriched_event ADD COLUMN device text;
         ALTER TABLE enrichment_input ADD COLUMN unmasked text;
 
-        CREATE INDEX enriched_event_no_session ON enriched_event (distinct_id, occurred_at)
-            WHERE session_id IS NULL;
+        CREATE INDEX enriched_event_person ON enriched_event (distinct_id);
 
         CREATE TABLE person (
             project text NOT NULL,
@@ -80,7 +79,7 @@ def downgrade() -> None:
         DROP TABLE session_timeline;
         DROP TABLE person;
         DELETE FROM store_setting WHERE name = 'pseudonym_key';
-        DROP INDEX enriched_event_no_session;
+        DROP INDEX enriched_event_person;
         ALTER TABLE enrichment_input DROP COLUMN unmasked;
         ALTER TABLE enriched_event DROP COLUMN device;
         ALTER TABLE raw_event DROP COLUMN detail, DROP COLUMN device;
