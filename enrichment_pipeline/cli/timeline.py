@@ -6,7 +6,7 @@ import typer
 
 from enrichment_pipeline.cli.console import fail, write
 from enrichment_pipeline.llm.rendering import FEWEST_TOKENS, Form, render
-from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
+from enrichment_pipeline.llm.sessions import SessionNotFoundError, newest_timeline_of, timeline_of
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import opened_store
 
@@ -44,8 +44,11 @@ def timeline(
         fail("--markdown and --json: choose one")
     form: Form = "markdown" if markdown else "json" if as_json else "text"
     with opened_store(load_settings()) as store, store.transaction() as connection:
-        if session is not None:
-            found = timeline_of(connection, session, project=project)
-        else:
-            found = newest_timeline_of(connection, str(person), project=project)
+        try:
+            if session is not None:
+                found = timeline_of(connection, session, project=project)
+            else:
+                found = newest_timeline_of(connection, str(person), project=project)
+        except SessionNotFoundError as error:
+            fail(f"{error}; `enrichment-pipeline sessions list` shows those there are")
     write(render(found, form, max_tokens))

@@ -88,11 +88,9 @@ def _answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
         return function(**arguments)
     except SessionNotFoundError as error:
-        # What follows tells a person which command to use.
-        what = str(error).partition(";")[0]
-        raise ToolError(f"{what}; list_sessions shows ids; project= tells equal ones apart") from (
-            error
-        )
+        raise ToolError(
+            f"{error}; list_sessions shows ids; project= tells equal ones apart"
+        ) from error
     except StoreUnavailableError as error:
         raise ToolError(_AWAY) from error
     except StoreError as error:

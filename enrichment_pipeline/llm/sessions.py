@@ -33,7 +33,8 @@ _DAY = 86_400.0
 
 
 class SessionNotFoundError(StoreError):
-    """There is no such session; one line that says what to try."""
+    """There is no such session, or no single one: one line. How to find others depends on where it
+    was asked for."""
 
 
 def timeline_of(connection: Connection, session_id: str, *, project: str | None = None) -> Timeline:
@@ -51,7 +52,7 @@ def timeline_of(connection: Connection, session_id: str, *, project: str | None 
     projects = [project] if project else projects_of_session(connection, session_id)
     if len(projects) > 1:
         raise SessionNotFoundError(
-            f"session {_shown(session_id)} is in the projects {', '.join(projects)}; name one"
+            f"session {_shown(session_id)} is in the projects {', '.join(projects)}: name one"
         )
     events = events_of_session(connection, projects[0], session_id) if projects else []
     if not events:
@@ -72,10 +73,7 @@ def newest_timeline_of(
     newest = newest_session(connection, project, ids)
     if newest is None:
         where = f" in project {project}" if project else ""
-        raise SessionNotFoundError(
-            f"no enriched event of {_shown(distinct_id)}{where}; "
-            "`enrichment-pipeline sessions list` shows who did something"
-        )
+        raise SessionNotFoundError(f"no enriched event of {_shown(distinct_id)}{where}")
     if newest.session_id is not None:
         return timeline_of(connection, newest.session_id, project=newest.project)
     person = Pseudonyms(connection).of(newest.project, newest.distinct_id)
@@ -156,7 +154,4 @@ def _shown(name: str) -> str:
 
 def _not_found(session_id: str, project: str | None) -> SessionNotFoundError:
     where = f" in project {project}" if project else ""
-    return SessionNotFoundError(
-        f"no session {_shown(session_id)}{where} among the enriched events; "
-        "`enrichment-pipeline sessions list` shows those there are"
-    )
+    return SessionNotFoundError(f"no session {_shown(session_id)}{where} among the enriched events")
