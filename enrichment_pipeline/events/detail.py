@@ -23,6 +23,7 @@ _MOST_LOOKED_AT = 40
 _LONGEST_LOOKED_AT = 100
 _READ_AT_MOST = 300
 _SMALL = 1_000_000
+_BEGIN = re.compile(r" \([^\s()=]+=")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # PostHog's own events whose `$` properties say what happened.
@@ -81,6 +82,13 @@ def detail_of(
             if len(parts) == _MOST_PROPERTIES:
                 break
     return ", ".join(parts) or None
+
+
+def split_detail(sentence: str) -> tuple[str, str]:
+    """A sentence without its detail, and the detail with its brackets; empty where it has none.
+    What else is in brackets is a name, or a mask (`contact (email)`)."""
+    found = _BEGIN.search(sentence)
+    return (sentence[: found.start()], sentence[found.start() + 1 :]) if found else (sentence, "")
 
 
 def _telling_first(properties: Mapping[str, object]) -> Sequence[str]:

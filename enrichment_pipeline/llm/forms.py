@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
 
+from enrichment_pipeline.events.detail import split_detail
 from enrichment_pipeline.events.privacy import mask
 from enrichment_pipeline.events.safe_text import cut, safe_text
 from enrichment_pipeline.llm.signals import Signal
@@ -191,10 +192,8 @@ def _what(entry: Entry, where: str) -> str:
     if entry.action == "idle":
         return f"{_duration(entry.until - entry.at)}{where}"
     times = f" × {entry.times}" if entry.times > 1 else ""
-    name, opened, detail = entry.text.partition(" (")
-    if where and opened and detail.endswith(")"):
-        return f"{name}{where}{opened}{detail}{times}"
-    return f"{entry.text}{where}{times}"
+    name, detail = split_detail(entry.text)
+    return f"{name}{where} {detail}{times}" if detail else f"{name}{where}{times}"
 
 
 def _when(timeline: Timeline) -> str:

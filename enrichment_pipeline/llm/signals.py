@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from enrichment_pipeline.events.detail import split_detail
+
 if TYPE_CHECKING:
     from enrichment_pipeline.llm.timelines import Entry
 
@@ -115,7 +117,7 @@ _SENT = re.compile(
 
 def _sends(text: str) -> bool:
     """Whether the name of an event, before its detail, says that something was sent."""
-    return bool(_SENT.search(text.partition(" (")[0]))
+    return bool(_SENT.search(split_detail(text)[0]))
 
 
 def _back_and_forth(entries: "Sequence[Entry]") -> list[Signal]:

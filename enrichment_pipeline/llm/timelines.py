@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
 
+from enrichment_pipeline.events.detail import split_detail
 from enrichment_pipeline.events.privacy import mask
 from enrichment_pipeline.events.safe_text import cut, safe_path, visible
 from enrichment_pipeline.llm.noise import noise_of
@@ -276,9 +277,7 @@ def _outline(visits: Sequence[str], entries: Sequence[Entry]) -> str:
         shown = [*shown[:half], f"({left_out} more)", *shown[-half:]]
     way = " → ".join(shown) or "no page"
     names = Counter(
-        cut(entry.text.partition(" (")[0], _MAX_PAGE)
-        for entry in entries
-        if entry.action == "event"
+        cut(split_detail(entry.text)[0], _MAX_PAGE) for entry in entries if entry.action == "event"
     )
     sent = sum(entry.times for entry in entries if entry.action == "submit")
     done = [name for name, _ in names.most_common(4)]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from enrichment_pipeline.events.detail import MAX_DETAIL_LENGTH, detail_of, device_of
+from enrichment_pipeline.events.detail import MAX_DETAIL_LENGTH, detail_of, device_of, split_detail
 from enrichment_pipeline.events.privacy import Private
 
 
@@ -121,3 +121,26 @@ def test_the_device_is_told_in_a_few_words(
     properties: dict[str, object], device: str | None
 ) -> None:
     assert device_of(properties) == device
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name", "detail"),
+    [
+        ("plan chosen", "plan chosen", ""),
+        ("plan chosen (plan=pro, seats=2)", "plan chosen", "(plan=pro, seats=2)"),
+        ("contact (email)", "contact (email)", ""),
+        ("contact (email) (plan=(email))", "contact (email)", "(plan=(email))"),
+        ("plan chosen (plan=pr…", "plan chosen", "(plan=pr…"),
+    ],
+)
+def test_a_detail_is_told_from_what_else_is_in_brackets(
+    sentence: str, name: str, detail: str
+) -> None:
+    assert split_detail(sentence) == (name, detail)
+
+
+@examples(max_examples=200)
+@given(st.text(max_size=20), st.text(max_size=40))
+def test_every_detail_of_one_property_is_split_off_again(name: str, value: str) -> None:
+    if detail := detail_of("any", {name: value}):
+        assert split_detail(f"any ({detail})") == ("any", f"({detail})")

@@ -213,6 +213,7 @@ def test_the_outline_names_what_was_done_most_whatever_its_details() -> None:
     detail = 'name="A desk that is long enough to be cut", price=19.9'
     timeline = told(view(0), custom(1, "product_added", "/", detail), submit(2), submit(40))
     assert timeline.outline == "/; product added, 2 forms sent"
+    assert told(custom(0, "wrote_to_ann@shop.example", "/", "n=1")).outline == "/; wrote to (email)"
 
 
 def test_where_nothing_was_viewed_the_pages_of_other_events_are_the_way() -> None:
