@@ -95,7 +95,7 @@ def build_sensor(
 def windows_under_way(
     instance: dg.DagsterInstance, partitions: dg.TimeWindowPartitionsDefinition
 ) -> Iterator[datetime]:
-    """The windows of the sensor's runs that have not ended."""
+    """The windows of the sensors' runs that enrich and have not ended."""
     runs = instance.get_runs(
         dg.RunsFilter(
             statuses=UNDER_WAY,
@@ -109,7 +109,8 @@ def windows_under_way(
         if RANGE_START in run.tags:
             keys = dg.PartitionKeyRange(run.tags[RANGE_START], run.tags[RANGE_END])
             yield from windows_of(partitions.get_partition_keys_in_range(keys))
-        else:
+        # The runs that tell of sessions, and of what workers finished, hold no window.
+        elif run.job_name == enrichment_sweep.name:
             config = cast("dict[str, Any]", run.run_config)
             yield from windows_of(config["ops"][SWEEP_OP]["config"]["windows"])
 

@@ -12,6 +12,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.partitions import RANGE_START
 from enrichment_pipeline.orchestration.reconciling import enrichment_reconcile
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.settings import Settings
@@ -180,6 +181,33 @@ def test_what_was_finished_before_the_first_tick_is_told(
     with store.transaction() as connection:
         connection.execute(text("UPDATE raw_batch SET finished_at = now() - interval '9 days'"))
     assert len(reconciler.tick()) == 1
+
+
+@pytest.mark.parametrize("sensor", ["finished_windows", "due_sessions"])
+def test_what_is_due_is_found_while_runs_are_at_work_that_enrich_nothing(
+    store: Store,
+    rules: Rules,
+    scaled: dg.Definitions,
+    reconciler: Reconciler,
+    instance: dg.DagsterInstance,
+    sensor: str,
+) -> None:
+    load_events(store, raw_events(3, START), [], "test")
+    enrich_due(store, rules)
+    [request] = reconciler.tick(sensor)
+    [job, *_] = scaled.resolve_sensor_def(sensor).jobs
+    partition = {"dagster/partition": request.partition_key} if request.partition_key else {}
+    instance.create_run_for_job(
+        scaled.resolve_job_def(job.name),
+        run_config=request.run_config,
+        tags={**request.tags, **partition},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    load_events(store, raw_events(3, START), [], "test")
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE raw_batch SET due_at = now() - interval '31 seconds'"))
+    requests = reconciler.tick("due_windows")
+    assert "2026-03-01-00:00" in {request.tags.get(RANGE_START) for request in requests}
 
 
 def test_what_is_due_is_left_to_the_workers_until_the_grace_time_is_over(
