@@ -89,8 +89,9 @@ def safe_text(text: str, limit: int) -> str:
     """
     plain = visible(text[:_READ_AT_MOST])
     if not (plain.isascii() and _PLAIN.fullmatch(plain)):
+        harmless = plain.translate(_MARKUP)
         # A look-alike is joined to nothing, where what it stands for was.
-        plain = visible(plain.translate(_MARKUP))
+        plain = visible(harmless) if harmless != plain else plain
     return cut(_RUNS.sub(r"\1\1", plain), limit)
 
 

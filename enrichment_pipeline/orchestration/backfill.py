@@ -13,7 +13,7 @@ import dagster as dg
 
 from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, EnrichmentConfig
 from enrichment_pipeline.orchestration.definitions import build_definitions
-from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
+from enrichment_pipeline.orchestration.partitions import partition_key, range_tags
 from enrichment_pipeline.orchestration.planning import stretches
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.settings import Settings
@@ -58,11 +58,7 @@ def backfill(
                 run_config=dg.RunConfig(
                     ops={ENRICHED_EVENTS.to_python_identifier(): config}, loggers=_SILENT
                 ),
-                tags={
-                    LAUNCHED_BY_COMMAND: "true",
-                    RANGE_START: partition_key(stretch[0]),
-                    RANGE_END: partition_key(stretch[-1]),
-                },
+                tags={LAUNCHED_BY_COMMAND: "true", **range_tags(stretch)},
                 raise_on_error=False,
             )
             _add(report, result, stretch)

@@ -17,7 +17,7 @@ from enrichment_pipeline.orchestration.assets import (
     LAUNCHED_BY_SENSOR,
 )
 from enrichment_pipeline.orchestration.metadata import books_metadata
-from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
+from enrichment_pipeline.orchestration.partitions import partition_key, range_tags
 from enrichment_pipeline.orchestration.planning import stretches
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job, windows_under_way
@@ -31,6 +31,9 @@ _OVERLAP = timedelta(minutes=5)
 
 _MOST_RUNS = 20
 """Launched by one tick; the others by the next ones."""
+
+# Dagster's own enumeration of these is not public.
+_SEEN = ("FAILED", "IN_PROGRESS")
 
 
 def build_broken_sensor(
@@ -62,8 +65,9 @@ def build_broken_sensor(
             now = fingerprint(connection)
             failed = failed_windows(connection)
             is_news = now != before.get("fingerprint")
-            healed = healed_windows(connection, since - _OVERLAP) if is_news else []
-            materialized = _materializations(books(connection, healed))
+            healed: list[WindowBooks] = []
+            if is_news:
+                healed = books(connection, healed_windows(connection, since - _OVERLAP))
         unseen = _not_shown(context.instance, partitions, failed)
         requests = [_fail(few) for few in stretches(unseen, pipeline.store.window)[-_MOST_RUNS:]]
         cursor = context.cursor
@@ -73,7 +77,9 @@ def build_broken_sensor(
             cursor = json.dumps({"fingerprint": now, "looked_at": looked_at.isoformat()})
         if not requests:
             return dg.SkipReason("nothing has failed or healed since the last look")
-        return dg.SensorResult(run_requests=requests, asset_events=materialized, cursor=cursor)
+        return dg.SensorResult(
+            run_requests=requests, asset_events=_materializations(healed), cursor=cursor
+        )
 
     return broken_windows
 
@@ -98,20 +104,12 @@ def _not_shown(
     return [window for key, window in keys.items() if key not in seen]
 
 
-# Dagster's own enumeration of these is not public.
-_SEEN = ("FAILED", "IN_PROGRESS")
-
-
 def _fail(windows: Sequence[datetime]) -> dg.RunRequest:
     """A partitioned run, in which windows that hold a dead batch show FAILED. It has no key: the
     next tick finds it at work, or these windows failed."""
     return dg.RunRequest(
         job_name=ENRICHMENT_JOB,
-        tags={
-            LAUNCHED_BY_SENSOR: "true",
-            RANGE_START: partition_key(windows[0]),
-            RANGE_END: partition_key(windows[-1]),
-        },
+        tags={LAUNCHED_BY_SENSOR: "true", **range_tags(windows)},
     )
 
 

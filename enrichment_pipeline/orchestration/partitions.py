@@ -1,6 +1,6 @@
 """Windows as Dagster's partitions: one definition, and the way from a key to a window and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -28,6 +28,11 @@ def window_partitions(start: datetime, window: timedelta) -> dg.TimeWindowPartit
 def partition_key(window: datetime) -> str:
     """The key of the partition of a window."""
     return window.astimezone(UTC).strftime(KEY_FORMAT)
+
+
+def range_tags(windows: Sequence[datetime]) -> dict[str, str]:
+    """The tags of a run over these neighbouring windows, the first one first."""
+    return {RANGE_START: partition_key(windows[0]), RANGE_END: partition_key(windows[-1])}
 
 
 def windows_of(keys: Iterable[str]) -> list[datetime]:

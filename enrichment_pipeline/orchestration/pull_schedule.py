@@ -9,7 +9,7 @@ import dagster as dg
 
 from enrichment_pipeline.ingest.pull.pull import windows_due
 from enrichment_pipeline.orchestration.assets import RAW_EVENTS
-from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
+from enrichment_pipeline.orchestration.partitions import range_tags
 from enrichment_pipeline.orchestration.pulling import LAUNCHED_BY_SCHEDULE
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import UNDER_WAY
@@ -51,11 +51,9 @@ def build_pull_schedule(partitions: dg.TimeWindowPartitionsDefinition) -> dg.Sch
             return dg.SkipReason("a pull is under way")
         first = partitions.start.astimezone(UTC)
         due = windows_due(pipeline.store, pipeline.settings, datetime.now(UTC))
-        keys = [partition_key(window) for window in due if window >= first]
-        if not keys:
+        windows = [window for window in due if window >= first]
+        if not windows:
             return dg.SkipReason("the partitions start later than the windows that are due")
-        return dg.RunRequest(
-            tags={LAUNCHED_BY_SCHEDULE: "true", RANGE_START: keys[0], RANGE_END: keys[-1]}
-        )
+        return dg.RunRequest(tags={LAUNCHED_BY_SCHEDULE: "true", **range_tags(windows)})
 
     return pull_schedule

@@ -13,10 +13,7 @@ import dagster as dg
 
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.assets import LAUNCHED_BY_SENSOR, RETRY_OUTAGES
-from enrichment_pipeline.orchestration.partitions import (
-    partition_key,
-    windows_of,
-)
+from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.telling import tell
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
@@ -33,7 +30,6 @@ SECONDS = 60
 """Between two looks, and so between two materializations of a window that is still filling."""
 
 _OVERLAP = timedelta(minutes=2)
-_MOST_REMEMBERED = 1_000
 _NEVER = "1970-01-01T00:00:00+00:00"
 
 

@@ -17,6 +17,7 @@ from enrichment_pipeline.orchestration.partitions import (
     RANGE_END,
     RANGE_START,
     partition_key,
+    range_tags,
     windows_of,
 )
 from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
@@ -116,11 +117,11 @@ def windows_under_way(
 
 
 def _request(launch: Launch) -> dg.RunRequest:
-    keys = [partition_key(window) for window in launch.windows]
     tags = {LAUNCHED_BY_SENSOR: "true"}
     if launch.is_behind:
         tags[_PRIORITY] = "-1"
     if launch.is_sweep:
+        keys = [partition_key(window) for window in launch.windows]
         return dg.RunRequest(
             launch.run_key,
             job_name=enrichment_sweep.name,
@@ -128,7 +129,5 @@ def _request(launch: Launch) -> dg.RunRequest:
             tags=tags,
         )
     return dg.RunRequest(
-        launch.run_key,
-        job_name=ENRICHMENT_JOB,
-        tags=tags | {RANGE_START: keys[0], RANGE_END: keys[-1]},
+        launch.run_key, job_name=ENRICHMENT_JOB, tags=tags | range_tags(launch.windows)
     )

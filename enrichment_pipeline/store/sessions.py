@@ -253,22 +253,22 @@ def find_people(
 # Whoever does something now, or does a lot, is among the newest of all; of the others the index has
 # few. PostgreSQL would take one way for all, and read everything for those that are not there.
 _NEWEST_OF_ALL = 5_000
+_OF_THEM = "distinct_id = ANY(:ids) AND (CAST(:project AS text) IS NULL OR project = :project)"
 _NEWEST = (
     f"""
     SELECT project, session_id, distinct_id, occurred_at FROM (
         SELECT project, session_id, distinct_id, occurred_at FROM enriched_event
         ORDER BY occurred_at DESC LIMIT {_NEWEST_OF_ALL}
     ) newest
-    WHERE {{of_them}} ORDER BY occurred_at DESC LIMIT 1
+    WHERE {_OF_THEM} ORDER BY occurred_at DESC LIMIT 1
     """,
-    """
+    f"""
     WITH theirs AS MATERIALIZED (
-        SELECT project, session_id, distinct_id, occurred_at FROM enriched_event WHERE {of_them}
+        SELECT project, session_id, distinct_id, occurred_at FROM enriched_event WHERE {_OF_THEM}
     )
     SELECT * FROM theirs ORDER BY occurred_at DESC LIMIT 1
     """,
 )
-_OF_THEM = "distinct_id = ANY(:ids) AND (CAST(:project AS text) IS NULL OR project = :project)"
 
 
 def newest_session(
@@ -277,9 +277,7 @@ def newest_session(
     """The newest enriched event of these ids."""
     for statement in _NEWEST:
         row = connection.execute(
-            text(statement.format(of_them=_OF_THEM)).bindparams(
-                bindparam("ids", type_=ARRAY(Text))
-            ),
+            text(statement).bindparams(bindparam("ids", type_=ARRAY(Text))),
             {"ids": list(distinct_ids), "project": project},
         ).one_or_none()
         if row:
