@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from enrichment_pipeline.events.text import clean_text
+from enrichment_pipeline.events.text import clean_text, readable_json
 
 MAX_ID_LENGTH = 200  # where PostHog cuts a distinct_id
 
@@ -73,12 +73,12 @@ class People:
         An event that says whose it is belongs to nobody else, whoever it mentions; one that does
         not, because just that was wrong with it, belongs to whom it mentions.
         """
-        text = payload.decode(errors="replace")
+        text = readable_json(payload).decode()
         # JSON may write any letter as an escape; where there is none, a look is enough.
         if "\\" not in text and not any(form in text for form in self.forms):
             return None
         try:
-            owners, mentioned = _read(json.loads(payload))
+            owners, mentioned = _read(json.loads(text))
         except (ValueError, RecursionError):
             owners, mentioned = _read_broken(text), set()
             if not owners and (found := self._named.search(text)):
@@ -99,7 +99,7 @@ class Link(NamedTuple):
 def links(distinct_id: str, payload: bytes) -> Iterator[Link]:
     """The links that the payload of one of the `LINKING_EVENTS` makes."""
     try:
-        value = json.loads(payload)
+        value = json.loads(readable_json(payload))
     except (ValueError, RecursionError):
         return
     for key, held in _scalars(value):
@@ -186,7 +186,7 @@ def _inside(text: str) -> list[object]:
     if not text.startswith("{"):
         return []
     try:
-        return [json.loads(text)]
+        return [json.loads(readable_json(text.encode()))]
     except (ValueError, RecursionError):
         return []
 

@@ -19,7 +19,7 @@ from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH, page_path, path_template
 from enrichment_pipeline.events.people import MAX_ID_LENGTH, other_id
 from enrichment_pipeline.events.privacy import NOTHING, Private
-from enrichment_pipeline.events.text import clean_text
+from enrichment_pipeline.events.text import clean_text, read_json
 from enrichment_pipeline.events.times import (
     milliseconds_before,
     no_later_than_allowed,
@@ -200,7 +200,7 @@ def _decode(payload: bytes) -> dict[str, object]:
             Reason.TOO_LARGE, f"{len(payload):,} bytes; an event may have {MAX_PAYLOAD_BYTES:,}"
         )
     try:
-        fields = msgspec.json.decode(payload)
+        fields = read_json(payload)
     except RecursionError as error:
         raise EventRejectedError(Reason.TOO_DEEP, "nested too deeply to be read") from error
     # ValueError: msgspec's own errors, and integers of more digits than Python converts.
@@ -218,7 +218,7 @@ def _properties(fields: dict[str, object]) -> dict[str, object]:
     # Some exports write the properties as JSON in a string.
     if isinstance(properties, str):
         try:
-            properties = msgspec.json.decode(properties)
+            properties = read_json(properties)
         except (ValueError, RecursionError):
             properties = None
     if not isinstance(properties, dict):

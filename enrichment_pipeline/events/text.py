@@ -1,15 +1,70 @@
-"""Text that PostgreSQL accepts: the one place where strings of an event are cleaned and cut.
+"""Text that PostgreSQL accepts: the one place where JSON with broken characters is mended, and
+where strings of an event are cleaned and cut.
 
 What a string means does not belong here.
 """
 
 import re
 
+import msgspec
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # An escaped backslash is matched first and kept, so that the six characters `\\u0000` (a backslash
 # that somebody typed, then u0000) are not taken for an escaped NUL.
 _NUL_ESCAPE = re.compile(rb"\\\\|\\u0000")
+
+# JavaScript's text is UTF-16, in which an emoji is two surrogates. One half is left where text is
+# cut between them; encoders that know no better write each half as a character (CESU-8).
+_SURROGATE_BYTES = re.compile(
+    rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]|\xed[\xa0-\xbf][\x80-\xbf]"
+)
+# Every escape, so that the backslash of `\\ud83d` is not taken for the beginning of one; the group
+# is a surrogate without its other half.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def read_json(encoded: bytes | str) -> object:
+    """The value of a JSON text, with U+FFFD in place of characters that cannot be read.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(encoded)
+    except ValueError:
+        mended = readable_json(encoded.encode() if isinstance(encoded, str) else encoded)
+        if mended == encoded:
+            raise
+    return msgspec.json.decode(mended)
+
+
+def valid_json(text: str) -> msgspec.Raw:
+    """A JSON text as it is, to be put into another; mended as `read_json` does, where it must be.
+
+    Raises:
+        ValueError, RecursionError: as `read_json`.
+    """
+    try:
+        return msgspec.json.decode(text, type=msgspec.Raw)
+    except ValueError:
+        return msgspec.json.decode(readable_json(text.encode()), type=msgspec.Raw)
+
+
+def readable_json(encoded: bytes) -> bytes:
+    """JSON in UTF-8 that every parser takes, whatever its characters were: surrogate pairs are
+    joined, halves and bytes that are no UTF-8 become U+FFFD. What is no JSON stays none."""
+    joined = _SURROGATE_BYTES.sub(_joined, encoded).decode(errors="replace").encode()
+    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], joined)
+
+
+def _joined(found: re.Match[bytes]) -> bytes:
+    halves = found[0].decode(errors="surrogatepass").encode("utf-16-le", "surrogatepass")
+    return halves.decode("utf-16-le", "replace").encode()
 
 
 def clean_text(value: str, limit: int) -> str:

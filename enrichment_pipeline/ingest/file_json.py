@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from enrichment_pipeline.events.text import readable_json
 from enrichment_pipeline.ingest.file_records import (
     MAX_RECORD_BYTES,
     DamageError,
@@ -187,7 +188,7 @@ def _whole_envelope(before: bytes, after: Iterator[bytes]) -> bytearray:
 
 def _is_json(text: bytes | bytearray) -> bool:
     try:
-        msgspec.json.decode(text, type=msgspec.Raw)
+        msgspec.json.decode(readable_json(bytes(text)), type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
         return False
     return True

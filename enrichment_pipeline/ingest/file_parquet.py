@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.events.text import valid_json
 from enrichment_pipeline.ingest.file_records import DamageError, FileRecord, capped_record
 from enrichment_pipeline.ingest.file_source import one_line
 
@@ -77,8 +78,8 @@ def _row_record(row: dict[str, object], position: int) -> FileRecord:
         elif isinstance(text, str):
             try:
                 # The validated text itself goes into the event, so its numbers stay as they were.
-                row[name] = msgspec.json.decode(text, type=msgspec.Raw)
-            except (msgspec.DecodeError, RecursionError):
+                row[name] = valid_json(text)
+            except (ValueError, RecursionError):
                 problem = f"column {name} is not valid JSON"
     payload = msgspec.json.encode(row)
     record = capped_record(payload, position, len(payload))

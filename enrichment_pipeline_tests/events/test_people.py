@@ -49,6 +49,17 @@ def test_the_owner_of_an_event_is_who_it_says_however_it_is_escaped(
         assert people.owner(as_text) == held
 
 
+def test_the_owner_is_who_columns_say_though_characters_of_the_id_are_broken() -> None:
+    grin = "\N{GRINNING FACE}"
+    as_cesu = b'{"event": 5, "distinct_id": "jo \xed\xa0\xbd\xed\xb8\x80"}'
+    assert People([f"jo {grin}"]).owner(as_cesu) == f"jo {grin}"
+    for written in (rb"\ud83d", b"\xed\xa0\xbd"):
+        payload = b'{"event": 5, "distinct_id": "jo %s"}' % written
+        assert People(["jo \ufffd"]).owner(payload) == "jo \ufffd"
+        as_text = json.dumps({"properties": payload.decode(errors="surrogatepass")}).encode()
+        assert People(["jo \ufffd"]).owner(as_text) == "jo \ufffd"
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -62,6 +73,7 @@ def test_the_owner_of_an_event_is_who_it_says_however_it_is_escaped(
         b'{"event": "x", "properties": {"email": "ann"}}',
         b'"ann"',
         b'{"distinct_id": ' + b"[" * 100_000 + b'"ann"',
+        b'{"event": "\xed\xa0\xbd", "distinct_id": "ann"}',
     ],
 )
 def test_of_what_is_no_event_the_owner_is_read_as_well_as_can_be(payload: bytes) -> None:

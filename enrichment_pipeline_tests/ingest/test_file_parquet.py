@@ -57,6 +57,13 @@ def test_a_row_with_broken_json_has_a_problem_and_its_neighbours_have_none() -> 
     assert records[1].reason is Reason.INVALID_JSON
 
 
+def test_a_row_with_half_an_emoji_has_no_problem() -> None:
+    data = parquet({"event": ["a"], "properties": ['{"title": "cut \\ud83d", "price": 1.10}']})
+    [record] = read_records(stored(data))
+    assert record.problem is None
+    assert record.payload == b'{"event":"a","properties":{"title": "cut \\ufffd", "price": 1.10}}'
+
+
 def test_properties_kept_as_a_struct_become_an_object() -> None:
     data = parquet({"event": ["a"], "properties": [{"$os": "Linux", "tags": ["x"]}]})
     assert json.loads(payloads(data)[0])["properties"] == {"$os": "Linux", "tags": ["x"]}

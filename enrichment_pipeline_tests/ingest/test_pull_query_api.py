@@ -127,6 +127,18 @@ def test_the_properties_stay_as_they_were_written(
     assert written.encode() in decompress(row.payload)
 
 
+def test_broken_characters_cost_neither_their_event_nor_its_page(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(
+        make_event("cut \ud83d", at=NOON, properties='{"title": "cut \\ud83d", "price": 1.10}'),
+        *events(2, NOON + timedelta(seconds=1)),
+    )
+    assert counts(pull(store, pulling_settings, [NOON])) == (3, 0)
+    found = rows(store, "SELECT event, title FROM raw_event ORDER BY occurred_at LIMIT 1")
+    assert found == [("cut \ufffd", "cut \ufffd")]
+
+
 def test_events_of_the_same_moment_are_all_taken_though_pages_end_among_them(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:

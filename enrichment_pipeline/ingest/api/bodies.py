@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from enrichment_pipeline.events.text import readable_json
 from enrichment_pipeline.events.times import parse_timestamp
 from enrichment_pipeline.ingest.api.encodings import RequestError
 from enrichment_pipeline.ingest.api.tokens import checked_token
@@ -150,8 +151,13 @@ def _broken(text: bytes) -> Sent:
     start = batch_start(text)
     if start is not None:
         events, envelope = _cut(text, start, text[: start - 1])
-        return _sent(events, _labels(envelope))
-    sent = _sent([text], _Labels())
+        return _sent(events, _labels(readable_json(envelope)))
+    try:
+        # Where its characters alone are broken, what it says beside its event is to be read.
+        labels = _labels(readable_json(text))
+    except (ValueError, RecursionError):
+        labels = _Labels()
+    sent = _sent([text], labels)
     if sent.token is None or not is_whole_object(text):
         raise RequestError(400, "not valid JSON")
     return sent
@@ -175,8 +181,8 @@ def _token_of_all(events: Sequence[bytes]) -> str | None:
     broken: list[bytes] = []
     for event in events:
         try:
-            tokens.add(_token(_labels(event)))
-        except (msgspec.DecodeError, RecursionError):
+            tokens.add(_token(_labels_of(event)))
+        except (ValueError, RecursionError):
             broken.append(event)
     tokens.discard(None)
     if not tokens:
@@ -186,12 +192,19 @@ def _token_of_all(events: Sequence[bytes]) -> str | None:
     return tokens.pop() if tokens else None
 
 
+def _labels_of(event: bytes) -> _Labels:
+    try:
+        return _labels(event)
+    except msgspec.DecodeError:
+        return _labels(readable_json(event))
+
+
 def _token(labels: _Labels) -> str | None:
     found = _text(labels.token) or _text(labels.api_key) or _text(labels.dollar_token)
     if not found and labels.properties:
         try:
             found = _text(_properties(labels.properties).token)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             found = None
     return (found or "").strip() or None
 
@@ -199,7 +212,7 @@ def _token(labels: _Labels) -> str | None:
 def _text(value: msgspec.Raw) -> str | None:
     try:
         return _string(value) if value else None
-    except msgspec.DecodeError:
+    except ValueError:
         return None
 
 

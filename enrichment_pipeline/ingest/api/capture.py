@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from enrichment_pipeline.events.raw_event import Arrival
+from enrichment_pipeline.events.text import readable_json
 from enrichment_pipeline.events.times import parse_timestamp
 from enrichment_pipeline.ingest.api.accept import Kind, Submission, Verdicts
 from enrichment_pipeline.ingest.api.bodies import (
@@ -295,7 +296,7 @@ def _results(submission: Submission, verdicts: Verdicts) -> dict[str, dict[str, 
 
 def _uuid_as_sent(payload: bytes) -> str | None:
     try:
-        uuid = _named(payload).uuid
+        uuid = _named(readable_json(payload)).uuid
         return _string(uuid) if uuid else None
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None

@@ -21,6 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from enrichment_pipeline.events.text import read_json, valid_json
 from enrichment_pipeline.events.times import parse_timestamp
 from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.ingest.file_source import one_line
@@ -265,7 +266,7 @@ def _moment(moment: datetime) -> str:
 
 def _page(content: bytes, limit: int) -> Page:
     try:
-        rows = _rows(msgspec.json.decode(content))
+        rows = _rows(read_json(content))
         events = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
         last = _position(events[-1]) if events else None
         records = [FileRecord(_payload(event), number) for number, event in enumerate(events, 1)]
@@ -317,6 +318,6 @@ def _json(text: str) -> object:
     """The value of a column that holds JSON as text. The text itself goes into the event, so its
     numbers stay as they were; where it is no JSON, the event is quarantined by itself."""
     try:
-        return msgspec.json.decode(text, type=msgspec.Raw) if text else None
-    except (msgspec.DecodeError, RecursionError):
+        return valid_json(text) if text else None
+    except (ValueError, RecursionError):
         return text

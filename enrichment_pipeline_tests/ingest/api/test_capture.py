@@ -6,6 +6,7 @@ import socket
 import time
 import tracemalloc
 import uuid
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,7 @@ from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.payloads import decompress
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, SECRET, TOKEN, Query
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
@@ -133,7 +135,7 @@ BAD_EVENTS = {
     "no object": ("hello", "not_an_object"),
 }
 BAD_TEXTS = {
-    "a lone surrogate": (rb'{"event": "\ud800"}', "invalid_json"),
+    "half an escape": (rb'{"event": "\ud8"}', "invalid_json"),
     "nesting": (b'{"event": "a", "x": ' + b"[" * 3_000 + b"]" * 3_000 + b"}", "too_deep"),
     "a number beyond float": (b'{"event": "a", "x": ' + b"9" * 5_000 + b"}", "invalid_json"),
     "not a number": (b'{"event": "a", "x": NaN}', "invalid_json"),
@@ -166,6 +168,58 @@ def test_texts_that_postgresql_cannot_hold_cost_nothing_at_all(
     nasty = event(event="a\0b", distinct_id="c\0d", properties={"x\0": "y\0", "big": 1e308})
     assert client.post("/e", content=batch(nasty)).json() == OK
     assert query("SELECT event, distinct_id FROM raw_event") == [("a\ufffdb", "c\ufffdd")]
+
+
+CESU = "\ud83d\ude00".encode(errors="surrogatepass")
+
+
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [(CESU, "\N{GRINNING FACE}"), (rb"\ud83d", "\ufffd"), (b"\xe9", "\ufffd")],
+    ids=["CESU-8", "half an emoji", "Latin-1"],
+)
+@pytest.mark.parametrize("form", ["batch", "array", "one", "v1", "base64", "gzip", "url"])
+def test_broken_characters_cost_no_event_whatever_form_the_request_has(
+    client: TestClient,
+    store: Store,
+    rules: Rules,
+    query: Query,
+    form: str,
+    written: bytes,
+    title: str,
+) -> None:
+    happened = datetime.now(UTC) - timedelta(hours=3)
+    sent_at = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+    fields = event(timestamp=happened.isoformat(), properties={"title": "TITLE", "token": TOKEN})
+    if form in {"one", "base64", "url"}:
+        fields |= {"sent_at": sent_at}
+    payload = json.dumps(fields).encode().replace(b"TITLE", written)
+    around = b'{"api_key": "%s", "sent_at": "%s", "batch": [%s]}'
+    whole = around % (TOKEN.encode(), sent_at.encode(), payload)
+    if form == "v1":
+        headers = {"Authorization": f"Bearer {TOKEN}", "PostHog-Request-Timestamp": sent_at}
+        answer = client.post(V1, content=b'{"batch": [%s]}' % payload, headers=headers)
+        assert answer.json() == {"results": {fields["uuid"]: {"result": "ok"}}}
+    elif form == "base64":
+        answer = client.post("/e/?compression=base64", data={"data": b64encode(payload).decode()})
+    elif form == "url":
+        answer = client.get("/e/", params={"data": b64encode(payload).decode()})
+    else:
+        body = {"batch": whole, "array": b"[%s]" % payload, "one": payload}.get(form)
+        answer = client.post("/e/", content=body or gzip.compress(whole))
+    assert answer.status_code == 200
+    enrich_due(store, rules)
+    assert query("SELECT title FROM enriched_event") == [(title,)]
+    [(stored, moment)] = query("SELECT payload, occurred_at FROM raw_event")
+    assert decompress(stored) == payload  # type: ignore[arg-type]
+    corrected = happened + (timedelta(0) if form == "array" else timedelta(hours=2))
+    assert abs(moment - corrected) < timedelta(seconds=10)  # type: ignore[operator]
+
+
+def test_a_token_that_is_no_text_is_401_and_no_error_of_ours(client: TestClient) -> None:
+    for token in (b"\xff", rb"\ud83d", CESU):
+        body = b'{"api_key": "%s", "batch": [{"event": "e", "distinct_id": "d"}]}' % token
+        assert client.post("/e/", content=body).status_code == 401
 
 
 def balance(store: Store) -> None:
