@@ -1,15 +1,16 @@
 """The rules as one SQL expression, for events that lie in a warehouse.
 
-It says what `Rules.classify` says, always. The one difficulty is case: Python's `casefold` and the
-`lower` of an engine differ (ß, İ, the Kelvin sign), and engines among themselves. So no `lower` is
-used: for each text of a pattern, exactly those letters are replaced that fold to one of its own.
+It says what `Rules.classify` says, always. The one difficulty is case: Python's `lower` and that of
+an engine differ (İ, the Kelvin sign, Σ at the end of a word), and engines among themselves. So no
+`lower` is used: for each text of a pattern, exactly those letters are replaced whose lower case has
+one of its own.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cache
 from itertools import groupby
-from string import ascii_lowercase, ascii_uppercase
+from string import ascii_uppercase
 from typing import Any, Literal, NamedTuple, get_args
 
 from sqlglot import exp
@@ -48,7 +49,9 @@ def rules_as_sql(
         lambda answer: answer.event_type,
         lambda answer: answer.action_type,
     ]
-    return RulesSql(*(_case(rules, name, kind, pick).sql(dialect, pretty=True) for pick in columns))
+    return RulesSql(
+        *(_case(rules, name, kind, pick, dialect).sql(dialect, pretty=True) for pick in columns)
+    )
 
 
 def _case(
@@ -56,6 +59,7 @@ def _case(
     name: Sql,
     kind: Sql,
     pick: Callable[[EventClassification], str],
+    dialect: Dialect,
 ) -> Sql:
     case = exp.Case()
     case = _when(case, exp.Is(this=name.copy(), expression=exp.Null()), pick(rules.not_a_string))
@@ -67,9 +71,10 @@ def _case(
     for said, group in groupby(by_answer, key=lambda pair: pair[0]):
         names = [exp.Literal.string(event) for _, event in group]
         case = _when(case, exp.In(this=name.copy(), expressions=names), said)
-    case = _when(case, _contains(name.copy(), "$"), pick(rules.with_dollar))
+    begins = exp.EQ(this=_position(name.copy(), "$"), expression=exp.Literal.number(1))
+    case = _when(case, begins, pick(rules.with_dollar))
     for said, texts in _patterns(rules, pick):
-        found = [_contains(_folded(name, text), text) for text in texts]
+        found = [_contains(_lower(name, text, dialect), text) for text in texts]
         case = _when(case, exp.or_(*found), said)
     return case.else_(exp.Literal.string(pick(rules.without_dollar)))
 
@@ -93,38 +98,87 @@ def _equals(column: Sql, value: str) -> Sql:
 
 
 def _contains(text: Sql, part: str) -> Sql:
-    position = exp.StrPosition(this=text, substr=exp.Literal.string(part))
-    return exp.GT(this=position, expression=exp.Literal.number(0))
+    return exp.GT(this=_position(text, part), expression=exp.Literal.number(0))
 
 
-def _folded(name: Sql, pattern: str) -> Sql:
-    """The name, with each letter folded that can take part in a match of this text.
+def _position(text: Sql, part: str) -> Sql:
+    return exp.StrPosition(this=text, substr=exp.Literal.string(part))
 
-    A letter whose folding holds none of the text's characters cannot, folded or not.
+
+def _lower(name: Sql, pattern: str, dialect: Dialect) -> Sql:
+    """The name, with each letter in lower case that can take part in a match of this text.
+
+    A letter whose lower case holds none of the text's characters cannot, changed or not.
     """
-    folded = name.copy()
+    lower = name.copy()
     upper = "".join(one for one in ascii_uppercase if one.lower() in pattern)
     if upper:
         # ClickHouse, which regards case, knows it by this name alone.
-        folded = exp.Anonymous(
-            this="translate",
-            expressions=[folded, exp.Literal.string(upper), exp.Literal.string(upper.lower())],
-        )
-    for letter, folding in _foldings():
-        if not set(pattern).isdisjoint(folding):
-            folded = exp.func(
-                "REPLACE", folded, exp.Literal.string(letter), exp.Literal.string(folding)
+        lower = _call("translate", lower, upper, upper.lower())
+    if not _SIGMAS.isdisjoint(pattern):
+        function, groups, *flags = _REPLACE_ALL[dialect]
+        lower = _call(function, lower, _final_sigma(), groups, *flags)
+    for letter, small in _lower_cases():
+        if not set(pattern).isdisjoint(small):
+            lower = exp.func(
+                "REPLACE", lower, exp.Literal.string(letter), exp.Literal.string(small)
             )
-    return folded
+    return lower
+
+
+def _call(function: str, *arguments: Sql | str) -> Sql:
+    given = [exp.Literal.string(one) if isinstance(one, str) else one for one in arguments]
+    return exp.Anonymous(this=function, expressions=given)
 
 
 @cache
-def _foldings() -> tuple[tuple[str, str], ...]:
-    """Every character that folds to another, but for ASCII's capitals."""
-    ascii_letters = set(ascii_uppercase + ascii_lowercase)
-    everything = map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1)))
+def _lower_cases() -> tuple[tuple[str, str], ...]:
+    """Every character whose lower case is another, but for ASCII's capitals."""
     return tuple(
-        (one, one.casefold())
-        for one in everything
-        if one not in ascii_letters and one.casefold() != one
+        (one, one.lower())
+        for one in _everything()
+        if one not in ascii_uppercase and one.lower() != one
     )
+
+
+def _everything() -> Iterator[str]:
+    return map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1)))
+
+
+# Σ alone has two lower cases, one of them for the end of a word.
+_SIGMAS = frozenset("σς")
+_REPLACE_ALL: Mapping[Dialect, Sequence[str]] = {
+    "duckdb": ("regexp_replace", r"\1ς\2\3", "g"),
+    "postgres": ("regexp_replace", r"\1ς\2\3", "g"),
+    "clickhouse": ("replaceRegexpAll", r"\1ς\2\3"),
+    "bigquery": ("regexp_replace", r"\1ς\2\3"),
+    "snowflake": ("regexp_replace", r"\1ς\2\3"),
+    "spark": ("regexp_replace", "$1ς$2$3"),
+}
+
+
+@cache
+def _final_sigma() -> str:
+    """A regular expression for a word that ends in Σ. What is part of a word for that (letters with
+    case, and marks and apostrophes within it) is asked of Python itself: engines know other
+    versions of Unicode."""
+    cased, within = (
+        {one for one in _everything() if f"{before}{one}Σ".lower().endswith("ς")}
+        for before in (".", "A")
+    )
+    letter, part, mark = (_class(found) for found in (cased, within, within - cased))
+    return f"([{letter}][{part}]*)Σ([{mark}]*)([^{part}]|$)"
+
+
+def _class(characters: Set[str]) -> str:
+    """Characters for the brackets of a regular expression, as ranges."""
+    points = sorted(map(ord, characters))
+    runs = groupby(enumerate(points), key=lambda pair: pair[1] - pair[0])
+    ends = (
+        (members[0], members[-1]) for members in ([point for _, point in run] for _, run in runs)
+    )
+    return "".join(f"{_literal(first)}-{_literal(last)}" for first, last in ends)
+
+
+def _literal(point: int) -> str:
+    return f"\\{chr(point)}" if chr(point) in r"^-[]\`" else chr(point)

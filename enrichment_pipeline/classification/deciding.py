@@ -29,10 +29,10 @@ def decide(rules: Rules, event: str, sub_type: str | None = None) -> Decision:
         if sub_type is not None and sub_type in by_sub_type:
             return Decision("sub_type", sub_type, classification)
         return Decision("name", event, classification)
-    if "$" not in event:
-        folded = event.casefold()
+    if not event.startswith("$"):
+        lower = event.lower()
         for text, _ in rules.patterns:
-            if text in folded:
+            if text in lower:
                 return Decision("pattern", text, classification)
     return Decision("default", None, classification)
 
@@ -55,10 +55,10 @@ _OF_POSTHOG = {"$screen": ("pageview", "view"), "$dead_click": ("click", "click"
 def suggestion(rules: Rules, event: str) -> str:
     """A line for the section `events` of a rules file, for a name that nothing decides about."""
     event_type, action_type = _OF_POSTHOG.get(event, (rules.without_dollar.event_type, None))
-    words = {word.casefold() for word in _WORD.findall(_HUMP.sub(" ", event))}
+    words = {word.lower() for word in _WORD.findall(_HUMP.sub(" ", event))}
     if action_type is None:
         found = (action for action, those in _WORDS if words & set(those))
-        default = rules.with_dollar if "$" in event else rules.without_dollar
+        default = rules.with_dollar if event.startswith("$") else rules.without_dollar
         action_type = next(found, default.action_type)
     return f"{_quoted(event)}: {{event_type: {event_type}, action_type: {action_type}}}"
 

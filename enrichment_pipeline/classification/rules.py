@@ -12,7 +12,7 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
-SEMANTICS = 1
+SEMANTICS = 2
 """Part of the rules version. It goes up when `Rules.classify` answers differently for the same
 rules; otherwise what older code said would pass for what this code says."""
 
@@ -37,11 +37,11 @@ class Rules:
     sub_types: Mapping[str, Mapping[str, EventClassification]]
     """By exact name, then `$event_type`; each of these names is in `events` too."""
     patterns: tuple[tuple[str, EventClassification], ...]
-    """Casefolded texts in the order in which they are tried on names with no `$`."""
+    """Lower-case texts in the order in which they are tried on names with no `$` in front."""
     without_dollar: EventClassification
-    """For names with no `$` that nothing else matches."""
+    """For names with no `$` in front that nothing else matches."""
     with_dollar: EventClassification
-    """For names with a `$` that nothing else matches."""
+    """For names with a `$` in front that nothing else matches."""
     not_a_string: EventClassification
     """For what is no name at all."""
     version: str = field(init=False)
@@ -73,11 +73,11 @@ class Rules:
             if by_sub_type is None or not isinstance(sub_type, str):
                 return exact
             return by_sub_type.get(sub_type, exact)
-        if "$" in event_name:
+        if event_name.startswith("$"):
             return self.with_dollar
-        folded = event_name.casefold()
+        lower = event_name.lower()
         for text, classification in self.patterns:
-            if text in folded:
+            if text in lower:
                 return classification
         return self.without_dollar
 

@@ -3,6 +3,7 @@
 What may stand in a file and what is refused belongs here; what the rules then do, to `rules`.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from enrichment_pipeline.classification.yaml_nodes import (
 _BUILT_IN_FILE = Path(__file__).with_name("default_rules.yaml")
 _SECTIONS = ("events", "patterns", "event_types", "action_types")
 _DEFAULT_EVENT_TYPE = "custom"
+_NAME_OF_POSTHOGS = re.compile(r"\$+[^\W\d]")
 
 Patterns = tuple[tuple[str, EventClassification], ...]
 
@@ -143,24 +145,25 @@ def _patterns(sections: Mapping[str, yaml.Node], vocabulary: _Vocabulary) -> Pat
 
 
 def _pattern_text(node: yaml.Node, lines: dict[str, int]) -> str:
-    """The casefolded text of a pattern; `lines` holds those before it, and is added to."""
+    """The text of a pattern, in lower case; `lines` holds those before it, and is added to."""
     given = text(node, "a text of contains")
-    if "$" in given:
+    # `$5 off` may stand within a name of the user's own.
+    if _NAME_OF_POSTHOGS.match(given):
         refuse(
             node,
-            f"the pattern {shown(given)} would match nothing, since names with $ match exactly;"
-            " list the names under events",
+            f"the pattern {shown(given)} would match no name that begins so, since those match"
+            " exactly; list the names under events",
         )
-    folded = given.casefold()
+    lower = given.lower()
     for earlier, line in lines.items():
-        if earlier in folded:
+        if earlier in lower:
             refuse(
                 node,
                 f"the pattern {shown(given)} would match nothing, since {shown(earlier)} on line"
                 f" {line} takes its names; move it before that one, or remove it",
             )
-    lines[folded] = node.start_mark.line + 1
-    return folded
+    lines[lower] = node.start_mark.line + 1
+    return lower
 
 
 def _classification(

@@ -42,7 +42,7 @@ def show(file: RulesFile = None, as_json: AsJson = False) -> None:
             for kind, answer in by_kind.items()
         ),
         *(("name", name, *answer) for name, answer in rules.events.items()),
-        ("default", "other names with a $", *rules.with_dollar),
+        ("default", "other names with $ in front", *rules.with_dollar),
         *(("pattern", text, *answer) for text, answer in rules.patterns),
         ("default", "all other names", *rules.without_dollar),
     ]

@@ -85,6 +85,9 @@ TRAPS = [
     *("Straße Complete", "STRASSE", "ﬁniſh", "ﬁNISH", "oﬀpen", "ΣΊΣΥΦΟΣ open", "ﬆart", "ﬅart"),
     *("", " ", "%", "_", "a'b", 'a"b', "a\\b", "\\", "\\'", "\n", "$pageview ", "x$y"),
     *("naviGATE", "na\u0307vigate", "İ", "i̇", "CHOO\u017fE"),
+    *("paid_in_$", "US$ purchase completed", "$$heatmap", "$ view", " $pageview", "view$"),
+    *("ΣΑΣ", "ΣΑΣ ΣΑΣ", "ΑΣ'Σ", "ΣΑΣ.", "ΣΑΣ.Α", "ΣΑΣ\u0345", "σας", "σασ", "ΣΑσ", "ΣΑΣΑΣ", "'ΣΑΣ"),
+    *("ΣΑΣ\n", "ΣΑΣ-ΣΑΣ", "^ΣΑΣ", "ΣΑΣ5", "5Σ", "Α.Σ", ".Σ", "Ά\u0301Σ", "ΣΑΣ𝐀", "𝐀Σ"),
 ]
 
 NASTY_FILE = """
@@ -95,7 +98,8 @@ events:
   "100%": {event_type: custom, action_type: leave}
   "$weird": {event_type: click, action_type: view}
 patterns:
-  - {contains: ["STRASSE", "ΣΑΣ"], action_type: view}
+  - {contains: ["STRASSE", "ΣΑΣ", "us$", "$5"], action_type: view}
+  - {contains: ["Σ'", "ΑΣ.", "5Σ", "𝐀Σ"], action_type: leave}
   - {contains: ["'", "\\\\", "%s", "_x"], action_type: change}
   - {contains: ["İstanbul", "ŉ", "ﬃ"], action_type: leave}
 """
@@ -140,11 +144,12 @@ def test_any_name_comes_out_alike(
     agree(rules, events, store, tmp_path)
 
 
-_texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=4)
+_any_text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=4)
+_texts = _any_text | st.text("ΣσςΑα.'$ \u0301", min_size=1, max_size=4)
 
 
 @given(
-    patterns=st.lists(_texts.filter(lambda text: "$" not in text), min_size=1, max_size=4),
+    patterns=st.lists(_texts, min_size=1, max_size=4),
     name=_names.filter(bool),
     around=st.lists(st.tuples(_names, _names), min_size=1, max_size=4),
 )
@@ -164,7 +169,7 @@ def test_any_rules_come_out_alike(
         action_types=rules.action_types,
         events={**rules.events, name: answer},
         sub_types=rules.sub_types,
-        patterns=tuple((text.casefold(), answer) for text in patterns) + rules.patterns,
+        patterns=tuple((text.lower(), answer) for text in patterns) + rules.patterns,
         without_dollar=rules.without_dollar,
         with_dollar=rules.with_dollar,
         not_a_string=rules.not_a_string,

@@ -21,7 +21,18 @@ JSON = st.recursive(
 )
 NAMES = st.lists(
     st.sampled_from(
-        ["$", "$pageview", "$autocapture", "CLICK", "Choose", "complete", "oPen", "view", " ", "x"]
+        [
+            "$",
+            "$pageview",
+            "$autocapture",
+            "CLICK",
+            "Choose",
+            "complete",
+            "oPen",
+            "view",
+            " ",
+            "ﬁnish",
+        ]
     ),
     max_size=4,
 ).map("".join) | st.text(st.characters(exclude_categories=()))
@@ -79,11 +90,41 @@ def test_heuristics_are_tried_in_order_and_without_regard_to_case(
 
 
 @pytest.mark.parametrize(
-    "event_name",
-    ["$PageView", "$pageview ", " $pageview", "pageview$", "Price $ clicked", "$", "$pageview\0"],
+    "event_name", ["$PageView", "$pageview ", "$", "$pageview\0", "$$heatmap", "$click", "$ click"]
 )
-def test_a_name_with_dollar_matches_exactly_or_is_unknown(event_name: str) -> None:
+def test_a_name_with_dollar_in_front_matches_exactly_or_is_unknown(event_name: str) -> None:
     assert classify_event(event_name, {"$event_type": "click"}) == ("unknown", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("event_name", "action_type"),
+    [
+        ("paid_in_$", "click"),
+        ("US$ purchase completed", "submit"),
+        ("Price $ started", "navigate"),
+        (" $pageview", "navigate"),
+        ("pageview$", "navigate"),
+        ("\ufeff$pageleave", "click"),
+    ],
+)
+def test_a_name_with_dollar_elsewhere_is_custom(event_name: str, action_type: str) -> None:
+    assert classify_event(event_name, {}) == ("custom", action_type)
+
+
+@pytest.mark.parametrize(
+    ("event_name", "action_type"),
+    [
+        ("ﬁnish", "click"),
+        ("\u017felect submit", "submit"),
+        ("clic\u212a on start", "click"),
+        ("CHOO\u017fE view", "navigate"),
+        ("FİNISH OPEN", "navigate"),
+    ],
+)
+def test_letters_are_compared_in_lower_case_and_not_folded(
+    event_name: str, action_type: str
+) -> None:
+    assert classify_event(event_name, {}) == ("custom", action_type)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +183,9 @@ def _by_the_table(name: str) -> tuple[str, str]:
         "$rageclick": ("click", "rage_click"),
         "$autocapture": ("click", "click"),
     }
-    if "$" in name:
+    if name[:1] == "$":
         return exact.get(name, ("unknown", "unknown"))
-    folded = name.casefold()
+    folded = name.lower()
     if any(word in folded for word in ("click", "select", "choose")):
         return ("custom", "click")
     if any(word in folded for word in ("submit", "complete", "finish")):

@@ -58,6 +58,21 @@ def test_the_example_of_the_guide_adds_to_the_built_in_rules(
     assert rules.action_types == (*load_rules().action_types, "upgrade")
 
 
+def test_a_pattern_may_hold_a_dollar_that_is_not_in_front_of_a_name(tmp_path: Path) -> None:
+    rules = load(
+        tmp_path,
+        """
+event_types: [conversion]
+patterns:
+  - {contains: ["US$ ", "$5 off", "_$"], event_type: conversion, action_type: change}
+""",
+    )
+
+    for name in ("us$ purchase completed", "Used $5 OFF", "paid_in_$"):
+        assert rules.classify(name, None) == ("conversion", "change")
+    assert rules.classify("$5 off", None) == ("unknown", "unknown")
+
+
 def test_an_exact_name_of_the_user_wins_over_a_built_in_one_and_its_sub_types(
     tmp_path: Path,
 ) -> None:
@@ -208,8 +223,8 @@ REFUSED: list[tuple[str | bytes, str]] = [
     ),
     (
         "patterns:\n  - contains: [a, $b]\n    action_type: click",
-        "2: the pattern '$b' would match nothing, since names with $ match exactly; list the names"
-        " under events",
+        "2: the pattern '$b' would match no name that begins so, since those match exactly; list"
+        " the names under events",
     ),
     (
         "patterns:\n  - {contains: [plan], action_type: click}\n"
