@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import NamedTuple
 from uuid import UUID
@@ -30,7 +30,6 @@ from enrichment_pipeline.events.raw_event import (
     Reason,
     parse_event,
 )
-from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.claims import Death
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import Failure
@@ -51,7 +50,7 @@ from enrichment_pipeline.store.replays import (
     take_out_of_books,
     write_letters,
 )
-from enrichment_pipeline.store.windows import partition_start
+from enrichment_pipeline.store.windows import ensure_window, oldest_possible_start
 from enrichment_pipeline.store.work_in_hand import Hand
 
 LETTERS_AT_ONCE = 500
@@ -204,14 +203,14 @@ class _Replay:
         """Events that were refused at the door are at the door again."""
         failed: list[tuple[Letter, Failure]] = []
         events: dict[int, RawEvent] = {}
-        first = partition_start(connection)
         for letter in letters:
             try:
-                events[letter.id] = _parsed(letter, first, self._store.settings)
+                events[letter.id] = _parsed(self._store, letter)
             except EventRejectedError as error:
                 failed.append((letter, Failure(error.reason, str(error), None)))
         # In a commit of its own, before the letters': killed in between, they are replayed once
         # more, and find their events known.
+        ensure_window(self._store, min((one.occurred_at for one in events.values()), default=None))
         load_events(self._store, list(events.values()), [], "replay", historical=True)
         known = known_events(connection, [(event.project, event.uuid) for event in events.values()])
         resolved: list[Letter] = []
@@ -285,7 +284,7 @@ class _Replay:
         return first[0] + second[0], first[1] + second[1]
 
 
-def _parsed(letter: Letter, first_partition: datetime, settings: Settings) -> RawEvent:
+def _parsed(store: Store, letter: Letter) -> RawEvent:
     """The event of a letter that was refused at the door, as it would be let in now.
 
     Raises:
@@ -293,12 +292,7 @@ def _parsed(letter: Letter, first_partition: datetime, settings: Settings) -> Ra
     """
     arrival = Arrival(letter.first_failed_at, letter.sent_at, default_name=letter.event)
     project = letter.project or ""
-    unmasked = settings.unmasked_of(project)
-    event = parse_event(letter.payload or b"", project, arrival, unmasked=unmasked)
-    if event.occurred_at < first_partition:
-        raise EventRejectedError(
-            Reason.BEFORE_FIRST_PARTITION,
-            f"happened at {event.occurred_at:%Y-%m-%d %H:%M:%S}, before the partitions start "
-            f"({first_partition:%Y-%m-%d}); an import of an older event moves their start back",
-        )
-    return event
+    unmasked = store.settings.unmasked_of(project)
+    oldest = oldest_possible_start(datetime.now(UTC), store.window)
+    payload = letter.payload or b""
+    return parse_event(payload, project, arrival, unmasked=unmasked, oldest=oldest)

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     INVALID_TIMESTAMP = "invalid_timestamp"
     TIMESTAMP_TOO_OLD = "timestamp_too_old"
     BEFORE_FIRST_PARTITION = "before_first_partition"
+    """Of older letters: the start of the partitions moves back now, also for a replay of these."""
     REFUSED_BY_STORE = "refused_by_store"
 
 
@@ -118,12 +119,13 @@ def parse_event(
     arrival: Arrival,
     make_uuid: Callable[[bytes], UUID] = content_uuid,
     unmasked: Set[Private] = NOTHING,
+    oldest: datetime | None = None,
 ) -> RawEvent:
     """Parse the JSON of one event as PostHog exports it or an SDK sends it.
 
     An event without uuid gets what `make_uuid` makes of its payload; by default one made from its
     content, so that taking it in again adds nothing. One without timestamp happened at its arrival.
-    `unmasked` is what the project lets models see.
+    `unmasked` is what the project lets models see; before `oldest` there can be no windows.
 
     Raises:
         EventRejectedError: the event cannot be taken; its neighbours are not concerned.
@@ -146,7 +148,7 @@ def parse_event(
     return RawEvent(
         project=project,
         uuid=_uuid(fields.get("uuid"), payload, make_uuid),
-        occurred_at=_occurred_at(fields, properties, arrival),
+        occurred_at=_occurred_at(fields, properties, arrival, oldest),
         event=event,
         distinct_id=distinct_id,
         session_id=_text(session, MAX_ID_LENGTH),
@@ -261,11 +263,19 @@ def _uuid(value: object, payload: bytes, make: Callable[[bytes], UUID]) -> UUID:
 
 
 def _occurred_at(
-    fields: dict[str, object], properties: dict[str, object], arrival: Arrival
+    fields: dict[str, object],
+    properties: dict[str, object],
+    arrival: Arrival,
+    oldest: datetime | None,
 ) -> datetime:
     moment = _told_time(fields, properties, arrival)
     if moment is None:
         raise EventRejectedError(Reason.INVALID_TIMESTAMP, "the timestamp is no ISO 8601 time")
+    if oldest is not None and moment < oldest:
+        raise EventRejectedError(
+            Reason.TIMESTAMP_TOO_OLD,
+            f"{moment} is before {oldest.date()}, the oldest that can be kept",
+        )
     return moment
 
 

@@ -5,11 +5,9 @@ pandas, and pyarrow) belongs to others.
 """
 
 from collections import Counter
-from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from enrichment_pipeline.events.privacy import Private
 from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
@@ -24,11 +22,7 @@ from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.ingest.processes import process_store
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.windows import (
-    oldest_possible_start,
-    partition_start,
-    widen_partition_start,
-)
+from enrichment_pipeline.store.windows import ensure_window, oldest_possible_start
 
 SOURCE = "import"
 
@@ -57,42 +51,23 @@ class ImportSummary:
 def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE) -> ImportSummary:
     """Parse records and take their events in, in one commit; `source` says which way they came."""
     arrival = Arrival(datetime.now(UTC))
-    oldest_possible = oldest_possible_start(arrival.at, store.window)
+    oldest = oldest_possible_start(arrival.at, store.window)
     unmasked = store.settings.unmasked_of(project)
     events: list[RawEvent] = []
     rejected: list[RejectedEvent] = []
     for record in records:
         try:
-            events.append(_parse(record, project, arrival, oldest_possible, unmasked))
+            if record.problem:
+                raise EventRejectedError(record.reason, record.problem)
+            events.append(
+                parse_event(record.payload, project, arrival, unmasked=unmasked, oldest=oldest)
+            )
         except EventRejectedError as error:
             rejected.append(reject(record.payload, project, arrival, error))
-    widened: datetime | None = None
-    with store.transaction() as connection:
-        if events:
-            oldest = min(event.occurred_at for event in events)
-            widened = widen_partition_start(connection, oldest)
-        start = partition_start(connection)
+    start, widened = ensure_window(store, min((e.occurred_at for e in events), default=None))
     rejected = [booked_from(start, rejection, arrival) for rejection in rejected]
     result = load_events(store, events, rejected, source)
     return ImportSummary(result.accepted, result.duplicates, result.quarantined, widened_to=widened)
-
-
-def _parse(
-    record: FileRecord,
-    project: str,
-    arrival: Arrival,
-    oldest_possible: datetime,
-    unmasked: Set[Private],
-) -> RawEvent:
-    if record.problem:
-        raise EventRejectedError(record.reason, record.problem)
-    event = parse_event(record.payload, project, arrival, unmasked=unmasked)
-    if event.occurred_at < oldest_possible:
-        raise EventRejectedError(
-            Reason.TIMESTAMP_TOO_OLD,
-            f"{event.occurred_at} is before {oldest_possible.date()}, the oldest that can be kept",
-        )
-    return event
 
 
 def load_in_process(chunk: Chunk, project: str, source: str) -> ImportSummary:

@@ -4,15 +4,25 @@ process knows the same.
 PostgreSQL's own partitions, one for each day that has events, belong to `partitions`.
 """
 
+import time
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+
+from enrichment_pipeline.store.engine import Store
 
 MAX_WINDOWS = 100_000
 """Dagster's recommended limit of partitions for an asset (docs.dagster.io, partitioning assets)."""
 
 _NAME = "partition_start"
+
+_LOOK_AGAIN_SECONDS = 1.0
+
+# For each engine the start of the windows, and when it is to be looked up again: it moves rarely,
+# and asking costs each commit a transaction.
+_starts: WeakKeyDictionary[Engine, tuple[datetime, float]] = WeakKeyDictionary()
 
 
 def partition_start(connection: Connection) -> datetime:
@@ -42,6 +52,19 @@ def move_partition_start(connection: Connection, start: datetime) -> None:
         text("UPDATE store_setting SET value = :start WHERE name = :name"),
         {"name": _NAME, "start": start.isoformat()},
     )
+
+
+def ensure_window(store: Store, oldest: datetime | None) -> tuple[datetime, datetime | None]:
+    """Make sure that there is a window for `oldest`, where it is given: the start of the first one,
+    and the same once more where it was moved back for this."""
+    start, until = _starts.get(store.engine, (None, 0.0))
+    if start is not None and time.monotonic() < until and (oldest is None or oldest >= start):
+        return start, None
+    with store.transaction() as connection:
+        moved = widen_partition_start(connection, oldest) if oldest else None
+        start = moved or partition_start(connection)
+    _starts[store.engine] = (start, time.monotonic() + _LOOK_AGAIN_SECONDS)
+    return start, moved
 
 
 def widen_partition_start(connection: Connection, oldest: datetime) -> datetime | None:

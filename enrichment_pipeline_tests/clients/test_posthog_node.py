@@ -106,7 +106,7 @@ def test_an_event_that_cannot_be_taken_costs_itself_alone_and_v1_is_told(
         complaints = posthog.shut_down()
     assert sorted(row.event for row in enriched(store, rules)) == ["after", "before"]
     [letter] = rows(store, "SELECT event, project, reason_code FROM dead_letter")
-    assert letter == ("long ago", PROJECT, Reason.BEFORE_FIRST_PARTITION)
+    assert letter == ("long ago", PROJECT, Reason.TIMESTAMP_TOO_OLD)
     assert ("dropped" in complaints) is (mode == "v1"), complaints
 
 

@@ -145,7 +145,7 @@ def test_an_event_that_cannot_be_taken_costs_itself_alone_and_v1_is_told(
         posthog.capture("after", distinct_id="user-1")
     assert [row.event for row in enriched(store, rules)] == ["before", "after"]
     [letter] = rows(store, "SELECT event, project, reason_code FROM dead_letter")
-    assert letter == ("long ago", PROJECT, Reason.BEFORE_FIRST_PARTITION)
+    assert letter == ("long ago", PROJECT, Reason.TIMESTAMP_TOO_OLD)
     if mode == "v1":
         [failure] = failures
         assert isinstance(failure, CaptureV1Error)

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -33,7 +33,7 @@ from enrichment_pipeline.store.letters import (
 )
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.replays import resolve
-from enrichment_pipeline.store.windows import move_partition_start
+from enrichment_pipeline.store.windows import partition_start
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.poison import IS_BAD, KILLS, RAISES, poisoned
 
@@ -112,24 +112,6 @@ def test_a_dead_batch_is_enriched_once_the_code_is_mended(store: Store, rules: R
     assert balance(store) == (5, 5, 0, 0)
 
 
-def test_an_event_that_was_too_early_is_let_in_once_the_start_is_moved(
-    store: Store, rules: Rules
-) -> None:
-    early = NOON - timedelta(days=90)
-    load_events(store, [], [refused_at_the_door(make_event(at=early))], "api")
-    assert balance(store) == (1, 0, 1, 0)
-    report = replayed(store, rules)
-    assert (report.resolved, report.failed) == (0, 1)
-    with store.transaction() as connection:
-        move_partition_start(connection, early - HOUR)
-    assert replayed(store, rules).resolved == 1
-    assert rows(store, "SELECT closing_note FROM dead_letter") == [("let in by a replay",)]
-    assert balance(store) == (1, 0, 0, 1)
-    enrich_due(store, rules)
-    assert balance(store) == (1, 1, 0, 0)
-    assert rows(store, "SELECT occurred_at FROM enriched_event") == [(early,)]
-
-
 def test_an_event_without_uuid_and_name_is_let_in_as_it_would_have_been(
     store: Store, rules: Rules
 ) -> None:
@@ -138,6 +120,19 @@ def test_an_event_without_uuid_and_name_is_let_in_as_it_would_have_been(
     enrich_due(store, rules)
     assert balance(store) == (1, 1, 0, 0)
     assert rows(store, "SELECT event, distinct_id FROM enriched_event") == [("$identify", "me")]
+
+
+def test_an_event_that_was_refused_for_its_age_comes_in_and_moves_the_start_of_the_partitions(
+    store: Store, rules: Rules
+) -> None:
+    old = datetime(2025, 12, 1, 8, tzinfo=UTC)
+    load_events(store, [], [refused_at_the_door(make_event(at=old))], "api")
+    assert replayed(store, rules).resolved == 1
+    enrich_due(store, rules)
+    assert balance(store) == (1, 1, 0, 0)
+    assert rows(store, "SELECT occurred_at FROM enriched_event") == [(old,)]
+    with store.transaction() as connection:
+        assert partition_start(connection) == datetime(2025, 12, 1, tzinfo=UTC)
 
 
 def test_an_event_that_came_in_meanwhile_is_not_doubled(store: Store, rules: Rules) -> None:

@@ -3,17 +3,14 @@
 How submissions come together belongs to `gather`, how events are stored to `store.load`.
 """
 
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 from sqlalchemy import Engine
 
-from enrichment_pipeline.events.privacy import Private
 from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
@@ -33,9 +30,7 @@ from enrichment_pipeline.store.errors import (
     is_store_failure,
 )
 from enrichment_pipeline.store.load import Key, LoadResult, load_events
-from enrichment_pipeline.store.windows import partition_start
-
-_LOOK_AGAIN_SECONDS = 1.0
+from enrichment_pipeline.store.windows import ensure_window, oldest_possible_start
 
 # Events of one group that our own code may fail for; with more of them, it is the code.
 _MOST_AT_FAULT = 100
@@ -151,21 +146,13 @@ def _isolating(store: Store, group: Sequence[Submission], suspects: _Suspects) -
 
 
 def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
-    first_partition = _first_partition(store)
     events: list[RawEvent] = []
-    rejected: list[RejectedEvent] = []
-    verdicts = [
-        _parse(
-            submission,
-            first_partition,
-            store.settings.unmasked_of(submission.project),
-            events,
-            rejected,
-        )
-        for submission in group
-    ]
+    rejected: list[tuple[RejectedEvent, Arrival]] = []
+    verdicts = [_parse(store, submission, events, rejected) for submission in group]
+    start, _ = ensure_window(store, min((event.occurred_at for event in events), default=None))
+    booked = [booked_from(start, rejection, arrival) for rejection, arrival in rejected]
     kind = group[0].kind
-    result = load_events(store, events, rejected, kind.source, historical=kind.historical)
+    result = load_events(store, events, booked, kind.source, historical=kind.historical)
     if result.refused:
         _tell_refused(verdicts, events, result.refused)
     # Without what is refused: that is told now, and need not go to another process.
@@ -186,52 +173,28 @@ def _tell_refused(
                     of_submission[place] = Verdict(Reason.REFUSED_BY_STORE, message)
 
 
-# For each engine the start of the partitions, and when it is to be looked up again: it moves once
-# in months, and asking costs each commit a transaction.
-_starts: WeakKeyDictionary[Engine, tuple[datetime, float]] = WeakKeyDictionary()
-
-
-def _first_partition(store: Store) -> datetime:
-    start, until = _starts.get(store.engine, (None, 0.0))
-    if start is None or time.monotonic() > until:
-        with store.transaction() as connection:
-            start = partition_start(connection)
-        _starts[store.engine] = (start, time.monotonic() + _LOOK_AGAIN_SECONDS)
-    return start
-
-
 def _parse(
+    store: Store,
     submission: Submission,
-    first_partition: datetime,
-    unmasked: Set[Private],
     events: list[RawEvent],
-    rejected: list[RejectedEvent],
+    rejected: list[tuple[RejectedEvent, Arrival]],
 ) -> Verdicts:
     project, arrival = submission.project, submission.arrival
+    unmasked = store.settings.unmasked_of(project)
+    oldest = oldest_possible_start(arrival.at, store.window)
     verdicts: Verdicts = []
     for payload in submission.payloads:
         try:
-            event = parse_event(
-                payload, project, arrival, lambda _: time_uuid(arrival.at), unmasked
+            events.append(
+                parse_event(
+                    payload, project, arrival, lambda _: time_uuid(arrival.at), unmasked, oldest
+                )
             )
-            if event.occurred_at < first_partition:
-                raise _before(event.occurred_at, first_partition)
-        except EventRejectedError as error:
-            rejection = reject(payload, project, arrival, error)
-            rejected.append(booked_from(first_partition, rejection, arrival))
-            verdicts.append(Verdict(error.reason, str(error)))
-        else:
-            events.append(event)
             verdicts.append(None)
+        except EventRejectedError as error:
+            rejected.append((reject(payload, project, arrival, error), arrival))
+            verdicts.append(Verdict(error.reason, str(error)))
     return verdicts
-
-
-def _before(moment: datetime, first: datetime) -> EventRejectedError:
-    return EventRejectedError(
-        Reason.BEFORE_FIRST_PARTITION,
-        f"happened at {moment:%Y-%m-%d %H:%M:%S}, before the partitions start ({first:%Y-%m-%d}); "
-        "import an older event, which moves their start back, and send this one again",
-    )
 
 
 def _halves(submission: Submission) -> tuple[Submission, Submission]:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
@@ -25,6 +24,7 @@ from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.payloads import decompress
+from enrichment_pipeline.store.windows import partition_start
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, SECRET, TOKEN, Query
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
@@ -130,7 +130,7 @@ BAD_EVENTS = {
     "a broken uuid": (event(uuid="x"), "invalid_uuid"),
     "a time that is none": (event(timestamp="yesterday"), "invalid_timestamp"),
     "an absurd offset": (event(offset=1e300), "invalid_timestamp"),
-    "a time before the first partition": (event(timestamp=now(days=999)), "before_first_partition"),
+    "a time that no window can have": (event(timestamp="1999-01-01T00:00Z"), "timestamp_too_old"),
     "a megabyte of properties": (event(properties={"x": "y" * 1_000_001}), "too_large"),
     "no object": ("hello", "not_an_object"),
 }
@@ -295,20 +295,24 @@ def test_a_migration_waits_behind_what_happens_now(
     assert query(order) == [("new",), ("old",)]
 
 
-def test_an_event_before_the_first_partition_can_come_again_once_the_start_is_moved(
-    client: TestClient, store: Store, query: Query, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", ["/batch", V1, "/webhook/shop"])
+def test_events_of_before_the_partitions_are_taken_and_their_start_moves_back(
+    client: TestClient, store: Store, rules: Rules, query: Query, path: str
 ) -> None:
-    monkeypatch.setattr("enrichment_pipeline.ingest.api.accept._LOOK_AGAIN_SECONDS", 0)
-    early = batch(event(timestamp="2025-12-31T23:00:00Z"))
-    client.post("/e", content=early)
-    assert query("SELECT count(*) FROM raw_event") == [(0,)]
+    # A migration, and a phone that was offline for days, on a store that began today.
+    old = [datetime(2025, 3, day, 12, 30, tzinfo=UTC) for day in (9, 7, 8)]
+    headers = {"Authorization": f"Bearer {SECRET if 'webhook' in path else TOKEN}"}
+    for moment in old:
+        sent = event(event="old", timestamp=moment.isoformat())
+        body = json.dumps(sent) if "webhook" in path else batch(sent, historical_migration=True)
+        assert client.post(path, content=body, headers=headers).status_code == 200
+    assert query("SELECT count(*) FROM dead_letter") == [(0,)]
     with store.transaction() as connection:
-        connection.execute(
-            text("UPDATE store_setting SET value = :v WHERE name = 'partition_start'"),
-            {"v": "2025-12-01T00:00:00+00:00"},
-        )
-    client.post("/e", content=early)
-    assert query("SELECT count(*) FROM raw_event") == [(1,)]
+        assert partition_start(connection) == datetime(2025, 3, 7, tzinfo=UTC)
+    enrich_due(store, rules)
+    found = query("SELECT occurred_at FROM enriched_event ORDER BY 1")
+    assert found == [(moment,) for moment in sorted(old)]
+    balance(store)
 
 
 def test_too_large_is_a_413_before_a_byte_is_read(client: TestClient) -> None:
