@@ -4,6 +4,7 @@ Named by `dagster.yaml`, so that every Dagster command finds the embedded server
 by itself, without a variable that somebody has to set first.
 """
 
+import os
 from typing import Any, Self
 
 from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
@@ -40,6 +41,10 @@ class PipelineDagsterStorage(DagsterPostgresStorage):
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> Self:
         """Called by Dagster."""
+        # Dagster's tables have times without a zone, made by the server in that of the session. By
+        # libpq's variable, because no engine of Dagster's can be reached before it connects, and
+        # PgBouncer takes the zone for each client.
+        os.environ["PGTZ"] = "UTC"
         store = open_store(load_settings())
         store.engine.dispose()
         storage = cls(store.dagster_url, inst_data=inst_data)

@@ -1,7 +1,7 @@
 """Opening the store: the embedded server or `DATABASE_URL`, its engine, its two databases.
 
-Everything that must hold before the first query belongs here: the server runs, the databases exist,
-the schema is current. What is in the tables belongs to the other modules of this room.
+Everything that must hold before the first query is seen to from here: the server runs, the
+databases exist, the schema is current. What is in the tables belongs to the other modules here.
 """
 
 from collections.abc import Iterator
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.databases import CONNECT, ensure_database
 from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from enrichment_pipeline.store.errors import (
     StoreError,
@@ -23,34 +22,9 @@ from enrichment_pipeline.store.errors import (
     driver_error,
     first_line,
 )
+from enrichment_pipeline.store.transactions import begin
 
 EMBEDDED_DATABASE = "enrichment"
-
-_CONNECT_SECONDS = 10
-
-# A server that fails over, or a firewall that forgets a connection, says nothing: without these,
-# who waits for an answer waits for hours.
-_CONNECT = {
-    "connect_timeout": _CONNECT_SECONDS,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-
-# The same for the server, which holds our locks: it notices that we are gone, even while it waits
-# for a lock or for our next statement.
-_SESSION = {
-    "timezone": "UTC",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "client_connection_check_interval": "5s",
-    "idle_in_transaction_session_timeout": "10min",
-}
-
-# Parameters of libpq that may stand in a URL's query and should not stand in a message.
-_SECRETS = ("password", "sslpassword")
 
 
 @dataclass(frozen=True)
@@ -95,7 +69,7 @@ class Store:
     @contextmanager
     def _connected(engine: Engine) -> Iterator[Connection]:
         try:
-            with engine.begin() as connection:
+            with begin(engine) as connection:
                 yield connection
         except DBAPIError as error:
             if error.connection_invalidated:
@@ -164,10 +138,6 @@ def opened_store(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-def _options() -> str:
-    return " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
-
-
 def _start(embedded: EmbeddedPostgres) -> None:
     try:
         embedded.start()
@@ -189,13 +159,16 @@ def _embedded_url(embedded: EmbeddedPostgres) -> URL:
 
 def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) -> Store:
     dagster_url = url.set(database=f"{url.database}_dagster", drivername="postgresql+psycopg2")
-    for database in (url.database, dagster_url.database):
-        _ensure_database(url, str(database))
+    for database in (url, dagster_url):
+        ensure_database(database)
     engine = create_engine(
         url,
+        # A role may have another one: what waited for a lock would not see what it waited for.
+        isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         hide_parameters=True,  # they are people's events, and errors end up in logs
-        connect_args={**_CONNECT, "options": _options()},
+        # PgBouncer gives the next transaction another connection, without what was prepared.
+        connect_args={**CONNECT, "prepare_threshold": None},
     )
     if embedded:
         # Should the server die under this process, the next new connection starts it again.
@@ -206,39 +179,3 @@ def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) 
         dagster_url=dagster_url.render_as_string(hide_password=False),
         embedded=embedded,
     )
-
-
-def _ensure_database(url: URL, name: str) -> None:
-    try:
-        if _exists(url.set(database=name)):
-            return
-        with _connect(url.set(database="postgres")) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-        return  # another process was faster
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise StoreError(
-            f'database "{name}" does not exist and {url.username} may not create it; '
-            f'run: CREATE DATABASE "{name}" OWNER "{url.username}"'
-        ) from error
-    except psycopg.Error as error:
-        shown = url.set(drivername="postgresql").difference_update_query(_SECRETS)
-        where = shown.render_as_string(hide_password=True)
-        raise StoreUnavailableError(
-            f"DATABASE_URL={where}: no connection: {first_line(error)}"
-        ) from error
-
-
-def _exists(url: URL) -> bool:
-    try:
-        _connect(url).close()
-    except psycopg.OperationalError as error:
-        if "does not exist" in str(error) and "database" in str(error):
-            return False
-        raise
-    return True
-
-
-def _connect(url: URL) -> psycopg.Connection[tuple[object, ...]]:
-    conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(make_conninfo(conninfo, **_CONNECT), autocommit=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.transactions import wait_long
 
 # Any number will do, so long as nothing else on the server locks by two numbers, the first this.
 _CLAIMS = 7_263_410
@@ -20,20 +21,15 @@ _CLAIMS = 7_263_410
 def claimed(store: Store, name: str) -> Iterator[bool]:
     """Whether what `name` names is ours alone until the end of the block.
 
-    The claim ends with its connection: a process that dies takes it along.
+    The claim ends with its transaction, which does nothing else and so is in nobody's way: a
+    process that dies takes it along.
     """
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # Closed at the end, and not given back to the pool with the lock still held.
-        connection.detach()
-        key = {"claims": _CLAIMS, "name": name}
-        ours = connection.execute(
-            text("SELECT pg_try_advisory_lock(:claims, hashtext(:name))"), key
+    with store.transaction() as connection:
+        wait_long(connection)
+        yield connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(:claims, hashtext(:name))"),
+            {"claims": _CLAIMS, "name": name},
         ).scalar_one()
-        yield ours
-        if ours:
-            # Closing alone is noticed by the server a moment later, and a pull that follows at
-            # once would find the claim taken.
-            connection.execute(text("SELECT pg_advisory_unlock(:claims, hashtext(:name))"), key)
 
 
 class PulledFile(NamedTuple):

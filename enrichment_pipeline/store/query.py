@@ -9,7 +9,8 @@ from psycopg import sql
 
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreError, first_line
-from enrichment_pipeline.store.roles import READER, reader_exists
+from enrichment_pipeline.store.roles import READER, reads_as_reader
+from enrichment_pipeline.store.transactions import SET_FORMS
 
 
 class QueryResult(NamedTuple):
@@ -23,18 +24,20 @@ def query(store: Store, statement: str) -> QueryResult:
     """Run one SELECT in a read-only transaction, as the reading role.
 
     Raises:
-        StoreError: PostgreSQL refused it; one line that says why.
+        StoreError: PostgreSQL refused it, or the reading role may not be taken on; one line that
+            says why.
     """
     with store.transaction() as connection:
-        has_reader = reader_exists(connection)
+        has_reader = reads_as_reader(connection)
     url = store.engine.url.set(drivername="postgresql")
     # Logging in as the reader leaves no way back; SET ROLE could be undone from within a function.
     if store.embedded and has_reader:
         url = url.set(username=READER)
     conninfo = url.render_as_string(hide_password=False)
     try:
-        with psycopg.connect(conninfo, connect_timeout=10) as connection:
+        with psycopg.connect(conninfo, prepare_threshold=None, connect_timeout=10) as connection:
             connection.read_only = True
+            connection.execute(SET_FORMS)
             if has_reader:
                 connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(READER)))
             # A transaction cannot be made writable again after its first query.

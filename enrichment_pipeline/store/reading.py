@@ -8,14 +8,13 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Connection, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, make_url, text
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.embedded_server import ServerFiles
 from enrichment_pipeline.store.engine import Store, connect_store
 from enrichment_pipeline.store.errors import StoreError, driver_error, first_line
-from enrichment_pipeline.store.roles import READER, reader_exists
+from enrichment_pipeline.store.roles import READER, reads_as_reader
 from enrichment_pipeline.store.tables import (
     dead_letter,
     enriched_event,
@@ -46,20 +45,9 @@ def reading(store: Store, seconds: int) -> Iterator[Connection]:
     with store.bounded(seconds) as connection:
         # It cannot be made writable again after its first query, which is the next statement.
         connection.execute(text("SET TRANSACTION READ ONLY"))
-        if reader_exists(connection):
-            _become_reader(connection, store.engine.url)
+        if reads_as_reader(connection):
+            connection.execute(text(f"SET LOCAL ROLE {READER}"))
         yield connection
-
-
-def _become_reader(connection: Connection, url: URL) -> None:
-    try:
-        connection.execute(text(f"SET LOCAL ROLE {READER}"))
-    except DBAPIError as error:
-        if isinstance(driver_error(error), psycopg.errors.InsufficientPrivilege):
-            raise StoreError(
-                f'{url.username} may not read as {READER}; run: GRANT {READER} TO "{url.username}"'
-            ) from error
-        raise
 
 
 def took_too_long(error: BaseException) -> bool:

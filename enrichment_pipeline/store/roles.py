@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, text
 
+from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.tables import READABLE
 
 READER = "enrichment_reader"
@@ -24,22 +25,36 @@ def ensure_reader(connection: Connection) -> None:
             """
         )
     )
-    # Who may make roles may not become one that it has made, from PostgreSQL 16 on.
+    # Who may make roles may not become one that it has made, from PostgreSQL 16 on. A statement is
+    # parsed before its block has a handler, so that an older server may not even see it.
+    how, options = _membership(connection)
     connection.execute(
         text(
             f"""
             DO $$ BEGIN
-                IF NOT pg_has_role('{READER}', 'SET') THEN
-                    GRANT {READER} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE;
+                IF NOT pg_has_role('{READER}', '{how}') THEN
+                    GRANT {READER} TO CURRENT_USER {options};
                 END IF;
             EXCEPTION
-                WHEN undefined_object OR insufficient_privilege OR invalid_parameter_value
-                    OR syntax_error THEN NULL;
+                WHEN undefined_object OR insufficient_privilege THEN NULL;
             END $$
             """
         )
     )
     if reader_exists(connection):
+        schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
+        # Where it may not be granted, it was granted to everybody, or reading says that it may not.
+        connection.execute(
+            text(
+                f"""
+                DO $$ BEGIN
+                    GRANT USAGE ON SCHEMA {schema} TO {READER};
+                EXCEPTION
+                    WHEN insufficient_privilege THEN NULL;
+                END $$
+                """
+            )
+        )
         connection.execute(text(f"GRANT SELECT ON {', '.join(READABLE)} TO {READER}"))
 
 
@@ -50,3 +65,30 @@ def reader_exists(connection: Connection) -> bool:
             text("SELECT count(*) FROM pg_roles WHERE rolname = :reader"), {"reader": READER}
         ).scalar_one()
     )
+
+
+def reads_as_reader(connection: Connection) -> bool:
+    """Whether there is a reading role to ask as.
+
+    Raises:
+        StoreError: there is one, which whoever is connected may not become.
+    """
+    if not reader_exists(connection):
+        return False
+    how, options = _membership(connection)
+    user, may = connection.execute(
+        text("SELECT current_user, pg_has_role(:reader, :how)"), {"reader": READER, "how": how}
+    ).one()
+    if not may:
+        # Another pipeline of this server has made it. To read as the owner, who may do everything,
+        # is no choice to make for somebody.
+        grant = f'GRANT {READER} TO "{user}" {options}'.strip()
+        raise StoreError(f"{user} may not read as {READER}; let an administrator run: {grant}")
+    return True
+
+
+def _membership(connection: Connection) -> tuple[str, str]:
+    """The kind of membership that lets become a role, and how it is granted."""
+    if (connection.dialect.server_version_info or ()) >= (16,):
+        return "SET", "WITH INHERIT FALSE, SET TRUE"
+    return "MEMBER", ""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.roles import ensure_reader
+from enrichment_pipeline.store.transactions import begin
 from enrichment_pipeline.store.windows import remember_first_partition
 
 # Any number will do, so long as nothing else on the server locks the same one.
@@ -28,7 +29,7 @@ def migrate(engine: Engine, first_partition: datetime, window: timedelta) -> Non
     Raises:
         StoreError: the store was made with windows of another length, or by a newer version.
     """
-    with engine.begin() as connection:
+    with begin(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         if schema_version(connection) != _newest():
             upgrade(connection)

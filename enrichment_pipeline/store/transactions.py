@@ -1,0 +1,54 @@
+"""What every transaction sets for itself, whatever the server, the database or the role has set.
+
+Each transaction, and not the connection: a pooler such as PgBouncer refuses the start-up parameter
+`options`, and hands a connection with what was set on it to whoever comes next.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+
+# How values are written: a time is shown as it comes, and psycopg reads no other form of some.
+_FORMS = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres"}
+
+# A limit that was meant for short transactions would cancel a claim of 50,000 events, a migration
+# or retention as often as it is tried again. Who waits for an answer has one: `Store.bounded`.
+_NO_LIMITS = {"statement_timeout": "0", "lock_timeout": "0"}
+_NO_LIMITS_FROM_17 = {"transaction_timeout": "0"}
+
+# The server holds our locks: it notices that we are gone, even while it waits for a lock or for our
+# next statement.
+_PRESENCE = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "5s",
+    "idle_in_transaction_session_timeout": "10min",
+}
+
+
+def _local(settings: Mapping[str, str]) -> str:
+    return "; ".join(f"SET LOCAL {name} TO '{value}'" for name, value in settings.items())
+
+
+SET_FORMS = _local(_FORMS)
+"""Statements at the begin of a transaction that runs what somebody else wrote: the limits that the
+role has are meant for it."""
+
+_SET_ALL = _local({**_FORMS, **_NO_LIMITS, **_PRESENCE})
+_SET_ALL_FROM_17 = _local({**_FORMS, **_NO_LIMITS, **_NO_LIMITS_FROM_17, **_PRESENCE})
+
+
+@contextmanager
+def begin(engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction of ours that commits at the end of the block."""
+    with engine.begin() as connection:
+        version = connection.dialect.server_version_info or ()
+        connection.exec_driver_sql(_SET_ALL_FROM_17 if version >= (17,) else _SET_ALL)
+        yield connection
+
+
+def wait_long(connection: Connection) -> None:
+    """This transaction may say nothing for hours: something else is done while it lasts."""
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout TO '0'")

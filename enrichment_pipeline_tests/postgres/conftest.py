@@ -1,0 +1,77 @@
+"""The servers of these tests, and the places on them where a store can be."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+
+from enrichment_pipeline_tests.postgres.servers import Server, pgbouncer, postgres
+
+PLAIN, POOLED, SCHEMA, LIMITED = "plain", "pooled", "schema", "limited"
+
+_SEARCH_PATH = "?options=-csearch_path%3Dapp"
+
+# What somebody may have set for a role. Each is shorter than what this package does with it takes.
+_OF_A_ROLE = {
+    "statement_timeout": "20ms",
+    "lock_timeout": "20ms",
+    "idle_in_transaction_session_timeout": "200ms",
+    "default_transaction_isolation": "repeatable read",
+    "client_encoding": "LATIN1",
+    "datestyle": "German, DMY",
+    "intervalstyle": "sql_standard",
+}
+
+
+class Place(NamedTuple):
+    """Where a store is to be: its databases are there and empty, its owner may make no others."""
+
+    url: str
+    """For DATABASE_URL."""
+    direct: str
+    """The same, without what pools connections."""
+    empty: str
+    """Another such place, for a restore, not pooled."""
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Iterator[Server]:
+    """A PostgreSQL that is not the embedded one, in another time zone."""
+    with postgres() as server:
+        # Of another pipeline, whose owner is an administrator.
+        server.do("CREATE ROLE enrichment_reader LOGIN")
+        for role in (PLAIN, POOLED, SCHEMA):
+            server.make_role(role)
+        server.make_role(LIMITED, **_OF_A_ROLE)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pooled_port(elsewhere: Server) -> Iterator[int]:
+    """Of a PgBouncer that hands connections on after each transaction."""
+    with pgbouncer(elsewhere, [PLAIN, POOLED]) as port:
+        yield port
+
+
+@pytest.fixture(params=[PLAIN, POOLED, SCHEMA, LIMITED])
+def place(
+    request: pytest.FixtureRequest, elsewhere: Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    """Each of the places in turn; DATABASE_URL names it."""
+    role = request.param
+    port = request.getfixturevalue("pooled_port") if role == POOLED else None
+    query = _SEARCH_PATH if role == SCHEMA else ""
+    name = f"{role}_{uuid4().hex[:8]}"
+    for database in (name, f"{name}_empty"):
+        elsewhere.make_databases(database, role)
+    found = Place(
+        elsewhere.url(name, role, port, query),
+        elsewhere.url(name, role, query=query),
+        elsewhere.url(f"{name}_empty", role, query=query),
+    )
+    monkeypatch.setenv("DATABASE_URL", found.url)
+    yield found
+    for database in (name, f"{name}_empty"):
+        for suffix in ("", "_dagster"):
+            elsewhere.do("DROP DATABASE {} WITH (FORCE)", f"{database}{suffix}")
