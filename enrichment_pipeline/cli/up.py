@@ -1,5 +1,6 @@
 """`enrichment-pipeline up`: the whole pipeline on this machine, until Ctrl-C."""
 
+import errno
 import fcntl
 import hashlib
 import http.client
@@ -75,7 +76,17 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
     except ServiceError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{home}: {error.strerror or error}; set ENRICHMENT_HOME to a folder with room")
+        fail(_why(error, home))
+
+
+def _why(error: OSError, home: Path) -> str:
+    """What cannot be read or written, and what to do, where it is about the home."""
+    line = f"{error.filename or home}: {error.strerror or error}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"{line}; set ENRICHMENT_HOME to a folder with room"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return f"{line}; set ENRICHMENT_HOME to a folder that can be written"
+    return line
 
 
 def _check_ports(settings: Settings) -> None:

@@ -17,7 +17,8 @@ LOCATIONS = {
 }
 """The code locations, and the module of each."""
 
-_PROJECT = Path(__file__).parents[2]
+# Of the package: a wheel has nothing of the top level, where a copy of it is.
+_INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 _RUNNING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
@@ -26,7 +27,7 @@ def prepare_home(home: Path) -> Path:
     """Make Dagster's home below `home`, with the project's `dagster.yaml`; returns it."""
     dagster_home = home / "dagster"
     dagster_home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_PROJECT / "dagster.yaml", dagster_home / "dagster.yaml")
+    shutil.copyfile(_INSTANCE, dagster_home / "dagster.yaml")
     return dagster_home
 
 

@@ -1,11 +1,13 @@
 """`up` while it runs: what it says and does about its store."""
 
+import errno
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import typer
 
 from enrichment_pipeline.cli import up
 from enrichment_pipeline.cli.services import Services
@@ -14,6 +16,7 @@ from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreUnavailableError
 from enrichment_pipeline.store.windows import widen_partition_start
+from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
 _LOOKS = 3
@@ -74,3 +77,32 @@ def test_an_embedded_server_that_cannot_be_started_again_is_an_outage_too(
     monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
     monkeypatch.setattr(Store, "transaction", lambda _: failing())
     up.watch(Services(tmp_path / "logs", {}, Steps()), store, settings)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "a folder with room"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv/home"), "that can be written"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/lib/dagster.yaml"), ""),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_and_room_is_advised_only_where_there_is_none(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: OSError,
+    advice: str,
+) -> None:
+    def failing(_: Path) -> Path:
+        raise error
+
+    monkeypatch.setattr("enrichment_pipeline.orchestration.instance.prepare_home", failing)
+    ports = {"ui_port": free_port(), "api_port": free_port()}
+    with pytest.raises(typer.Exit), up.running(settings.model_copy(update=ports)):
+        pass
+    said = " ".join(capsys.readouterr().err.split())
+    assert str(error.strerror) in said
+    assert str(error.filename or settings.home.resolve()) in said
+    assert ("ENRICHMENT_HOME" in said) == bool(advice)
+    assert advice in said

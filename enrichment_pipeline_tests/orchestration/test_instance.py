@@ -8,6 +8,7 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, inspect
 
+from enrichment_pipeline.orchestration import instance
 from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.instance import (
     LOCATIONS,
@@ -106,3 +107,9 @@ def test_the_workspace_of_the_project_has_the_same_code_locations() -> None:
         entry["python_module"]["location_name"]: entry["python_module"]["module_name"]
         for entry in entries
     } == LOCATIONS
+
+
+@pytest.mark.parametrize("name", ["dagster.yaml", "workspace.yaml"])
+def test_the_package_has_the_files_that_dagster_reads_as_the_project_has_them(name: str) -> None:
+    packaged = Path(str(instance.__file__)).with_name(name)
+    assert packaged.read_text() == (Path(__file__).parents[2] / name).read_text()
