@@ -15,6 +15,7 @@ from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals
 from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api, ApiProcess, served_api
+from enrichment_pipeline_tests.clients.visits import served_site
 from enrichment_pipeline_tests.served import served_by_a_thread
 
 HERE = Path(__file__).parent
@@ -50,6 +51,13 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """A web site that uses posthog-js."""
+    with served_site() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -1,22 +1,17 @@
 """posthog-js, unchanged, in a real browser: what a user does on a page is what is enriched."""
 
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route
+from playwright.sync_api import Browser
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals, enriched, rows
-from enrichment_pipeline_tests.clients.conftest import HERE
-from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api
+from enrichment_pipeline_tests.clients.serving import PROJECT, Api
+from enrichment_pipeline_tests.clients.visits import Visit, visiting
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -25,78 +20,14 @@ _CAPTURES_CLICKS = """
     () => window.posthog?.__loaded
         && posthog.get_property("$autocapture_disabled_server_side") === false
 """
-# Playwright is not told of a beacon that leaves with its page; the next page of the site knows.
-_NOTE_BEACONS = """
-    const send = navigator.sendBeacon.bind(navigator);
-    navigator.sendBeacon = (url, body) => {
-        const taken = send(url, body);
-        sessionStorage.setItem("beacon", taken ? url : "refused");
-        return taken;
-    };
-"""
-
-
-class _Pages(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    """A web site, on another port than the API and so of another origin."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Pages, directory=HERE / "pages")) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        serving.join()
-
-
-class Visit:
-    """One user's visit: the page, and what went over the wire."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.sent: list[Request] = []
-        self.complaints: list[str] = []
-        page.on("request", self._note)
-        page.on("console", lambda message: self._complain(message.type, message.text))
-        page.on("pageerror", lambda error: self._complain("error", str(error)))
-
-    def _note(self, request: Request) -> None:
-        if request.method == "POST":
-            self.sent.append(request)
-
-    def _complain(self, kind: str, what: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(what)
 
 
 @pytest.fixture
 def visit(browser: Browser, api: Api, site: str, node_modules: Path) -> Iterator[Visit]:
     """A new user on the shop's page, where posthog-js is ready."""
-    context = browser.new_context()
-
-    def serve_client(route: Route) -> None:
-        """posthog-js from where npm put it: the API sends the browser to PostHog for it."""
-        answer = route.fetch(max_redirects=0)
-        file = urlsplit(route.request.url).path
-        assert answer.status == 307
-        assert answer.headers["location"] == f"https://us-assets.i.posthog.com{file}"
-        assert answer.headers["access-control-allow-origin"] == site
-        route.fulfill(
-            path=node_modules / "posthog-js" / "dist" / Path(file).name,
-            content_type="text/javascript",
-            headers={"Access-Control-Allow-Origin": site},
-        )
-
-    context.add_init_script(_NOTE_BEACONS)
-    context.route(f"{api.url}/static/**", serve_client)
-    visit = Visit(context.new_page())
-    visit.page.goto(f"{site}/shop.html?{urlencode({'api': api.url, 'token': TOKEN})}")
-    visit.page.wait_for_function(_CAPTURES_CLICKS)
-    yield visit
-    context.close()
+    with visiting(browser, api, site, node_modules / "posthog-js") as visit:
+        visit.page.wait_for_function(_CAPTURES_CLICKS)
+        yield visit
 
 
 # The visit of the test below.

@@ -1,7 +1,10 @@
 """What posthog-js asks for before it captures anything: its configuration, flags, and itself.
 
-The facts are posthog-js' own (1.449.2): on a first visit it captures no clicks until a
-configuration says `autocapture_opt_out: false`.
+The facts are posthog-js' own. On a first visit no version captures clicks before a configuration
+says that it may: up to 1.120 by `enable_collect_everything: true`, later ones by
+`autocapture_opt_out: false`. They ask `/decide` for it, from 1.240 or so `/flags`, today `/array`.
+One that is not told of gzip sends what is left, when its page is left, in a way that browsers ask
+leave for first, and so loses it.
 """
 
 import json
@@ -17,6 +20,7 @@ _ASSETS = "https://us-assets.i.posthog.com/static/"
 
 _CONFIG = {
     "supportedCompression": ["gzip", "gzip-js"],
+    "config": {"enable_collect_everything": True},
     "autocapture_opt_out": False,
     "elementsChainAsString": True,
     "analytics": {"endpoint": "/i/v0/e/"},
@@ -33,7 +37,12 @@ _CONFIG = {
     "isAuthenticated": False,
 }
 
-_FLAGS = {"featureFlags": {}, "featureFlagPayloads": {}, "errorsWhileComputingFlags": False}
+_FLAGS = {
+    "flags": {},
+    "featureFlags": {},
+    "featureFlagPayloads": {},
+    "errorsWhileComputingFlags": False,
+}
 
 
 async def config(request: Request) -> Response:
@@ -57,14 +66,17 @@ async def config_script(request: Request) -> Response:
     return Response(script, media_type="application/javascript")
 
 
-async def flags(_: Request) -> Response:
-    """`/flags`: there are none."""
-    return JSONResponse(_FLAGS)
+async def flags(request: Request) -> Response:
+    """`/flags`: there are none; and the configuration, where it is asked for."""
+    wants_config = request.query_params.get("config") == "true"
+    return JSONResponse({**_CONFIG, **_FLAGS} if wants_config else _FLAGS)
 
 
-async def decide(_: Request) -> Response:
+async def decide(request: Request) -> Response:
     """`/decide`, which older versions ask for configuration and flags at once."""
-    return JSONResponse({**_CONFIG, **_FLAGS})
+    # The first version of the question wants the names of the flags that are on, and no values.
+    is_first = request.query_params.get("v", "1") == "1"
+    return JSONResponse({**_CONFIG, **_FLAGS, **({"featureFlags": []} if is_first else {})})
 
 
 async def static(request: Request) -> Response:

@@ -28,11 +28,34 @@ def test_a_token_that_is_none_becomes_no_part_of_a_script(client: TestClient, to
     assert client.get(f"/array/{token}/config.js").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/flags/?v=2", "/flags", "/decide/?v=3"])
+@pytest.mark.parametrize(
+    "path", [f"/array/{TOKEN}/config", "/flags/?v=2&config=true", "/decide/?v=3", "/decide"]
+)
+def test_wherever_a_version_of_posthog_js_asks_it_may_capture_clicks_and_compress(
+    client: TestClient, path: str
+) -> None:
+    config = client.get(path).json()
+    assert config["autocapture_opt_out"] is False
+    assert config["config"] == {"enable_collect_everything": True}
+    assert config["supportedCompression"] == ["gzip", "gzip-js"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/flags/?v=2", "/flags/?v=2&config=true", "/flags", "/decide/?v=2", "/decide/?v=3"]
+)
 def test_there_are_no_feature_flags(client: TestClient, path: str) -> None:
     flags = client.post(path, content=b"{}").json()
-    assert flags["featureFlags"] == {}
+    assert flags["flags"] == flags["featureFlags"] == {}
     assert flags["errorsWhileComputingFlags"] is False
+
+
+@pytest.mark.parametrize("path", ["/decide/", "/decide/?v=1"])
+def test_the_oldest_clients_get_a_list_of_no_flags(client: TestClient, path: str) -> None:
+    assert client.post(path, content=b"{}").json()["featureFlags"] == []
+
+
+def test_who_asks_for_flags_alone_gets_no_configuration(client: TestClient) -> None:
+    assert "supportedCompression" not in client.post("/flags/?v=2", content=b"{}").json()
 
 
 def test_posthog_js_itself_comes_from_posthog(client: TestClient) -> None:
