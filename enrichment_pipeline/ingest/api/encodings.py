@@ -20,9 +20,12 @@ MAX_BODY_BYTES = 20 * 1024 * 1024
 """Of a request, before and after decompression: PostHog's own limit for a batch."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZLIB_START = b"\x78"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # What a frame may ask for before a byte of it is read.
 _ZSTD_WINDOW = 8 * 1024 * 1024
+# A gzip file may have many; what follows them is copied for each.
+_MAX_GZIP_MEMBERS = 16
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM_FIELDS = 20
 # lz64 is read by Python itself, so much more slowly that it may be so much shorter.
@@ -54,8 +57,8 @@ def json_text(
 ) -> bytes:
     """The JSON text of a request's body, of at most so many bytes in every form that it takes.
 
-    `compression` is the parameter of the URL with that name, or an empty text. gzip is told by its
-    bytes, because posthog-js sends it as text/plain with no header that says so.
+    `compression` is the parameter of the URL with that name, or an empty text. gzip and zstd are
+    told by their bytes, because posthog-js sends gzip as text/plain with no header that says so.
 
     Raises:
         RequestError: 400 where the body is no JSON in any known form.
@@ -126,20 +129,59 @@ def data_parameter(value: str, compression: str, most: int = MAX_BODY_BYTES) -> 
 
 
 def _decompressed(content: bytes, content_encoding: str, most: int) -> bytes:
-    if content.startswith(_GZIP_MAGIC):
-        text = _inflate(content, 16 + zlib.MAX_WBITS, most)
-    elif content_encoding == "deflate":
-        text = _inflate(content, zlib.MAX_WBITS, most)
-    elif content.startswith(_ZSTD_MAGIC):
-        text = _unzstd(content, most)
-    else:
-        text = content
+    if len(content) > most:
+        raise TooLargeError(most)
+    text = _decoded(content, content_encoding.strip().lower(), most)
     if len(text) > most:
         raise TooLargeError(most)
     return text
 
 
-def _inflate(content: bytes, window_bits: int, most: int) -> bytes:
+def _decoded(content: bytes, coding: str, most: int) -> bytes:
+    """Out of the coding that the header names, where the bytes do not say it themselves. Where the
+    header names one and the text is plain, a proxy decoded it and left the header."""
+    if coding in _TOLD_BY_HEADER:
+        try:
+            return _TOLD_BY_HEADER[coding](content, most)
+        except RequestError:
+            if not content.lstrip().startswith(_JSON_STARTS):
+                raise
+            return content
+    if content.startswith(_GZIP_MAGIC):
+        return _gunzip(content, most)
+    return _unzstd(content, most) if content.startswith(_ZSTD_MAGIC) else content
+
+
+def _gunzip(content: bytes, most: int) -> bytes:
+    """All members of it. What follows them and is none is left out, as PostHog and gzip do: that no
+    event was in it, the JSON says, which is whole or not."""
+    text, rest = _inflate(content, 16 + zlib.MAX_WBITS, most)
+    texts, size = [text], len(text)
+    while rest.startswith(_GZIP_MAGIC) and size <= most:
+        if len(texts) == _MAX_GZIP_MEMBERS:
+            raise RequestError(400, f"gzip of more than {_MAX_GZIP_MEMBERS} members")
+        try:
+            text, rest = _inflate(rest, 16 + zlib.MAX_WBITS, most - size)
+        except RequestError:
+            break
+        texts.append(text)
+        size += len(text)
+    return b"".join(texts)
+
+
+def _undeflate(content: bytes, most: int) -> bytes:
+    """With zlib's header, as the standard has it, or without, as some clients have it."""
+    if content.startswith(_ZLIB_START):
+        return _inflate(content, zlib.MAX_WBITS, most)[0]
+    text, rest = _inflate(content, -zlib.MAX_WBITS, most)
+    if rest:
+        # Without a checksum, the first bytes of anything may look like it.
+        raise RequestError(400, "not deflate: something follows it")
+    return text
+
+
+def _inflate(content: bytes, window_bits: int, most: int) -> tuple[bytes, bytes]:
+    """The text, and what follows the end of the stream."""
     stream = zlib.decompressobj(window_bits)
     try:
         text = stream.decompress(content, most + 1)
@@ -147,10 +189,17 @@ def _inflate(content: bytes, window_bits: int, most: int) -> bytes:
         raise RequestError(400, f"not gzip or deflate: {error}") from error
     if len(text) <= most and not stream.eof:
         raise RequestError(400, "the compressed body is cut off")
-    # A second member. No client sends one, and to leave it out would lose its events.
-    if stream.unused_data:
-        raise RequestError(400, "something follows the compressed body")
-    return text
+    return text, stream.unused_data
+
+
+def _unbrotli(content: bytes, most: int) -> bytes:
+    # Here, because it takes 30 MB, and few send it.
+    from pyarrow import BufferReader, CompressedInputStream
+
+    try:
+        return bytes(CompressedInputStream(BufferReader(content), "brotli").read(most + 1))
+    except OSError as error:
+        raise RequestError(400, f"not Brotli: {error}") from error
 
 
 def _unzstd(content: bytes, most: int) -> bytes:
@@ -159,3 +208,6 @@ def _unzstd(content: bytes, most: int) -> bytes:
         return decompressor.stream_reader(content, read_across_frames=True).read(most + 1)
     except zstandard.ZstdError as error:
         raise RequestError(400, f"not zstd: {error}") from error
+
+
+_TOLD_BY_HEADER = {"br": _unbrotli, "deflate": _undeflate}
