@@ -11,13 +11,13 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from enrichment_pipeline.alerts.watcher import Watcher
 from enrichment_pipeline.ingest.api import browser
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission
-from enrichment_pipeline.ingest.api.capture import Capture
+from enrichment_pipeline.ingest.api.capture import REQUEST_ID, Capture
 from enrichment_pipeline.ingest.api.committers import CommitError, Committers
 from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
 from enrichment_pipeline.ingest.api.metrics import Metrics
@@ -32,7 +32,7 @@ MEMORY_BYTES = 256 * 1024 * 1024
 
 _V0 = ("/e", "/i/v0/e", "/i/v0/ai/batch", "/capture", "/track", "/batch")
 _V1 = "/i/v1/analytics/events"
-_OPTIONS = (*_V0, "/engage", _V1, "/flags", "/decide")
+_OPTIONS = (*_V0, "/engage", "/s", _V1, "/flags", "/decide")
 _SEND = ["GET", "POST"]
 _DAY_SECONDS = 86_400
 
@@ -115,6 +115,7 @@ def create_app(
         *(Route(path, v0, methods=_SEND) for name in _V0 for path in _both(name)),
         *(Route(path, _options, methods=["OPTIONS"]) for name in _OPTIONS for path in _both(name)),
         *(Route(path, capture.v0("$identify"), methods=_SEND) for path in _both("/engage")),
+        *(Route(path, capture.recording, methods=_SEND) for path in _both("/s")),
         *(Route(path, capture.v1, methods=["POST"]) for path in _both(_V1)),
         *(Route(path, capture.webhook, methods=["POST"]) for path in _both("/webhook/{project}")),
         Route("/array/{token}/config", browser.config),
@@ -122,13 +123,23 @@ def create_app(
         *(Route(path, browser.flags, methods=_SEND) for path in _both("/flags")),
         *(Route(path, browser.decide, methods=_SEND) for path in _both("/decide")),
         Route("/static/{file:path}", browser.static),
+        Route("/", status.index),
         Route("/healthz", status.healthz),
         Route("/readyz", status.readyz),
         Route("/metrics", status.metrics),
         Route("/openapi.json", status.openapi),
         *(Route(path, status.for_readers(handler)) for path, handler in readable.items()),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=[_for_pages_of_any_origin()])
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[_for_pages_of_any_origin()],
+        exception_handlers={404: _no_route},
+    )
+
+
+async def _no_route(_: Request, __: Exception) -> Response:
+    return PlainTextResponse("no such route; GET / names those that there are", 404)
 
 
 async def _options(_: Request) -> Response:
@@ -142,12 +153,15 @@ def _both(path: str) -> tuple[str, str]:
 
 def _for_pages_of_any_origin() -> Middleware:
     """Which pages may send is decided by their token; the origin is mirrored, because a browser
-    that sends credentials takes no star."""
+    that sends credentials takes no star. So are the headers that a page wants to send, whatever
+    they are; posthog-js reads when to come again."""
     return Middleware(
         CORSMiddleware,
         allow_origin_regex=".*",
         allow_credentials=True,
         allow_methods=["GET", "POST", "OPTIONS"],
         allow_headers=["*"],
+        allow_private_network=True,
+        expose_headers=["Retry-After", REQUEST_ID],
         max_age=_DAY_SECONDS,
     )

@@ -39,6 +39,9 @@ from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
 SOURCE = "api"
 WEBHOOK_SOURCE = "webhook"
 
+REQUEST_ID = "PostHog-Request-Id"
+"""The header that an answer of v1 echoes."""
+
 ACKNOWLEDGE_SECONDS = 10
 """A request is told to come again when its commit takes longer. posthog-python waits 15 seconds."""
 
@@ -56,7 +59,6 @@ _DECODING_BYTES = 2 * MAX_BODY_BYTES
 # Of an event that waits, besides its payload: the object that holds it, its places in lists.
 _EVENT_BYTES = 64
 _OK = b'{"status":"Ok"}'
-_REQUEST_ID = "PostHog-Request-Id"
 
 Route = Callable[[Request], Awaitable[Response]]
 Read = Callable[[bytes, int], Sent]
@@ -113,10 +115,7 @@ class Capture:
                     Arrival(arrival, sent_at, default_name),
                 )
                 await self._committed(submission, reservation)
-                # Beacons are the one case in which a browser looks for 204.
-                if request.query_params.get("beacon") == "1":
-                    return Response(status_code=204)
-                return Response(_OK, media_type="application/json")
+                return _ok(request)
 
             return await self._answer(request, read, take)
 
@@ -125,7 +124,7 @@ class Capture:
     async def v1(self, request: Request) -> Response:
         """The route `/i/v1/analytics/events`, which answers for each event."""
         arrival = datetime.now(UTC)
-        request_id = request.headers.get(_REQUEST_ID, "")
+        request_id = request.headers.get(REQUEST_ID, "")
 
         def read(body: bytes, most: int) -> Sent:
             return read_body(json_text(body, *_headers(request), "", most))
@@ -148,8 +147,21 @@ class Capture:
         else:
             response = await self._answer(request, read, take)
         if request_id:
-            response.headers[_REQUEST_ID] = request_id
+            response.headers[REQUEST_ID] = request_id
         return response
+
+    async def recording(self, request: Request) -> Response:
+        """The route `/s`: recordings of sessions are no events. They are left out, and counted."""
+
+        def read(_body: bytes, _most: int) -> Sent:
+            return Sent((), None, None, historical=False)
+
+        async def take(_: Sent, reservation: Reservation) -> Response:
+            reservation.release()
+            self._metrics.recordings.inc()
+            return _ok(request)
+
+        return await self._answer(request, read, take)
 
     async def webhook(self, request: Request) -> Response:
         """The route `/webhook/{project}`, for PostHog's HTTP destination."""
@@ -188,7 +200,6 @@ class Capture:
         reservation = Reservation(self._budget)
         try:
             sent = await self._read(request, reservation, read)
-            started = time.perf_counter()
             response = await take(sent, reservation)
         except RequestError as error:
             reservation.release()
@@ -201,7 +212,6 @@ class Capture:
         except ClientDisconnect:
             reservation.release()
             return Response(status_code=400)
-        self._metrics.acknowledge.observe(time.perf_counter() - started)
         self._metrics.requests.labels(response.status_code).inc()
         return response
 
@@ -250,12 +260,14 @@ class Capture:
         return b"".join(chunks)
 
     async def _committed(self, submission: Submission, reservation: Reservation) -> Verdicts:
+        started = time.perf_counter()
         future = self._gatherer.submit(submission)
         # The memory is in use until the commit, whoever still waits for it.
         future.add_done_callback(lambda _: reservation.release())
         await asyncio.wait({future}, timeout=ACKNOWLEDGE_SECONDS)
         if not future.done() or future.exception():
             raise _NotCommittedError
+        self._metrics.acknowledge.observe(time.perf_counter() - started)
         return future.result()
 
     def _refused(self, error: RequestError) -> Response:
@@ -274,6 +286,13 @@ class _NotCommittedError(Exception):
 def size_of(sent: Sent) -> int:
     """The memory that the events of a request take while they wait."""
     return sum(map(len, sent.events)) + _EVENT_BYTES * len(sent.events)
+
+
+def _ok(request: Request) -> Response:
+    # Beacons are the one case in which a browser looks for 204.
+    if request.query_params.get("beacon") == "1":
+        return Response(status_code=204)
+    return Response(_OK, media_type="application/json")
 
 
 def _headers(request: Request) -> tuple[str, str]:

@@ -38,6 +38,9 @@ class Metrics:
         self.quarantined = self._counter(
             "events_quarantined", "Events that went to the dead letters, by reason.", "reason"
         )
+        self.recordings = self._counter(
+            "recordings_left_out", "Requests with recordings of sessions, which are no events."
+        )
         self.acknowledge = Histogram(
             "enrichment_acknowledge_seconds",
             "From a request that was read to its answer, which comes after the commit.",

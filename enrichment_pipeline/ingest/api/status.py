@@ -17,6 +17,26 @@ from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.ingest.api.tokens import bearer, same_secret
 from enrichment_pipeline.store.engine import Store
 
+_INDEX = """\
+This is the ingest API of enrichment_pipeline: PostHog events in, LLM-ready events out.
+
+Give PostHog's SDKs the host {host} and a token of ENRICHMENT_PROJECT_TOKENS.
+
+POST /e/ /i/v0/e/ /capture/ /track/ /engage/ /batch/   events, as PostHog's SDKs send them
+POST /i/v1/analytics/events                            the same, answered event by event
+POST /webhook/PROJECT                                  events that PostHog forwards
+POST /s/                                               recordings of sessions; left out
+GET  /static/array.js /array/TOKEN/config /flags/ /decide/   what posthog-js asks for
+GET  /healthz /readyz                                  whether it is alive, and ready
+
+With "Authorization: Bearer READ_TOKEN" (ENRICHMENT_READ_TOKEN, or the file read_token):
+
+GET  /v1/sessions/SESSION/timeline /v1/people/DISTINCT_ID/timeline   what users did
+GET  /metrics /openapi.json                            for Prometheus; every route in detail
+
+More is in docs/api.md.
+"""
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 _ANSWER_SECONDS = 2
@@ -34,6 +54,10 @@ class Status:
         self._gatherer = gatherer
         self._budget = budget
         self._metrics = metrics
+
+    async def index(self, request: Request) -> Response:
+        """`/`: what this is, for who opens it in a browser."""
+        return PlainTextResponse(_INDEX.format(host=str(request.base_url).rstrip("/")))
 
     async def healthz(self, _: Request) -> Response:
         """`/healthz`: the process answers."""

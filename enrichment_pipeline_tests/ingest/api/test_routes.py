@@ -1,14 +1,16 @@
 """The other routes: for browsers, for operators, and the description of them all."""
 
+import gzip
 import json
 
 import pytest
 from starlette.testclient import TestClient
 
 from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.encodings import MAX_BODY_BYTES
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, TOKEN
+from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, TOKEN, Query
 
 READER = {"Authorization": f"Bearer {READ_TOKEN}"}
 PAGE = {"Origin": "https://shop.example"}
@@ -64,27 +66,82 @@ def test_posthog_js_itself_comes_from_posthog(client: TestClient) -> None:
     assert answer.headers["Location"].endswith(".posthog.com/static/array.js")
 
 
-@pytest.mark.parametrize("path", ["/e/", "/batch", "/flags/", "/i/v1/analytics/events"])
-def test_pages_of_any_origin_may_send(client: TestClient, path: str) -> None:
+# What PostHog's SDKs, tracing and proxies add to requests, and what nobody has heard of.
+HEADERS = (
+    "authorization, baggage, cache-control, content-encoding, content-type, posthog-attempt, "
+    "posthog-request-id, posthog-request-timestamp, posthog-sdk-info, sentry-trace, traceparent, "
+    "tracestate, x-posthog-session-id, x-posthog-window-id, x-requested-with, x-anything"
+)
+
+
+@pytest.mark.parametrize(
+    "path", ["/e/", "/batch", "/s/", "/flags/", "/array/x/config", "/i/v1/analytics/events"]
+)
+def test_pages_of_any_origin_may_send_with_whatever_headers(client: TestClient, path: str) -> None:
     asked = {
         **PAGE,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "content-type,x-anything",
+        "Access-Control-Request-Headers": HEADERS,
+        "Access-Control-Request-Private-Network": "true",
     }
     allowed = client.options(path, headers=asked)
     assert allowed.status_code == 200
     assert allowed.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
     assert allowed.headers["Access-Control-Allow-Credentials"] == "true"
-    assert "x-anything" in allowed.headers["Access-Control-Allow-Headers"]
+    assert allowed.headers["Access-Control-Allow-Headers"] == HEADERS
+    assert allowed.headers["Access-Control-Allow-Private-Network"] == "true"
     refused = client.post(path, content=b"{", headers=PAGE)
     assert refused.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+    assert "Retry-After" in refused.headers["Access-Control-Expose-Headers"]
 
 
 @pytest.mark.parametrize(
-    "path", ["/e/", "/batch", "/i/v0/e", "/engage", "/i/v1/analytics/events", "/flags/", "/decide"]
+    "path",
+    ["/e/", "/batch", "/i/v0/e", "/engage", "/s/", "/i/v1/analytics/events", "/flags/", "/decide"],
 )
 def test_options_is_answered_without_a_preflight_too(client: TestClient, path: str) -> None:
     assert client.options(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/s", "/s/"])
+def test_recordings_of_sessions_are_taken_left_out_and_counted(
+    client: TestClient, query: Query, path: str
+) -> None:
+    recording = {"event": "$snapshot", "distinct_id": "ann", "properties": {"$snapshot_data": []}}
+    body = gzip.compress(json.dumps({"api_key": TOKEN, "batch": [recording]}).encode())
+    sent = client.post(f"{path}?compression=gzip-js&ver=1.150.0", content=body, headers=PAGE)
+    assert (sent.status_code, sent.json()) == (200, {"status": "Ok"})
+    assert client.post(f"{path}?beacon=1", content=body).status_code == 204
+    assert query("SELECT 1 FROM raw_event UNION ALL SELECT 1 FROM dead_letter") == []
+    shown = client.get("/metrics", headers=READER).text.splitlines()
+    for line in (
+        "enrichment_recordings_left_out_total 2.0",
+        f"enrichment_request_bytes_total {2 * len(body)}.0",
+        'enrichment_requests_total{status="200"} 1.0',
+        "enrichment_acknowledge_seconds_count 0.0",
+        "enrichment_request_memory_bytes 0.0",
+    ):
+        assert line in shown, line
+
+
+def test_a_recording_that_is_too_large_is_refused(client: TestClient) -> None:
+    assert client.post("/s/", content=bytes(MAX_BODY_BYTES + 1)).status_code == 413
+
+
+def test_a_person_who_opens_the_api_reads_what_it_is(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["Content-Type"].startswith("text/plain")
+    for expected in ("PostHog", "http://testserver", "/batch/", "/healthz", "docs/api.md"):
+        assert expected in page.text, expected
+    assert TOKEN not in page.text
+    assert client.head("/").status_code == 200
+
+
+def test_a_route_that_is_none_says_where_the_routes_are(client: TestClient) -> None:
+    answer = client.post("/captures", content=b"{}")
+    assert answer.status_code == 404
+    assert answer.text == "no such route; GET / names those that there are"
 
 
 def test_what_reads_is_not_open_to_who_may_only_write(client: TestClient) -> None:
