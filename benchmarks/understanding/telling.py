@@ -31,8 +31,6 @@ def _told(event: RawEvent, rules: Rules) -> SessionEvent:
     return SessionEvent(
         occurred_at=event.occurred_at.timestamp(),
         event=event.event,
-        event_type=output.event_type,
-        action_type=output.action_type,
         description=_description(output.description, event.detail),
         path_template=output.path_template,
         distinct_id=event.distinct_id,

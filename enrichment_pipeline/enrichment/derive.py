@@ -8,7 +8,7 @@ from enrichment_pipeline.store.inputs import EnrichmentOutput
 
 # Counts up when the same rules would give another output (a better sentence, a mended parser):
 # outputs are kept by version, and those of older code must not be found again.
-_CODE_VERSION = 2
+_CODE_VERSION = 3
 
 
 def output_version(rules: Rules) -> str:
@@ -26,5 +26,5 @@ def derive(inputs: EnrichmentInput, rules: Rules) -> EnrichmentOutput:
         path_template=inputs.path_template,
         element_tag=element.tag,
         element_label=element.label,
-        description=describe(inputs, classification, element),
+        description=describe(inputs, element),
     )

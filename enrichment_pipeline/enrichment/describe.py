@@ -1,14 +1,13 @@
 """One plain sentence for what a user did, in English, past tense.
 
-It may depend on nothing but the inputs and what the rules said of them; what differs from event to
-event (`events.detail`) is put behind it by the store. Whatever a page or a user wrote is masked,
-made safe and, unless it is a path without spaces or the short name of an event, quoted.
+It depends on nothing but the inputs, so that rules of a user's own change no sentence; what differs
+from event to event (`events.detail`) is put behind it by the store. Whatever a page or a user wrote
+is masked, made safe and, unless it is a path without spaces or the short name of an event, quoted.
 """
 
 import re
 from collections.abc import Set
 
-from enrichment_pipeline.classification import EventClassification
 from enrichment_pipeline.events.elements import MAX_LABEL_LENGTH, ElementName
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.events.privacy import (
@@ -19,24 +18,29 @@ from enrichment_pipeline.events.privacy import (
     without_torn_end,
 )
 from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
-from enrichment_pipeline.events.safe_text import cut, safe_path, safe_text, safe_word
+from enrichment_pipeline.events.safe_text import (
+    cut,
+    has_few_words,
+    safe_path,
+    safe_text,
+    safe_word,
+)
 
 MAX_LENGTH = 120
 _MAX_LABEL = 60
 _MAX_NAME = 80
 _MAX_TAG = 20
-_MOST_WORDS = 6
-_NO_NAME = re.compile(r"^[#*+-]|[.:,]\s|[.:]$|[!?;=\u2039\u203a]|//")
+# Punctuation of sentences, in all scripts that have one of their own.
+_NO_NAME = re.compile(
+    r"^[#*+-]|[.:,]\s|[.:]$|[!?;=¡¿؟،؛।॥።…\u2039\u203a]|//|[\u3001-\u3003\u3008-\u301f\uff01\uff0c\uff0e\uff1a\uff1b"
+    r"\uff1f\uff61-\uff64]"
+)
 _MAX_PATH = 60
 
-_VERBS = {
-    ("pageview", "view"): "Viewed",
-    ("navigation", "leave"): "Left",
-    ("click", "click"): "Clicked",
-    ("click", "rage_click"): "Rage-clicked",
-    ("click", "submit"): "Submitted",
-    ("click", "change"): "Changed",
-}
+_VERBS_OF_PAGES = {"$pageview": "Viewed", "$pageleave": "Left"}
+_VERBS_OF_ELEMENTS = {"$autocapture": "Clicked", "$rageclick": "Rage-clicked"}
+# Of `$autocapture`, by its sub-type, where that is more than a click.
+_VERBS_OF_SUB_TYPES = {"submit": "Submitted", "change": "Changed"}
 
 # PostHog's own events, of which the rules say no more than that they are unknown.
 _SENTENCES = {
@@ -65,24 +69,28 @@ _SENTENCES = {
 _WORDS = {"a": "link", "img": "image", "input": "field", "textarea": "field"}
 
 
-def describe(
-    inputs: EnrichmentInput, classification: EventClassification, element: ElementName
-) -> str:
+def describe(inputs: EnrichmentInput, element: ElementName) -> str:
     """The sentence: `Clicked button "Buy now" on /pricing`, `Left /pricing`, `product clicked`.
 
     At most 120 characters; the page is left out before anything is cut.
     """
     unmasked = parse_unmasked(inputs.unmasked) if inputs.unmasked else NOTHING
     page = _page(inputs.path_template, unmasked)
-    verb = _VERBS.get(classification)
-    if not verb or not inputs.event.startswith("$"):
-        sentence = _SENTENCES.get(inputs.event) or _name(inputs.event, unmasked)
-    elif classification.event_type == "click":
+    if verb := _VERBS_OF_PAGES.get(inputs.event):
+        return f"{verb} {page or 'a page'}"
+    if verb := _verb_of_element(inputs):
         sentence = f"{verb} {_element(element, unmasked)}"
     else:
-        return f"{verb} {page or 'a page'}"
+        sentence = _SENTENCES.get(inputs.event) or _name(inputs.event, unmasked)
     with_page = f"{sentence} on {page}" if page else sentence
     return with_page if len(with_page) <= MAX_LENGTH else cut(sentence, MAX_LENGTH)
+
+
+def _verb_of_element(inputs: EnrichmentInput) -> str | None:
+    verb = _VERBS_OF_ELEMENTS.get(inputs.event)
+    if inputs.event == "$autocapture":
+        return _VERBS_OF_SUB_TYPES.get(inputs.sub_type or "", verb)
+    return verb
 
 
 def _name(event: str, unmasked: Set[Private]) -> str:
@@ -91,7 +99,7 @@ def _name(event: str, unmasked: Set[Private]) -> str:
     if not name:
         return "An event without a name"
     # What is more than a name may say anything: it is quoted, as all that strangers wrote.
-    is_name = len(name.split()) <= _MOST_WORDS and not _NO_NAME.search(name)
+    is_name = has_few_words(name) and not _NO_NAME.search(name)
     return name if is_name else f'Sent event "{name}"'
 
 

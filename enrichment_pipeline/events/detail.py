@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 
 from enrichment_pipeline.events.privacy import NOTHING, Private, mask, without_torn_end
-from enrichment_pipeline.events.safe_text import safe_text, safe_word
+from enrichment_pipeline.events.safe_text import cut, has_few_words, safe_text, safe_word
 
 MAX_DETAIL_LENGTH = 60
 MAX_DEVICE_LENGTH = 60
 _MAX_VALUE_LENGTH = 32
 _MAX_NAME_LENGTH = 24
+_MOST_WORDS_OF_VALUE = 3
+_MOST_WORDS_OF_DEVICE = 4
 _MAX_KIND_LENGTH = 20
 _MAX_MESSAGE_LENGTH = MAX_DETAIL_LENGTH - _MAX_KIND_LENGTH - len(': ""')
 _LARGEST_WHOLE = 1e16
@@ -146,7 +148,8 @@ def _shown(value: object, unmasked: Set[Private]) -> str | None:
 def _text(value: str | None, unmasked: frozenset[Private]) -> str | None:
     text = value and safe_text(mask(value, unmasked), _MAX_VALUE_LENGTH)
     # A word stands for itself; a sentence is quoted, so that it is seen to be theirs.
-    return text if not text or text.isalnum() else f'"{text}"'
+    is_word = not text or (text.isalnum() and has_few_words(text, _MOST_WORDS_OF_VALUE))
+    return text if is_word else f'"{text}"'
 
 
 def _short(value: object) -> str | None:
@@ -188,8 +191,13 @@ def device_of(properties: Mapping[str, object]) -> str | None:
 def _device(
     kind: str | None, browser: str | None, system: str | None, library: str | None
 ) -> str | None:
-    where = " on ".join(mask(part) for part in (browser, system) if part)
+    where = " on ".join(_part(part) for part in (browser, system) if part)
     # Without a browser and a kind of device it is a server, which its system alone does not tell.
-    sender = "" if kind or browser else library
-    told = ", ".join(part for part in (kind and mask(kind), where, sender) if part)
-    return safe_text(mask(told), MAX_DEVICE_LENGTH) or None if told else None
+    sender = None if kind or browser else library
+    told = [kind and _part(kind), where, sender and _part(sender)]
+    return cut(", ".join(part for part in told if part), MAX_DEVICE_LENGTH) or None
+
+
+def _part(text: str) -> str:
+    safe = safe_text(mask(text), MAX_DEVICE_LENGTH)
+    return safe if has_few_words(safe, _MOST_WORDS_OF_DEVICE) else f'"{safe}"'

@@ -9,6 +9,9 @@ import unicodedata
 
 CUT = "…"
 
+MOST_WORDS = 6
+"""What has more is no name but a sentence, and stands in quotes."""
+
 # A cut text may still hold characters of any length; nobody reads past this.
 _READ_AT_MOST = 4_096
 
@@ -33,11 +36,17 @@ _STRAY_VARIANT = re.compile(
 _STRAY_JOINER = re.compile(
     f"(?<![{_JOINED}])[{_JOINERS}]|[{_JOINERS}](?![{_JOINED}])|(?<=\\d)[{_JOINERS}]|[{_JOINERS}](?=\\d)"
 )
+_ACCENTS = "[\\u0300-\\u036f\\u1ab0-\\u1aff\\u1dc0-\\u1dff\\u20d0-\\u20ff]"
+_MARK = re.compile(_ACCENTS)
 # No script that is written has more of these on one letter.
-_MARKS = re.compile(
-    "([\\u0300-\\u036f\\u1ab0-\\u1aff\\u1dc0-\\u1dff\\u20d0-\\u20ff]{2})[\\u0300-\\u036f\\u1ab0-\\u1aff\\u1dc0-\\u1dff\\u20d0-\\u20ff]+"
-)
+_MARKS = re.compile(f"({_ACCENTS}{{2}}){_ACCENTS}+")
 _SPACES = re.compile(r" {2,}")
+
+# A word has eight letters, or three where there are no capitals; of what is written in squares (the
+# scripts of China, Japan and Korea) each is one.
+_WORD = 24
+_WIDE = frozenset({"W", "F", "H"})
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # What opens a tag, a code block, a link, a template or a role in the formats that prompts are made
 # of, or ends a quotation. Each has a look-alike that does not.
@@ -110,22 +119,66 @@ def visible(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """`text` with at most `limit` characters; a cut shows."""
+    """`text` with at most `limit` characters; a cut shows. Quotes that it cuts through are closed:
+    what follows is not in them."""
     if len(text) <= limit:
         return text
+    short = _without_end(text, limit - len(CUT))
+    if short.count('"') % 2:
+        short = _without_end(text, limit - len(CUT) - 1)
+        closing = '"' if short.count('"') % 2 else ""
+        return f"{short.rstrip()}{CUT}{closing}" if short else ""
+    return short.rstrip() + CUT if short else ""
+
+
+def _without_end(text: str, end: int) -> str:
     # Not within what belongs to one letter: a base without its accent is another letter.
-    end = limit - len(CUT)
     while end > 0 and (unicodedata.category(text[end])[0] == "M" or text[end - 1] in _JOINERS):
         end -= 1
-    return text[:end].rstrip() + CUT if end > 0 else ""
+    return text[: max(end, 0)]
+
+
+def has_few_words(text: str, most: int = MOST_WORDS) -> bool:
+    """Whether `text` has no more words than a name has.
+
+    They are counted by letters, not by spaces: many scripts have none, and what has hyphens,
+    underscores or humps in their places is read as well.
+    """
+    words = letters = 0
+    for character in _HUMP.sub(" ", text):
+        if share := _share_of_word(character):
+            letters += share
+        # An accent belongs to the letter before it.
+        elif unicodedata.category(character) != "Mn":
+            words += -(-letters // _WORD)
+            letters = 0
+    return words - (-letters // _WORD) <= most
+
+
+def _share_of_word(character: str) -> int:
+    if not character.isalnum():
+        # Vowels of many scripts are marks; accents are none of them.
+        is_letter = unicodedata.category(character)[0] == "M" and not _MARK.match(character)
+        return _WORD // 3 if is_letter else 0
+    if unicodedata.east_asian_width(character) in _WIDE:
+        return _WORD
+    has_case = character.lower() != character.upper()
+    return _WORD // 8 if has_case or character.isdigit() else _WORD // 3
 
 
 def safe_word(text: str, limit: int) -> str:
-    """A name as `safe_text`, as one word that may stand outside of quotes (`attr_id`, `my-tag`)."""
+    """A name as `safe_text`, as one word that may stand outside of quotes (`attr_id`, `my-tag`);
+    where it has more words than a name, it is quoted."""
     word = _NO_WORD.sub("_", safe_text(text, _READ_AT_MOST))
-    return cut(safe_text(word, _READ_AT_MOST).strip("_"), limit)
+    word = safe_text(word, _READ_AT_MOST).strip("_")
+    return cut(word if has_few_words(word) else f'"{word}"', limit)
 
 
 def safe_path(path: str, limit: int) -> str:
-    """A path as `safe_text`, and without spaces: a sentence in it cannot pass for one of ours."""
-    return cut(safe_text(path, _READ_AT_MOST).replace(" ", "%20"), limit)
+    """A path as `safe_text`, and without spaces: a sentence in it cannot pass for one of ours. One
+    in a script that has no spaces is quoted."""
+    safe = safe_text(path, _READ_AT_MOST).replace(" ", "%20")
+    if not safe.isascii():
+        of_such = "".join(one if _share_of_word(one) > _WORD // 8 else " " for one in safe)
+        safe = safe if has_few_words(of_such) else f'"{safe}"'
+    return cut(safe, limit)

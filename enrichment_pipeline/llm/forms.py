@@ -262,16 +262,15 @@ def _signals(timeline: Timeline, brevity: Brevity) -> str:
 
 
 def _cut_signal(text: str, limit: int) -> str:
-    """Of what is cut, the page stays: it says where to look. Quotes are closed again."""
+    """Of what is cut, the page stays: it says where to look."""
     if len(text) <= limit:
         return text
     what, on, page = text.rpartition(" on ")
     where = f"{on}{page}"
-    if not on or len(where) > limit - _LEAST_OF_SIGNAL:
+    # What stands within quotes is no page.
+    if not on or what.count('"') % 2 or len(where) > limit - _LEAST_OF_SIGNAL:
         what, where = text, ""
-    short = cut(what, limit - len(where) - 1)
-    closing = '"' if short.count('"') % 2 else ""
-    return f"{short}{closing}{where}"
+    return f"{cut(what, limit - len(where))}{where}"
 
 
 def _foremost(signals: Sequence[Signal], most: int | None) -> tuple[list[Signal], list[Signal]]:

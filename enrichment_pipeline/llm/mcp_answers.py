@@ -14,7 +14,7 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
 from enrichment_pipeline.events.privacy import mask
-from enrichment_pipeline.events.safe_text import cut, safe_text
+from enrichment_pipeline.events.safe_text import cut, has_few_words, safe_text
 from enrichment_pipeline.llm.tokens import estimate_tokens
 
 FEWEST_TOKENS_OF_TABLE = 500
@@ -164,7 +164,7 @@ def _shorten(cells: list[Cell], budget: int) -> None:
         longest = max(texts, key=lambda place: len(texts[place]))
         if len(texts[longest]) <= _SHORT_ENOUGH:
             break
-        cells[longest] = closed(cut(texts[longest], len(texts[longest]) * 3 // 4))
+        cells[longest] = cut(texts[longest], len(texts[longest]) * 3 // 4)
 
 
 def _cost(cells: Sequence[Cell]) -> int:
@@ -185,16 +185,10 @@ def _cell(value: Cell) -> str:
     return told.replace("|", "/").replace("\n", " ")
 
 
-def closed(text: str) -> str:
-    """A sentence of ours that may have been cut within quotes, with these closed: what follows is
-    not in them."""
-    return f'{text}"' if text.count('"') % 2 else text
-
-
 def shown_name(name: str) -> str:
     """The name of an event: a word as it is, anything else masked and in quotes."""
     masked = mask(name)
-    if masked == name and _PLAIN_NAME.fullmatch(name):
+    if masked == name and _PLAIN_NAME.fullmatch(name) and has_few_words(name):
         return name
     return f'"{safe_text(masked, _MAX_NAME)}"'
 

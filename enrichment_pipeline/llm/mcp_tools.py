@@ -19,7 +19,6 @@ from enrichment_pipeline.llm.mcp_answers import (
     Events,
     SessionLine,
     Sessions,
-    closed,
     nothing_between,
     shown_moment,
     shown_session,
@@ -97,7 +96,7 @@ class Tools:
                 one.person,
                 one.events,
                 one.device,
-                closed(one.outline),
+                one.outline,
                 list(one.signals),
             )
             for one in found
@@ -136,11 +135,7 @@ class Tools:
                 timeline = timeline_of(connection, session_id, project=project)
             else:
                 timeline = newest_timeline_of(connection, str(distinct_id), project=project)
-        shown = replace(
-            timeline,
-            session_id=shown_session(timeline.session_id),
-            outline=closed(timeline.outline),
-        )
+        shown = replace(timeline, session_id=shown_session(timeline.session_id))
         return render(shown, form, max_tokens)
 
     def search_events(

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from enrichment_pipeline.events.detail import split_detail
-
 if TYPE_CHECKING:
     from enrichment_pipeline.llm.timelines import Entry
 
@@ -99,7 +97,7 @@ def _forms(entries: "Sequence[Entry]") -> list[Signal]:
             started.setdefault(page, entry)
         elif entry.action == "submit":
             started.pop(page, None)
-        elif entry.action == "event" and entry.signal is None and _sends(entry.text):
+        elif entry.sends and entry.signal is None:
             started.clear()
     found: list[Signal] = []
     for page, entry in started.items():
@@ -110,14 +108,15 @@ def _forms(entries: "Sequence[Entry]") -> list[Signal]:
 
 
 _SENT = re.compile(
-    r"(?<![a-z])(?:submit|complet|finish|purchas|(?:sent|paid|signed up|order placed)(?![a-z]))",
+    r"(?<![a-z])(?:submit|complet|finish|purchas|(?:sent|paid|signed[^a-z]+up|order[^a-z]+placed)(?![a-z]))",
     re.I,
 )
 
 
-def _sends(text: str) -> bool:
-    """Whether the name of an event, before its detail, says that something was sent."""
-    return bool(_SENT.search(split_detail(text)[0]))
+@lru_cache(maxsize=8_192)
+def is_sent(event: str) -> bool:
+    """Whether the name of an event says that something was sent."""
+    return bool(_SENT.search(_CAMEL_HUMP.sub("_", event)))
 
 
 def _back_and_forth(entries: "Sequence[Entry]") -> list[Signal]:

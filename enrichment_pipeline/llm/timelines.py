@@ -14,7 +14,13 @@ from enrichment_pipeline.events.detail import split_detail
 from enrichment_pipeline.events.privacy import mask
 from enrichment_pipeline.events.safe_text import cut, safe_path, visible
 from enrichment_pipeline.llm.noise import noise_of
-from enrichment_pipeline.llm.signals import RageWatch, Signal, find_signals, is_error
+from enrichment_pipeline.llm.signals import (
+    RageWatch,
+    Signal,
+    find_signals,
+    is_error,
+    is_sent,
+)
 from enrichment_pipeline.store.sessions import SessionEvent
 
 IDLE_SECONDS = 60
@@ -33,8 +39,15 @@ _VERBS = {
     "change": "Changed ",
 }
 
-# What an action type of these would say is a guess of the rules.
-_ACTIONS = {"custom": "event", "unknown": "other"}
+# What was done, by the event's name: rules of a user's own may call it anything.
+_ACTIONS = {
+    "$pageview": "view",
+    "$screen": "view",
+    "$pageleave": "leave",
+    "$rageclick": "rage_click",
+    "$autocapture": "click",
+}
+_VIEWS = frozenset({"$pageview", "$screen"})
 
 # Events of PostHog's own that are more than `other`: their action, the words that it says, and what
 # stands where nothing else is said.
@@ -55,8 +68,8 @@ class Entry:
     at: float
     """Seconds after the start of the session."""
     action: str
-    """The action type; `event` for custom events; `dead_click`, `error`, `identify`; `other` for
-    what else the rules do not know, whose action type is a guess; `idle`."""
+    """`view`, `leave`, `click`, `rage_click`, `submit`, `change`; `dead_click`, `error`,
+    `identify`; `other` for what else PostHog names; `event` for what the site names; `idle`."""
     text: str
     """The sentence, without the word that the action says and without the page."""
     page: str | None = None
@@ -65,6 +78,8 @@ class Entry:
     """Seconds after the start, of the last of these times; of `idle`, its end."""
     signal: str | None = None
     """The kind of signal that shows here."""
+    sends: bool = False
+    """Whether the event's name says that something was sent."""
 
 
 @dataclass
@@ -141,7 +156,7 @@ def _in_order(events: Sequence[SessionEvent]) -> list[SessionEvent]:
     return ordered
 
 
-_AT_THE_SAME_TIME = {"click": 0, "navigation": 1, "pageview": 2}
+_AT_THE_SAME_TIME = {"$autocapture": 0, "$rageclick": 0, "$pageleave": 1, "$pageview": 2}
 
 
 def _place(event: SessionEvent) -> tuple[float | int | str, ...]:
@@ -149,7 +164,7 @@ def _place(event: SessionEvent) -> tuple[float | int | str, ...]:
     order the events come in, they are told in the same."""
     return (
         event.occurred_at,
-        _AT_THE_SAME_TIME.get(event.event_type, len(_AT_THE_SAME_TIME)),
+        _AT_THE_SAME_TIME.get(event.event, len(_AT_THE_SAME_TIME)),
         *(part or "" for part in event[1:]),
     )
 
@@ -162,11 +177,7 @@ def page_of(path_template: str | None) -> str | None:
 
 def _visits(events: Sequence[SessionEvent]) -> list[str]:
     """The pages in the order in which they were viewed; where none was, those of other events."""
-    viewed = [
-        event.path_template
-        for event in events
-        if event.event_type == "pageview" or event.event == "$screen"
-    ]
+    viewed = [event.path_template for event in events if event.event in _VIEWS]
     visits: list[str] = []
     for template in viewed if any(viewed) else [event.path_template for event in events]:
         page = page_of(template)
@@ -186,7 +197,7 @@ def _entries(events: Sequence[SessionEvent], start: float, end: float) -> list[E
             entries.append(_idle(before - start, moment - start, current))
         before = moment
         page = page_of(event.path_template)
-        is_leave = event.action_type == "leave" and current is not None
+        is_leave = event.event == "$pageleave" and current is not None
         if is_leave and page == current and _says_nothing(events, at):
             continue
         entry = _add(entries, _entry(event, page, moment - start))
@@ -207,7 +218,7 @@ def _says_nothing(events: Sequence[SessionEvent], at: int) -> bool:
     if at + 1 == len(events):
         return True
     following = events[at + 1]
-    is_view = following.event_type == "pageview"
+    is_view = following.event == "$pageview"
     return is_view and following.occurred_at - events[at].occurred_at < IDLE_SECONDS
 
 
@@ -247,10 +258,10 @@ def _is_of_the_same_click(last: Entry, entry: Entry) -> bool:
 def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
     if event.event == "$screen" and page:
         return Entry(seconds, "view", page, page, until=seconds)
-    action = _ACTIONS.get(event.event_type, event.action_type)
     # Rows of older versions may hold what no sentence has now.
     said = event.description
     text = said if said.isprintable() else visible(said)
+    action = _action(event.event, text)
     told = _OF_EVENTS.get(event.event)
     verb = told[1] if told else _VERBS.get(action)
     if verb and text.startswith(verb):
@@ -265,7 +276,17 @@ def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
         text = text.strip() or told[2]
         text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
     signal = "error" if is_error(event.event) else None
-    return Entry(seconds, action, text, page, until=seconds, signal=signal)
+    sends = action == "event" and is_sent(event.event)
+    return Entry(seconds, action, text, page, until=seconds, signal=signal, sends=sends)
+
+
+def _action(event: str, sentence: str) -> str:
+    action = _ACTIONS.get(event) or ("other" if event.startswith("$") else "event")
+    if event != "$autocapture":
+        return action
+    # Whether it sent or changed something, its sentence says.
+    told = (one for one in ("submit", "change") if sentence.startswith(_VERBS[one]))
+    return next(told, action)
 
 
 def _outline(visits: Sequence[str], entries: Sequence[Entry]) -> str:

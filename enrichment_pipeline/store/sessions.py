@@ -25,13 +25,11 @@ LONGEST = timedelta(hours=24)
 
 
 class SessionEvent(NamedTuple):
-    """What a timeline is made of."""
+    """What a timeline is made of. What the rules called it is not: users rename that."""
 
     occurred_at: float
     """Unix time."""
     event: str
-    event_type: str
-    action_type: str
     description: str
     path_template: str | None
     distinct_id: str
@@ -42,8 +40,7 @@ _LONGEST_LISTED = timedelta(days=7)
 _PSEUDONYM = re.compile(r"person_[0-9a-f]{10}")
 
 EVENT_COLUMNS = """
-    extract(epoch FROM occurred_at)::float8, event, event_type, action_type, description,
-    path_template, distinct_id, device
+    extract(epoch FROM occurred_at)::float8, event, description, path_template, distinct_id, device
 """
 """Of `enriched_event`, as `SessionEvent` has them."""
 

@@ -32,13 +32,12 @@ def signals(timeline: Timeline) -> list[tuple[str, float, str]]:
     return [tuple(signal) for signal in timeline.signals]
 
 
-def _event(
-    at: float, event: str, kind: str, action: str, sentence: str, page: str | None
-) -> SessionEvent:
-    on = f" on {page_of(page)}" if page and kind not in {"pageview", "navigation"} else ""
+def _event(at: float, event: str, sentence: str, page: str | None) -> SessionEvent:
+    on = f" on {page_of(page)}" if page and event not in {"$pageview", "$pageleave"} else ""
     name, opened, detail = sentence.partition(" (")
-    sentence = f"{name}{on}{opened}{detail}" if kind in {"custom", "unknown"} else sentence + on
-    return SessionEvent(START + at, event, kind, action, sentence, page, "user-1", DEVICE)
+    is_of_element = event in {"$autocapture", "$rageclick"}
+    sentence = sentence + on if is_of_element else f"{name}{on}{opened}{detail}"
+    return SessionEvent(START + at, event, sentence, page, "user-1", DEVICE)
 
 
 def _safe(text: str) -> str:
@@ -48,52 +47,52 @@ def _safe(text: str) -> str:
 def view(at: float, page: str = "/") -> SessionEvent:
     """A page view."""
     viewed = page_of(page) or "a page"
-    return _event(at, "$pageview", "pageview", "view", f"Viewed {viewed}", page)
+    return _event(at, "$pageview", f"Viewed {viewed}", page)
 
 
 def leave(at: float, page: str = "/") -> SessionEvent:
     """A page is left."""
     left = page_of(page) or "a page"
-    return _event(at, "$pageleave", "navigation", "leave", f"Left {left}", page)
+    return _event(at, "$pageleave", f"Left {left}", page)
 
 
 def click(at: float, label: str = "Buy now", page: str | None = "/") -> SessionEvent:
     """A click on a button."""
     sentence = f'Clicked button "{_safe(label)}"'
-    return _event(at, "$autocapture", "click", "click", sentence, page)
+    return _event(at, "$autocapture", sentence, page)
 
 
 def rage(at: float, label: str = "Buy now", page: str | None = "/") -> SessionEvent:
     """What posthog-js sends at the third click of a second."""
     sentence = f'Rage-clicked button "{_safe(label)}"'
-    return _event(at, "$rageclick", "click", "rage_click", sentence, page)
+    return _event(at, "$rageclick", sentence, page)
 
 
 def dead(at: float, page: str | None = "/") -> SessionEvent:
     """What posthog-js sends when a click has changed nothing."""
     sentence = "Clicked without any effect"
-    return _event(at, "$dead_click", "unknown", "unknown", sentence, page)
+    return _event(at, "$dead_click", sentence, page)
 
 
 def change(at: float, page: str | None = "/", what: str = 'field "Email"') -> SessionEvent:
     """A field is filled in."""
-    return _event(at, "$autocapture", "click", "change", f"Changed {what}", page)
+    return _event(at, "$autocapture", f"Changed {what}", page)
 
 
 def submit(at: float, page: str | None = "/") -> SessionEvent:
     """A form is sent."""
-    return _event(at, "$autocapture", "click", "submit", 'Submitted form "Sign up"', page)
+    return _event(at, "$autocapture", 'Submitted form "Sign up"', page)
 
 
 def custom(at: float, name: str, page: str | None = "/", detail: str | None = None) -> SessionEvent:
     """An event of the site's own."""
     sentence = _safe(name.replace("_", " ")) + (f" ({detail})" if detail else "")
-    return _event(at, name, "custom", "click", sentence, page)
+    return _event(at, name, sentence, page)
 
 
 def posthogs(at: float, name: str, sentence: str, page: str | None = "/") -> SessionEvent:
     """An event of PostHog's own that the rules do not know."""
-    return _event(at, name, "unknown", "unknown", sentence, page)
+    return _event(at, name, sentence, page)
 
 
 _ANY_TEXT = st.text(max_size=40)

@@ -215,7 +215,7 @@ def test_the_newest_session_of_another_projects_namesake_is_that_of_its_person(
 
 
 def a_moment(seconds: float) -> SessionEvent:
-    return SessionEvent(seconds, "ping", "custom", "click", "ping", None, "user-1", None)
+    return SessionEvent(seconds, "ping", "ping", None, "user-1", None)
 
 
 def test_events_are_cut_after_more_than_half_an_hour_of_silence() -> None:
