@@ -9,7 +9,10 @@ from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.orchestration.alerting import alerts
 from enrichment_pipeline.orchestration.assets import build_assets
 from enrichment_pipeline.orchestration.broken_sensor import build_broken_sensor
-from enrichment_pipeline.orchestration.maintenance import maintenance, maintenance_schedule
+from enrichment_pipeline.orchestration.maintenance import (
+    build_maintenance,
+    build_maintenance_schedule,
+)
 from enrichment_pipeline.orchestration.partitions import window_partitions
 from enrichment_pipeline.orchestration.pull_schedule import build_pull_schedule
 from enrichment_pipeline.orchestration.reconciling import (
@@ -37,7 +40,9 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
     """All definitions, with windows from `start`."""
     partitions = window_partitions(start, settings.window)
     rules = load_rules(settings.rules_file)
-    schedules = [maintenance_schedule]
+    assets = [*build_assets(partitions, rules.version), build_session_timelines(start)]
+    maintenance = build_maintenance(assets)
+    schedules = [build_maintenance_schedule(maintenance)]
     if settings.pulls:
         schedules.append(build_pull_schedule(partitions))
     enrichment, sessions = build_enrichment_job(), build_sessions_job()
@@ -52,7 +57,7 @@ def build_definitions(settings: Settings, start: datetime) -> dg.Definitions:
     if settings.broker_url:
         sensors.append(build_reconciling_sensor(partitions))
     return dg.Definitions(
-        assets=[*build_assets(partitions, rules.version), build_session_timelines(start)],
+        assets=assets,
         jobs=[enrichment, sessions, enrichment_sweep, enrichment_reconcile, maintenance],
         schedules=schedules,
         sensors=sensors,

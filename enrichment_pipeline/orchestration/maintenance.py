@@ -1,12 +1,11 @@
 """The maintenance job: partitions ahead, retention, and Dagster's own run history; with its
 schedule."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.store.retention import (
     drop_days_before,
@@ -46,33 +45,45 @@ def drop_old_days(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
     )
 
 
-@dg.op
-def trim_run_history(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
-    """Delete ended runs that are past their time, which open-source Dagster never does."""
-    before = datetime.now(UTC) - timedelta(days=pipeline.settings.run_history_days)
-    deleted = delete_runs_before(context.instance, before)
-    context.log.info(f"deleted {deleted} runs that ended before {before:%Y-%m-%d}")
-
-
-def delete_runs_before(instance: dg.DagsterInstance, before: datetime) -> int:
+def delete_runs_before(
+    instance: dg.DagsterInstance, assets: Sequence[dg.AssetsDefinition], before: datetime
+) -> int:
     """Delete the runs that ended before then; returns how many.
 
-    A run that made the latest materialization of a partition stays: with the run Dagster would
-    delete the materialization, and the partition would be missing.
+    A run stays that made the latest materialization of a partition or of an asset, or the latest
+    evaluation of a check: with the run Dagster would delete these, and show that there was none.
     """
-    latest = {
-        storage_id
-        for asset in (RAW_EVENTS, ENRICHED_EVENTS)
-        for storage_id in instance.get_latest_storage_id_by_partition(
-            asset, dg.DagsterEventType.ASSET_MATERIALIZATION
-        ).values()
-    }
+    latest = _latest_materializations(instance, [key for one in assets for key in one.keys])
+    checked = _latest_checks(instance, [key for one in assets for key in one.check_keys])
     superfluous = [
-        run_id for run_id in _ended_before(instance, before) if not _holds(instance, run_id, latest)
+        run_id
+        for run_id in _ended_before(instance, before)
+        if run_id not in checked and not _holds(instance, run_id, latest)
     ]
     for run_id in superfluous:
         instance.delete_run(run_id)
     return len(superfluous)
+
+
+def _latest_materializations(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) -> set[int]:
+    """The storage ids of the latest materializations, of each partition and of each asset."""
+    of_partitions = {
+        storage_id
+        for key in keys
+        for storage_id in instance.get_latest_storage_id_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION
+        ).values()
+    }
+    # Asked for none, Dagster gives the records of all.
+    found = instance.get_asset_records(keys) if keys else ()
+    records = (record.asset_entry.last_materialization_record for record in found)
+    return of_partitions | {record.storage_id for record in records if record}
+
+
+def _latest_checks(instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]) -> set[str]:
+    """The runs that made the latest evaluations."""
+    records = (instance.get_latest_asset_check_evaluation_record(key) for key in keys)
+    return {record.run_id for record in records if record}
 
 
 def _ended_before(instance: dg.DagsterInstance, before: datetime) -> Iterator[str]:
@@ -90,18 +101,32 @@ def _holds(instance: dg.DagsterInstance, run_id: str, latest: set[int]) -> bool:
     return any(record.storage_id in latest for record in records)
 
 
-@dg.job(description="Partitions ahead, retention, and Dagster's run history.")
-def maintenance() -> None:
-    """Each op by itself: one that fails does not keep the others from their work."""
-    make_partitions()
-    drop_old_days()
-    trim_run_history()
+def build_maintenance(assets: Sequence[dg.AssetsDefinition]) -> dg.JobDefinition:
+    """The job, for the code location of these assets."""
+
+    @dg.op
+    def trim_run_history(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
+        """Delete ended runs that are past their time, which open-source Dagster never does."""
+        before = datetime.now(UTC) - timedelta(days=pipeline.settings.run_history_days)
+        deleted = delete_runs_before(context.instance, assets, before)
+        context.log.info(f"deleted {deleted} runs that ended before {before:%Y-%m-%d}")
+
+    @dg.job(description="Partitions ahead, retention, and Dagster's run history.")
+    def maintenance() -> None:
+        """Each op by itself: one that fails does not keep the others from their work."""
+        make_partitions()
+        drop_old_days()
+        trim_run_history()
+
+    return maintenance
 
 
-maintenance_schedule = dg.ScheduleDefinition(
-    name="maintenance_daily",
-    job=maintenance,
-    cron_schedule="15 2 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+def build_maintenance_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """The schedule of the job, daily."""
+    return dg.ScheduleDefinition(
+        name="maintenance_daily",
+        job=job,
+        cron_schedule="15 2 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )

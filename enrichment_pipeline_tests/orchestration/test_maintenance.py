@@ -12,7 +12,7 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.orchestration import maintenance
-from enrichment_pipeline.orchestration.maintenance import delete_runs_before
+from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
@@ -115,11 +115,41 @@ def test_more_runs_than_are_asked_for_at_once_are_trimmed_and_each_looked_at(
     monkeypatch.setattr(maintenance, "_RUNS_AT_ONCE", 2)
     job = definitions.resolve_job_def(ENRICHMENT_JOB)
     kept = job.execute_in_process(instance=instance, partition_key=KEY).run_id
+    trimming = definitions.resolve_job_def("maintenance")
     for _ in range(6):
-        instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE)
+        instance.create_run_for_job(trimming, status=dg.DagsterRunStatus.FAILURE)
     age_runs(instance, 40 * DAY)
-    assert delete_runs_before(instance, datetime.now(UTC) - 30 * DAY) == 6
-    assert [run.run_id for run in instance.get_runs()] == [kept]
+    maintain = trimming.execute_in_process(instance=instance)
+    assert {run.run_id for run in instance.get_runs()} == {kept, maintain.run_id}
+
+
+def test_the_runs_of_the_latest_materialization_of_every_asset_stay_and_of_the_latest_checks(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, run: Run
+) -> None:
+    assets = list(definitions.assets or ())
+    assert {key for one in assets for key in one.keys} == {
+        dg.AssetKey(name)
+        for name in ("raw_events", "enriched_events", "dead_letter", "session_timelines")
+    }
+    latest: dict[dg.AssetKey, str] = {}
+    for _ in range(2):
+        for asset in assets:
+            days = asset.partitions_def
+            made = dg.materialize(
+                [asset],
+                instance=instance,
+                partition_key=days.get_partition_keys()[0] if days else None,
+                resources={"pipeline": Pipeline()},
+            )
+            latest[asset.key] = made.run_id
+    age_runs(instance, 40 * DAY)
+    assert run().success
+    left = {one.run_id for one in instance.get_runs() if one.job_name != "maintenance"}
+    assert left == set(latest.values())
+    assert all(instance.get_latest_materialization_event(key) for key in latest)
+    checks = [key for asset in assets for key in asset.check_keys]
+    assert len(checks) == 3
+    assert all(instance.get_latest_asset_check_evaluation_record(key) for key in checks)
 
 
 def test_an_op_that_fails_does_not_keep_the_others_from_their_work(
