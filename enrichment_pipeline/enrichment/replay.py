@@ -62,6 +62,9 @@ others a replay."""
 _ENRICHED = "enriched by a replay"
 _LET_IN = "let in by a replay"
 
+# Of what came any other way, the moment in which it failed says nothing of when it happened.
+_LIVE = "api"
+
 
 @dataclass
 class ReplayReport:
@@ -290,7 +293,12 @@ def _parsed(store: Store, letter: Letter) -> RawEvent:
     Raises:
         EventRejectedError: it would not.
     """
-    arrival = Arrival(letter.first_failed_at, letter.sent_at, default_name=letter.event)
+    arrival = Arrival(
+        letter.first_failed_at,
+        letter.sent_at,
+        default_name=letter.event,
+        is_recorded=letter.source != _LIVE,
+    )
     project = letter.project or ""
     unmasked = store.settings.unmasked_of(project)
     oldest = oldest_possible_start(datetime.now(UTC), store.window)

@@ -5,7 +5,7 @@ Request bodies, tokens and files belong to `ingest`.
 """
 
 from collections.abc import Callable, Set
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -25,6 +25,7 @@ from enrichment_pipeline.events.times import (
     no_later_than_allowed,
     on_our_clock,
     parse_timestamp,
+    read_time,
 )
 from enrichment_pipeline.events.uuids import content_uuid
 
@@ -51,6 +52,9 @@ class Reason(StrEnum):
     """Of older letters: the start of the partitions moves back now, also for a replay of these."""
     REFUSED_BY_STORE = "refused_by_store"
 
+
+# What PostHog's tables, exports and queues call the moment in which they had an event: best first.
+_ARRIVAL_FIELDS = ("now", "sent_at", "created_at", "inserted_at", "_inserted_at", "_timestamp")
 
 # A time that no window can hold: the event is booked under its arrival.
 _TIMES_OF_NO_USE = frozenset({Reason.TIMESTAMP_TOO_OLD, Reason.BEFORE_FIRST_PARTITION})
@@ -108,9 +112,12 @@ class Arrival(NamedTuple):
     at: datetime
     """By our clock."""
     sent_at: datetime | None = None
-    """By the sender's clock, when it sent the event; None where it did not say."""
+    """By the sender's clock, when it sent the event, without a zone where it named none; None where
+    it did not say."""
     default_name: str | None = None
     """The name of an event that has none, where the way it came implies one."""
+    is_recorded: bool = False
+    """Whether it was recorded elsewhere before, so that `at` says nothing of when it happened."""
 
 
 def parse_event(
@@ -184,8 +191,17 @@ def reject(
         payload=payload,
         occurred_at=occurred_at or arrival.at,
         event=clean_text(event, MAX_EVENT_NAME_LENGTH) if isinstance(event, str) else None,
-        sent_at=arrival.sent_at,
+        sent_at=_sent_at_to_keep(fields, arrival),
     )
+
+
+def _sent_at_to_keep(fields: dict[str, object], arrival: Arrival) -> datetime | None:
+    """The same correction of the time, where the store names the zone of every moment."""
+    sent_at = arrival.sent_at
+    if sent_at is None or sent_at.tzinfo is not None:
+        return sent_at
+    written = read_time(fields.get("timestamp"))
+    return sent_at.replace(tzinfo=UTC) if written and written.tzinfo is None else None
 
 
 def booked_from(start: datetime, rejection: RejectedEvent, arrival: Arrival) -> RejectedEvent:
@@ -270,7 +286,9 @@ def _occurred_at(
 ) -> datetime:
     moment = _told_time(fields, properties, arrival)
     if moment is None:
-        raise EventRejectedError(Reason.INVALID_TIMESTAMP, "the timestamp is no ISO 8601 time")
+        raise EventRejectedError(
+            Reason.INVALID_TIMESTAMP, "the timestamp is no time in a known form"
+        )
     if oldest is not None and moment < oldest:
         raise EventRejectedError(
             Reason.TIMESTAMP_TOO_OLD,
@@ -284,31 +302,44 @@ def _told_time(
 ) -> datetime | None:
     """When the event happened, by our clock; None where it names a time that is none.
 
-    PostHog's order: the timestamp, moved by how far the sender's clock is off; without one, the
-    offset in milliseconds from sending; without either, the arrival.
+    PostHog's order: the offset in milliseconds from sending; the timestamp, moved by how far the
+    sender's clock is off; the arrival.
     """
-    told = fields.get("timestamp")
-    if told is not None and told != "":
-        moment = parse_timestamp(told)
-        if moment is None:
-            return None
-        if not _ignores_sent_at(fields, properties):
-            moment = on_our_clock(moment, arrival.sent_at, arrival.at)
-    elif fields.get("offset") is not None:
-        moment = milliseconds_before(arrival.at, fields["offset"])
-        if moment is None:
-            return None
-    else:
-        moment = arrival.at
-    return no_later_than_allowed(moment, arrival.at)
+    told, offset = fields.get("timestamp"), fields.get("offset")
+    is_told = told is not None and told != ""
+    moment: datetime | None = None
+    # Of what was recorded elsewhere, the timestamp has been put right there, by the offset too.
+    if offset is not None and not (is_told and arrival.is_recorded):
+        moment = milliseconds_before(_arrived_at(fields, arrival), offset)
+    if moment is None and is_told:
+        written = read_time(told)
+        sent_at = None if _ignores_sent_at(fields, properties) else arrival.sent_at
+        moment = written and on_our_clock(written, sent_at, arrival.at)
+    elif moment is None and offset is None:
+        moment = _arrived_at(fields, arrival)
+    return moment and no_later_than_allowed(moment, arrival.at)
+
+
+def _arrived_at(fields: dict[str, object], arrival: Arrival) -> datetime:
+    """When the event came to whoever has it from its sender, by what a recorded one says of it."""
+    if arrival.is_recorded:
+        for name in _ARRIVAL_FIELDS:
+            if (moment := parse_timestamp(fields.get(name))) is not None:
+                return moment
+    return arrival.at
 
 
 def _ignores_sent_at(fields: dict[str, object], properties: dict[str, object]) -> bool:
     """Whether the sender says that its clock needs no correction: `$ignore_sent_at`, which v1
     calls `options.disable_skew_correction`."""
     options = fields.get("options")
-    disabled = isinstance(options, dict) and options.get("disable_skew_correction") is True
-    return disabled or properties.get("$ignore_sent_at") in (True, "true")
+    disabled = isinstance(options, dict) and is_true(options.get("disable_skew_correction"))
+    return disabled or is_true(properties.get("$ignore_sent_at"))
+
+
+def is_true(value: object) -> bool:
+    """Whether a JSON value says yes; some clients send text where a boolean is meant."""
+    return value in (True, "1") or (isinstance(value, str) and value.strip().lower() == "true")
 
 
 def _elements_chain(fields: dict[str, object], properties: dict[str, object]) -> str | None:

@@ -3,6 +3,7 @@
 Which windows exist as partitions, and where they start, belongs to `store` and `orchestration`.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -11,32 +12,144 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # in its place (FUTURE_EVENT_HOURS_CUTOFF in posthog/plugin-server).
 FUTURE_LIMIT = timedelta(hours=23)
 
+# Seconds, milliseconds, microseconds or nanoseconds since the epoch, told apart by how many digits
+# there are, as PostHog does: from 2001 to 2286.
+_EPOCH = re.compile(r"(\d{10}|\d{13}|\d{16}|\d{19})(?:\.\d+)?")
+_EPOCH_UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
+_MICROSECONDS = 10**6
+
+_LONGEST = 100
+# By how many digits there are.
+_COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+# What JavaScript, Java and Go add to a time whose offset from UTC they have written already.
+_ADDED = re.compile(r"\s*\([^()]*\)$|\[[^\[\]]*\]$|\s+m=[+-][\d.]+$")
+_NAME_BEFORE_OFFSET = re.compile(r"\b(?:GMT|UTC)\s*(?=[+-]\d)", re.IGNORECASE)
+_NAME_BEHIND_OFFSET = re.compile(r"([+-]\d\d:?\d\d)\s+[A-Z]{2,5}$", re.IGNORECASE)
+# Of days that are written in the order of some country, `3/1/2026` alone is read, as PostHog reads
+# it; who writes `28/1/2026` means something else by `3/1/2026`. And an offset whose sign was lost.
+_READ_IN_TWO_WAYS = re.compile(
+    r"(?<!\d)(?:(?:1[3-9]|2\d|3[01])/|\d\d?[.-]\d\d?[.-])\d|:\d\d.*\s\d+:\d\d|\d\s*[ap]$",
+    re.IGNORECASE,
+)
+# The names that JavaScript knows.
+_ZONES = {
+    **dict.fromkeys(("UTC", "GMT", "UT", "Z"), 0),
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+}
+# A text is whole where it comes to the same with whatever it leaves out.
+_LEFT_OUT = (datetime(2000, 1, 1), datetime(2003, 2, 2))
+
 
 def parse_timestamp(value: object) -> datetime | None:
-    """The moment that `value` names, in UTC, or None where it names none.
+    """The moment that `value` names, in UTC, or None where it names none; see `read_time`.
 
-    `value` is ISO 8601 text (a missing zone means UTC, as in ClickHouse's exports).
+    A missing zone means UTC, as in ClickHouse's exports.
     """
-    if not isinstance(value, str):
+    written = read_time(value)
+    return None if written is None else _in_utc(written)
+
+
+def read_time(value: object) -> datetime | None:
+    """The time that `value` names as it is written, without a zone where it names none; None where
+    it names no time, or not all of one.
+
+    `value` is ISO 8601 text; else the epoch, RFC 2822, JavaScript's `Date`, or another form that
+    PostHog or a warehouse writes. What two people would read in two ways is no time, but for
+    `3/1/2026`, in which PostHog reads the month first.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        # Of 13 digits, fromisoformat would make a time in the year of their first four.
+        if text[4:5].isdigit() and (text.isdigit() or _EPOCH.fullmatch(text)):
+            return _epoch(text) or _compact(text)
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            return _in_another_form(text)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # Without an exponent, which ends where floats tell no microseconds apart.
+        return _epoch(f"{value:f}" if isinstance(value, float) else str(value))
+    return None
+
+
+def _epoch(text: str) -> datetime | None:
+    found = _EPOCH.fullmatch(text)
+    if found is None:
         return None
+    whole, unit = found[1], _EPOCH_UNITS[len(found[1])]
+    microseconds = int(whole) * _MICROSECONDS // unit
+    if unit == 1:
+        microseconds += round(float("0" + text[len(whole) :]) * _MICROSECONDS)
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def _compact(text: str) -> datetime | None:
+    form = _COMPACT.get(len(text))
     try:
-        moment = datetime.fromisoformat(value.strip())
-        # The conversion can leave the years that datetime knows: 0001-01-01T00:00+14:00.
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return datetime.strptime(text, form) if form else None
+    except ValueError:
+        return None
+
+
+def _in_another_form(text: str) -> datetime | None:
+    if len(text) > _LONGEST:
+        return None
+    plain = _NAME_BEFORE_OFFSET.sub("", _ADDED.sub("", text))
+    plain = _NAME_BEHIND_OFFSET.sub(r"\1", plain)
+    if _READ_IN_TWO_WAYS.search(plain):
+        return None
+    # Nearly nobody needs it, and it takes its time to be imported.
+    from dateutil import parser
+
+    try:
+        first, second = (
+            parser.parse(plain.upper(), default=left_out, tzinfos=_zone) for left_out in _LEFT_OUT
+        )
+        return first if first == second and first.utcoffset() == second.utcoffset() else None
     except (ValueError, OverflowError):
         return None
 
 
-def on_our_clock(moment: datetime, sent_at: datetime | None, arrival: datetime) -> datetime:
-    """`moment`, told by the sender's clock, as ours would have told it.
+def _zone(name: str | None, offset: int | None) -> int | None:
+    """Seconds from UTC of a zone that dateutil has found; None: there is none."""
+    if offset is not None or name is None:
+        return offset
+    hours = _ZONES.get(name.upper())
+    if hours is None:
+        raise ValueError(f"nobody knows where {name} is")
+    return hours * 3600
+
+
+def _in_utc(written: datetime) -> datetime | None:
+    try:
+        # The conversion can leave the years that datetime knows: 0001-01-01T00:00+14:00.
+        return written.replace(tzinfo=UTC) if written.tzinfo is None else written.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def on_our_clock(written: datetime, sent_at: datetime | None, arrival: datetime) -> datetime | None:
+    """The moment of a time that the sender's clock told, by our clock, in UTC; None where it has
+    none.
 
     `sent_at` is what the sender's clock said when ours said `arrival`; where it is not known, both
-    are taken to agree.
+    are taken to agree. One without a zone tells how far the clocks are apart only from a time that
+    has none either: both are that of the same place.
     """
-    if sent_at is None:
+    moment = _in_utc(written)
+    if moment is None or sent_at is None:
         return moment
     try:
-        return moment + (arrival - sent_at)
+        if sent_at.tzinfo is not None:
+            return moment + (arrival - sent_at)
+        return arrival + (written - sent_at) if written.tzinfo is None else moment
     except OverflowError:
         return moment
 
@@ -44,11 +157,11 @@ def on_our_clock(moment: datetime, sent_at: datetime | None, arrival: datetime) 
 def milliseconds_before(arrival: datetime, offset: object) -> datetime | None:
     """The moment so many milliseconds before `arrival`; None where `offset` is no number of them
     that leads to a moment."""
-    if isinstance(offset, bool) or not isinstance(offset, int | float):
-        return None
     try:
-        return arrival - timedelta(milliseconds=offset)
-    except (OverflowError, ValueError):  # ValueError: NaN
+        if isinstance(offset, bool) or not isinstance(offset, int | float | str):
+            return None
+        return arrival - timedelta(milliseconds=float(offset))
+    except (OverflowError, ValueError):  # ValueError: NaN, or no number
         return None
 
 

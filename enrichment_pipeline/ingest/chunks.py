@@ -50,7 +50,7 @@ class ImportSummary:
 
 def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE) -> ImportSummary:
     """Parse records and take their events in, in one commit; `source` says which way they came."""
-    arrival = Arrival(datetime.now(UTC))
+    arrival = Arrival(datetime.now(UTC), is_recorded=True)
     oldest = oldest_possible_start(arrival.at, store.window)
     unmasked = store.settings.unmasked_of(project)
     events: list[RawEvent] = []

@@ -19,7 +19,8 @@ from enrichment_pipeline.store.payloads import decompress
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
 
 _CLAIM = """
-    SELECT id, kind, batch_id, event_count, project, event, payload, uuid, first_failed_at, sent_at
+    SELECT id, kind, batch_id, event_count, project, event, payload, uuid, first_failed_at, sent_at,
+        source
     FROM dead_letter WHERE state = 'replaying' AND kind = :kind AND {which}
     ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
 """
@@ -145,6 +146,7 @@ class Letter(NamedTuple):
     first_failed_at: datetime
     """For what was refused at the door: when it arrived."""
     sent_at: datetime | None
+    source: str
 
 
 def claim_letters(

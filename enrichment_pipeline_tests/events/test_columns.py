@@ -68,7 +68,79 @@ def test_the_same_moment_is_read_in_every_way_it_is_written(text: str) -> None:
     assert parse_timestamp(text) == datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
-@given(st.text() | st.none() | st.integers() | st.datetimes(timezones=st.timezones()).map(str))
+@pytest.mark.parametrize(
+    "text",
+    [
+        # The epoch: seconds, milliseconds, microseconds, nanoseconds, as a number and as text.
+        *(1772368200, 1772368200.0, 1772368200000, "1772368200", "1772368200000", "1772368200.0"),
+        *("1772368200000000", "1772368200000000000"),
+        # RFC 2822, HTTP, JavaScript's Date, C's asctime, Java, Go, Ruby.
+        *("Sun, 01 Mar 2026 13:30:00 +0100", "Sun, 01 Mar 2026 12:30:00 GMT"),
+        "1 Mar 2026 07:30:00 EST",
+        "Sun Mar 01 2026 13:30:00 GMT+0100 (Mitteleuropäische Normalzeit)",
+        "Sun Mar 01 2026 12:30:00 GMT+0000 (Coordinated Universal Time)",
+        *("Sun Mar  1 12:30:00 2026", "2026-03-01T13:30:00+01:00[Europe/Berlin]"),
+        *("2026-03-01 12:30:00 +0000 UTC", "2026-03-01 12:30:00.000000000 +0000 UTC m=+0.5"),
+        "2026-03-01 13:30:00 +0100",
+        # BigQuery, Snowflake, Redshift, Databricks, SQL Server, ClickHouse, and people.
+        *("2026-03-01 12:30:00 UTC", "2026-03-01 12:30:00.000000 UTC"),
+        *("2026-03-01 04:30:00.000 -0800", "Sun, 01 Mar 2026 04:30:00 -0800"),
+        *("2026-03-01 12:30:00+00", "2026-03-01T12:30:00.000+0000"),
+        *("2026-03-01 12:30:00.0000000 +00:00", "2026-03-01 12:30:00.000"),
+        *("20260301T123000Z", "20260301123000", "2026/03/01 12:30:00", "2026-3-1 12:30"),
+        *("2026-03-01t12:30:00z", "2026-03-01T12:30:00z", "2026-03-01  12:30 utc"),
+        *("3/1/2026, 12:30:00 PM", "03/01/2026 12:30", "Mar 1, 2026 12:30 PM"),
+        "march 1 2026 12:30:00 gmt",
+    ],
+)
+def test_a_time_is_read_in_every_form_that_posthog_and_warehouses_write(text: object) -> None:
+    assert parse_timestamp(text) == datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+
+
+def test_milliseconds_that_look_like_a_time_of_long_ago_are_milliseconds() -> None:
+    moment = datetime(2024, 3, 22, 15, 26, 41, 234_000, tzinfo=UTC)
+    assert parse_timestamp("1711121201234") == parse_timestamp(1711121201234) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("12:30", "March 2026", "2026", "12", "Sunday", "1 March", "6:15pm", "2026-03"),
+        *("Sun Mar 01 13:30:00 CET 2026", "2026-03-01 12:30 Europe/Berlin", "2026-03-01 12:30 XYZ"),
+        *("28/11/2026", "28/11/2026 12:30", "01.03.2026 12:30", "01-03-2026", "2026-03-01 12:30 a"),
+        *(
+            "1711121201234"[:11],
+            "1711121201234567890123",
+            "2026-03-01T12:30:00 01:00",
+            "2026-02-30",
+            "2026-13-01",
+            "yesterday",
+            "nan",
+            "inf",
+        ),
+        *(12, 0, -1, 1e300, float("nan"), True, 202603011230, [], {}, "1" * 30, "9" * 4000),
+    ],
+)
+def test_what_is_no_whole_time_or_could_be_two_is_none(text: object) -> None:
+    assert parse_timestamp(text) is None
+
+
+_PIECES = (
+    *("2026", "03", "1", "12:30", "12:30:00", "T", "Z", "-", "/", ".", ",", ":", "+01:00", "-0800"),
+    *("GMT", "CET", "AM", "p", "Nov", "Sat", "nd", "of", "00", "1e5", "inf", "٣", "½", "\0", "("),
+    *(")", "[", "]", "m=", "W", "1772366400", " "),
+)
+
+
+@given(
+    st.text()
+    | st.none()
+    | st.integers()
+    | st.floats()
+    | st.datetimes(timezones=st.timezones()).map(str)
+    | st.lists(st.sampled_from(_PIECES), max_size=9).map("".join)
+    | st.lists(st.sampled_from(_PIECES), max_size=9).map(" ".join)
+)
 def test_any_value_is_a_moment_in_utc_or_none(value: object) -> None:
     moment = parse_timestamp(value)
     assert moment is None or moment.tzinfo is UTC

@@ -18,6 +18,7 @@ from enrichment_pipeline.events.raw_event import (
     parse_event,
     reject,
 )
+from enrichment_pipeline.events.times import read_time
 from enrichment_pipeline.events.uuids import content_uuid
 from enrichment_pipeline_tests.conftest import make_event
 
@@ -163,6 +164,89 @@ def test_a_content_uuid_is_a_version_8_uuid(payload: bytes) -> None:
 
 def test_an_event_without_timestamp_happened_when_it_arrived() -> None:
     assert parse(without("timestamp")).occurred_at == ARRIVAL
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("told", "sent_at", "occurred_at"),
+    [
+        # The sender's clock is 20 minutes ahead, and an hour has passed since it happened.
+        ("2026-03-01T12:20:00+00:00", "2026-03-01T13:20:00+00:00", ARRIVAL - HOUR),
+        # Both are of the same place, wherever that is.
+        ("2026-03-01T17:50:00", "2026-03-01T18:50:00", ARRIVAL - HOUR),
+        # One alone without a zone: how far the clocks are apart is not known.
+        ("2026-03-01T12:00:00+00:00", "2026-03-01T18:30:00", ARRIVAL - HOUR),
+        ("2026-03-01 12:20:00", "2026-03-01T13:20:00Z", ARRIVAL - HOUR),
+        ("Sun, 01 Mar 2026 12:20:00 GMT", "Sun, 01 Mar 2026 13:20:00 GMT", ARRIVAL - HOUR),
+        (1772367600000, "1772371200000", ARRIVAL - HOUR),
+    ],
+)
+def test_a_time_is_moved_by_how_far_the_clocks_are_apart_and_by_no_zone(
+    told: object, sent_at: str, occurred_at: datetime
+) -> None:
+    arrival = Arrival(ARRIVAL, read_time(sent_at))
+    payload = make_event(timestamp=told)
+    assert parse_event(payload, "default", arrival).occurred_at == occurred_at
+    # A replay of a letter has the moment of the letter, which names a zone.
+    error = EventRejectedError(Reason.INVALID_UUID, "why")
+    kept = reject(payload, "default", arrival, error)
+    assert kept.sent_at is None or kept.sent_at.tzinfo is not None
+    assert kept.occurred_at == occurred_at
+    again = Arrival(ARRIVAL, kept.sent_at)
+    assert parse_event(payload, "default", again).occurred_at == occurred_at
+
+
+@pytest.mark.parametrize(
+    ("fields", "occurred_at"),
+    [
+        ({"offset": 60_000}, ARRIVAL - timedelta(minutes=1)),
+        ({"offset": "60000"}, ARRIVAL - timedelta(minutes=1)),
+        ({"offset": 0}, ARRIVAL),
+        ({"offset": None}, ARRIVAL - HOUR),
+        ({"offset": "soon"}, ARRIVAL - HOUR),
+        ({"offset": 1e300}, ARRIVAL - HOUR),
+        ({"timestamp": "yesterday", "offset": 60_000}, ARRIVAL - timedelta(minutes=1)),
+    ],
+)
+def test_an_offset_says_more_than_a_timestamp_as_posthog_has_it(
+    fields: dict[str, object], occurred_at: datetime
+) -> None:
+    payload = make_event(**{"timestamp": (ARRIVAL - HOUR).isoformat(), **fields})
+    assert parse(payload).occurred_at == occurred_at
+
+
+@pytest.mark.parametrize("yes", [True, "true", "True", " TRUE ", 1, "1"])
+def test_text_may_say_yes_where_a_boolean_is_meant(yes: object) -> None:
+    told = (ARRIVAL - HOUR).isoformat()
+    arrival = Arrival(ARRIVAL, ARRIVAL + HOUR)
+    for fields in (
+        {"options": {"disable_skew_correction": yes}},
+        {"properties": {"$ignore_sent_at": yes}},
+    ):
+        event = parse_event(make_event(timestamp=told, **fields), "default", arrival)
+        assert event.occurred_at == ARRIVAL - HOUR
+    event = parse_event(
+        make_event(timestamp=told, properties={"$ignore_sent_at": "false"}), "default", arrival
+    )
+    assert event.occurred_at == ARRIVAL - 2 * HOUR
+
+
+@pytest.mark.parametrize("name", ["now", "sent_at", "created_at", "inserted_at", "_inserted_at"])
+def test_a_recorded_event_without_timestamp_happened_when_it_was_had_elsewhere(name: str) -> None:
+    recorded = Arrival(ARRIVAL, is_recorded=True)
+    had = datetime(2025, 6, 7, 8, 9, tzinfo=UTC)
+    for told in (had.isoformat(), "2025-06-07 08:09:00", int(had.timestamp())):
+        payload = without("timestamp", **{name: told})
+        assert parse_event(payload, "default", recorded).occurred_at == had
+        payload = without("timestamp", **{name: told, "offset": 60_000})
+        moment = parse_event(payload, "default", recorded).occurred_at
+        assert moment == had - timedelta(minutes=1)
+        payload = make_event(at=had - HOUR, **{name: told, "offset": 60_000})
+        assert parse_event(payload, "default", recorded).occurred_at == had - HOUR
+    assert parse_event(without("timestamp"), "default", recorded).occurred_at == ARRIVAL
+    assert parse(without("timestamp", **{name: had.isoformat()})).occurred_at == ARRIVAL
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,18 @@ def test_older_events_move_the_start_of_the_partitions_and_it_is_told(
         assert partition_start(connection) == datetime(2024, 5, 6, tzinfo=UTC)
 
 
+def test_lines_without_timestamp_happened_when_posthog_had_them(
+    store: Store, tmp_path: Path
+) -> None:
+    had = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    lines = [
+        json.dumps({"event": "e", "distinct_id": "d", name: had.isoformat()}).encode()
+        for name in ("now", "sent_at", "created_at", "inserted_at")
+    ]
+    assert import_file(store, write(tmp_path / "lines.jsonl", lines)).accepted == 4
+    assert rows(store, "SELECT DISTINCT occurred_at FROM raw_event") == [(had,)]
+
+
 def test_an_event_for_which_there_would_be_too_many_windows_is_quarantined(
     store: Store, tmp_path: Path
 ) -> None:

@@ -7,14 +7,15 @@ them is parsed. Parsing an event belongs to `events`.
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from enrichment_pipeline.events.text import readable_json
-from enrichment_pipeline.events.times import parse_timestamp
+from enrichment_pipeline.events.raw_event import is_true
+from enrichment_pipeline.events.text import read_json, readable_json
+from enrichment_pipeline.events.times import read_time
 from enrichment_pipeline.ingest.api.encodings import RequestError
 from enrichment_pipeline.ingest.api.tokens import checked_token
 from enrichment_pipeline.ingest.file_json import (
@@ -32,6 +33,8 @@ MAX_EVENTS = 10_000
 # into however many there are, and an object of Python for each.
 _FEW_COMMAS = 50_000
 
+_LONGEST_SCALAR = 100
+
 # In an event that no parser reads.
 _TOKEN = re.compile(rb'"(?:api_key|\$?token)"\s*:\s*"([!#-\[\]-~]{1,64})"')
 
@@ -43,7 +46,7 @@ class Sent(NamedTuple):
     token: str | None
     """As the body has it; v1 and webhooks have theirs in a header."""
     sent_at: datetime | None
-    """By the sender's clock."""
+    """By the sender's clock, without a zone where it names none."""
     historical: bool
     """A migration of old events, which waits for live ones."""
 
@@ -171,8 +174,8 @@ def _sent(events: Sequence[bytes], labels: _Labels) -> Sent:
         raise RequestError(400, "the request holds no event")
     if len(events) > MAX_EVENTS:
         raise _too_many()
-    historical = bytes(labels.historical_migration) == b"true"
-    sent_at = parse_timestamp(_text(labels.sent_at))
+    historical = is_true(_scalar(labels.historical_migration))
+    sent_at = read_time(_scalar(labels.sent_at))
     return Sent(events, token or _token_of_all(events), sent_at, historical)
 
 
@@ -216,11 +219,20 @@ def _text(value: msgspec.Raw) -> str | None:
         return None
 
 
-def sent_at_parameter(value: str | None) -> datetime | None:
-    """The moment that `?_=` names, in milliseconds since the epoch; None where it names none."""
-    if value is None or not value.isascii() or not value.isdigit() or len(value) > len("1" * 14):
+def _scalar(value: msgspec.Raw) -> object:
+    text = bytes(value)
+    if not text or len(text) > _LONGEST_SCALAR:
         return None
-    return datetime.fromtimestamp(int(value) / 1000, UTC)
+    try:
+        return read_json(text)
+    except ValueError:
+        return None
+
+
+def sent_at_parameter(value: str | None) -> datetime | None:
+    """The time that `?sent_at=` or `?_=` names; None where it names none."""
+    # Whoever forgot to escape a plus has sent a space.
+    return read_time(value.replace(" ", "+") if value and "T" in value else value)
 
 
 class _Forwarded(msgspec.Struct):

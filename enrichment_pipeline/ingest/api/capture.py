@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.events.text import readable_json
-from enrichment_pipeline.events.times import parse_timestamp
+from enrichment_pipeline.events.times import read_time
 from enrichment_pipeline.ingest.api.accept import Kind, Submission, Verdicts
 from enrichment_pipeline.ingest.api.bodies import (
     Sent,
@@ -107,7 +107,11 @@ class Capture:
                 return read_body(text)
 
             async def take(sent: Sent, reservation: Reservation) -> Response:
-                sent_at = sent.sent_at or sent_at_parameter(request.query_params.get("_"))
+                sent_at = (
+                    sent.sent_at
+                    or sent_at_parameter(request.query_params.get("sent_at"))
+                    or sent_at_parameter(request.query_params.get("_"))
+                )
                 submission = Submission(
                     Kind(SOURCE, sent.historical),
                     self._tokens.project_of(sent.token),
@@ -130,11 +134,9 @@ class Capture:
             return read_body(json_text(body, *_headers(request), "", most))
 
         async def take(sent: Sent, reservation: Reservation) -> Response:
+            sent_at = read_time(request.headers.get("PostHog-Request-Timestamp")) or sent.sent_at
             submission = Submission(
-                Kind(SOURCE, sent.historical),
-                project,
-                sent.events,
-                Arrival(arrival, parse_timestamp(request.headers.get("PostHog-Request-Timestamp"))),
+                Kind(SOURCE, sent.historical), project, sent.events, Arrival(arrival, sent_at)
             )
             verdicts = await self._committed(submission, reservation)
             results = msgspec.json.encode({"results": _results(submission, verdicts)})
@@ -173,7 +175,9 @@ class Capture:
             return Sent([forwarded_event(text)], None, None, historical=False)
 
         async def take(sent: Sent, reservation: Reservation) -> Response:
-            submission = Submission(Kind(WEBHOOK_SOURCE), project, sent.events, Arrival(arrival))
+            submission = Submission(
+                Kind(WEBHOOK_SOURCE), project, sent.events, Arrival(arrival, is_recorded=True)
+            )
             await self._committed(submission, reservation)
             return Response(_OK, media_type="application/json")
 

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 import uuid
 from base64 import b64encode
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -275,6 +276,39 @@ def test_times_are_told_by_our_clock(client: TestClient, query: Query) -> None:
     }
     for name, moment in expected.items():
         assert abs(times[name] - moment) < timedelta(seconds=10), name  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda sent: {"sent_at": str(int(sent.timestamp() * 1000))},
+        lambda sent: {"_": str(int(sent.timestamp() * 1000))},
+        lambda sent: {"_": str(int(sent.timestamp()))},
+        lambda sent: {"sent_at": sent.isoformat(), "_": "1"},
+        lambda sent: {"body": sent.isoformat(), "sent_at": "1772366400000"},
+        lambda sent: {"body": int(sent.timestamp() * 1000)},
+        lambda sent: {"body": sent.strftime("%a, %d %b %Y %H:%M:%S GMT")},
+    ],
+    ids=["sent_at", "_", "_ in seconds", "ISO", "the body's", "a number", "RFC 2822"],
+)
+def test_whatever_the_sender_says_of_its_clock_corrects_the_time(
+    client: TestClient, query: Query, written: Callable[[datetime], dict[str, object]]
+) -> None:
+    ahead = timedelta(minutes=50)
+    happened = datetime.now(UTC) - timedelta(minutes=10)
+    said = written(datetime.now(UTC) + ahead)
+    sent = event(timestamp=(happened + ahead).isoformat())
+    body = batch(sent, **({"sent_at": said.pop("body")} if "body" in said else {}))
+    assert client.post("/e/", content=body, params=said).status_code == 200  # type: ignore[arg-type]
+    [(moment,)] = query("SELECT occurred_at FROM raw_event")
+    assert abs(moment - happened) < timedelta(seconds=10)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("yes", [True, "true", "True"])
+def test_a_migration_may_say_so_in_text(client: TestClient, query: Query, yes: object) -> None:
+    client.post("/batch", content=batch(event(), historical_migration=yes))
+    client.post("/batch", content=batch(event(), historical_migration="false"))
+    assert query("SELECT historical FROM raw_batch ORDER BY id") == [(True,), (False,)]
 
 
 def test_further_in_the_future_than_posthog_allows_is_now(client: TestClient, query: Query) -> None:
