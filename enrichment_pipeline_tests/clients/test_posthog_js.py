@@ -40,7 +40,7 @@ _TOLD = [
     ("$autocapture", "click", "change", 'Changed select "plan" on /shop.html'),
     ("$autocapture", "click", "click", 'Clicked button "Sign up" on /shop.html'),
     ("$autocapture", "click", "submit", 'Submitted form "sign-up" on /shop.html'),
-    ("$autocapture", "click", "click", 'Clicked link "See all plans" on /shop.html'),
+    ("$autocapture", "click", "click", 'Clicked link "See all plans 🛒" on /shop.html'),
     ("$pageleave", "navigation", "leave", "Left /shop.html"),
 ]
 
@@ -78,7 +78,7 @@ def test_what_a_user_does_is_told_action_by_action(
         ("form", "sign-up"),
         ("input", "company"),
         ("select", "plan"),
-        ("a", "See all plans"),
+        ("a", "See all plans 🛒"),
     }
     assert visit.complaints == []
     # Which of the two depends on whether its configuration had come when the page was left.

@@ -55,7 +55,7 @@ def test_every_version_captures_clicks_to_the_last_one_and_the_leaving(
     ] == [
         ("$pageview", None),
         ("$autocapture", "Buy now"),
-        ("$autocapture", "See all plans"),
+        ("$autocapture", "See all plans 🛒"),
         ("$pageleave", None),
     ]
     assert rows(store, "SELECT event, reason_code FROM dead_letter") == []
