@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from pyarrow import Codec
 from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
@@ -73,6 +74,19 @@ def test_engage_without_a_name_is_an_identify(client: TestClient, query: Query) 
     assert query("SELECT event FROM raw_event") == [("$identify",)]
     assert client.post("/e/", content=body).json() == OK
     assert query("SELECT reason_code FROM dead_letter") == [("missing_event_name",)]
+
+
+@pytest.mark.parametrize("path", ["/e/", "/batch/", V1])
+def test_every_protocol_reads_brotli_and_gzip_with_something_after_it(
+    client: TestClient, query: Query, path: str
+) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    brotli = Codec("brotli").compress(batch(event()), asbytes=True)
+    answer = client.post(path, content=brotli, headers={**headers, "Content-Encoding": "br"})
+    assert answer.status_code == 200
+    longer = gzip.compress(batch(event())) + b"\n"
+    assert client.post(path, content=longer, headers=headers).status_code == 200
+    assert query("SELECT count(*) FROM raw_event") == [(2,)]
 
 
 def test_a_beacon_is_answered_with_204(client: TestClient) -> None:
