@@ -15,7 +15,6 @@ from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.dead_letters import failed_windows, open_events
 from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.windows import partition_start
 
 _SHOWN = 20
 
@@ -116,8 +115,6 @@ def _run(
     from enrichment_pipeline.orchestration.backfill import BackfillReport, backfill
     from enrichment_pipeline.orchestration.instance import prepare_home, prepare_instance
 
-    with store.transaction() as connection:
-        start = partition_start(connection)
     home = prepare_home(settings.home.resolve())
     prepare_instance(home, alone=False)
     with Progress(console=err, transient=True) as progress:
@@ -126,9 +123,7 @@ def _run(
         def on_progress(report: BackfillReport) -> None:
             progress.update(task, completed=len(report.windows) + len(report.failed))
 
-        report = backfill(
-            settings, start, windows, home, re_enrich=re_enrich, on_progress=on_progress
-        )
+        report = backfill(settings, windows, home, re_enrich=re_enrich, on_progress=on_progress)
     if as_json:
         print_json(
             {

@@ -70,7 +70,7 @@ def demo() -> None:
         out.print(_snippet(settings), highlight=False, markup=False, soft_wrap=True)
         out.print("Ctrl-C stops everything.")
         clicked = Clicked(store, started, _PROJECT, program)
-        watch(services, store, settings, clicked.look)
+        watch(services, store, clicked.look)
         clicked.show_last()
 
 

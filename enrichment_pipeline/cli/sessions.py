@@ -1,7 +1,7 @@
 """`enrichment-pipeline sessions`: the sessions there are, and telling days of them."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -12,8 +12,8 @@ from enrichment_pipeline.cli.moments import parse_moment
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.settings import load_settings
+from enrichment_pipeline.store.changes import changed_days
 from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.session_building import due_days
 from enrichment_pipeline.store.sessions import list_sessions
 
 app = typer.Typer(
@@ -91,7 +91,7 @@ def tell(
     with opened_store(load_settings()) as store:
         if not wanted:
             with store.transaction() as connection:
-                wanted = due_days(connection, datetime.fromtimestamp(0, UTC), [])
+                wanted = changed_days(connection)
         reports = _tell(store, wanted, is_whole=bool(days))
     if as_json:
         print_json(

@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -28,7 +27,6 @@ from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.errors import first_line, is_store_failure
-from enrichment_pipeline.store.windows import partition_start
 
 _READY_SECONDS = 180
 _LOOK_SECONDS = 0.5
@@ -47,7 +45,7 @@ def up() -> None:
     with running(settings) as (services, store):
         out.print(f"API:     [bold]{api_url(settings)}[/]   (api_host of PostHog's SDKs)")
         out.print(f"Dagster: [bold]{ui_url(settings)}[/]   (Ctrl-C stops everything)")
-        watch(services, store, settings)
+        watch(services, store)
 
 
 def ui_url(settings: Settings) -> str:
@@ -101,19 +99,15 @@ def _check_ports(settings: Settings) -> None:
 def watch(
     services: Services,
     store: Store,
-    settings: Settings,
     on_look: Callable[[], None] = lambda: None,
 ) -> None:
-    """Return when we are asked to stop. Meanwhile, start services again that have ended, let
-    Dagster know when the windows change, and call `on_look` every second or so.
+    """Return when we are asked to stop. Meanwhile, start services again that have ended, say when
+    PostgreSQL does not answer, and call `on_look` every second or so.
 
     Raises:
         ServiceError: a service ends again and again.
     """
-    from enrichment_pipeline.orchestration.instance import reload_location
-
-    windows = _Windows(store)
-    windows.have_moved()
+    answering = _Answering(store)
     looked = time.monotonic()
     while not services.stopping.wait(_LOOK_SECONDS):
         for line in services.revive():
@@ -122,39 +116,32 @@ def watch(
         if time.monotonic() - looked < _LOOK_AT_STORE_SECONDS:
             continue
         looked = time.monotonic()
-        # An import of older events, or retention, moves the start; Dagster's partitions are made
-        # when the definitions are loaded.
-        if windows.have_moved():
-            reload_location(url_host(settings.host), settings.ui_port)
+        answering.check()
     out.print("Stopping …")
 
 
 @dataclass
-class _Windows:
-    """The start of the partitions, as it was seen last."""
+class _Answering:
+    """Whether PostgreSQL answered when it was asked last. What we started waits for it as we do."""
 
     store: Store
-    start: datetime | None = None
     is_away: bool = False
 
-    def have_moved(self) -> bool:
-        """Whether the start has moved since it was looked at last. While PostgreSQL does not
-        answer, which is said once, nobody knows; what we started waits for it as we do."""
+    def check(self) -> None:
+        """Ask it, and say once that it does not answer, and once that it does again."""
         try:
-            with self.store.transaction() as connection:
-                start = partition_start(connection)
+            with self.store.transaction():
+                pass  # taken out of the pool, a connection is tried
         except Exception as error:
             if not is_store_failure(error):
                 raise
             if not self.is_away:
                 print_error(f"PostgreSQL does not answer: {first_line(error)}")
             self.is_away = True
-            return False
-        if self.is_away:
-            out.print("PostgreSQL answers again.")
-        self.is_away = False
-        before, self.start = self.start, start
-        return before not in {None, start}
+        else:
+            if self.is_away:
+                out.print("PostgreSQL answers again.")
+            self.is_away = False
 
 
 def _environment(settings: Settings, home: Path) -> dict[str, str]:

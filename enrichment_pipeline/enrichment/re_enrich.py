@@ -12,12 +12,12 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.derive import output_version
 from enrichment_pipeline.enrichment.deriving import derive_here
 from enrichment_pipeline.enrichment.path import CLAIM_EVENTS
+from enrichment_pipeline.store.changes import append_changes
 from enrichment_pipeline.store.claims import Batch, enriched_batches
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import expect_many, missing_inputs
 from enrichment_pipeline.store.inputs import read_inputs, remember_outputs
 from enrichment_pipeline.store.rewriting import Change, rewrite_enriched
-from enrichment_pipeline.store.session_building import tell_anew
 
 
 @dataclass
@@ -75,5 +75,5 @@ def _rewrite(store: Store, rules: Rules, batches: Sequence[Batch]) -> list[Chang
         derived = derive_here(read_inputs(store, keys), rules)
         remember_outputs(store, version, derived.outputs)
         changes = rewrite_enriched(connection, batches, store.window, version, rules.version)
-        tell_anew(connection, [change.window_start for change in changes])
+        append_changes(connection, [change.window_start for change in changes])
         return changes

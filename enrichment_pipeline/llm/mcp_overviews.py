@@ -41,9 +41,10 @@ from enrichment_pipeline.llm.mcp_arguments import (
 from enrichment_pipeline.llm.mcp_running import SECONDS
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.catalogue import catalogue
+from enrichment_pipeline.store.changes import sessions_watermark
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.event_search import count_over_time
-from enrichment_pipeline.store.freshness import newest_moment, newest_windows, sessions_told_until
+from enrichment_pipeline.store.freshness import newest_moment, newest_windows
 from enrichment_pipeline.store.letters import (
     LetterFilter,
     count_letters,
@@ -137,10 +138,10 @@ class Overviews:
         self,
         limit: Annotated[int, Field(ge=1, le=_MOST_WINDOWS, description="Windows.")] = 24,
     ) -> Windows:
-        """How fresh and complete the data is: the newest event, until when sessions are told, and
+        """How fresh and complete the data is: the newest event, up to when sessions are built, and
         of the newest windows how many events were accepted, enriched, dead, pending."""
         with self._reading() as connection:
-            event, told = newest_moment(connection), sessions_told_until(connection)
+            event, built = newest_moment(connection), sessions_watermark(connection)
             windows = newest_windows(connection, limit)
             kept = books(connection, windows) if windows else []
         rows = [
@@ -159,7 +160,7 @@ class Overviews:
             limit=limit,
             max_tokens=MOST_TOKENS,
             summary=f"newest enriched event {shown_moment(event) if event else 'none'}; list of "
-            f"sessions made {shown_moment(told) if told else 'never'}; now "
+            f"sessions built up to {shown_moment(built)}; now "
             f"{shown_moment(datetime.now(UTC))} UTC",
         )
 

@@ -1,15 +1,16 @@
 """The assets: `raw_events` → `enriched_events` → `dead_letter`.
 
 Here they are declared and told apart by what they do when something fails; the work itself is in
-`windows` and in the rooms below.
+`windows` and in the packages below.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import dagster as dg
 from pydantic import Field
 
+from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.ingest.pull.pull import PullReport
@@ -19,28 +20,27 @@ from enrichment_pipeline.orchestration.checks import (
     NOTHING_IS_DEAD,
     nothing_is_dead,
 )
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.metadata import broken_metadata
-from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
-from enrichment_pipeline.orchestration.pulling import pull_for_run, raw_metadata, unpulled
+from enrichment_pipeline.orchestration.partitions import WINDOWS, partition_key, windows_of
+from enrichment_pipeline.orchestration.publishing import code_version_tags, seen_by_dagster
+from enrichment_pipeline.orchestration.pulling import (
+    pull_for_run,
+    raw_metadata,
+    remove_empty,
+    unpulled,
+)
 from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.runs import is_asked_for, is_scheduled
 from enrichment_pipeline.orchestration.windows import (
     Metadata,
     Outcome,
-    enrich_windows,
     failure_message,
-    remember_covered,
-    remember_told,
+    look_at_windows,
     run_name,
 )
 from enrichment_pipeline.store.claims import reopen_dead
 from enrichment_pipeline.store.dead_letters import broken_now
-
-RAW_EVENTS = dg.AssetKey("raw_events")
-ENRICHED_EVENTS = dg.AssetKey("enriched_events")
-DEAD_LETTER = dg.AssetKey("dead_letter")
-
-LAUNCHED_BY_SENSOR = "enrichment/launched_by_sensor"
-"""Tag of the runs that the sensor launched; the others were asked for by a person."""
 
 _GROUP = "events"
 
@@ -62,15 +62,13 @@ class EnrichmentConfig(dg.Config):
     )
 
 
-def build_assets(
-    partitions: dg.PartitionsDefinition[str], rules_version: str | None = None
-) -> list[dg.AssetsDefinition]:
-    """The assets, over these partitions; what was enriched under other rules than `rules_version`
-    is marked as stale by Dagster."""
+def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
+    """The assets; what was enriched under other rules than `rules_version` is marked as stale by
+    Dagster."""
 
     @dg.asset(
         key=RAW_EVENTS,
-        partitions_def=partitions,
+        partitions_def=WINDOWS,
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=_GROUP,
         kinds={"postgres"},
@@ -87,7 +85,7 @@ def build_assets(
         key=ENRICHED_EVENTS,
         code_version=rules_version,
         deps=[RAW_EVENTS],
-        partitions_def=partitions,
+        partitions_def=WINDOWS,
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=_GROUP,
         kinds={"postgres"},
@@ -111,29 +109,23 @@ def build_assets(
         context: dg.AssetExecutionContext, config: EnrichmentConfig, pipeline: Pipeline
     ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
         windows = windows_of(context.partition_keys)
-        if LAUNCHED_BY_SENSOR not in context.run.tags and not context.retry_number:
+        if is_asked_for(context.run) and not context.retry_number:
             with pipeline.store.transaction() as connection:
                 reopened = reopen_dead(connection, windows)
             context.log.info(f"{reopened} dead batches are due again")
         worker = run_name(context.run.run_id)
-        outcome = enrich_windows(pipeline.store, pipeline.rules, windows, worker)
-        if config.re_enrich:
-            changes = re_enrich(pipeline.store, pipeline.rules, windows)
-            context.log.info(changes.summary)
-            outcome.tell_changes(changes)
-        for failure in outcome.report.failures:
+        report = enrich_due(pipeline.store, pipeline.rules, windows, worker=worker)
+        for failure in report.failures:
             context.log.warning(failure)
-        if outcome.dead or outcome.waiting_until:
-            # Yielded, not logged: what is logged is lost when the asset raises.
-            tags = code_version_tags(pipeline.rules.version)
-            yield from _materializations(ENRICHED_EVENTS, outcome.finished, tags)
-            remember_told(pipeline.store, outcome)
+        changes = re_enrich(pipeline.store, pipeline.rules, windows) if config.re_enrich else None
+        with seen_by_dagster(pipeline.store, windows):
+            outcome = look_at_windows(pipeline.store, windows, report)
+            if changes:
+                context.log.info(changes.summary)
+                outcome.show_changes(changes)
+            yield from _shown(context, pipeline, outcome)
+        if outcome.dead or outcome.waits is not None:
             raise _unfinished(outcome)
-        for window, metadata in outcome.finished.items():
-            context.add_asset_metadata(metadata, partition_key=partition_key(window))
-        remember_covered(pipeline.store, windows)
-        remember_told(pipeline.store, outcome)
-        yield dg.MaterializeResult(check_results=outcome.checks)
 
     @dg.asset(
         key=DEAD_LETTER,
@@ -161,13 +153,41 @@ def build_assets(
     return [raw_events, enriched_events, dead_letter]
 
 
+def _shown(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, outcome: Outcome
+) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
+    """What Dagster is to show of the windows that are finished. Where others are not, the asset
+    raises, and what was only added to its metadata would be lost."""
+    if outcome.dead or outcome.waits is not None:
+        tags = code_version_tags(pipeline.rules.version)
+        yield from _materializations(ENRICHED_EVENTS, outcome.finished, tags)
+        return
+    for window, metadata in outcome.finished.items():
+        context.add_asset_metadata(metadata, partition_key=partition_key(window))
+    yield dg.MaterializeResult(check_results=outcome.checks)
+    tags = code_version_tags(pipeline.rules.version)
+    yield from _newest_last(ENRICHED_EVENTS, outcome.finished, tags)
+
+
+def _newest_last(
+    asset: dg.AssetKey,
+    finished: Mapping[datetime, Metadata],
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[dg.AssetMaterialization]:
+    """The newest window once more: the overview of an asset shows what came last, and Dagster
+    materializes the partitions of a range in no order."""
+    if len(finished) > 1:
+        newest = max(finished)
+        yield from _materializations(asset, {newest: finished[newest]}, tags)
+
+
 def _pull(
     context: dg.AssetExecutionContext, pipeline: Pipeline, windows: Sequence[datetime]
 ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
     """Pull for the windows, where a source is set, and show what lies in them now."""
     report: PullReport | None = None
     # The sensor's runs are about what has arrived, however that was.
-    if pipeline.settings.pulls and LAUNCHED_BY_SENSOR not in context.run.tags:
+    if pipeline.settings.pulls and (is_asked_for(context.run) or is_scheduled(context.run)):
         report = PullReport()
         try:
             pull_for_run(context, pipeline, windows, report)
@@ -176,9 +196,13 @@ def _pull(
             finished = raw_metadata(pipeline, [*report.windows], report)
             yield from _materializations(RAW_EVENTS, finished)
             raise unpulled(error) from error
-    for window, metadata in raw_metadata(pipeline, windows, report).items():
+    shown = raw_metadata(pipeline, windows, report)
+    for window, metadata in shown.items():
         context.add_asset_metadata(metadata, partition_key=partition_key(window))
     yield dg.MaterializeResult()
+    yield from _newest_last(RAW_EVENTS, shown)
+    if is_scheduled(context.run):
+        remove_empty(context.instance, pipeline, windows)
 
 
 def _materializations(
@@ -186,30 +210,18 @@ def _materializations(
     finished: Mapping[datetime, Metadata],
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[dg.AssetMaterialization]:
-    for window, metadata in finished.items():
+    for window, metadata in sorted(finished.items()):
         yield dg.AssetMaterialization(
             asset, partition=partition_key(window), metadata=metadata, tags=tags
         )
 
 
-def code_version_tags(rules_version: str) -> dict[str, str]:
-    """What Dagster writes with the materialization of an asset by itself, for those that are
-    logged: under which rules, and from what. Without the input it takes `raw_events` for a
-    dependency that came later, and calls the window stale."""
-    raw_events = RAW_EVENTS.to_user_string()
-    return {
-        "dagster/code_version": rules_version,
-        f"dagster/input_data_version/{raw_events}": "",
-        f"dagster/input_event_pointer/{raw_events}": "NULL",
-    }
-
-
 def _unfinished(outcome: Outcome) -> dg.RetryRequested | dg.Failure:
     """What to raise for windows that are not finished."""
-    if outcome.waiting_until is not None:
+    if outcome.waits is not None:
         # The batches say when they come due again; Dagster only calls again.
-        wait = (outcome.waiting_until - datetime.now(UTC)).total_seconds()
         return dg.RetryRequested(
-            max_retries=_MAX_RETRIES_OF_A_BATCH, seconds_to_wait=max(wait, 0.1)
+            max_retries=_MAX_RETRIES_OF_A_BATCH,
+            seconds_to_wait=max(outcome.waits.total_seconds(), 0.1),
         )
     return dg.Failure(failure_message(outcome.dead), allow_retries=False)

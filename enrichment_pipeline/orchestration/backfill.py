@@ -11,10 +11,17 @@ from pathlib import Path
 
 import dagster as dg
 
-from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, EnrichmentConfig
+from enrichment_pipeline.orchestration.assets import EnrichmentConfig
 from enrichment_pipeline.orchestration.definitions import build_definitions
-from enrichment_pipeline.orchestration.partitions import partition_key, range_tags
-from enrichment_pipeline.orchestration.planning import stretches
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
+from enrichment_pipeline.orchestration.partitions import (
+    add_windows,
+    partition_key,
+    places,
+    range_tags,
+    stretches,
+)
+from enrichment_pipeline.orchestration.planning import MAX_WINDOWS
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.settings import Settings
 
@@ -39,20 +46,19 @@ class BackfillReport:
 
 def backfill(
     settings: Settings,
-    start: datetime,
     windows: Sequence[datetime],
     dagster_home: Path,
     *,
     re_enrich: bool,
     on_progress: Callable[[BackfillReport], None],
 ) -> BackfillReport:
-    """Do these windows again, those side by side in one run; `start` is that of the first window
-    of all."""
+    """Do these windows again, those side by side in one run."""
     report = BackfillReport()
-    job = build_definitions(settings, start).resolve_job_def(ENRICHMENT_JOB)
+    job = build_definitions(settings).resolve_job_def(ENRICHMENT_JOB)
     config = EnrichmentConfig(re_enrich=re_enrich)
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-        for stretch in stretches(sorted(windows), settings.window):
+        add_windows(instance, windows)
+        for stretch in stretches(windows, places(instance), MAX_WINDOWS):
             result = job.execute_in_process(
                 instance=instance,
                 run_config=dg.RunConfig(

@@ -1,5 +1,7 @@
-"""Dagster's instance on one machine: its home, its tables, its workspace, and talking to its
-webserver. Starting and stopping the processes belongs to `cli.services`."""
+"""Dagster's instance on one machine: its home, its tables, its workspace.
+
+Starting and stopping the processes belongs to `cli.services`.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -7,7 +9,6 @@ from pathlib import Path
 
 import dagster as dg
 import yaml
-from dagster_graphql import DagsterGraphQLClient
 
 LOCATION = "enrichment_pipeline"
 
@@ -71,8 +72,3 @@ def end_runs(dagster_home: Path, location: str) -> int:
         for run in gone:
             instance.report_run_failed(run, "The process of this run ended with its server.")
     return len(gone)
-
-
-def reload_location(host: str, port: int) -> None:
-    """Let the running webserver load the definitions again, with the windows as they are now."""
-    DagsterGraphQLClient(host, port_number=port).reload_repository_location(LOCATION)

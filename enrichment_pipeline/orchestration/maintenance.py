@@ -2,16 +2,22 @@
 schedule."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from enrichment_pipeline.orchestration.partitions import DAYS, places, remove_windows
 from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.store.books import books
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.partitions import partition_days
 from enrichment_pipeline.store.retention import (
+    FirstKept,
     drop_days_before,
     first_days_kept,
     make_partitions_ahead,
 )
+from enrichment_pipeline.store.tables import enriched_event
 
 _ENDED = [
     dg.DagsterRunStatus.SUCCESS,
@@ -37,12 +43,27 @@ def drop_old_days(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
         context.log.info("no ENRICHMENT_RETENTION_DAYS is set: nothing is dropped")
         return
     report = drop_days_before(pipeline.store, first_kept)
+    remove_dropped(context.instance, pipeline.store, first_kept)
     for day, reason in report.refused.items():
         context.log.warning(f"{day} is past retention and was kept: {reason}")
     context.log.info(
         f"dropped {len(report.dropped)} days of raw events, {len(report.dropped_enriched)} more of "
         f"enriched ones and {report.letters} closed letters; kept {len(report.refused)} days"
     )
+
+
+def remove_dropped(instance: dg.DagsterInstance, store: Store, first_kept: FirstKept) -> None:
+    """Remove the partitions of what retention has dropped, now or in a run that was killed."""
+    with store.transaction() as connection:
+        windows = {row.window_start for row in books(connection)}
+        days = {day.isoformat() for day in partition_days(connection, enriched_event.name)}
+    remove_windows(
+        instance,
+        [one for one in places(instance) if one.date() < first_kept.raw and one not in windows],
+    )
+    for key in instance.get_dynamic_partitions(str(DAYS.name)):
+        if date.fromisoformat(key) < first_kept.enriched and key not in days:
+            instance.delete_dynamic_partition(str(DAYS.name), key)
 
 
 def delete_runs_before(

@@ -1,9 +1,17 @@
-"""Windows as Dagster's partitions: one definition, and the way from a key to a window and back."""
+"""Dagster's partitions: a window is one of `raw_events` and `enriched_events` as soon as it has an
+event, a day one of `session_timelines`; and the way from a key to a window and back.
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+They are dynamic, because a window without events is none: "missing" means that something is
+missing, and an event of ten years ago makes one partition, not 87,000.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 
 import dagster as dg
+
+WINDOWS = dg.DynamicPartitionsDefinition(name="windows")
+DAYS = dg.DynamicPartitionsDefinition(name="session_days")
 
 KEY_FORMAT = "%Y-%m-%d-%H:%M"
 
@@ -11,18 +19,51 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 """Dagster's tags of a run over a range of partitions: their keys, the last one included."""
 
+_ADDED_AT_ONCE = 5_000
 
-def window_partitions(start: datetime, window: timedelta) -> dg.TimeWindowPartitionsDefinition:
-    """The windows from `start` up to the one that is open now."""
-    minutes = int(window.total_seconds() // 60)
-    return dg.TimeWindowPartitionsDefinition(
-        start=start,
-        cron_schedule="0 * * * *" if minutes == 60 else f"*/{minutes} * * * *",
-        fmt=KEY_FORMAT,
-        timezone="UTC",
-        # Without it a window would be no partition until it is over.
-        end_offset=1,
-    )
+
+def add_windows(instance: dg.DagsterInstance, windows: Iterable[datetime]) -> None:
+    """Let Dagster have a partition for each of these windows."""
+    _add(instance, WINDOWS, [partition_key(window) for window in sorted(windows)])
+
+
+def add_days(instance: dg.DagsterInstance, days: Iterable[date]) -> None:
+    """Let Dagster have a partition for each of these days."""
+    _add(instance, DAYS, [day.isoformat() for day in sorted(days)])
+
+
+def _add(
+    instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, keys: list[str]
+) -> None:
+    for first in range(0, len(keys), _ADDED_AT_ONCE):
+        instance.add_dynamic_partitions(str(partitions.name), keys[first : first + _ADDED_AT_ONCE])
+
+
+def remove_windows(instance: dg.DagsterInstance, windows: Iterable[datetime]) -> None:
+    """Let Dagster have no partition for these windows any more."""
+    for window in windows:
+        instance.delete_dynamic_partition(str(WINDOWS.name), partition_key(window))
+
+
+def places(instance: dg.DagsterInstance) -> dict[datetime, int]:
+    """Where each window stands among Dagster's: a range run takes what stands side by side, and a
+    window that came late stands where it was added."""
+    keys = instance.get_dynamic_partitions(str(WINDOWS.name))
+    return {window: place for place, window in enumerate(windows_of(keys))}
+
+
+def stretches(
+    windows: Iterable[datetime], places: Mapping[datetime, int], most: int
+) -> list[list[datetime]]:
+    """These windows in the order of their places, cut where one is not followed by the next, and at
+    `most` of them."""
+    found: list[list[datetime]] = []
+    for window in sorted(windows, key=places.__getitem__):
+        if found and places[found[-1][-1]] + 1 == places[window] and len(found[-1]) < most:
+            found[-1].append(window)
+        else:
+            found.append([window])
+    return found
 
 
 def partition_key(window: datetime) -> str:
@@ -31,8 +72,19 @@ def partition_key(window: datetime) -> str:
 
 
 def range_tags(windows: Sequence[datetime]) -> dict[str, str]:
-    """The tags of a run over these neighbouring windows, the first one first."""
+    """The tags of a run over these windows, which stand side by side."""
     return {RANGE_START: partition_key(windows[0]), RANGE_END: partition_key(windows[-1])}
+
+
+def windows_in_range(tags: Mapping[str, str], places: Mapping[datetime, int]) -> list[datetime]:
+    """The windows of a run with these tags; none where it is over no range, or over one that
+    retention has dropped."""
+    if RANGE_START not in tags:
+        return []
+    first, last = windows_of([tags[RANGE_START], tags[RANGE_END]])
+    if first not in places or last not in places:
+        return []
+    return [*places][places[first] : places[last] + 1]
 
 
 def windows_of(keys: Iterable[str]) -> list[datetime]:

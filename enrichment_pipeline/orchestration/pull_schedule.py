@@ -8,19 +8,18 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.ingest.pull.pull import windows_due
-from enrichment_pipeline.orchestration.assets import RAW_EVENTS
-from enrichment_pipeline.orchestration.partitions import range_tags
-from enrichment_pipeline.orchestration.pulling import LAUNCHED_BY_SCHEDULE
+from enrichment_pipeline.orchestration.keys import RAW_EVENTS
+from enrichment_pipeline.orchestration.partitions import add_windows, places, range_tags
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import UNDER_WAY
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SCHEDULE, UNDER_WAY
 
 PULL_JOB = "pull"
 
 _LONGEST_SILENCE = timedelta(minutes=30)
 
 
-def build_pull_schedule(partitions: dg.TimeWindowPartitionsDefinition) -> dg.ScheduleDefinition:
-    """The schedule over these partitions, and the job that it launches."""
+def build_pull_schedule() -> dg.ScheduleDefinition:
+    """The schedule, and the job that it launches."""
     job = dg.define_asset_job(
         PULL_JOB,
         selection=dg.AssetSelection.assets(RAW_EVENTS),
@@ -49,11 +48,12 @@ def build_pull_schedule(partitions: dg.TimeWindowPartitionsDefinition) -> dg.Sch
         )
         if context.instance.get_runs(under_way, limit=1):
             return dg.SkipReason("a pull is under way")
-        first = partitions.start.astimezone(UTC)
         due = windows_due(pipeline.store, pipeline.settings, datetime.now(UTC))
-        windows = [window for window in due if window >= first]
-        if not windows:
-            return dg.SkipReason("the partitions start later than the windows that are due")
-        return dg.RunRequest(tags={LAUNCHED_BY_SCHEDULE: "true", **range_tags(windows)})
+        if not due:
+            return dg.SkipReason("no window is due")
+        add_windows(context.instance, due)
+        # What stands between them is settled, and passed over.
+        in_place = sorted(due, key=places(context.instance).__getitem__)
+        return dg.RunRequest(tags={LAUNCHED_BY_SCHEDULE: "true", **range_tags(in_place)})
 
     return pull_schedule

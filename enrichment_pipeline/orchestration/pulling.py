@@ -19,13 +19,11 @@ from enrichment_pipeline.orchestration.metadata import (
     folder_metadata,
     pulled_metadata,
 )
-from enrichment_pipeline.orchestration.partitions import partition_key
+from enrichment_pipeline.orchestration.partitions import partition_key, remove_windows
 from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.runs import is_scheduled
 from enrichment_pipeline.orchestration.windows import Metadata
 from enrichment_pipeline.store.books import WindowBooks, books
-
-LAUNCHED_BY_SCHEDULE = "enrichment/launched_by_schedule"
-"""Tag of the runs of the pull's schedule: they pass over the windows that are settled."""
 
 
 def pull_for_run(
@@ -39,9 +37,8 @@ def pull_for_run(
     Raises:
         PullError: as `ingest.pull.pull`; what came before is in `report`.
     """
-    by_schedule = LAUNCHED_BY_SCHEDULE in context.run.tags
     # By hand, windows are read again; but not those that this run has read, when it tries again.
-    again_before = None if by_schedule else _created_at(context)
+    again_before = None if is_scheduled(context.run) else _created_at(context)
     try:
         pull(pipeline.store, pipeline.settings, windows, again_before=again_before, report=report)
     finally:
@@ -90,3 +87,12 @@ def raw_metadata(
         # Files are of no window in particular.
         shown[max(shown)] |= folder_metadata(report.folder)
     return shown
+
+
+def remove_empty(
+    instance: dg.DagsterInstance, pipeline: Pipeline, windows: Sequence[datetime]
+) -> None:
+    """Those of these windows in which PostHog has nothing are no partitions."""
+    with pipeline.store.transaction() as connection:
+        found = {row.window_start for row in books(connection, windows)}
+    remove_windows(instance, set(windows) - found)

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from enrichment_pipeline.enrichment.attempts import TRANSIENT
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
-from enrichment_pipeline.orchestration.assets import DEAD_LETTER, RETRY_OUTAGES
+from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER
 from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.partitions import windows_of
 from enrichment_pipeline.orchestration.resources import Pipeline

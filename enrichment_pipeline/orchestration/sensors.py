@@ -1,32 +1,26 @@
 """The sensor: asks what is due, lets `planning` decide, and launches runs. A shell, no more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import dagster as dg
 
-from enrichment_pipeline.events.times import window_start
-from enrichment_pipeline.orchestration.assets import (
-    DEAD_LETTER,
-    ENRICHED_EVENTS,
-    LAUNCHED_BY_SENSOR,
-    RAW_EVENTS,
-)
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
-    RANGE_END,
-    RANGE_START,
+    add_windows,
     partition_key,
+    places,
     range_tags,
+    windows_in_range,
     windows_of,
 )
 from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import UNDER_WAY
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, UNDER_WAY
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
 from enrichment_pipeline.store.claims import due_windows
 from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, beat
-from enrichment_pipeline.store.windows import covered, widen_partition_start
 
 ENRICHMENT_JOB = "enrichment"
 
@@ -48,14 +42,9 @@ def build_enrichment_job() -> Job:
     )
 
 
-def build_sensor(
-    partitions: dg.TimeWindowPartitionsDefinition,
-    job: Job,
-    seconds: int,
-    grace: timedelta = timedelta(0),
-) -> dg.SensorDefinition:
-    """The sensor over these partitions, which ticks every so many seconds; what is due is left to
-    workers for as long as `grace`."""
+def build_sensor(job: Job, seconds: int, grace: timedelta = timedelta(0)) -> dg.SensorDefinition:
+    """The sensor, which ticks every so many seconds; what is due is left to workers for as long as
+    `grace`."""
 
     @dg.sensor(
         name="due_windows",
@@ -67,24 +56,15 @@ def build_sensor(
     def due_windows_sensor(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:
-        now = datetime.now(UTC)
         with pipeline.store.transaction() as connection:
             beat(connection, DUE_WINDOWS_SENSOR)
-            due = due_windows(connection, now - grace)
-            if due:
-                # Retention may have moved the start past events that came in that moment.
-                widen_partition_start(connection, due[0].window_start)
-            shown = covered(connection)
-        situation = Situation(
-            now=now,
-            window=pipeline.store.window,
-            first_window=partitions.start.astimezone(UTC),
-            open_window=window_start(now, pipeline.store.window),
-            due=due,
-            under_way=set(windows_under_way(context.instance, partitions)),
-            covered=shown,
-        )
-        launches = plan(situation)
+            due = due_windows(connection, grace)
+        if not due:
+            return dg.SkipReason("nothing is due")
+        add_windows(context.instance, [window.window_start for window in due])
+        shown = places(context.instance)
+        under_way = set(windows_under_way(context.instance, shown))
+        launches = plan(Situation(due, under_way, shown))
         if not launches:
             return dg.SkipReason(f"{len(due)} windows are due; runs are at work on them or waiting")
         requests = [_request(launch) for launch in launches]
@@ -94,7 +74,7 @@ def build_sensor(
 
 
 def windows_under_way(
-    instance: dg.DagsterInstance, partitions: dg.TimeWindowPartitionsDefinition
+    instance: dg.DagsterInstance, places: Mapping[datetime, int]
 ) -> Iterator[datetime]:
     """The windows of the sensors' runs that enrich and have not ended."""
     runs = instance.get_runs(
@@ -107,11 +87,8 @@ def windows_under_way(
         )
     )
     for run in runs:
-        if RANGE_START in run.tags:
-            keys = dg.PartitionKeyRange(run.tags[RANGE_START], run.tags[RANGE_END])
-            yield from windows_of(partitions.get_partition_keys_in_range(keys))
-        # The runs that tell of sessions, and of what workers finished, hold no window.
-        elif run.job_name == enrichment_sweep.name:
+        yield from windows_in_range(run.tags, places)
+        if run.job_name == enrichment_sweep.name:
             config = cast("dict[str, Any]", run.run_config)
             yield from windows_of(config["ops"][SWEEP_OP]["config"]["windows"])
 

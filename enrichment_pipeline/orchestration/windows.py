@@ -1,19 +1,17 @@
-"""Enriching windows for Dagster: the work that the partitioned asset and the sweep share.
+"""What lies in windows, for Dagster: which are finished, and what to show of each.
 
-What is done belongs to `enrichment`; here it is done for some windows, looked at, and told.
+Enriching belongs to `enrichment`, showing to `publishing`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.enrichment.path import EnrichmentReport, enrich_due
+from enrichment_pipeline.enrichment.path import EnrichmentReport
 from enrichment_pipeline.enrichment.re_enrich import Changes
-from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.checks import books_balance, few_unknown
 from enrichment_pipeline.orchestration.metadata import (
     books_metadata,
@@ -32,8 +30,6 @@ from enrichment_pipeline.store.books import (
 from enrichment_pipeline.store.claims import waiting_batches
 from enrichment_pipeline.store.dead_letters import dead_windows
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.told import tell_windows
-from enrichment_pipeline.store.windows import extend_covered
 
 Metadata = dict[str, dg.MetadataValue[Any]]
 
@@ -51,13 +47,13 @@ class Outcome:
     """Windows with nothing dead and nothing that waits for a retry, and what to show of each."""
     dead: dict[datetime, str] = field(default_factory=dict)
     """Windows that hold a dead batch, and the last error of each."""
-    waiting_until: datetime | None = None
-    """When the first batch that has failed comes due again."""
+    waits: timedelta | None = None
+    """Until the first batch that has failed comes due again."""
     checks: list[dg.AssetCheckResult] = field(default_factory=list)
     books: Sequence[WindowBooks] = ()
     """Of all windows that hold something, by their batches."""
 
-    def tell_changes(self, changes: Changes) -> None:
+    def show_changes(self, changes: Changes) -> None:
         """Show with each window what re-enriching it has changed."""
         for window in self.finished:
             rows = [change for change in changes.changes if change.window_start == window]
@@ -73,11 +69,6 @@ def run_name(run_id: str) -> str:
     return f"run {run_id}"
 
 
-def enrich_windows(store: Store, rules: Rules, windows: Sequence[datetime], worker: str) -> Outcome:
-    """Enrich what is due in these windows, and look at what lies in them now."""
-    return look_at_windows(store, windows, enrich_due(store, rules, windows, worker=worker))
-
-
 def look_at_windows(
     store: Store, windows: Sequence[datetime], report: EnrichmentReport | None = None
 ) -> Outcome:
@@ -88,7 +79,7 @@ def look_at_windows(
         waiting = waiting_batches(connection, windows)
         outcome.books = books(connection, windows)
         counted = counted_books(connection, windows, store.window)
-    outcome.waiting_until = waiting[0].due_at if waiting else None
+    outcome.waits = waiting[0].due_in if waiting else None
     unfinished = outcome.dead.keys() | {batch.window_start for batch in waiting}
     unknown = 0
     # Plots take four fifths of the time of a run over fifty small windows, so only the newest
@@ -138,28 +129,6 @@ def _look_at(
         metadata["events_per_second"] = dg.MetadataValue.int(round(report.events / report.seconds))
     unknown = counts.loc[counts["event_type"] == "unknown", "events"].sum()
     return metadata, int(unknown)
-
-
-def remember_covered(store: Store, windows: Sequence[datetime]) -> None:
-    """Dagster has seen these neighbouring windows now; the one that is open will have to be shown
-    again."""
-    open_window = window_start(datetime.now(UTC), store.window)
-    end = min(max(windows) + store.window, open_window)
-    if min(windows) < end:
-        with store.transaction() as connection:
-            extend_covered(connection, min(windows), end)
-
-
-def remember_told(store: Store, outcome: Outcome) -> None:
-    """Dagster has been told of these windows now: of what is in those that are finished, and that
-    the others are FAILED."""
-    told = [
-        window
-        for window in outcome.books
-        if window.window_start in outcome.finished or window.window_start in outcome.dead
-    ]
-    with store.transaction() as connection:
-        tell_windows(connection, told)
 
 
 def failure_message(dead: dict[datetime, str]) -> str:

@@ -154,8 +154,8 @@ class DueWindow(NamedTuple):
     newest_batch: int
     attempts: int
     """Sum over its due batches, crashes included."""
-    due_since: datetime
-    """When the newest of them came due."""
+    waited: timedelta
+    """Since the newest of them came due."""
     events: int
     historical: bool = False
     """Whether all of them are."""
@@ -225,18 +225,19 @@ def _fetch(
     return claimed
 
 
-def due_windows(connection: Connection, at: datetime) -> list[DueWindow]:
-    """The windows with batches due at `at`, in order."""
+def due_windows(connection: Connection, grace: timedelta = timedelta(0)) -> list[DueWindow]:
+    """The windows with batches that have been due for as long as `grace`, in order; by the clock of
+    the store, as a claim has it."""
     rows = connection.execute(
         text(
             """
-            SELECT window_start, max(id), sum(attempts + crashes)::int, max(due_at),
+            SELECT window_start, max(id), sum(attempts + crashes)::int, now() - max(due_at),
                 sum(event_count - dead_count)::int, bool_and(historical)
-            FROM raw_batch WHERE state = 'pending' AND due_at <= :at
+            FROM raw_batch WHERE state = 'pending' AND due_at <= now() - CAST(:grace AS interval)
             GROUP BY window_start ORDER BY window_start
             """
         ),
-        {"at": at},
+        {"grace": grace},
     )
     return [DueWindow(*row) for row in rows]
 
@@ -267,7 +268,7 @@ class WaitingBatch(NamedTuple):
     """A batch that has failed and will be tried again."""
 
     window_start: datetime
-    due_at: datetime
+    due_in: timedelta
 
 
 def waiting_batches(connection: Connection, windows: Sequence[datetime]) -> list[WaitingBatch]:
@@ -275,7 +276,7 @@ def waiting_batches(connection: Connection, windows: Sequence[datetime]) -> list
     rows = connection.execute(
         text(
             """
-            SELECT window_start, due_at FROM raw_batch
+            SELECT window_start, due_at - clock_timestamp() FROM raw_batch
             WHERE state = 'pending' AND attempts + crashes > 0 AND window_start = ANY(:windows)
             ORDER BY due_at
             """

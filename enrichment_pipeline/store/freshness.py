@@ -1,6 +1,6 @@
-"""How fresh the store is: its newest event, its newest windows, until when sessions are told.
+"""How fresh the store is: its newest event, its newest windows.
 
-What the books of a window are belongs to `books`.
+What the books of a window are belongs to `books`, up to when sessions are built to `changes`.
 """
 
 from datetime import datetime
@@ -38,11 +38,3 @@ def newest_windows(connection: Connection, most: int) -> list[datetime]:
         {"most": most},
     )
     return list(rows.scalars())
-
-
-def sessions_told_until(connection: Connection) -> datetime | None:
-    """Up to when what was enriched is in the list of sessions; None where none was ever told."""
-    moment: datetime | None = connection.execute(
-        text("SELECT max(built_until) FROM session_day")
-    ).scalar_one()
-    return moment

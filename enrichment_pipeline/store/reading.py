@@ -17,17 +17,17 @@ from enrichment_pipeline.store.errors import StoreError, driver_error, first_lin
 from enrichment_pipeline.store.roles import READER, reads_as_reader
 from enrichment_pipeline.store.tables import (
     dead_letter,
+    enriched_change,
     enriched_event,
     person,
     raw_batch,
-    session_day,
     session_timeline,
     store_setting,
 )
 
 _READ = (
-    *(dead_letter, enriched_event, person, raw_batch),
-    *(session_day, session_timeline, store_setting),
+    *(dead_letter, enriched_change, enriched_event, person, raw_batch),
+    *(session_timeline, store_setting),
 )
 _CONNECT_SECONDS = 10
 _CHECK_SECONDS = 10

@@ -10,18 +10,16 @@ from typing import NamedTuple, cast
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, Date, Text, bindparam, text
+from sqlalchemy import BigInteger, Connection, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from enrichment_pipeline.store.changes import take_day
 from enrichment_pipeline.store.people import person_join, person_sql
 from enrichment_pipeline.store.sessions import EVENT_COLUMNS, SessionEvent
 
 _DAY = timedelta(days=1)
 _FETCHED_AT_ONCE = 20_000
 _WRITTEN_AT_ONCE = 1_000
-
-# A batch is finished when its transaction began, and seen when that was committed.
-_OVERLAP = timedelta(minutes=2)
 
 
 class ToldSession(NamedTuple):
@@ -53,44 +51,6 @@ class DayEvents(NamedTuple):
     events: list[SessionEvent]
 
 
-def due_days(connection: Connection, since: datetime, waiting: Sequence[date]) -> list[date]:
-    """The days whose sessions are to be told anew, the newest first: of those in which a batch was
-    finished since then, those that waited, and those marked by `tell_anew`."""
-    rows = connection.execute(
-        text(
-            """
-            WITH candidate AS (
-                SELECT DISTINCT (window_start AT TIME ZONE 'UTC')::date AS day FROM raw_batch
-                WHERE finished_at >= CAST(:since AS timestamptz) - CAST(:overlap AS interval)
-                UNION SELECT unnest(:waiting)
-                UNION SELECT day FROM session_day WHERE enriched < 0
-            )
-            SELECT candidate.day FROM candidate
-            LEFT JOIN session_day told USING (day)
-            CROSS JOIN LATERAL (
-                SELECT coalesce(sum(enriched_count), 0) AS enriched FROM raw_batch
-                WHERE window_start >= candidate.day::timestamp AT TIME ZONE 'UTC'
-                    AND window_start < (candidate.day + 1)::timestamp AT TIME ZONE 'UTC'
-            ) now
-            WHERE now.enriched <> coalesce(told.enriched, 0)
-            ORDER BY 1 DESC
-            """
-        ).bindparams(bindparam("waiting", type_=ARRAY(Date))),
-        {"since": since, "overlap": _OVERLAP, "waiting": list(waiting)},
-    )
-    return list(rows.scalars())
-
-
-def tell_anew(connection: Connection, windows: Sequence[datetime]) -> None:
-    """The events of these windows came out otherwise: their days' sessions are to be told anew."""
-    connection.execute(
-        text("UPDATE session_day SET enriched = -1 WHERE day = ANY(:days)").bindparams(
-            bindparam("days", type_=ARRAY(Date))
-        ),
-        {"days": sorted({window.astimezone(UTC).date() for window in windows})},
-    )
-
-
 def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
     """Remove the sessions in which people did something on a day, under whichever of their ids;
     what others did in them is told anew. `of` has people (distinct_ids), project (None: all), start
@@ -119,7 +79,8 @@ def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
                     ) OR (project, distinct_id) IN (SELECT project, distinct_id FROM theirs))
                 RETURNING day
             )
-            UPDATE session_day SET enriched = -1 WHERE day IN (SELECT day FROM gone)
+            INSERT INTO enriched_change (consumer, window_start)
+            SELECT DISTINCT 'sessions', day::timestamp AT TIME ZONE 'UTC' FROM gone
             """
         ).bindparams(bindparam("people", type_=ARRAY(Text))),
         {name: of[name] for name in ("people", "project", "start", "end")},
@@ -128,36 +89,25 @@ def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
 
 def forget_sessions_of_day(connection: Connection, day: date) -> None:
     """Remove the sessions that began on a day."""
-    for table in ("session_timeline", "session_day"):
-        connection.execute(text(f"DELETE FROM {table} WHERE day = :day"), {"day": day})
+    connection.execute(text("DELETE FROM session_timeline WHERE day = :day"), {"day": day})
+    take_day(connection, day)
 
 
 class Build:
     """The telling of one day, in one transaction: what its events are, and what is written.
 
-    `is_whole` tells all sessions that have an event on that day; otherwise those that batches have
-    touched that were finished since the day was told last, if it ever was.
+    `is_whole` builds all sessions that have an event on that day; otherwise those that have changed
+    since they were built, if that is known.
     """
 
     def __init__(self, connection: Connection, day: date, *, is_whole: bool) -> None:
         self._connection = connection
         self._day = day
         self._start = datetime.combine(day, time(), UTC)
-        known = connection.execute(
-            text("SELECT built_until, enriched FROM session_day WHERE day = :day"), {"day": day}
-        ).one_or_none()
-        self.is_whole = is_whole or known is None or known.enriched < 0
-        self._since = None if self.is_whole or known is None else known.built_until
-        # Before the events are read: whatever comes in meanwhile makes the day due again.
-        self._state = connection.execute(
-            text(
-                """
-                SELECT clock_timestamp() AS now, coalesce(sum(enriched_count), 0) AS enriched
-                FROM raw_batch WHERE window_start >= :start AND window_start < :end
-                """
-            ),
-            {"start": self._start, "end": self._start + _DAY},
-        ).one()
+        # Before the events are read: whatever comes in meanwhile is a change of its own.
+        changes = take_day(connection, day)
+        self.is_whole = is_whole or changes.is_whole
+        self._batch_ids = changes.batch_ids
         connection.execute(text("SET LOCAL work_mem = '128MB'"))
         connection.execute(
             text(
@@ -167,7 +117,7 @@ class Build:
                 """
             )
         )
-        connection.execute(text(_WANTED if self._since is None else _CHANGED), self._parameters)
+        connection.execute(_WANTED if self.is_whole else _CHANGED, self._parameters)
         connection.execute(text("ANALYZE wanted_session"))
 
     @property
@@ -175,7 +125,7 @@ class Build:
         return {
             "start": self._start,
             "end": self._start + _DAY,
-            "since": self._since and self._since - _OVERLAP,
+            "batch_ids": self._batch_ids,
         }
 
     def events(self) -> Iterator[DayEvents]:
@@ -217,21 +167,6 @@ class Build:
         if self.is_whole:
             self._connection.execute(text(_STALE), {"day": self._day})
         self._connection.execute(text(_REPLACE))
-        self._connection.execute(
-            text(
-                """
-                INSERT INTO session_day (day, built_until, enriched)
-                VALUES (:day, :built_until, :enriched)
-                ON CONFLICT (day) DO UPDATE
-                SET built_until = excluded.built_until, enriched = excluded.enriched
-                """
-            ),
-            {
-                "day": self._day,
-                "built_until": self._state.now,
-                "enriched": self._state.enriched,
-            },
-        )
 
 
 def _batched(sessions: Iterable[ToldSession], size: int) -> Iterator[list[ToldSession]]:
@@ -243,21 +178,23 @@ def _batched(sessions: Iterable[ToldSession], size: int) -> Iterator[list[ToldSe
 _COPY = f"COPY told ({', '.join(ToldSession._fields)}) FROM STDIN"
 
 # Which sessions, and which people with events that name none.
-_WANTED = """
+_WANTED = text(
+    """
     CREATE TEMPORARY TABLE wanted_session ON COMMIT DROP AS
     SELECT DISTINCT project, session_id,
         CASE WHEN session_id IS NULL THEN distinct_id END AS distinct_id
     FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
-"""
-_CHANGED = """
+    """
+)
+_CHANGED = text(
+    """
     CREATE TEMPORARY TABLE wanted_session ON COMMIT DROP AS
     SELECT DISTINCT raw.project, raw.session_id,
         CASE WHEN raw.session_id IS NULL THEN raw.distinct_id END AS distinct_id
-    FROM raw_batch batch JOIN raw_event raw ON raw.batch_id = batch.id
-        AND raw.occurred_at >= :start AND raw.occurred_at < :end
-    WHERE batch.finished_at >= :since
-        AND batch.window_start >= :start AND batch.window_start < :end
-"""
+    FROM raw_event raw
+    WHERE raw.batch_id = ANY(:batch_ids) AND raw.occurred_at >= :start AND raw.occurred_at < :end
+    """
+).bindparams(bindparam("batch_ids", type_=ARRAY(BigInteger)))
 
 _WITH_SESSION = f"""
     SELECT project, session_id, '', {EVENT_COLUMNS}

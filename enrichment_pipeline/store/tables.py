@@ -65,7 +65,6 @@ raw_batch = Table(
         "id",
         postgresql_where=text("state = 'pending'"),
     ),
-    Index("raw_batch_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     comment="The events of one window that one commit brought in: the queue, and the outbox.",
 )
 
@@ -307,14 +306,24 @@ forgotten = Table(
     "of project and distinct_id); the books count them no more.",
 )
 
-told_window = Table(
-    "told_window",
+enriched_change = Table(
+    "enriched_change",
     metadata,
-    Column("window_start", DateTime(timezone=True), primary_key=True),
-    Column("enriched", BigInteger, nullable=False),
-    Column("dead", BigInteger, nullable=False),
-    _moment("told_at", now=True),
-    comment="What Dagster was told of each window last, so that what workers finish is told too.",
+    Column("id", BigInteger, Identity(), primary_key=True),
+    # One of `changes.Consumer`.
+    Column("consumer", Text, nullable=False),
+    _moment("window_start"),
+    Column("batch_ids", ARRAY(BigInteger)),
+    Column(
+        "changed_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("clock_timestamp()"),
+    ),
+    Index("enriched_change_window", "consumer", "window_start"),
+    comment="What has changed and a consumer has not seen: appended by the transaction that "
+    "changes enriched events or dead letters, removed by that of the consumer's work. "
+    "batch_ids: NULL is all of the window.",
 )
 
 enrichment_latency = Table(
@@ -404,16 +413,6 @@ session_timeline = Table(
     Index("session_timeline_person", "project", "distinct_id"),
     comment="What happened in each session, for people and language models; day: UTC, of its "
     "start.",
-)
-
-session_day = Table(
-    "session_day",
-    metadata,
-    Column("day", Date, primary_key=True),
-    _moment("built_until"),
-    Column("enriched", BigInteger, nullable=False),
-    comment="Of each day, how many enriched events its sessions were told from last; -1: to do "
-    "anew.",
 )
 
 READABLE = tuple(metadata.tables)

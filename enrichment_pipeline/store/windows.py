@@ -6,7 +6,6 @@ PostgreSQL's own partitions, one for each day that has events, belong to `partit
 
 import time
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, text
@@ -88,50 +87,3 @@ def widen_partition_start(connection: Connection, oldest: datetime) -> datetime 
 def oldest_possible_start(now: datetime, window: timedelta) -> datetime:
     """The earliest time that a window can have without there being too many of them."""
     return now - MAX_WINDOWS * window
-
-
-class Covered(NamedTuple):
-    """The windows from `start` up to, not including, `end` have been shown to Dagster at least
-    once, those without events too."""
-
-    start: datetime
-    end: datetime
-
-
-def covered(connection: Connection) -> Covered | None:
-    """Which windows have been shown to Dagster; None where none have."""
-    rows = connection.execute(
-        text("SELECT name, value FROM store_setting WHERE name LIKE 'covered_%'")
-    )
-    values: dict[str, str] = {row.name: row.value for row in rows}
-    if not values:
-        return None
-    return Covered(
-        datetime.fromisoformat(values["covered_start"]),
-        datetime.fromisoformat(values["covered_end"]),
-    )
-
-
-def extend_covered(connection: Connection, start: datetime, end: datetime) -> None:
-    """The windows from `start` to `end` have been shown now.
-
-    Kept as one stretch: what lies apart from it is forgotten, and shown once more when the stretch
-    reaches it.
-    """
-    before = covered(connection)
-    if before is None:
-        after = Covered(start, end)
-    elif start <= before.end and end >= before.start:
-        after = Covered(min(start, before.start), max(end, before.end))
-    else:
-        return
-    for name, value in zip(("covered_start", "covered_end"), after, strict=True):
-        connection.execute(
-            text(
-                """
-                INSERT INTO store_setting (name, value) VALUES (:name, :value)
-                ON CONFLICT (name) DO UPDATE SET value = excluded.value
-                """
-            ),
-            {"name": name, "value": value.isoformat()},
-        )

@@ -20,7 +20,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def definitions(settings: Settings) -> dg.Definitions:
     """All definitions."""
-    return build_definitions(settings, datetime(2026, 3, 1, tzinfo=UTC))
+    return build_definitions(settings)
 
 
 @pytest.fixture

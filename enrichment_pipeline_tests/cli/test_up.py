@@ -3,7 +3,6 @@
 import errno
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,9 @@ import typer
 
 from enrichment_pipeline.cli import up
 from enrichment_pipeline.cli.services import Services
-from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreUnavailableError
-from enrichment_pipeline.store.windows import widen_partition_start
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
@@ -43,40 +40,27 @@ class Steps(threading.Event):
 def test_an_outage_of_the_store_is_told_once_and_ends_nothing(
     store: Store,
     server: EmbeddedPostgres,
-    settings: Settings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    reloads = threading.Semaphore(0)
     monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
-    monkeypatch.setattr(
-        "enrichment_pipeline.orchestration.instance.reload_location", lambda *_: reloads.release()
-    )
-
-    def widen() -> None:
-        end_outage(server, store)
-        with store.transaction() as connection:
-            widen_partition_start(connection, datetime(2025, 12, 1, tzinfo=UTC))
-
-    steps = Steps(lambda: begin_outage(server, store), widen)
-    up.watch(Services(tmp_path / "logs", {}, steps), store, settings)
+    steps = Steps(lambda: begin_outage(server, store), lambda: end_outage(server, store))
+    up.watch(Services(tmp_path / "logs", {}, steps), store)
     said = capsys.readouterr()
     assert said.err.count("PostgreSQL does not answer") == 1
     assert said.out.count("PostgreSQL answers again") == 1
-    assert reloads.acquire(blocking=False), "what moved meanwhile is noticed"
-    assert not reloads.acquire(blocking=False)
 
 
 def test_an_embedded_server_that_cannot_be_started_again_is_an_outage_too(
-    store: Store, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing() -> None:
         raise StoreUnavailableError("no room")
 
     monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
     monkeypatch.setattr(Store, "transaction", lambda _: failing())
-    up.watch(Services(tmp_path / "logs", {}, Steps()), store, settings)
+    up.watch(Services(tmp_path / "logs", {}, Steps()), store)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -27,7 +26,6 @@ from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store, open_store
 from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.windows import extend_covered, partition_start
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.queues import Queue
@@ -153,11 +151,7 @@ class Sensor:
         self._log = log.open("a")
         self.runs = 0
         """Launched so far."""
-        with store.transaction() as connection:
-            start = partition_start(connection)
-            # That empty windows are shown is not looked at here.
-            extend_covered(connection, start, datetime.now(UTC) + timedelta(days=1))
-        self._definitions = build_definitions(settings, start)
+        self._definitions = build_definitions(settings)
         self.is_paused = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)

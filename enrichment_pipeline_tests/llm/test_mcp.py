@@ -173,7 +173,7 @@ def test_the_catalogue_and_the_books_are_shown(filled: Store) -> None:
     assert "2026-03-02 12:00|5|5|0|0" in status
     assert "2026-03-02 11:00|1|1|0|0" in status
     assert len(asked(filled, "status", limit=1).splitlines()) == 3
-    assert "newest enriched event none; list of sessions made" in status.replace(
+    assert "newest enriched event none; list of sessions built up to" in status.replace(
         "2026-03-02 12:50:00", "none"
     )
 
@@ -181,7 +181,7 @@ def test_the_catalogue_and_the_books_are_shown(filled: Store) -> None:
 def test_an_empty_store_answers_every_tool(store: Store) -> None:
     for tool in TABLES:
         assert asked(store, tool)
-    assert "newest enriched event none; list of sessions made never" in asked(store, "status")
+    assert "newest enriched event none; list of sessions built up to" in asked(store, "status")
 
 
 def test_dead_letters_are_told_without_what_was_sent(store: Store) -> None:

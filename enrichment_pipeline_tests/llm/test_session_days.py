@@ -9,21 +9,20 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.store.changes import append_changes, changed_days
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.forget import forget_events
-from enrichment_pipeline.store.session_building import due_days, tell_anew
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import take_in, told, visit
 
 DAY = date(2026, 3, 2)
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def due(store: Store) -> list[date]:
     with store.transaction() as connection:
-        return due_days(connection, LONG_AGO, [])
+        return changed_days(connection)
 
 
 def test_the_sessions_of_a_day_are_told(store: Store, rules: Rules) -> None:
@@ -31,7 +30,7 @@ def test_the_sessions_of_a_day_are_told(store: Store, rules: Rules) -> None:
     take_in(store, rules, events)
     report = tell_day(store, DAY, is_whole=False)
     assert told(store) == {"one": ("2026-03-02", 2, "/ → /pricing"), "two": ("2026-03-02", 1, "/")}
-    assert (report.sessions, report.events, report.is_whole) == (2, 3, True)
+    assert (report.sessions, report.events, report.is_whole) == (2, 3, False)
 
 
 def test_a_day_is_due_until_what_it_holds_is_told(store: Store, rules: Rules) -> None:
@@ -49,7 +48,7 @@ def test_a_day_that_came_out_otherwise_is_due_and_told_whole(store: Store, rules
     tell_day(store, DAY, is_whole=False)
     with store.transaction() as connection:
         connection.execute(text("UPDATE enriched_event SET description = 'Viewed /other'"))
-        tell_anew(connection, [NOON])
+        append_changes(connection, [NOON])
     assert due(store) == [DAY]
     assert tell_day(store, DAY, is_whole=False).is_whole
     with store.transaction() as connection:
@@ -63,9 +62,6 @@ def test_only_the_sessions_that_events_have_come_to_are_told_again(
 ) -> None:
     take_in(store, rules, visit("one", NOON, "/") + visit("two", NOON, "/"))
     tell_day(store, DAY, is_whole=False)
-    # As if both had been told long after they were finished.
-    with store.transaction() as connection:
-        connection.execute(text("UPDATE raw_batch SET finished_at = finished_at - interval '1 h'"))
     take_in(store, rules, visit("two", NOON + timedelta(minutes=1), "/late"))
     report = tell_day(store, DAY, is_whole=False)
     assert (report.sessions, report.is_whole) == (1, False)

@@ -14,7 +14,7 @@ from enrichment_pipeline.events.people import People
 from enrichment_pipeline.orchestration.forgetting import forget_in_dagster
 from enrichment_pipeline.orchestration.instance import prepare_home
 from enrichment_pipeline.orchestration.metadata import table
-from enrichment_pipeline.orchestration.partitions import partition_key
+from enrichment_pipeline.orchestration.partitions import add_windows, partition_key
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
@@ -49,6 +49,7 @@ def test_previews_lose_their_events_and_errors_their_text_and_all_else_is_as_it_
     samples = table(pd.DataFrame({"reason": ["a", "b"], "sample": [f"of {ANN}", f"of {BOB}"]}))
     with dg.DagsterInstance.from_config(str(prepare_home(tmp_path))) as instance:
         job = definitions.resolve_job_def(ENRICHMENT_JOB)
+        add_windows(instance, [NOON])
         assert job.execute_in_process(instance=instance, partition_key=partition_key(NOON)).success
         instance.report_runless_asset_event(
             dg.AssetMaterialization("dead_letter", metadata={"by_reason": samples})

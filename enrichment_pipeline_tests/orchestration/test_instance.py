@@ -9,13 +9,14 @@ import yaml
 from sqlalchemy import create_engine, inspect
 
 from enrichment_pipeline.orchestration import instance
-from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.instance import (
     LOCATIONS,
     prepare_home,
     prepare_instance,
     write_workspace,
 )
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
+from enrichment_pipeline.orchestration.partitions import add_windows
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.store.embedded_server import ServerFiles
 from enrichment_pipeline.store.engine import Store
@@ -40,6 +41,7 @@ def test_dagster_keeps_its_history_in_a_database_of_its_own_beside_the_store(
     load_events(store, raw_events(5, START), [], "test")
     job = definitions.resolve_job_def(ENRICHMENT_JOB)
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        add_windows(instance, [START])
         assert job.execute_in_process(instance=instance, partition_key=KEY).success
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         assert len(instance.get_runs()) == 1

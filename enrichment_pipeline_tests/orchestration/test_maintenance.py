@@ -12,13 +12,19 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.orchestration import maintenance
+from enrichment_pipeline.orchestration.partitions import (
+    WINDOWS,
+    add_days,
+    add_windows,
+    partition_key,
+)
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.partitions import partition_days
-from enrichment_pipeline.store.windows import partition_start
 from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.orchestration.conftest import START
 from enrichment_pipeline_tests.orchestration.test_sensor import age_runs
 
 DAY = timedelta(days=1)
@@ -68,17 +74,25 @@ def test_without_a_retention_nothing_is_dropped_however_old(
 
 
 def test_days_past_retention_go_and_a_day_on_which_something_is_left_to_do_stays(
-    store: Store, rules: Rules, run: Run, today: datetime, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    rules: Rules,
+    run: Run,
+    today: datetime,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for age in (12, 10, 9):
         load_events(store, raw_events(1, today - age * DAY), [], "test")
     enrich_due(store, rules)
     load_events(store, raw_events(1, today - 11 * DAY), [], "test")
+    add_windows(instance, windows(store))
+    add_days(instance, [(today - age * DAY).date() for age in (12, 10, 9)])
     monkeypatch.setenv("ENRICHMENT_RETENTION_DAYS", "9")
     assert run().success
     assert windows(store) == [today - 11 * DAY, today - 9 * DAY]
-    with store.transaction() as connection:
-        assert partition_start(connection) == today - 11 * DAY
+    shown = instance.get_dynamic_partitions("windows")
+    assert shown == [partition_key(today - age * DAY) for age in (11, 9)]
+    assert instance.get_dynamic_partitions("session_days") == [(today - 9 * DAY).date().isoformat()]
 
 
 def test_runs_past_their_time_are_trimmed_as_the_settings_say(
@@ -113,6 +127,7 @@ def test_more_runs_than_are_asked_for_at_once_are_trimmed_and_each_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(maintenance, "_RUNS_AT_ONCE", 2)
+    add_windows(instance, [START])
     job = definitions.resolve_job_def(ENRICHMENT_JOB)
     kept = job.execute_in_process(instance=instance, partition_key=KEY).run_id
     trimming = definitions.resolve_job_def("maintenance")
@@ -131,14 +146,16 @@ def test_the_runs_of_the_latest_materialization_of_every_asset_stay_and_of_the_l
         dg.AssetKey(name)
         for name in ("raw_events", "enriched_events", "dead_letter", "session_timelines")
     }
+    add_windows(instance, [START])
+    add_days(instance, [START.date()])
     latest: dict[dg.AssetKey, str] = {}
     for _ in range(2):
         for asset in assets:
-            days = asset.partitions_def
+            key = KEY if asset.partitions_def == WINDOWS else KEY[:10]
             made = dg.materialize(
                 [asset],
                 instance=instance,
-                partition_key=days.get_partition_keys()[0] if days else None,
+                partition_key=key if asset.partitions_def else None,
                 resources={"pipeline": Pipeline()},
             )
             latest[asset.key] = made.run_id

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.orchestration import assets, windows
-from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, RETRY_OUTAGES
+from enrichment_pipeline.orchestration import assets
+from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
 from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import sweep
 from enrichment_pipeline.settings import Settings
@@ -20,6 +21,8 @@ from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
+
+pytestmark = pytest.mark.usefixtures("windows_of_a_day")
 
 KEY = "2026-03-01-00:00"
 
@@ -31,7 +34,7 @@ def run(
     """Runs the window of the events, with the policy of the assets but for its waiting."""
     at_once = dg.RetryPolicy(max_retries=RETRY_OUTAGES.max_retries, delay=0)
     monkeypatch.setattr(assets, "RETRY_OUTAGES", at_once)
-    job = build_definitions(settings, START).resolve_job_def(ENRICHMENT_JOB)
+    job = build_definitions(settings).resolve_job_def(ENRICHMENT_JOB)
     return lambda: job.execute_in_process(
         instance=instance, partition_key=KEY, raise_on_error=False
     )
@@ -55,7 +58,7 @@ def outage_of_calls(
                 end_outage(server, store)
             return enrich_due(*arguments, **named)
 
-        monkeypatch.setattr(windows, "enrich_due", enrich_in_outage)
+        monkeypatch.setattr(assets, "enrich_due", enrich_in_outage)
 
     return begin
 
@@ -101,6 +104,6 @@ def test_the_policy_tries_three_times_again_ever_later_and_not_all_at_once(
     assert policy.max_retries == 3
     assert policy.backoff is dg.Backoff.EXPONENTIAL
     assert policy.jitter is dg.Jitter.PLUS_MINUS
-    definitions = build_definitions(settings, START)
+    definitions = build_definitions(settings)
     ops = [*definitions.resolve_job_def(ENRICHMENT_JOB).all_node_defs, sweep]
     assert {op.retry_policy for op in ops} == {policy}

@@ -10,40 +10,30 @@ from hypothesis import strategies as st
 from enrichment_pipeline.orchestration.planning import (
     MAX_RANGES,
     MAX_WINDOWS,
-    MAX_WINDOWS_BEHIND,
     Launch,
     Situation,
     plan,
 )
 from enrichment_pipeline.store.claims import DueWindow
-from enrichment_pipeline.store.windows import Covered
 
 HOUR = timedelta(hours=1)
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
-OPEN = FIRST + 400 * HOUR
-NOW = OPEN + timedelta(minutes=20)
-ALL_SHOWN = Covered(FIRST, OPEN)
 
 
-def due(*hours: int, attempts: int = 0, since: datetime = NOW) -> list[DueWindow]:
-    return [DueWindow(FIRST + hour * HOUR, hour + 1, attempts, since, 10) for hour in hours]
+def due(*hours: int, attempts: int = 0, waited: timedelta = timedelta(0)) -> list[DueWindow]:
+    return [DueWindow(FIRST + hour * HOUR, hour + 1, attempts, waited, 10) for hour in hours]
 
 
 def launches(
     windows: Sequence[DueWindow],
     under_way: Sequence[int] = (),
-    covered: Covered | None = ALL_SHOWN,
-    now: datetime = NOW,
+    order: Sequence[int] = range(-10, 420),
 ) -> list[Launch]:
     return plan(
         Situation(
-            now=now,
-            window=HOUR,
-            first_window=FIRST,
-            open_window=OPEN,
             due=windows,
             under_way={FIRST + hour * HOUR for hour in under_way},
-            covered=covered,
+            places={FIRST + hour * HOUR: place for place, hour in enumerate(order)},
         )
     )
 
@@ -52,7 +42,7 @@ def shape(found: Sequence[Launch]) -> list[tuple[bool, int]]:
     return [(launch.is_sweep, len(launch.windows)) for launch in found]
 
 
-def test_with_nothing_due_and_all_shown_nothing_is_launched() -> None:
+def test_with_nothing_due_nothing_is_launched() -> None:
     assert launches([]) == []
 
 
@@ -73,17 +63,13 @@ def test_stretches_are_ranges_and_what_lies_between_is_a_sweep() -> None:
     assert shape(found) == [(False, 3), (False, 2), (True, 3)]
 
 
-def test_windows_that_are_over_and_were_never_shown_go_along() -> None:
-    found = launches(due(398), covered=Covered(FIRST, OPEN - 5 * HOUR))
-    assert shape(found) == [(False, 5)]
-
-
-def test_empty_windows_that_a_run_failed_to_show_are_shown_by_another_one() -> None:
-    shown = Covered(FIRST, OPEN - 3 * HOUR)
-    [first] = launches([], covered=shown)
-    [at_once] = launches([], covered=shown, now=NOW + timedelta(seconds=30))
-    [later] = launches([], covered=shown, now=NOW + timedelta(minutes=6))
-    assert first.run_key == at_once.run_key != later.run_key
+def test_neighbours_are_those_that_dagster_has_side_by_side() -> None:
+    # The window 3 came late, after 4 and 5 were partitions.
+    found = launches(due(2, 3, 4, 5), order=[1, 2, 4, 5, 3])
+    assert [[(start - FIRST) // HOUR for start in launch.windows] for launch in found] == [
+        [2, 4, 5, 3]
+    ]
+    assert shape(launches(due(3, 4), order=[1, 2, 3, 9, 4])) == [(True, 2)]
 
 
 def test_what_can_wait_is_launched_apart_and_behind() -> None:
@@ -93,28 +79,6 @@ def test_what_can_wait_is_launched_apart_and_behind() -> None:
         (FIRST + 10 * HOUR, False),
         (FIRST + 1 * HOUR, True),
     ]
-
-
-def test_empty_windows_of_the_past_never_share_a_run_with_what_is_due() -> None:
-    found = launches(due(250, 300), covered=Covered(FIRST + 300 * HOUR, OPEN))
-    live = [launch for launch in found if not launch.is_behind]
-    assert [launch.windows for launch in live] == [(FIRST + 250 * HOUR, FIRST + 300 * HOUR)]
-    [behind] = [launch for launch in found if launch.is_behind]
-    assert len(behind.windows) <= MAX_WINDOWS_BEHIND
-    assert FIRST + 250 * HOUR not in behind.windows
-
-
-def test_a_new_store_shows_its_empty_windows_from_the_newest_back() -> None:
-    found = launches([], covered=None)
-    [behind] = found
-    assert behind.windows[-1] == OPEN - HOUR
-    assert len(behind.windows) == MAX_WINDOWS_BEHIND
-
-
-def test_a_widened_start_shows_the_older_windows_one_run_at_a_time() -> None:
-    found = launches([], covered=Covered(FIRST + 10 * HOUR, OPEN))
-    assert [launch.windows for launch in found] == [tuple(FIRST + n * HOUR for n in range(10))]
-    assert launches([], covered=Covered(FIRST + 10 * HOUR, OPEN), under_way=[3]) == []
 
 
 def test_a_window_whose_batch_has_failed_gets_a_run_of_its_own() -> None:
@@ -134,8 +98,7 @@ def test_the_same_situation_has_the_same_run_key_and_a_new_batch_another() -> No
 
 def test_work_that_stays_due_is_launched_again_ever_more_rarely_and_never_given_up() -> None:
     keys = [
-        launches(due(7, since=NOW), now=NOW + timedelta(minutes=minutes))[0].run_key
-        for minutes in range(24 * 60)
+        launches(due(7, waited=timedelta(minutes=minutes)))[0].run_key for minutes in range(24 * 60)
     ]
     changes = [minute for minute in range(1, len(keys)) if keys[minute] != keys[minute - 1]]
     assert changes[:6] == [1, 3, 7, 15, 31, 63]
@@ -149,28 +112,27 @@ def test_work_that_stays_due_is_launched_again_ever_more_rarely_and_never_given_
         unique_by=lambda window: window[0],
     ),
     st.sets(st.integers(0, 400)),
-    st.integers(0, 400),
+    st.permutations(range(-10, 420)),
 )
 def test_every_due_window_that_no_run_works_on_is_in_exactly_one_launch(
-    windows: list[tuple[int, int, bool]], under_way: set[int], shown_until: int
+    windows: list[tuple[int, int, bool]], under_way: set[int], order: list[int]
 ) -> None:
     situation = [
         found._replace(historical=historical)
         for hour, attempts, historical in windows
         for found in due(hour, attempts=attempts)
     ]
-    found = launches(situation, sorted(under_way), Covered(FIRST, FIRST + shown_until * HOUR))
+    found = launches(situation, sorted(under_way), order)
     launched = [start for launch in found for start in launch.windows]
     assert len(launched) == len(set(launched))
-    wanted = {FIRST + hour * HOUR for hour, *_ in windows if 0 <= hour <= 400} - {
-        FIRST + hour * HOUR for hour in under_way
-    }
-    assert wanted <= set(launched)
-    assert not set(launched) & {FIRST + hour * HOUR for hour in under_way}
+    assert {(start - FIRST) // HOUR for start in launched} == {
+        hour for hour, *_ in windows
+    } - under_way
     for launch in found:
         assert len(launch.windows) <= MAX_WINDOWS
-        steps = {later - earlier for earlier, later in pairwise(launch.windows)}
-        assert launch.is_sweep or steps <= {HOUR}
+        places = [order.index((start - FIRST) // HOUR) for start in launch.windows]
+        steps = {later - earlier for earlier, later in pairwise(places)}
+        assert launch.is_sweep or steps <= {1}
     ranges = [launch for launch in found if not launch.is_sweep and len(launch.windows) > 1]
     assert len(ranges) <= MAX_RANGES
     assert len({launch.run_key for launch in found}) == len(found)

@@ -13,16 +13,12 @@ from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.pull import pull as pulling
 from enrichment_pipeline.ingest.pull import query_api
 from enrichment_pipeline.orchestration import assets, pull_schedule
-from enrichment_pipeline.orchestration.assets import (
-    ENRICHED_EVENTS,
-    LAUNCHED_BY_SENSOR,
-    RAW_EVENTS,
-)
 from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
 from enrichment_pipeline.orchestration.pull_schedule import PULL_JOB
-from enrichment_pipeline.orchestration.pulling import LAUNCHED_BY_SCHEDULE
 from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SCHEDULE, LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
@@ -39,6 +35,8 @@ from enrichment_pipeline_tests.ingest.posthog_stand_in import (
 from enrichment_pipeline_tests.orchestration.conftest import START
 from enrichment_pipeline_tests.orchestration.test_assets import materializations
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
+
+pytestmark = pytest.mark.usefixtures("windows_of_a_day")
 
 FIRST, SECOND = "2026-03-01-00:00", "2026-03-01-01:00"
 
@@ -78,7 +76,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def definitions() -> dg.Definitions:
     """As they are with the settings that the test has made."""
-    return build_definitions(load_settings(), START)
+    return build_definitions(load_settings())
 
 
 def run(
@@ -280,25 +278,19 @@ def test_a_pull_that_has_said_nothing_for_long_does_not_stop_the_schedule(
     assert isinstance(tick(kept_instance), dg.RunRequest)
 
 
-def test_the_schedule_asks_for_no_window_before_the_partitions(
-    store: Store,
-    posthog: StandIn,
-    kept_instance: dg.DagsterInstance,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_window_in_which_posthog_has_nothing_is_no_partition(
+    store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:
-    monkeypatch.setattr(
-        "enrichment_pipeline.orchestration.pull_schedule.windows_due",
-        lambda *_: [START - HOUR, START, START + HOUR],
-    )
-    request = tick(kept_instance)
-    assert isinstance(request, dg.RunRequest)
-    assert request.tags[RANGE_START] == FIRST
+    posthog.add(make_event(at=START + HOUR))
+    assert run(instance, last="2026-03-01-02:00", **{LAUNCHED_BY_SCHEDULE: "true"}).success
+    left = instance.get_dynamic_partitions("windows")
+    assert left[:2] == [SECOND, "2026-03-01-03:00"]
 
 
 def test_the_schedule_runs_by_default_where_a_source_is_set_and_is_not_there_otherwise(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [schedule.name for schedule in build_definitions(settings, START).schedules or []]
+    names = [schedule.name for schedule in build_definitions(settings).schedules or []]
     assert names == ["maintenance_daily"]
     monkeypatch.setenv("ENRICHMENT_PULL_FOLDER", "somewhere")
     schedule = definitions().resolve_schedule_def("pull_every_5_minutes")

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.orchestration.assets import DEAD_LETTER
 from enrichment_pipeline.orchestration.dead_letter_worker import defs
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER
 from enrichment_pipeline.orchestration.replaying import (
     REPLAY_OP,
     WORKER_TAG,

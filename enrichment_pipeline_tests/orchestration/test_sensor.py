@@ -11,49 +11,28 @@ import pytest
 import yaml
 
 import enrichment_pipeline
-from enrichment_pipeline.orchestration.assets import (
-    DEAD_LETTER,
-    ENRICHED_EVENTS,
-    LAUNCHED_BY_SENSOR,
-    RAW_EVENTS,
-)
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.maintenance import delete_runs_before
-from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, enrichment_sweep
+from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.windows import extend_covered
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
-from enrichment_pipeline_tests.orchestration.conftest import START
+from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
 
 PROJECT = Path(str(enrichment_pipeline.__file__)).parents[1]
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 
-def tick(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    sensor = definitions.resolve_sensor_def("due_windows")
-    with dg.build_sensor_context(
-        instance=instance,
-        repository_def=definitions.get_repository_def(),
-        resources={"pipeline": Pipeline()},
-    ) as context:
-        return list(sensor.evaluate_tick(context).run_requests or [])
-
-
-@pytest.fixture
-def all_shown(store: Store) -> None:
-    with store.transaction() as connection:
-        extend_covered(connection, START, datetime.now(UTC))
-
-
-@pytest.mark.usefixtures("all_shown")
+@pytest.mark.usefixtures("windows_of_a_day")
 def test_windows_side_by_side_are_requested_as_a_range_and_scattered_ones_as_a_sweep(
-    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+    store: Store, ticks: Ticks
 ) -> None:
     for hour in (0, 1, 2, 10, 20):
         load_events(store, raw_events(1, START + hour * HOUR), [], "test")
-    stretch, sweep = tick(definitions, instance)
+    stretch, sweep = ticks.asked("due_windows")
     assert stretch.job_name == ENRICHMENT_JOB
     assert [stretch.tags[name] for name in RANGE] == ["2026-03-01-00:00", "2026-03-01-02:00"]
     assert sweep.job_name == enrichment_sweep.name
@@ -62,30 +41,29 @@ def test_windows_side_by_side_are_requested_as_a_range_and_scattered_ones_as_a_s
     assert stretch.tags[LAUNCHED_BY_SENSOR] == sweep.tags[LAUNCHED_BY_SENSOR] == "true"
 
 
-@pytest.mark.usefixtures("all_shown")
+@pytest.mark.usefixtures("windows_of_a_day")
 def test_windows_that_a_run_is_at_work_on_are_not_requested_again(
-    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance, ticks: Ticks
 ) -> None:
     for hour in (0, 1, 10, 20):
         load_events(store, raw_events(1, START + hour * HOUR), [], "test")
-    for request in tick(definitions, instance):
+    for request in ticks.asked("due_windows"):
         instance.create_run_for_job(
             definitions.resolve_job_def(str(request.job_name)),
             run_config=request.run_config,
             tags=request.tags,
             status=dg.DagsterRunStatus.STARTED,
         )
-    assert tick(definitions, instance) == []
+    assert ticks.asked("due_windows") == []
     load_events(store, raw_events(1, START + 30 * HOUR), [], "test")
-    assert len(tick(definitions, instance)) == 1
+    assert len(ticks.asked("due_windows")) == 1
 
 
-@pytest.mark.usefixtures("all_shown")
 def test_a_run_that_has_said_nothing_for_long_is_taken_for_gone(
-    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance, ticks: Ticks
 ) -> None:
     load_events(store, raw_events(1, START), [], "test")
-    [request] = tick(definitions, instance)
+    [request] = ticks.asked("due_windows")
     run = instance.create_run_for_job(
         definitions.resolve_job_def(str(request.job_name)),
         tags=request.tags,
@@ -93,7 +71,7 @@ def test_a_run_that_has_said_nothing_for_long_is_taken_for_gone(
     )
     assert instance.get_run_by_id(run.run_id) is not None
     age_runs(instance, timedelta(hours=1))
-    assert len(tick(definitions, instance)) == 1
+    assert len(ticks.asked("due_windows")) == 1
 
 
 def age_runs(instance: dg.DagsterInstance, age: timedelta) -> None:
@@ -105,11 +83,27 @@ def age_runs(instance: dg.DagsterInstance, age: timedelta) -> None:
         connection.execute(text("UPDATE runs SET update_timestamp = :at"), {"at": moment})
 
 
-@pytest.mark.usefixtures("all_shown")
-def test_with_nothing_due_the_sensor_skips(
-    definitions: dg.Definitions, instance: dg.DagsterInstance
+@pytest.mark.parametrize("sensor", ["due_windows", "changed_windows"])
+def test_on_an_empty_store_a_sensor_says_why_it_does_nothing(
+    store: Store, ticks: Ticks, sensor: str
 ) -> None:
-    assert tick(definitions, instance) == []
+    found = ticks.tick(sensor)
+    assert isinstance(found, dg.SkipReason)
+    assert found.skip_message in {"nothing is due", "nothing changed"}
+
+
+@pytest.mark.parametrize("sensor", ["due_windows", "changed_windows"])
+def test_a_cursor_that_somebody_set_to_something_else_does_no_harm(
+    store: Store, ticks: Ticks, sensor: str
+) -> None:
+    assert isinstance(ticks.tick(sensor, cursor="something else"), dg.SkipReason)
+
+
+def test_a_partition_is_made_for_a_window_that_is_due(store: Store, ticks: Ticks) -> None:
+    load_events(store, raw_events(1, START - 100_000 * HOUR), [], "test")
+    [request] = ticks.asked("due_windows")
+    assert ticks.run(request).success
+    assert ticks.instance.get_dynamic_partitions("windows") == ["2014-10-03-08:00"]
 
 
 def test_the_sensor_runs_by_default_and_as_often_as_the_settings_say(
@@ -127,7 +121,7 @@ def test_the_assets_follow_one_another(definitions: dg.Definitions) -> None:
 
 
 def test_trimming_keeps_the_run_that_made_the_latest_materialization(
-    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance, windows_of_a_day: None
 ) -> None:
     job = definitions.resolve_job_def(ENRICHMENT_JOB)
     runs = [
@@ -142,12 +136,13 @@ def test_trimming_keeps_the_run_that_made_the_latest_materialization(
     assert keys == {"2026-03-01-00:00"}
 
 
-def test_the_maintenance_job_runs_and_drops_nothing_unless_told_to(
+def test_the_maintenance_job_runs_and_drops_nothing_unless_asked_to(
     store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     load_events(store, raw_events(1, START), [], "test")
     assert definitions.resolve_job_def("maintenance").execute_in_process(instance=instance).success
-    assert load_events(store, raw_events(0, START), [], "test").accepted == 0
+    with store.transaction() as connection:
+        assert [window.accepted for window in books(connection)] == [1]
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,18 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from enrichment_pipeline.orchestration.assets import ENRICHED_EVENTS, EnrichmentConfig
+from enrichment_pipeline.classification import load_rules
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.orchestration.assets import EnrichmentConfig
 from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig
-from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.settings import Settings, load_settings
+from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
-from enrichment_pipeline_tests.orchestration.conftest import START
+from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
 
 KEYS = ("2026-03-01-00:00", "2026-03-01-05:00")
 
@@ -48,7 +51,14 @@ def by_sweep(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
     assert result.success
 
 
-@pytest.mark.parametrize("run", [by_partition, by_sweep])
+def by_sensor(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    with opened_store(load_settings()) as store:
+        enrich_due(store, load_rules())
+    Ticks(definitions, instance).tick()
+
+
+@pytest.mark.usefixtures("windows_of_a_day")
+@pytest.mark.parametrize("run", [by_partition, by_sweep, by_sensor])
 def test_windows_are_stale_under_other_rules_until_they_are_enriched_again(
     store: Store,
     settings: Settings,
@@ -59,14 +69,14 @@ def test_windows_are_stale_under_other_rules_until_they_are_enriched_again(
 ) -> None:
     for hour in (0, 5):
         load_events(store, raw_events(2, START + timedelta(hours=hour)), [], "test")
-    before = build_definitions(settings, START)
+    before = build_definitions(settings)
     assert callable(run)
     run(before, instance)
     assert statuses(before, instance) == [StaleStatus.FRESH] * 2
     file = tmp_path / "rules.yaml"
     file.write_text("events:\n  $pageview: {event_type: pageview, action_type: navigate}\n")
     monkeypatch.setenv("ENRICHMENT_RULES_FILE", str(file))
-    after = build_definitions(settings.model_copy(update={"rules_file": file}), START)
+    after = build_definitions(settings.model_copy(update={"rules_file": file}))
     assert statuses(after, instance) == [StaleStatus.STALE] * 2
     by_partition(after, instance, re_enrich=True)
     assert statuses(after, instance) == [StaleStatus.FRESH] * 2

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -477,17 +477,22 @@ def tell(store: Store, session: str, person: str, at: datetime, project: str = "
         person=person,
         at=at,
     )
-    change(
-        store,
-        "INSERT INTO session_day (day, built_until, enriched) VALUES (:day, now(), 1)"
-        " ON CONFLICT DO NOTHING",
-        day=at.date(),
-    )
 
 
 def told(store: Store) -> list[str]:
     found = rows(store, "SELECT session_id FROM session_timeline ORDER BY 1")
     return [session for (session,) in found]
+
+
+def built(store: Store) -> None:
+    """The sessions of all days are built."""
+    change(store, "DELETE FROM enriched_change")
+
+
+def changed(store: Store) -> list[date]:
+    """The days that are to be built whole."""
+    statement = "SELECT DISTINCT window_start FROM enriched_change WHERE consumer = 'sessions'"
+    return [at.date() for (at,) in rows(store, f"{statement} AND batch_ids IS NULL")]
 
 
 def test_what_was_told_of_their_sessions_goes_and_who_remains_in_them_is_told_anew(
@@ -501,13 +506,13 @@ def test_what_was_told_of_their_sessions_goes_and_who_remains_in_them_is_told_an
     tell(store, "shared", BOB, LATE)
     tell(store, "his", BOB, LATE)
     tell(store, "next day", BOB, LATE + timedelta(days=1))
-    before = rows(store, "SELECT * FROM session_day ORDER BY day")
+    built(store)
     forget_events(store, People([ANN]), dry_run=True)
     assert told(store) == ["hers", "his", "next day", "shared"]
-    assert rows(store, "SELECT * FROM session_day ORDER BY day") == before
+    assert changed(store) == []
     forget(store, ANN)
     assert told(store) == ["his", "next day"]
-    assert rows(store, "SELECT enriched FROM session_day ORDER BY day") == [(-1,), (1,)]
+    assert changed(store) == [LATE.date()]
     assert traces(store, ANN) == []
 
 

@@ -24,9 +24,6 @@ from enrichment_pipeline.store.retention import (
     make_partitions_ahead,
 )
 from enrichment_pipeline.store.windows import (
-    Covered,
-    covered,
-    extend_covered,
     partition_start,
     widen_partition_start,
 )
@@ -94,18 +91,13 @@ def tell(store: Store, *days: date) -> None:
             f" VALUES ('default', '{day}', '{day}', 'user-1', '{day}', '{day}', 1, 1, 'x', '{{}}',"
             " 'x')",
         )
-        change(store, f"INSERT INTO session_day VALUES ('{day}', now(), 1)")
 
 
 def told_days(store: Store) -> list[date]:
-    """The days that are told, after making sure that both tables agree."""
+    """The days of which there are sessions."""
     with store.transaction() as connection:
-        sessions, days = (
-            list(connection.execute(text(f"SELECT day FROM {table} ORDER BY 1")).scalars())
-            for table in ("session_timeline", "session_day")
-        )
-    assert sessions == days
-    return days
+        found = connection.execute(text("SELECT day FROM session_timeline ORDER BY 1"))
+        return list(found.scalars())
 
 
 def test_what_was_told_of_sessions_goes_with_the_enriched_events_of_its_day(
@@ -364,16 +356,3 @@ def test_the_start_moves_back_to_the_day_of_older_events_and_never_forward(store
         assert widen_partition_start(connection, old) == datetime(2025, 6, 5, tzinfo=UTC)
         assert widen_partition_start(connection, old + HOUR) is None
         assert partition_start(connection) == datetime(2025, 6, 5, tzinfo=UTC)
-
-
-def test_the_stretch_that_dagster_has_seen_grows_at_its_ends_and_has_no_holes(
-    store: Store,
-) -> None:
-    with store.transaction() as connection:
-        assert covered(connection) is None
-        extend_covered(connection, FIRST, FIRST + HOUR)
-        extend_covered(connection, FIRST + HOUR, FIRST + 2 * HOUR)
-        extend_covered(connection, FIRST - HOUR, FIRST)
-        assert covered(connection) == Covered(FIRST - HOUR, FIRST + 2 * HOUR)
-        extend_covered(connection, FIRST + 5 * HOUR, FIRST + 6 * HOUR)
-        assert covered(connection) == Covered(FIRST - HOUR, FIRST + 2 * HOUR)

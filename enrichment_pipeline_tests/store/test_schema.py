@@ -44,7 +44,7 @@ def test_the_schema_can_be_undone_and_made_again(store: Store) -> None:
         ).scalars()
         assert not [name for name in left if not name.startswith("alembic")]
         upgrade(connection)
-        assert schema_version(connection) == "0006"
+        assert schema_version(connection) == "0007"
 
 
 def open_and_close(settings: Settings) -> None:

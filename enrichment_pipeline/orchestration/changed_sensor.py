@@ -1,0 +1,172 @@
+"""The sensor that keeps true what Dagster shows: it consumes the change feed.
+
+Windows that workers, replays and commands have changed are published without a run, and so is what
+is broken. Runs are launched for two things only: a window that holds a dead batch can show FAILED
+in a run alone, and the sessions of a day are built in one.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
+from enrichment_pipeline.orchestration.partitions import (
+    WINDOWS,
+    add_days,
+    add_windows,
+    partition_key,
+    places,
+    range_tags,
+    stretches,
+)
+from enrichment_pipeline.orchestration.planning import MAX_WINDOWS
+from enrichment_pipeline.orchestration.publishing import (
+    publish_broken,
+    publish_windows,
+    seen_by_dagster,
+)
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, UNDER_WAY
+from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job, windows_under_way
+from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
+from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
+from enrichment_pipeline.store.changes import changed_days, changed_windows, take_letter_changes
+from enrichment_pipeline.store.dead_letters import broken_now, failed_windows
+
+QUIET = timedelta(seconds=30)
+"""Between two materializations of a window that is still filling."""
+
+_MOST_WINDOWS = 500
+"""Published by one tick; the others by the next ones."""
+_AT_ONCE = 20
+_MOST_SECONDS = 20.0
+"""Dagster gives up a tick after a minute."""
+
+_MOST_FAILING = 20
+_MOST_DAYS = 5
+"""Runs launched by one tick; the others by the next ones."""
+
+_PARTITION = "dagster/partition"
+# Fresh events first: who asks for a timeline gets it from them, built or not.
+_BEHIND = {"dagster/priority": "-1"}
+_LONGEST_SILENCE = timedelta(minutes=15)
+
+# Dagster's own enumeration of these is not public.
+_SEEN = ("FAILED", "IN_PROGRESS")
+
+
+def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.SensorDefinition:
+    """The sensor, which ticks every so many seconds; `enrichment` is the job that enriches windows,
+    `sessions` that which builds the sessions of days."""
+
+    @dg.sensor(
+        name="changed_windows",
+        jobs=[enrichment, sessions],
+        minimum_interval_seconds=seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Publishes windows that were enriched, replayed or healed elsewhere, shows as "
+        "FAILED what holds a dead batch, and launches the building of sessions.",
+    )
+    def changed_sensor(
+        context: dg.SensorEvaluationContext, pipeline: Pipeline
+    ) -> dg.SensorResult | dg.SkipReason:
+        under_way = set(windows_under_way(context.instance, places(context.instance)))
+        published = _publish_windows(context.instance, pipeline, under_way)
+        _publish_broken(context.instance, pipeline)
+        with pipeline.store.transaction() as connection:
+            failed = failed_windows(connection)
+            days = changed_days(connection)
+        requests = [
+            *_failing(context.instance, failed.keys() - under_way),
+            *_building(context.instance, days),
+        ]
+        if requests:
+            return dg.SensorResult(run_requests=requests)
+        return dg.SkipReason(f"{published} windows published" if published else "nothing changed")
+
+    return changed_sensor
+
+
+def _publish_windows(
+    instance: dg.DagsterInstance, pipeline: Pipeline, under_way: Collection[datetime]
+) -> int:
+    """Show the windows that have changed; returns how many. Those of runs that are at work are left
+    to these."""
+    store = pipeline.store
+    with store.transaction() as connection:
+        changed = changed_windows(connection, store.window, QUIET, _MOST_WINDOWS)
+    mine = sorted(set(changed).difference(under_way))
+    add_windows(instance, mine)
+    published = 0
+    began = time.monotonic()
+    # The newest first, so that they wait for no backlog; of those shown together it is the last.
+    for end in range(len(mine), 0, -_AT_ONCE):
+        if time.monotonic() - began > _MOST_SECONDS:
+            break
+        published += _publish_some(instance, pipeline, mine[max(0, end - _AT_ONCE) : end])
+    return published
+
+
+def _publish_some(instance: dg.DagsterInstance, pipeline: Pipeline, windows: list[datetime]) -> int:
+    store = pipeline.store
+    publish = instance.report_runless_asset_event
+    with seen_by_dagster(store, windows, wait=False) as free:
+        still_open = window_start(datetime.now(UTC), store.window)
+        over = [window for window in free if window < still_open]
+        filling = [window for window in free if window >= still_open]
+        if over:
+            publish_windows(publish, look_at_windows(store, over), pipeline.rules.version)
+        if filling:
+            publish_windows(publish, look_at_open_window(store, filling), pipeline.rules.version)
+    return len(free)
+
+
+def _publish_broken(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+    with pipeline.store.transaction() as connection:
+        if take_letter_changes(connection):
+            publish_broken(instance.report_runless_asset_event, broken_now(connection))
+
+
+def _failing(instance: dg.DagsterInstance, failed: Collection[datetime]) -> list[dg.RunRequest]:
+    """Runs in which windows that hold a dead batch show FAILED, where Dagster shows another thing:
+    they failed where Dagster was not, or a run that had looked before published last. They have no
+    key: the next tick finds them at work, or the windows failed."""
+    if not failed:
+        return []
+    add_windows(instance, failed)
+    keys = {partition_key(window): window for window in failed}
+    shown = instance.get_status_by_partition(ENRICHED_EVENTS, list(keys), WINDOWS) or {}
+    seen = {key for key, status in shown.items() if status and status.value in _SEEN}
+    unseen = [window for key, window in keys.items() if key not in seen]
+    return [
+        dg.RunRequest(job_name=ENRICHMENT_JOB, tags={LAUNCHED_BY_SENSOR: "true", **range_tags(few)})
+        for few in stretches(unseen, places(instance), MAX_WINDOWS)[-_MOST_FAILING:]
+    ]
+
+
+def _building(instance: dg.DagsterInstance, days: Sequence[date]) -> list[dg.RunRequest]:
+    """Runs that build the sessions of these days, the newest first."""
+    if not days:
+        return []
+    runs = instance.get_runs(
+        dg.RunsFilter(
+            job_name=SESSIONS_JOB,
+            statuses=UNDER_WAY,
+            # A run whose process was killed stays STARTED for hours.
+            updated_after=datetime.now(UTC) - _LONGEST_SILENCE,
+        )
+    )
+    busy = {run.tags.get(_PARTITION) for run in runs}
+    chosen = [day for day in days if day.isoformat() not in busy][:_MOST_DAYS]
+    add_days(instance, chosen)
+    return [
+        dg.RunRequest(
+            job_name=SESSIONS_JOB,
+            partition_key=day.isoformat(),
+            tags={LAUNCHED_BY_SENSOR: "true", **_BEHIND},
+        )
+        for day in chosen
+    ]

@@ -1,0 +1,84 @@
+"""Publishing to Dagster what nobody's asset returned: materializations and checks of windows, and
+what is broken now. From within an op, or from a sensor without any run.
+
+What there is to show is found out in `windows`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TypeAlias
+
+import dagster as dg
+
+from enrichment_pipeline.orchestration.checks import nothing_is_dead
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
+from enrichment_pipeline.orchestration.metadata import books_metadata, broken_metadata
+from enrichment_pipeline.orchestration.partitions import partition_key
+from enrichment_pipeline.orchestration.windows import Outcome
+from enrichment_pipeline.store.changes import Consumer, lock_windows, remove_changes
+from enrichment_pipeline.store.dead_letters import BrokenNow
+from enrichment_pipeline.store.engine import Store
+
+Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
+Publish: TypeAlias = Callable[[Event], None]
+"""As `DagsterInstance.report_runless_asset_event`."""
+
+
+@contextmanager
+def seen_by_dagster(
+    store: Store, windows: list[datetime], *, wait: bool = True
+) -> Iterator[list[datetime]]:
+    """In the block, Dagster is shown these windows; their changes count as seen when it ends well.
+
+    Nobody else shows them meanwhile. Yields the windows: all of them, after waiting for whoever
+    shows one now, or with `wait` off those that nobody does.
+    """
+    with store.transaction() as connection:
+        locked = lock_windows(connection, windows, wait=wait)
+        remove_changes(connection, Consumer.WINDOWS, locked)
+        yield locked
+
+
+def publish_windows(publish: Publish, outcome: Outcome, rules_version: str) -> None:
+    """A materialization of each finished window, the newest last, and the checks."""
+    found = {row.window_start: row for row in outcome.books}
+    tags = code_version_tags(rules_version)
+    for window, metadata in sorted(outcome.finished.items()):
+        key = partition_key(window)
+        if window in found:
+            books = books_metadata(found[window])
+            publish(dg.AssetMaterialization(RAW_EVENTS, partition=key, metadata=books))
+        publish(
+            dg.AssetMaterialization(ENRICHED_EVENTS, partition=key, metadata=metadata, tags=tags)
+        )
+    for result in outcome.checks:
+        publish(_evaluation(ENRICHED_EVENTS, result))
+
+
+def publish_broken(publish: Publish, broken: BrokenNow) -> None:
+    """What is broken now, and its check."""
+    publish(dg.AssetMaterialization(DEAD_LETTER, metadata=broken_metadata(broken)))
+    publish(_evaluation(DEAD_LETTER, nothing_is_dead(broken)))
+
+
+def code_version_tags(rules_version: str) -> dict[str, str]:
+    """What Dagster writes with the materialization of an asset by itself, for those that are
+    logged: under which rules, and from what. Without the input it takes `raw_events` for a
+    dependency that came later, and calls the window stale."""
+    raw_events = RAW_EVENTS.to_user_string()
+    return {
+        "dagster/code_version": rules_version,
+        f"dagster/input_data_version/{raw_events}": "",
+        f"dagster/input_event_pointer/{raw_events}": "NULL",
+    }
+
+
+def _evaluation(asset: dg.AssetKey, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=asset,
+        check_name=str(result.check_name),
+        passed=result.passed,
+        severity=result.severity,
+        metadata=result.metadata,
+    )

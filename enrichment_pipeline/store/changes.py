@@ -1,0 +1,185 @@
+"""The change feed: what has changed, for those who show or build something of it.
+
+Each transaction that changes enriched events or dead letters appends to `enriched_change`: triggers
+do it where the books change, `append_changes` where rows come out otherwise and the books stay as
+they are. A consumer removes a change in the transaction of its work: what it has not finished, it
+finds again. Nothing here knows a clock but the server's.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import Connection, DateTime, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+_windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
+
+
+class Consumer(StrEnum):
+    """Who has to see changes."""
+
+    WINDOWS = "windows"
+    """What Dagster shows of each window."""
+    DEAD_LETTERS = "dead_letters"
+    """What Dagster shows of the dead letters."""
+    SESSIONS = "sessions"
+    """The table `session_timeline`."""
+
+
+def append_changes(connection: Connection, windows: Sequence[datetime]) -> None:
+    """The enriched events of these windows have changed, and no count of a batch says so."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO enriched_change (consumer, window_start)
+            SELECT consumer, window_start
+            FROM (SELECT DISTINCT unnest(:windows) AS window_start) changed
+            CROSS JOIN unnest(ARRAY['windows', 'sessions']) AS consumer
+            """
+        ).bindparams(_windows),
+        {"windows": list(windows)},
+    )
+
+
+def remove_changes(connection: Connection, consumer: Consumer, windows: Sequence[datetime]) -> None:
+    """The consumer sees these windows in this transaction, as they are from here on."""
+    connection.execute(
+        text(
+            """
+            DELETE FROM enriched_change
+            WHERE consumer = :consumer AND window_start = ANY(:windows)
+            """
+        ).bindparams(_windows),
+        {"consumer": consumer, "windows": list(windows)},
+    )
+
+
+def changed_windows(
+    connection: Connection, length: timedelta, quiet: timedelta, most: int
+) -> list[datetime]:
+    """The windows that have changed for Dagster, the newest first. One in which events are still to
+    come (windows are of this `length`), or wait, changes with every second: it is among them when
+    its first change is `quiet` ago."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT window_start FROM (
+                SELECT window_start, min(changed_at) AS since FROM enriched_change
+                WHERE consumer = 'windows' GROUP BY 1
+            ) changed
+            WHERE since <= now() - CAST(:quiet AS interval)
+                OR (window_start + CAST(:length AS interval) <= now() AND NOT EXISTS (
+                    SELECT FROM raw_batch pending
+                    WHERE state = 'pending' AND historical IN (false, true)
+                        AND pending.window_start = changed.window_start
+                ))
+            ORDER BY window_start DESC LIMIT :most
+            """
+        ),
+        {"length": length, "quiet": quiet, "most": most},
+    )
+    return list(rows.scalars())
+
+
+def take_letter_changes(connection: Connection) -> bool:
+    """Remove the changes of dead letters; returns whether there were any."""
+    removed = connection.execute(
+        text(
+            """
+            DELETE FROM enriched_change WHERE id IN (
+                SELECT id FROM enriched_change WHERE consumer = 'dead_letters'
+                FOR UPDATE SKIP LOCKED
+            )
+            """
+        )
+    )
+    return removed.rowcount > 0
+
+
+def changed_days(connection: Connection) -> list[date]:
+    """The UTC days whose sessions are not built of what is enriched now, the newest first."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT DISTINCT (window_start AT TIME ZONE 'UTC')::date FROM enriched_change
+            WHERE consumer = 'sessions' ORDER BY 1 DESC
+            """
+        )
+    )
+    return list(rows.scalars())
+
+
+class DayChanges(NamedTuple):
+    """What has changed of a day since its sessions were built."""
+
+    batch_ids: list[int]
+    is_whole: bool
+    """Whether that is not known by batches."""
+
+
+def take_day(connection: Connection, day: date) -> DayChanges:
+    """Remove the changes of a day's sessions, waiting for whoever builds them now."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    row = connection.execute(
+        text(
+            """
+            WITH gone AS (
+                DELETE FROM enriched_change
+                WHERE consumer = 'sessions' AND window_start >= :start AND window_start < :end
+                RETURNING batch_ids
+            ),
+            batch AS (SELECT DISTINCT unnest(batch_ids) AS id FROM gone)
+            SELECT coalesce(array_agg(batch.id) FILTER (WHERE batch.id IS NOT NULL), '{}'),
+                -- A batch that retention has dropped no longer says which events were its own.
+                EXISTS (SELECT FROM gone WHERE batch_ids IS NULL)
+                OR count(batch.id) > count(raw_batch.id)
+            FROM batch LEFT JOIN raw_batch USING (id)
+            """
+        ),
+        {"start": start, "end": start + timedelta(days=1)},
+    ).one()
+    return DayChanges(*row)
+
+
+def sessions_watermark(connection: Connection) -> datetime:
+    """Up to when what was enriched is in the table of sessions."""
+    moment: datetime = connection.execute(
+        text(
+            """
+            SELECT coalesce(min(changed_at), now()) FROM enriched_change
+            WHERE consumer = 'sessions'
+            """
+        )
+    ).scalar_one()
+    return moment
+
+
+_BUCKETS = 256
+"""Windows share that many locks: a run over ten thousand windows must not take as many."""
+
+
+def lock_windows(
+    connection: Connection, windows: Sequence[datetime], *, wait: bool
+) -> list[datetime]:
+    """Let nobody else show Dagster these windows until this transaction ends: who had looked first
+    could otherwise speak last. Returns those that are locked: all, after waiting for others, or
+    those that nobody has."""
+    function = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
+    rows = connection.execute(
+        text(
+            f"""
+            WITH wanted AS MATERIALIZED (
+                SELECT window_start,
+                    (extract(epoch FROM window_start)::bigint / 900 % :buckets)::int AS bucket
+                FROM unnest(:windows) AS window_start ORDER BY 2
+            )
+            SELECT window_start,
+                {function}(hashtext('publish window'), bucket)::text <> 'false' AS is_mine
+            FROM wanted
+            """
+        ).bindparams(_windows),
+        {"windows": list(windows), "buckets": _BUCKETS},
+    )
+    return sorted(row.window_start for row in rows if row.is_mine)

@@ -1,0 +1,425 @@
+"""What changes reaches Dagster and the sessions, whoever changed it: the sensor that consumes the
+change feed."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.enrichment.re_enrich import re_enrich
+from enrichment_pipeline.enrichment.replay import replay_marked
+from enrichment_pipeline.events.people import People
+from enrichment_pipeline.orchestration.backfill import backfill
+from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS
+from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
+from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
+from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
+from enrichment_pipeline.settings import Settings, load_settings
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.forget import forget_events
+from enrichment_pipeline.store.letters import LetterFilter, discard, mark_for_replay
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.llm.telling import told
+from enrichment_pipeline_tests.orchestration.conftest import START, Ticks, die
+
+FIRST = "2026-03-01-00:00"
+
+
+def load(store: Store, count: int = 3, hour: int = 0, **fields: object) -> None:
+    fields = {"properties": {"$session_id": "one"}, **fields}
+    load_events(store, raw_events(count, START + hour * HOUR, **fields), [], "test")
+
+
+def sessions(store: Store) -> int:
+    """How many events the sessions have."""
+    return sum(events for _, events, _ in told(store).values())
+
+
+def build_sessions(ticks: Ticks) -> list[str]:
+    """Build what the sensor asks for; returns the days."""
+    requests = ticks.asked(job=SESSIONS_JOB)
+    for request in requests:
+        assert ticks.run(request).success
+    return [str(request.partition_key) for request in requests]
+
+
+def test_windows_that_workers_finished_are_published_once_without_a_run(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    for hour in (0, 5):
+        load(store, hour=hour)
+    ticks.tick()
+    assert ticks.shown() == {}
+    enrich_due(store, rules)
+    ticks.tick()
+    shown = ticks.shown()
+    assert list(shown) == [FIRST, "2026-03-01-05:00"]
+    assert shown[FIRST]["enriched"].value == 3
+    assert "preview" in shown[FIRST]
+    ticks.tick()
+    assert len(ticks.instance.fetch_materializations(ENRICHED_EVENTS, limit=9).records) == 2
+    assert ticks.instance.get_runs() == []
+
+
+def test_the_overview_shows_the_newest_window_that_has_events(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    for hour in (7, 3, 5):
+        load(store, hour=hour)
+    enrich_due(store, rules)
+    ticks.tick()
+    newest = ticks.instance.get_latest_materialization_event(ENRICHED_EVENTS)
+    assert newest is not None
+    assert newest.asset_materialization is not None
+    assert newest.asset_materialization.partition == "2026-03-01-07:00"
+
+
+def test_a_window_is_published_again_when_more_is_finished_in_it(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    for count in (3, 4):
+        load(store, count)
+        enrich_due(store, rules)
+        ticks.tick()
+    assert ticks.shown()[FIRST]["enriched"].value == 7
+
+
+def test_a_window_that_is_still_filling_is_published_every_half_minute(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    load_events(store, raw_events(2, datetime.now(UTC).replace(second=0)), [], "test")
+    enrich_due(store, rules)
+    ticks.tick()
+    assert ticks.shown() == {}
+    with store.transaction() as connection:
+        connection.execute(
+            text("UPDATE enriched_change SET changed_at = changed_at - interval '31 s'")
+        )
+    ticks.tick()
+    [metadata] = ticks.shown().values()
+    assert metadata["enriched"].value == 2
+    # No row was counted: that takes longer the fuller the window is.
+    assert "preview" not in metadata
+
+
+def test_a_window_that_a_run_is_at_work_on_is_left_to_it(
+    store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
+) -> None:
+    load(store)
+    [request] = ticks.asked("due_windows")
+    ticks.instance.create_run_for_job(
+        definitions.resolve_job_def(ENRICHMENT_JOB),
+        tags=dict(request.tags),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    enrich_due(store, rules)
+    ticks.tick()
+    assert ticks.shown() == {}
+
+
+def test_a_run_leaves_nothing_to_publish(store: Store, ticks: Ticks) -> None:
+    load(store)
+    [request] = ticks.asked("due_windows")
+    assert ticks.run(request).success
+    ticks.tick()
+    assert len(ticks.instance.fetch_materializations(ENRICHED_EVENTS, limit=9).records) == 1
+
+
+def test_what_a_run_has_not_shown_is_published(
+    store: Store, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(store)
+    [request] = ticks.asked("due_windows")
+
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("looking failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("enrichment_pipeline.orchestration.assets.look_at_windows", fails)
+        assert not ticks.run(request).success
+    ticks.tick()
+    assert ticks.shown()[FIRST]["enriched"].value == 3
+
+
+def replayed(store: Store, rules: Rules) -> None:
+    with store.transaction() as connection:
+        mark_for_replay(connection, LetterFilter())
+    replay_marked(store, rules, "test", 1e9)
+
+
+def re_enriched(store: Store, rules: Rules) -> None:
+    own = Path("own.yaml")
+    own.write_text("events:\n  $pageview: {event_type: click, action_type: submit}\n")
+    assert re_enrich(store, load_rules(own), [START]).events == 5
+
+
+def forgotten(store: Store, rules: Rules) -> None:
+    assert forget_events(store, People(["somebody"])).events
+
+
+def worked(store: Store, rules: Rules) -> None:
+    load(store, 1)
+    enrich_due(store, rules)
+
+
+def backfilled(store: Store, rules: Rules) -> None:
+    load(store, 1)
+    home = Path("home")
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    done = backfill(store.settings, [START], home, re_enrich=False, on_progress=lambda _: None)
+    assert done.windows == [START]
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [(replayed, 6), (re_enriched, 5), (forgotten, 3), (worked, 6), (backfilled, 6)],
+)
+def test_whatever_changes_enriched_events_reaches_sessions_and_dagster(
+    store: Store,
+    rules: Rules,
+    ticks: Ticks,
+    change: Callable[[Store, Rules], None],
+    left: int,
+) -> None:
+    load(store, 2, distinct_id="somebody")
+    load(store, 3)
+    load(store, 1, event="bad")
+    die(store, rules)
+    ticks.tick()
+    assert ticks.shown()[FIRST]["enriched"].value == 5
+    assert build_sessions(ticks) == ["2026-03-01"]
+    assert sessions(store) == 5
+    assert build_sessions(ticks) == []
+    change(store, rules)
+    assert build_sessions(ticks) == ["2026-03-01"]
+    assert sessions(store) == left
+    # A backfill shows its windows itself, here in an instance of its own.
+    if change is not backfilled:
+        assert ticks.shown()[FIRST]["enriched"].value == left
+    found = ticks.tick()
+    assert isinstance(found, dg.SkipReason)
+    assert found.skip_message == "nothing changed"
+
+
+@pytest.mark.parametrize("minutes", [-3, 3], ids=["behind", "ahead"])
+def test_a_clock_of_dagsters_host_that_is_wrong_changes_nothing(
+    store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return datetime.now(UTC) + timedelta(minutes=minutes)
+
+    for module in ("changed_sensor", "sensors"):
+        monkeypatch.setattr(f"enrichment_pipeline.orchestration.{module}.datetime", Wrong)
+    load(store)
+    assert len(ticks.asked("due_windows")) == 1
+    for expected in (3, 6):
+        enrich_due(store, rules)
+        ticks.tick()
+        assert ticks.shown()[FIRST]["enriched"].value == expected
+        assert build_sessions(ticks) == ["2026-03-01"]
+        assert sessions(store) == expected
+        load(store)
+
+
+def test_a_transaction_that_commits_long_after_the_others_is_not_missed(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    load(store)
+    with store.transaction() as slow:
+        slow.execute(text("SELECT now()"))
+        slow.execute(
+            text(
+                "UPDATE raw_batch SET state = 'enriched', enriched_count = event_count, "
+                "finished_at = now() - interval '10 minutes'"
+            )
+        )
+        # As if it had begun to wait ten minutes ago.
+        slow.execute(text("UPDATE enriched_change SET changed_at = now() - interval '10 min'"))
+        load(store, hour=1)
+        assert enrich_due(store, rules).events == 3
+        ticks.tick()
+        build_sessions(ticks)
+    assert list(ticks.shown()) == ["2026-03-01-01:00"]
+    ticks.tick()
+    assert sorted(ticks.shown()) == [FIRST, "2026-03-01-01:00"]
+    assert build_sessions(ticks) == ["2026-03-01"]
+
+
+def test_the_asset_of_dead_letters_is_refreshed_when_one_comes_changes_or_goes(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    def letters() -> list[object]:
+        ticks.tick()
+        found = ticks.instance.fetch_materializations(DEAD_LETTER, limit=99).records
+        return [
+            record.asset_materialization.metadata["dead_letters"].value  # type: ignore[union-attr]
+            for record in reversed(found)
+        ]
+
+    assert letters() == []
+    load(store, event="bad")
+    load(store, hour=1, event="bad")
+    die(store, rules)
+    assert letters() == [2]
+    assert letters() == [2]
+    with store.transaction() as connection:
+        mark_for_replay(connection, LetterFilter(until=START + HOUR))
+    replay_marked(store, rules, "test", 1e9)
+    assert letters() == [2, 1]
+    with store.transaction() as connection:
+        discard(connection, LetterFilter(), "not needed")
+    assert letters() == [2, 1, 0]
+    assert ticks.instance.get_runs() == []
+
+
+def test_a_failed_window_heals_when_its_batch_is_replayed_or_discarded(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    for hour in (0, 1):
+        load(store, hour=hour, event="bad")
+    die(store, rules)
+    [failing] = ticks.failing()
+    assert not ticks.run(failing).success
+    assert ticks.shown() == {}
+    with store.transaction() as connection:
+        mark_for_replay(connection, LetterFilter(until=START + HOUR))
+        discard(connection, LetterFilter(since=START + HOUR), "not needed")
+    replay_marked(store, rules, "test", 1e9)
+    ticks.tick()
+    shown = ticks.shown()
+    assert shown[FIRST]["enriched"].value == 3
+    assert shown["2026-03-01-01:00"]["dead"].value == 3
+    materialized = ticks.instance.fetch_materializations(ENRICHED_EVENTS, limit=1).records[0]
+    tags = materialized.asset_materialization.tags or {}  # type: ignore[union-attr]
+    assert tags["dagster/code_version"] == rules.version
+
+
+def test_neighbours_that_hold_a_dead_batch_show_failed_by_one_run(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    for hour in (0, 1, 5):
+        load(store, hour=hour, event="bad")
+    load(store, hour=3)
+    die(store, rules)
+    requests = ticks.failing()
+    assert [(request.tags[RANGE_START], request.tags[RANGE_END]) for request in requests] == [
+        (FIRST, "2026-03-01-01:00"),
+        ("2026-03-01-05:00", "2026-03-01-05:00"),
+    ]
+    for request in requests:
+        assert not ticks.run(request).success
+    assert ticks.failing() == []
+
+
+def test_a_failed_window_that_somebody_shows_as_finished_shows_failed_again(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    load(store, event="bad")
+    die(store, rules)
+    [first] = ticks.failing()
+    ticks.run(first)
+    ticks.instance.report_runless_asset_event(
+        dg.AssetMaterialization(ENRICHED_EVENTS, partition=partition_key(START))
+    )
+    [again] = ticks.failing()
+    assert again.run_key is None
+    ticks.run(again)
+    assert ticks.failing() == []
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED"])
+def test_a_dead_window_that_a_run_waits_for_or_is_at_work_on_is_left_to_it(
+    status: str, store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
+) -> None:
+    load(store, event="bad")
+    die(store, rules)
+    [request] = ticks.failing()
+    ticks.instance.create_run_for_job(
+        definitions.resolve_job_def(ENRICHMENT_JOB),
+        tags=dict(request.tags),
+        status=dg.DagsterRunStatus(status),
+        asset_selection=frozenset([ENRICHED_EVENTS]),
+    )
+    assert ticks.failing() == []
+
+
+def test_days_are_asked_for_until_they_are_built_and_not_while_they_are(
+    store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
+) -> None:
+    for hour in (0, 72):
+        load(store, hour=hour)
+    enrich_due(store, rules)
+    wanted = ["2026-03-04", "2026-03-01"]
+    for _ in range(2):  # a run that never came to be leaves them due
+        assert [one.partition_key for one in ticks.asked(job=SESSIONS_JOB)] == wanted
+    run = ticks.instance.create_run_for_job(
+        definitions.resolve_job_def(SESSIONS_JOB),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": "2026-03-04"},
+    )
+    assert [one.partition_key for one in ticks.asked(job=SESSIONS_JOB)] == ["2026-03-01"]
+    ticks.instance.report_run_failed(run)
+    assert build_sessions(ticks) == wanted
+    assert build_sessions(ticks) == []
+
+
+def test_what_is_due_is_found_while_the_sessions_of_its_day_are_built(
+    store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
+) -> None:
+    load(store)
+    enrich_due(store, rules)
+    [request] = ticks.asked(job=SESSIONS_JOB)
+    ticks.instance.create_run_for_job(
+        definitions.resolve_job_def(SESSIONS_JOB),
+        tags={**request.tags, "dagster/partition": str(request.partition_key)},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    load(store)
+    [due] = ticks.asked("due_windows")
+    assert due.tags[RANGE_START] == FIRST
+
+
+def test_what_is_due_is_left_to_the_workers_until_the_grace_time_is_over(
+    store: Store, settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    broker = settings.model_validate({**settings.model_dump(), "broker_url": "amqp://nowhere"})
+    ticks = Ticks(build_definitions(broker), instance)
+    load(store)
+    assert ticks.asked("due_windows") == []
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE raw_batch SET due_at = now() - interval '31 seconds'"))
+    assert len(ticks.asked("due_windows")) == 1
+
+
+def test_a_run_of_the_sensor_that_a_person_executes_again_takes_dead_batches_in(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    load(store, event="bad")
+    die(store, rules)
+    [request] = ticks.failing()
+    failed = ticks.run(request)
+    # As the UI does it: Dagster copies the tags, and names the parent.
+    again = dg.execute_job(
+        dg.reconstructable(enrichment_job),
+        instance=ticks.instance,
+        tags=dict(request.tags),
+        reexecution_options=dg.ReexecutionOptions(parent_run_id=failed.run_id),
+    )
+    assert again.success
+    ticks.tick()
+    assert ticks.shown()[FIRST]["enriched"].value == 3
+
+
+def enrichment_job() -> dg.JobDefinition:
+    """The job that the sensors launch, found again by its name."""
+    return build_definitions(load_settings()).resolve_job_def(ENRICHMENT_JOB)
