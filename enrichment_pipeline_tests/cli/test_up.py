@@ -10,6 +10,7 @@ import typer
 
 from enrichment_pipeline.cli import up
 from enrichment_pipeline.cli.services import Services
+from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreUnavailableError
