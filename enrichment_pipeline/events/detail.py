@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 
 from enrichment_pipeline.events.privacy import NOTHING, Private, mask, without_torn_end
+from enrichment_pipeline.events.private_names import is_private_name
 from enrichment_pipeline.events.safe_text import cut, has_few_words, safe_text, safe_word
 
 MAX_DETAIL_LENGTH = 60
@@ -49,13 +50,6 @@ _TELLING = (
     *("sku", "product", "item", "plan", "name", "step", "status", "result", "error", "reason"),
     *("price", "amount", "total", "value", "revenue", "currency", "quantity", "count", "type"),
     *("category", "method", "query", "search", "option", "variant", "feature"),
-)
-# Whatever is in these is nobody's business but the user's.
-_SECRET = (
-    *("password", "passwd", "secret", "token", "auth", "cookie", "session", "card", "cvv", "cvc"),
-    *("iban", "ssn", "email", "e_mail", "phone", "mobile", "address", "street", "zip", "postal"),
-    *("birth", "api_key", "apikey", "first_name", "last_name", "full_name", "firstname"),
-    *("lastname", "fullname", "user_name", "username", "ip", "lat", "lng", "latitude", "longitude"),
 )
 _NOISE = frozenset(
     {"distinct_id", "title", "token", "gclid", "fbclid", "msclkid", "uuid", "timestamp", "url"}
@@ -112,10 +106,7 @@ def _ranked(names: tuple[str, ...]) -> Sequence[str]:
 def _rank(name: str) -> int | None:
     """How early a property is told; None: never."""
     folded = _HUMP.sub("_", name).lower()
-    if folded in _NOISE or folded.startswith("utm_"):
-        return None
-    words = folded.replace("-", "_").split("_")
-    if any(word in words if len(word) < 5 else word in folded for word in _SECRET):
+    if folded in _NOISE or folded.startswith("utm_") or is_private_name(name):
         return None
     return next((at for at, word in enumerate(_TELLING) if word in folded), len(_TELLING))
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import phonenumbers
 
+from enrichment_pipeline.events.private_names import is_private_name
 from enrichment_pipeline.events.safe_text import visible
 
 
@@ -71,10 +72,8 @@ _SHORTEST_LIST = 4
 _IBAN = re.compile(r"(?i)\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _FEWEST_DIGITS_OF_IBAN = 8
 _UUID = re.compile(r"(?i)(?<![0-9a-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-z])")
-_SAID = re.compile(
-    r"(?i)(?<![a-z])((?:pass(?:word|wd)?|pwd|secret|token|api[_-]?key|bearer)"
-    r"(?:=|(?<=bearer) (?=\S*\d)))(?!\[token\])\S+"
-)
+_BEARER = re.compile(r"(?i)(?<![a-z])(bearer )(?=\S*\d)(?!\[token\])\S+")
+_NAMED = re.compile(r"(?<![\w.-])(\w[\w.-]{0,40})=(?!\[token\])\S+")
 # As those who hand them out write them.
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:eyJ[\w-]{8,}(?:\.[\w-]+){0,2}"
@@ -144,6 +143,10 @@ def _masked_once(text: str, unmasked: frozenset[Private]) -> str:
     if not {Private.PHONE, Private.NUMBER} <= unmasked:
         text = _DIGITS.sub(lambda found: _numbers(found[0], unmasked), text)
     return text
+
+
+def _named(found: re.Match[str]) -> str:
+    return f"{found[1]}=[token]" if is_private_name(found[1]) else found[0]
 
 
 def _account(found: re.Match[str]) -> str:
@@ -240,7 +243,8 @@ _STEPS: Final[tuple[tuple[Private, re.Pattern[str], _Instead], ...]] = (
     (Private.QUERY, _QUERY_OF_PATH, r"\1?…"),
     (Private.QUERY, _QUERY, "?…"),
     (Private.EMAIL, _EMAIL, "[email]"),
-    (Private.TOKEN, _SAID, r"\1[token]"),
+    (Private.TOKEN, _BEARER, r"\1[token]"),
+    (Private.TOKEN, _NAMED, _named),
     (Private.TOKEN, _KEY, "[token]"),
     (Private.TOKEN, _UUID, "[token]"),
     (Private.TOKEN, _BASE64, "[token]"),

@@ -1,0 +1,247 @@
+"""Which names of properties say that what they hold is private: `pwd`, `dateOfBirth`, `card-no`.
+
+By whole words, in snake, kebab and camel case. What is only about something private
+(`session_count`, `cookie_consent`, `is_mobile`) is not: in English the last word says what a thing
+is. How private things are recognized in text belongs to `privacy`.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+
+def _words(text: str) -> Sequence[str]:
+    return text.split()
+
+
+def _listed(text: str) -> Sequence[str]:
+    return [" ".join(phrase.split()) for phrase in text.split(",")]
+
+
+# Private wherever they stand, unless the name goes on to say that it is about them.
+_THINGS = frozenset(
+    _words("""
+    password passwd pwd passwort kennwort contrasena contraseña senha passphrase passcode pincode
+    otp totp hotp mfa tfa pin cvv cvc cvn csc secret token jwt bearer auth authorization oauth
+    credential credentials cred creds apikey cookie cookies session sid sessid phpsessid jsessionid
+    csrf xsrf nonce signature mnemonic salt pem captcha recaptcha
+    card cardholder ccv iban bic acct
+    ssn itin nino nin nhs aadhaar aadhar cpf cnpj curp dni nif nie bsn pesel nric hkid personnummer
+    passport medicare medicaid
+    surname forename maiden nickname username fname lname vorname nachname prenom prénom apellido
+    apellidos sobrenome
+    initials spouse birthplace yob bday
+    email mail phone telephone cellphone handphone landline tel telefon telefono teléfono fax
+    whatsapp telegram msisdn
+    address addr addressline adresse direccion dirección endereco endereço street strasse straße
+    postcode postal zip zipcode plz
+    ip ipv lat lng lon latitude longitude latlng latlon gps geolocation coordinates coords
+    imei imsi udid idfa idfv gaid aaid ssid bssid fingerprint
+    dob birth birthday birthdate geburtsdatum geburtstag
+    """)
+)
+
+# What these are is private by itself, so are their kind, their code and whether there is one.
+_TRAITS = frozenset(
+    _words("""
+    diagnosis diagnoses disease illness medical medication medications prescription prescriptions
+    symptom symptoms allergy allergies disability disabilities pregnant pregnancy blood icd hiv
+    diabetes cancer asthma epilepsy genome dna biometric biometrics bmi dosage
+    religion religious faith ethnicity ethnic caste gender pronouns sexual sexuality political
+    nationality citizenship conviction convictions
+    salary salaries wage wages income debt debts
+    """)
+)
+
+_OF_PEOPLE = _words("""
+    user customer client patient person member employee student guest passenger contact recipient
+    sender owner holder driver citizen taxpayer subscriber voter my home work personal private
+    billing shipping legal real display full first last middle given family nick mother mothers
+    father fathers parent child wife husband partner
+""")
+
+_OWNERS = _OF_PEOPLE[: _OF_PEOPLE.index("billing")]
+
+# Several words, which are harmless each. `no` and `num` are `number` here.
+_PHRASES = frozenset(
+    {
+        *(f"{who} name" for who in _OF_PEOPLE),
+        *(f"{whose} {what}" for whose in _OWNERS for what in ("id", "number", "location")),
+        *(
+            f"{kind} key"
+            for kind in _words("api access private priv encryption signing ssh license")
+        ),
+        *(
+            f"{kind} {code}"
+            for kind in _words(
+                "verification security recovery backup factor reset access door time"
+            )
+            for code in ("code", "codes")
+        ),
+        *_listed("""
+            licence key, recovery phrase, seed phrase, security answer, account number, account
+            holder, account id, account balance, bank account, bank acc, bank balance, cc number,
+            routing number, sort code, net worth, credit score, tax id, tax identification, tax
+            number, vat id, vat number, steuer id, fiscal code, codice fiscale, sin number, national
+            id, id number, id card, identity number, identification number, visa number, social
+            security, national insurance, insurance number, insurance id, policy number, driver
+            license, drivers license, driver licence, drivers licence, driving license, driving
+            licence, license plate, licence plate, number plate, license number, licence number,
+            plate number, serial number, record number, house number, apartment number, apt number,
+            flat number, po box, swift code, post code, precise location, forwarded for, device id,
+            advertising id, android id, date of birth, next of kin, emergency contact, marital
+            status, veteran status, immigration status, union membership, trade union, criminal
+            record, health condition, health record, health issue, health history, health data,
+            health insurance, mental health, heart rate, lab result, lab results, mobile number,
+            cell number
+        """),
+    }
+)
+_LONGEST_PHRASE = 3
+
+# Private at the end of a name, alone or of a person (`age`, `user_age`; not `cache_age`).
+_OF_SOMEBODY = frozenset(_words("age sex race pass pan mobile cell mac vin tin ein sin"))
+
+# What a word may end in, whatever is before it.
+_ENDINGS = ("password", "passwd", "pwd", "passcode", "passphrase", "email", "username", "address")
+
+# Said last, these say that the name is about a private thing, and is none.
+_ABOUT = frozenset(
+    _words("""
+    count counts total sum average length size limit quota rate ratio score quality strength level
+    duration seconds minutes hours days time timeout age interval index position rank order
+    type types kind category format version status state mode method provider service source
+    channel consent policy setting settings preference preferences permission permissions
+    valid invalid visible hidden missing present empty optional active available online open
+    sent seen shown read set found forgotten lost in out top reset check success failure error
+    errors attempt attempts retries opt
+    brand model color colour style theme layout design icon image title label placeholder variant
+    banner popup modal dialog form screen view page tab section menu nav list grid button link
+    step flow filter filters option options app web os device platform site browser client
+    campaign template subject domain provider frequency reminder notification notifications
+    amount price fee cost currency discount plan tier product item items sku case cover deck
+    file files archive usage per second country region ok ms family network scheme row column
+    budget goal share depth breakpoint orientation reader algorithm choice notice friendly first
+    only desktop taken events clicks views pages pageviews visits users orders
+    """)
+)
+# Behind a trait only these do: a page or a filter is nobody's.
+_ABOUT_TRAITS = frozenset(
+    _words("filter filters page tab section menu button banner form campaign screen dialog")
+)
+# `password_entered` may hold what was entered.
+_HELD = frozenset(
+    _words("""
+    entered typed provided submitted given used hashed encrypted encoded masked normalized
+    normalised selected saved stored attached string
+    """)
+)
+# Behind what they number or name, these say nothing of their own (`email_template_id`).
+_NEUTRAL = _HELD | {"id", "ids", "number", "no", "name", "names"}
+
+# Said first, these ask or count.
+_ASKING = frozenset(
+    _words("""
+    is are was has have had did does can could should will needs requires require num count max min
+    avg show hide accept accepts allow allows enable disable remember forgot forget without
+    """)
+)
+# `sessionNumber` says the how-manieth it is.
+_HARMLESS = ("session number", "new session", "gift card")
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+# Of what a word may be made in which nobody has put a hyphen (`phonenumber`, `userip`, `emailid`).
+_PARTS = frozenset(
+    {
+        *_THINGS,
+        *_OF_PEOPLE,
+        *(word for phrase in _PHRASES for word in phrase.split()),
+        *(
+            "id",
+            "name",
+            "number",
+            "num",
+            "no",
+            "nr",
+            "code",
+            "hash",
+            "key",
+            "value",
+            "string",
+            "text",
+        ),
+        *("old", "new", "confirm", "count", "type", "last", "used", "sent", "size", "length"),
+    }
+) - {"box", "time", "record", "mail", "score"}
+_SHORTEST_PART = 2
+
+
+@lru_cache(maxsize=8_192)
+def is_private_name(name: str) -> bool:
+    """Whether what a property of this name holds is nobody's business but its user's."""
+    words = [part for word in _WORD.findall(_HUMP.sub("_", name).lower()) for part in _parts(word)]
+    is_asked = bool(words) and words[0] in _ASKING
+    # What is first in `numCards` is a number in `cardNum`.
+    words = ["number" if at and word in _NUMBERS else word for at, word in enumerate(words)]
+    words = _without_harmless(words)
+    for at in range(len(words)):
+        for end in range(at + 1, min(at + _LONGEST_PHRASE, len(words)) + 1):
+            if end == at + 1 and words[at] in _TRAITS:
+                if not _is_about(words[end:], _ABOUT_TRAITS):
+                    return True
+            elif not is_asked and _is_thing(words, at, end) and not _is_about(words[end:], _ABOUT):
+                return True
+    return False
+
+
+_NUMBERS = frozenset({"num", "no", "nr"})
+
+
+def _parts(word: str) -> list[str]:
+    """The words that a word is made of; itself, if it is one."""
+    if word in _THINGS or word in _TRAITS or word in _ABOUT:
+        return [word]
+    return _split(word) or [word]
+
+
+def _split(word: str) -> list[str]:
+    for end in range(len(word), _SHORTEST_PART - 1, -1):
+        if word[:end] in _PARTS:
+            rest = _split(word[end:])
+            if rest or end == len(word):
+                return [word[:end], *rest]
+    return []
+
+
+def _without_harmless(words: list[str]) -> list[str]:
+    joined = f" {' '.join(words)} "
+    for harmless in _HARMLESS:
+        joined = joined.replace(f" {harmless} ", " ")
+    return joined.split()
+
+
+def _is_thing(words: list[str], at: int, end: int) -> bool:
+    word = " ".join(words[at:end])
+    if end - at > 1:
+        return word in _PHRASES
+    if word in _OF_SOMEBODY:
+        return end == len(words) and (at == 0 or words[at - 1] in _OF_PEOPLE)
+    is_one_of_many = word.removesuffix("s") in _THINGS and word not in _COUNTED
+    return word in _THINGS or is_one_of_many or word.endswith(_ENDINGS)
+
+
+# Of these there are many, where the one is private.
+_COUNTED = frozenset({"tokens", "sessions", "cards", "pins", "secrets"})
+
+
+def _is_about(behind: list[str], words: frozenset[str]) -> bool:
+    """Whether what is said behind a private thing makes it something else."""
+    while behind and behind[-1] in _NEUTRAL:
+        behind = behind[:-1]
+    if not behind:
+        return False
+    last = behind[-1]
+    return last in words or (len(last) > len("red") and last.endswith(("ed", "ing")))
