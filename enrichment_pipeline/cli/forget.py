@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from enrichment_pipeline.cli.console import fail, out, print_json, print_table
-from enrichment_pipeline.events.people import People, pseudonym
+from enrichment_pipeline.events.people import People
 from enrichment_pipeline.orchestration.forgetting import forget_in_dagster
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
@@ -110,7 +110,7 @@ def _people(outcome: _Outcome) -> list[dict[str, object]]:
             "dead": sum(row.dead for row in rows),
             "pending": sum(row.pending for row in rows),
             "windows": len({row.window_start for row in rows}),
-            "person": pseudonym(project, distinct_id),
+            "person": outcome.events.ledger_names[project, distinct_id],
         }
         for (project, distinct_id), rows in sorted(found.items())
     ]
@@ -120,6 +120,7 @@ def _figures(outcome: _Outcome, *, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
         "people": _people(outcome),
+        "forgotten_before": outcome.events.forgotten_before,
         "dead_letters": outcome.events.letters,
         "texts": outcome.texts,
         "entries_of_dagster": outcome.told_to_dagster,
@@ -135,6 +136,8 @@ def _print(outcome: _Outcome, *, dry_run: bool) -> None:
         print_table(columns, [[one[column] for column in columns] for one in found])
     else:
         out.print("No events of theirs.")
+    if before := outcome.events.forgotten_before:
+        out.print(f"{before:,} events of theirs were forgotten before.", highlight=False)
     removed = "would be removed" if dry_run else "removed"
     out.print(
         f"{outcome.events.letters:,} dead letters, {outcome.texts:,} texts and "

@@ -129,9 +129,12 @@ def is_nobody(distinct_id: str) -> bool:
     return distinct_id.strip().strip("'\"").lower() in _NOBODY
 
 
-def pseudonym(project: str, distinct_id: str) -> str:
-    """What the ledger of who was forgotten calls a person: it says who only to those who know."""
-    return sha256(f"{project}\0{distinct_id}".encode()).hexdigest()
+def ledger_name(key: str, project: str, distinct_id: str) -> str:
+    """What the ledger of who was forgotten calls a person. Only who has the store's key can find
+    out whether somebody is in it."""
+    # In two steps: the first is what stood in the ledger of earlier versions.
+    unkeyed = sha256(f"{project}\0{distinct_id}".encode()).hexdigest()
+    return sha256(f"{key}{unkeyed}".encode()).hexdigest()
 
 
 def _as_kept(distinct_id: str) -> str:

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Connection, Row, Text, bindparam, insert, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from enrichment_pipeline.events.people import People, pseudonym
+from enrichment_pipeline.events.people import People, ledger_name
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import retry_conflicts
 from enrichment_pipeline.store.partitions import partition_days
 from enrichment_pipeline.store.payloads import decompress
 from enrichment_pipeline.store.people import forget_people
+from enrichment_pipeline.store.secrets import LEDGER_KEY, secret
 from enrichment_pipeline.store.session_building import forget_sessions
 from enrichment_pipeline.store.tables import PARTITIONED, enriched_event, forgotten, raw_event
 
@@ -126,6 +127,11 @@ _FINISH_BATCHES = text(
 _DELETE_LETTERS = text("DELETE FROM dead_letter WHERE id = ANY(:ids)").bindparams(_ids)
 
 
+_FORGOTTEN_BEFORE = text(
+    "SELECT coalesce(sum(enriched + dead + pending), 0) FROM forgotten WHERE person = ANY(:names)"
+).bindparams(bindparam("names", type_=ARRAY(Text)))
+
+
 class Forgotten(NamedTuple):
     """How many events of a person went from a window, by what they were in the books."""
 
@@ -149,6 +155,10 @@ class ForgetReport:
     events: list[Forgotten] = field(default_factory=list)
     letters: int = 0
     """Dead letters; those that were not resolved are among the dead events."""
+    forgotten_before: int = 0
+    """Events that went before, by the ledger."""
+    ledger_names: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What the ledger calls those whose events these are, by project and distinct_id."""
 
 
 class _Key(NamedTuple):
@@ -183,10 +193,16 @@ def forget_events(
     report = ForgetReport()
     with store.transaction() as connection:
         days = _days(connection)
+        key = secret(connection, LEDGER_KEY)
+        report.forgotten_before = _forgotten_before(connection, key, people, project)
     for day in days:
         events, letters = _forget_day(store, people, project, day, dry_run=dry_run)
         report.events += events
         report.letters += letters
+    report.ledger_names = {
+        whose: ledger_name(key, *whose)
+        for whose in sorted({(row.project, row.distinct_id) for row in report.events})
+    }
     if not dry_run:
         # Last: a call that was killed must find the sessions under all ids of a person once more.
         _forget_who_is_who(store, people, project)
@@ -197,6 +213,18 @@ def forget_events(
 def _forget_who_is_who(store: Store, people: People, project: str | None) -> None:
     with store.transaction() as connection:
         forget_people(connection, project, people.distinct_ids)
+
+
+def _forgotten_before(connection: Connection, key: str, people: People, project: str | None) -> int:
+    found = connection.execute(text("SELECT DISTINCT project FROM forgotten")).scalars().all()
+    names = [
+        ledger_name(key, one, distinct_id)
+        for one in found
+        if project in (None, one)
+        for distinct_id in people.distinct_ids
+    ]
+    counted = connection.execute(_FORGOTTEN_BEFORE, {"names": names}).scalar_one()
+    return int(counted)
 
 
 def _days(connection: Connection) -> list[date]:
@@ -326,9 +354,11 @@ class _Day:
             self._connection.execute(_FINISH_BATCHES, {"ids": ids})
 
     def _write_ledger(self, gone: Sequence[Forgotten]) -> None:
+        key = secret(self._connection, LEDGER_KEY)
         counts: dict[tuple[str, str, datetime], Counter[str]] = defaultdict(Counter)
         for row in gone:
-            counts[row.project, pseudonym(row.project, row.distinct_id), row.window_start].update(
+            person = ledger_name(key, row.project, row.distinct_id)
+            counts[row.project, person, row.window_start].update(
                 enriched=row.enriched, dead=row.dead, pending=row.pending
             )
         rows = [

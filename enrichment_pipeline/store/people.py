@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.events.raw_event import RawEvent
+from enrichment_pipeline.store.secrets import PSEUDONYM_KEY, secret
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('person ' || :project, 0))")
 
@@ -68,10 +69,7 @@ def pseudonym_sql(of: str) -> str:
 
 def pseudonym_key(connection: Connection) -> str:
     """The key of the pseudonyms of this store."""
-    found = connection.execute(
-        text("SELECT value FROM store_setting WHERE name = 'pseudonym_key'")
-    ).scalar_one()
-    return str(found)
+    return secret(connection, PSEUDONYM_KEY)
 
 
 def pseudonym_of(key: str, person: UUID) -> str:

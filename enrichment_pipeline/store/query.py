@@ -9,7 +9,12 @@ from psycopg import sql
 
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreError, first_line
-from enrichment_pipeline.store.roles import READER, reads_as_reader
+from enrichment_pipeline.store.roles import (
+    READER,
+    SQL_LOGIN,
+    ensure_sql_login,
+    reads_as_reader,
+)
 from enrichment_pipeline.store.transactions import SET_FORMS
 
 
@@ -29,10 +34,14 @@ def query(store: Store, statement: str) -> QueryResult:
     """
     with store.transaction() as connection:
         has_reader = reads_as_reader(connection)
+        has_login = bool(store.embedded) and has_reader
+        if has_login:
+            ensure_sql_login(connection)
     url = store.engine.url.set(drivername="postgresql")
-    # Logging in as the reader leaves no way back; SET ROLE could be undone from within a function.
-    if store.embedded and has_reader:
-        url = url.set(username=READER)
+    # Who logs in with the rights of a reader has no others to go back to; SET ROLE could be undone
+    # from within a function.
+    if has_login:
+        url = url.set(username=SQL_LOGIN)
     conninfo = url.render_as_string(hide_password=False)
     try:
         with psycopg.connect(conninfo, prepare_threshold=None, connect_timeout=10) as connection:

@@ -15,6 +15,7 @@ from enrichment_pipeline.store.embedded_server import ServerFiles
 from enrichment_pipeline.store.engine import Store, connect_store
 from enrichment_pipeline.store.errors import StoreError, driver_error, first_line
 from enrichment_pipeline.store.roles import READER, reads_as_reader
+from enrichment_pipeline.store.secrets import PSEUDONYM_KEY, lent_secret
 from enrichment_pipeline.store.tables import (
     dead_letter,
     enriched_change,
@@ -40,14 +41,17 @@ def reading(store: Store, seconds: int) -> Iterator[Connection]:
     the transaction. A statement that takes longer than so many seconds is given up.
 
     Raises:
-        StoreError: whoever is connected may not become that role.
+        StoreError: whoever is connected may not become that role, or not see the key of the
+            pseudonyms, which that role does not.
     """
     with store.bounded(seconds) as connection:
         # It cannot be made writable again after its first query, which is the next statement.
         connection.execute(text("SET TRANSACTION READ ONLY"))
-        if reads_as_reader(connection):
-            connection.execute(text(f"SET LOCAL ROLE {READER}"))
-        yield connection
+        as_reader = reads_as_reader(connection)
+        with lent_secret(connection, PSEUDONYM_KEY):
+            if as_reader:
+                connection.execute(text(f"SET LOCAL ROLE {READER}"))
+            yield connection
 
 
 def took_too_long(error: BaseException) -> bool:

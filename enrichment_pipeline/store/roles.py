@@ -1,15 +1,25 @@
-"""The role that may read and nothing else. Asking as that role belongs to `query`."""
+"""The role that may read and nothing else, and that nobody logs in as. Asking as that role belongs
+to `query`."""
+
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
 from enrichment_pipeline.store.errors import StoreError
-from enrichment_pipeline.store.tables import READABLE
+from enrichment_pipeline.store.tables import READABLE, store_secret
 
 READER = "enrichment_reader"
 
+SQL_LOGIN = "enrichment_sql"
+"""Who logs in to the embedded server to ask: it has the rights of the reading role and no others,
+so that it may take back what it likes. The folder of the socket keeps everybody else out."""
+
 
 def ensure_reader(connection: Connection) -> None:
-    """Make the reading role and let it read every table.
+    """Make the reading role and let it read every table but the secrets.
+
+    Nobody logs in as that role, which has no password: a server that trusts its own machine would
+    let everybody in.
 
     Where the owner of the database may not make roles, there is none; `query` then has only a
     read-only transaction to rely on.
@@ -18,9 +28,23 @@ def ensure_reader(connection: Connection) -> None:
         text(
             f"""
             DO $$ BEGIN
-                CREATE ROLE {READER} LOGIN;
+                CREATE ROLE {READER} NOLOGIN;
             EXCEPTION
                 WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN NULL;
+            END $$
+            """
+        )
+    )
+    # Earlier versions let it log in.
+    connection.execute(
+        text(
+            f"""
+            DO $$ BEGIN
+                IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{READER}' AND rolcanlogin) THEN
+                    ALTER ROLE {READER} NOLOGIN;
+                END IF;
+            EXCEPTION
+                WHEN insufficient_privilege THEN NULL;
             END $$
             """
         )
@@ -55,7 +79,31 @@ def ensure_reader(connection: Connection) -> None:
                 """
             )
         )
-        connection.execute(text(f"GRANT SELECT ON {', '.join(READABLE)} TO {READER}"))
+        # A backup of an older version, which is restored, has not all of them yet.
+        if readable := _existing(connection, READABLE):
+            connection.execute(text(f"GRANT SELECT ON {', '.join(readable)} TO {READER}"))
+        if _existing(connection, [store_secret.name]):
+            connection.execute(text(f"REVOKE ALL ON {store_secret.name} FROM {READER}, PUBLIC"))
+
+
+def _existing(connection: Connection, tables: Sequence[str]) -> list[str]:
+    found = text("SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) > 0")
+    return list(connection.execute(found, {"names": list(tables)}).scalars())
+
+
+def ensure_sql_login(connection: Connection) -> None:
+    """Make the role that asks the embedded server."""
+    connection.execute(
+        text(
+            f"""
+            DO $$ BEGIN
+                CREATE ROLE {SQL_LOGIN} LOGIN IN ROLE {READER};
+            EXCEPTION
+                WHEN duplicate_object OR unique_violation THEN NULL;
+            END $$
+            """
+        )
+    )
 
 
 def reader_exists(connection: Connection) -> bool:

@@ -296,14 +296,14 @@ forgotten = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     _moment("forgotten_at", now=True),
     Column("project", Text, nullable=False),
-    # SHA-256 of project and distinct_id.
+    # `events.people.ledger_name`.
     Column("person", Text, nullable=False),
     _moment("window_start"),
     Column("enriched", BigInteger, nullable=False),
     Column("dead", BigInteger, nullable=False),
     Column("pending", BigInteger, nullable=False),
-    comment="How many events of each window went with a person who was forgotten (person: SHA-256 "
-    "of project and distinct_id); the books count them no more.",
+    comment="How many events of each window went with a person who was forgotten (person: a keyed "
+    "hash of project and distinct_id); the books count them no more.",
 )
 
 enriched_change = Table(
@@ -345,6 +345,14 @@ store_setting = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
     comment="What the store itself must remember: partition_start, window_minutes.",
+)
+
+store_secret = Table(
+    "store_secret",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="Keys that the store keeps for itself: nobody is granted it.",
 )
 
 pulled_file = Table(
@@ -415,8 +423,8 @@ session_timeline = Table(
     "start.",
 )
 
-READABLE = tuple(metadata.tables)
-"""What the reading role may read."""
+READABLE = tuple(name for name in metadata.tables if name != store_secret.name)
+"""What the reading role may read: all but the secrets."""
 
 PARTITIONED = (raw_event.name, enriched_event.name)
 """The tables with a partition for each UTC day of `occurred_at`."""

@@ -11,10 +11,11 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli import forget as module
 from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.people import pseudonym
+from enrichment_pipeline.events.people import ledger_name
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.secrets import LEDGER_KEY, secret
 from enrichment_pipeline_tests.conftest import raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -43,6 +44,8 @@ def somebody(store: Store, rules: Rules) -> None:
 
 @pytest.mark.usefixtures("somebody")
 def test_a_dry_run_tells_what_would_go_and_removes_nothing(store: Store) -> None:
+    with store.transaction() as connection:
+        key = secret(connection, LEDGER_KEY)
     told = call("user-1", "--dry-run", "--json")
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout) == {
@@ -55,9 +58,10 @@ def test_a_dry_run_tells_what_would_go_and_removes_nothing(store: Store) -> None
                 "dead": 0,
                 "pending": 0,
                 "windows": 1,
-                "person": pseudonym("default", "user-1"),
+                "person": ledger_name(key, "default", "user-1"),
             }
         ],
+        "forgotten_before": 0,
         "dead_letters": 0,
         "texts": 0,
         "entries_of_dagster": 0,
@@ -80,6 +84,7 @@ def test_with_yes_they_go_and_a_second_time_nothing_is_left_to_go(store: Store) 
     again = call("user-1", "--yes")
     assert again.exit_code == 0
     assert "No events of theirs." in again.stdout
+    assert "3 events of theirs were forgotten before." in again.stdout
 
 
 @pytest.mark.usefixtures("somebody")

@@ -1,12 +1,13 @@
 """Recognizing people where no column holds them."""
 
 import json
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrichment_pipeline.events.people import Link, People, links, pseudonym
+from enrichment_pipeline.events.people import Link, People, ledger_name, links
 
 IDS = st.text(min_size=1, max_size=20)
 
@@ -132,9 +133,10 @@ def test_links_are_what_the_properties_say_and_nothing_of_broken_ones() -> None:
     assert list(links("me", b"broken")) == []
 
 
-def test_a_pseudonym_is_what_a_command_line_makes_of_project_and_id() -> None:
-    # printf 'default\0ann' | sha256sum
-    assert pseudonym("default", "ann") == (
-        "7d491457da768ada63c960d0d9b8a765a8e0082c01fa3b34c62b0dae0d39e5da"
-    )
-    assert pseudonym("default", "ann") != pseudonym("defaul", "tann")
+def test_the_ledger_names_people_by_a_key_and_by_whom_they_are_and_where() -> None:
+    name = ledger_name("key", "default", "ann")
+    # printf 'default\0ann' | sha256sum is what earlier versions wrote.
+    unkeyed = sha256(b"default\0ann").hexdigest()
+    assert name == sha256(f"key{unkeyed}".encode()).hexdigest()
+    assert len({name, unkeyed, ledger_name("other", "default", "ann")}) == 3
+    assert name != ledger_name("key", "defaul", "tann")

@@ -14,12 +14,14 @@ from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store, connect_store
 from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.freshness import newest_windows
+from enrichment_pipeline.store.people import pseudonym_key
 from enrichment_pipeline.store.reading import opened_for_reading, reading, took_too_long
+from enrichment_pipeline.store.sessions import list_sessions
 from enrichment_pipeline_tests.conftest import execute
 
 WRITES = (
     "DELETE FROM enriched_event",
-    "UPDATE store_setting SET value = 'mine' WHERE name = 'pseudonym_key'",
+    "UPDATE store_secret SET value = 'mine' WHERE name = 'pseudonym_key'",
     "CREATE TABLE mine (a int)",
     "CREATE TEMP TABLE mine (a int)",
     "SET TRANSACTION READ WRITE",
@@ -59,7 +61,7 @@ def test_a_statement_has_so_many_seconds(store: Store) -> None:
     assert not took_too_long(ValueError())
 
 
-def test_a_login_that_may_not_become_the_reader_is_told_what_to_run(
+def test_a_login_that_may_not_become_the_reader_or_not_see_the_key_is_told_what_to_run(
     store: Store, server: EmbeddedPostgres
 ) -> None:
     name = sql.Identifier("outsider")
@@ -73,17 +75,33 @@ def test_a_login_that_may_not_become_the_reader_is_told_what_to_run(
         ):
             pass
         execute(server, sql.SQL("GRANT enrichment_reader TO {}").format(name))
-        with opened_for_reading(settings):
+        with (
+            pytest.raises(StoreError, match='GRANT SELECT ON store_secret TO "outsider"'),
+            opened_for_reading(settings),
+        ):
             pass
+        with store.transaction() as connection:
+            connection.execute(text('GRANT SELECT ON store_secret TO "outsider"'))
+        with opened_for_reading(settings) as opened, reading(opened, 5) as connection:
+            assert newest_windows(connection, 3) == []
+            assert list_sessions(connection, person="person_0123456789") == []
     finally:
+        with store.transaction() as connection:
+            connection.execute(text("DROP OWNED BY outsider"))
         execute(server, sql.SQL("DROP ROLE {}").format(name))
 
 
-def test_the_reader_itself_may_be_who_logs_in(store: Store) -> None:
-    url = store.engine.url.set(username="enrichment_reader", drivername="postgresql")
-    settings = Settings(database_url=SecretStr(url.render_as_string()))
-    with opened_for_reading(settings) as opened, reading(opened, 5) as connection:
-        assert newest_windows(connection, 3) == []
+def test_who_reads_names_people_and_cannot_see_the_key_that_names_them(store: Store) -> None:
+    with store.transaction() as connection:
+        key = pseudonym_key(connection)
+    with reading(store, 5) as connection:
+        assert pseudonym_key(connection) == key
+        with pytest.raises(DBAPIError, match="permission denied"):
+            connection.execute(text("SELECT * FROM store_secret"))
+    with store.transaction() as connection:
+        connection.execute(text("SET LOCAL ROLE enrichment_reader"))
+        with pytest.raises(DBAPIError, match="permission denied"):
+            pseudonym_key(connection)
 
 
 def test_where_no_store_is_none_is_made(tmp_path: Path) -> None:

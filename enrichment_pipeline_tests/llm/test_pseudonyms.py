@@ -48,7 +48,7 @@ def test_only_the_key_of_the_store_leads_from_an_address_to_a_name(store: Store)
     with store.transaction() as connection:
         name = Pseudonyms(connection).of("default", ANN)
         connection.exec_driver_sql(
-            "UPDATE store_setting SET value = 'another' WHERE name = 'pseudonym_key'"
+            "UPDATE store_secret SET value = 'another' WHERE name = 'pseudonym_key'"
         )
         assert Pseudonyms(connection).of("default", ANN) != name
 

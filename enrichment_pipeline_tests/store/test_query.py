@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import text
@@ -16,7 +17,8 @@ from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.query import query
-from enrichment_pipeline.store.roles import READER
+from enrichment_pipeline.store.roles import READER, SQL_LOGIN, ensure_reader
+from enrichment_pipeline.store.secrets import LEDGER_KEY, PSEUDONYM_KEY
 from enrichment_pipeline.store.tables import READABLE
 from enrichment_pipeline_tests.conftest import (
     FAST_AND_FORGETFUL,
@@ -97,7 +99,7 @@ def test_a_statement_that_would_change_something_is_refused_in_one_line(
         assert "\n" not in str(told.value)
     with loaded.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM raw_event")).scalar_one() == 2
-        assert connection.execute(text("SELECT count(*) FROM store_setting")).scalar_one() == 3
+        assert connection.execute(text("SELECT count(*) FROM store_setting")).scalar_one() == 2
 
 
 def test_a_block_of_code_cannot_take_its_role_back_and_run_a_program(loaded: Store) -> None:
@@ -113,10 +115,49 @@ def test_a_block_of_code_cannot_take_its_role_back_and_run_a_program(loaded: Sto
 def test_whoever_asks_the_embedded_store_is_the_reader_and_cannot_become_another(
     embedded: Store,
 ) -> None:
-    assert query(embedded, "SELECT session_user, current_user").rows == [(READER, READER)]
+    assert query(embedded, "SELECT session_user, current_user").rows == [(SQL_LOGIN, READER)]
     for setting in ("role", "session_authorization"):
         with pytest.raises(StoreError, match="permission denied"):
             query(embedded, f"SELECT set_config('{setting}', 'postgres', false)")
+
+
+def test_nobody_logs_in_as_the_reading_role(loaded: Store, server: EmbeddedPostgres) -> None:
+    url = loaded.engine.url.set(username=READER, drivername="postgresql").render_as_string()
+    with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+        psycopg.connect(url)
+    # As a store of an earlier version has it.
+    with loaded.transaction() as connection:
+        connection.execute(text(f"ALTER ROLE {READER} LOGIN"))
+        ensure_reader(connection)
+    with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+        psycopg.connect(url)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM store_secret",
+        "SELECT set_config('role', 'none', false), "
+        "query_to_xml('SELECT * FROM store_secret', true, true, '')",
+        "SELECT set_config('role', 'enrichment_sql', false), "
+        "query_to_xml('SELECT * FROM store_secret', true, true, '')",
+        "SELECT * FROM ts_stat('SELECT to_tsvector(value) FROM store_secret')",
+    ],
+)
+def test_whoever_asks_the_embedded_store_sees_no_secret(embedded: Store, statement: str) -> None:
+    with pytest.raises(StoreError, match="permission denied"):
+        query(embedded, statement)
+
+
+def test_no_table_that_the_reader_sees_holds_a_secret(loaded: Store, embedded: Store) -> None:
+    with loaded.transaction() as connection:
+        secrets = dict(connection.execute(text("SELECT name, value FROM store_secret")).all())
+    assert secrets.keys() == {PSEUDONYM_KEY, LEDGER_KEY}
+    for table in READABLE:
+        seen = str(query(embedded, f"SELECT t::text FROM {table} t").rows)
+        assert not any(secret in seen for secret in secrets.values()), table
+    with pytest.raises(StoreError, match="permission denied"):
+        query(loaded, "SELECT * FROM store_secret")
 
 
 def test_the_reader_may_read_every_table(embedded: Store) -> None:

@@ -2,7 +2,8 @@
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
+from hashlib import sha256
 from multiprocessing import get_context
 from typing import Any
 
@@ -12,12 +13,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from enrichment_pipeline.events.people import ledger_name
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store, open_store, opened_store
 from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError
 from enrichment_pipeline.store.partitions import ensure_partitions
-from enrichment_pipeline.store.schema import downgrade, schema_version, upgrade
+from enrichment_pipeline.store.schema import downgrade, migrate, schema_version, upgrade
+from enrichment_pipeline.store.secrets import LEDGER_KEY, PSEUDONYM_KEY, secret
 from enrichment_pipeline.store.tables import metadata
 from enrichment_pipeline_tests.conftest import database_url
 
@@ -44,7 +47,33 @@ def test_the_schema_can_be_undone_and_made_again(store: Store) -> None:
         ).scalars()
         assert not [name for name in left if not name.startswith("alembic")]
         upgrade(connection)
-        assert schema_version(connection) == "0007"
+        assert schema_version(connection) == "0008"
+
+
+def test_secrets_of_an_older_store_leave_the_tables_that_readers_see(store: Store) -> None:
+    with store.transaction() as connection:
+        downgrade(connection, "0007")
+        connection.execute(
+            text(
+                "INSERT INTO store_setting VALUES ('pseudonym_key', 'k') ON CONFLICT (name) "
+                "DO UPDATE SET value = 'k'"
+            )
+        )
+        unkeyed = sha256(b"default\0ann").hexdigest()
+        connection.execute(
+            text(
+                "INSERT INTO forgotten (project, person, window_start, enriched, dead, pending) "
+                "VALUES ('default', :person, now(), 1, 0, 0)"
+            ),
+            {"person": unkeyed},
+        )
+    migrate(store.engine, datetime(2026, 1, 1, tzinfo=UTC), store.window)
+    with store.transaction() as connection:
+        assert secret(connection, PSEUDONYM_KEY) == "k"
+        settings = connection.execute(text("SELECT name FROM store_setting")).scalars().all()
+        assert PSEUDONYM_KEY not in settings
+        kept = connection.execute(text("SELECT person FROM forgotten")).scalars().all()
+        assert kept == [ledger_name(secret(connection, LEDGER_KEY), "default", "ann")] != [unkeyed]
 
 
 def open_and_close(settings: Settings) -> None:
