@@ -42,7 +42,6 @@ from enrichment_pipeline.store.replays import (
     claim_letters,
     fail_replays,
     input_keys,
-    known_events,
     lock_batches,
     reopen_batch,
     resolve,
@@ -214,18 +213,19 @@ class _Replay:
         # In a commit of its own, before the letters': killed in between, they are replayed once
         # more, and find their events known.
         ensure_window(self._store, min((one.occurred_at for one in events.values()), default=None))
-        load_events(self._store, list(events.values()), [], "replay", historical=True)
-        known = known_events(connection, [(event.project, event.uuid) for event in events.values()])
+        refused = load_events(
+            self._store, list(events.values()), [], "replay", historical=True
+        ).refused
         resolved: list[Letter] = []
         for letter in letters:
             event = events.get(letter.id)
             if event is None:
                 continue
-            if (event.project, event.uuid) in known:
-                resolved.append(letter)
-            else:
+            if refused and (event.project, event.uuid.int) in refused:
                 message = "PostgreSQL refused it again"
                 failed.append((letter, Failure(Reason.REFUSED_BY_STORE, message, None)))
+            else:
+                resolved.append(letter)
         take_out_of_books(connection, [letter.id for letter in resolved])
         return _Outcome(resolved, failed)
 

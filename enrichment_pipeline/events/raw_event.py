@@ -27,7 +27,7 @@ from enrichment_pipeline.events.times import (
     parse_timestamp,
     read_time,
 )
-from enrichment_pipeline.events.uuids import content_uuid
+from enrichment_pipeline.events.uuids import another_uuid, content_uuid, identity
 
 MAX_PAYLOAD_BYTES = 1_000_000
 MAX_EVENT_NAME_LENGTH = 200
@@ -52,6 +52,9 @@ class Reason(StrEnum):
     """Of older letters: the start of the partitions moves back now, also for a replay of these."""
     REFUSED_BY_STORE = "refused_by_store"
 
+
+# The nil and the max UUID of RFC 9562: what programs send that have none.
+_OF_NO_EVENT = frozenset({0, 2**128 - 1})
 
 # What PostHog's tables, exports and queues call the moment in which they had an event: best first.
 _ARRIVAL_FIELDS = ("now", "sent_at", "created_at", "inserted_at", "_inserted_at", "_timestamp")
@@ -154,7 +157,7 @@ def parse_event(
     session = get("$session_id") or fields.get("session_id")
     return RawEvent(
         project=project,
-        uuid=_uuid(fields.get("uuid"), payload, make_uuid),
+        uuid=_uuid(fields, event, distinct_id, payload, make_uuid),
         occurred_at=_occurred_at(fields, properties, arrival, oldest),
         event=event,
         distinct_id=distinct_id,
@@ -267,15 +270,28 @@ def _distinct_id(fields: dict[str, object], properties: dict[str, object]) -> st
     raise EventRejectedError(Reason.MISSING_DISTINCT_ID, "the event has no distinct_id")
 
 
-def _uuid(value: object, payload: bytes, make: Callable[[bytes], UUID]) -> UUID:
+def _uuid(
+    fields: dict[str, object],
+    event: str,
+    distinct_id: str,
+    payload: bytes,
+    make: Callable[[bytes], UUID],
+) -> UUID:
+    value = fields.get("uuid")
     if value is None or value == "":
         return make(payload)
     try:
-        if isinstance(value, str):
-            return UUID(value)
+        uuid = UUID(value) if isinstance(value, str) else None
     except ValueError:
-        pass
-    raise EventRejectedError(Reason.INVALID_UUID, "the event's uuid is malformed")
+        uuid = None
+    if uuid is None:
+        raise EventRejectedError(Reason.INVALID_UUID, "the event's uuid is malformed")
+    if uuid.int not in _OF_NO_EVENT:
+        return uuid
+    # Here the time tells events apart, as their sender wrote it: a retry has the same.
+    moment = parse_timestamp(fields.get("timestamp"))
+    told = moment.isoformat() if moment else str(content_uuid(payload))
+    return another_uuid(uuid, *identity(event, distinct_id), told)
 
 
 def _occurred_at(

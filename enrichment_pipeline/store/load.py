@@ -5,17 +5,18 @@ Deduplication, batches and the traps of COPY are solved here, once. What an even
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 import psycopg
 from psycopg.types.json import Jsonb
-from sqlalchemy import Connection, DateTime, bindparam, func, insert, text
+from sqlalchemy import BigInteger, Connection, DateTime, bindparam, func, insert, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
 from enrichment_pipeline.events.times import window_start
-from enrichment_pipeline.events.uuids import content_uuid
+from enrichment_pipeline.events.uuids import another_uuid, content_uuid, identity
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import blames_data, first_line, retry_conflicts
 from enrichment_pipeline.store.inputs import remember_inputs
@@ -50,12 +51,22 @@ _TAKE_KEYS = text(
 # Asked only where keys were not taken: returning every key that was costs twice the time.
 _LOST_KEYS = text(
     """
-    SELECT project, uuid
+    SELECT project, uuid, batch_id
     FROM unnest(CAST(:projects AS text[]), CAST(:uuids AS uuid[])) AS key (project, uuid)
     JOIN event_key USING (project, uuid)
     WHERE batch_id <> ALL(CAST(:own AS bigint[]))
     """
 )
+# The time range lets PostgreSQL leave out the partitions of all other days.
+_HOLDERS = text(
+    """
+    SELECT project, uuid, event, distinct_id FROM raw_event
+    WHERE batch_id = ANY(:batches) AND uuid = ANY(CAST(:uuids AS uuid[]))
+        AND occurred_at >= (SELECT min(window_start) FROM raw_batch WHERE id = ANY(:batches))
+        AND occurred_at < (SELECT max(window_start) FROM raw_batch WHERE id = ANY(:batches))
+            + CAST(:window AS interval)
+    """
+).bindparams(bindparam("batches", type_=ARRAY(BigInteger)))
 
 # A window that has not begun is no partition of Dagster's yet: its events wait for it. By the clock
 # of the store, which is asked what is due: by one of ours that jumped, they waited for hours.
@@ -70,6 +81,8 @@ _NEW_BATCH_IDS = text(
 # Lest a rejected event take the key of the same text as an event without uuid, which may come in
 # once what was wrong is put right.
 _REJECTED = b"rejected\0"
+
+_Identity = tuple[str, str]
 
 # Project and UUID; an int, because UUID hashes and compares in Python, several times an event.
 Key = tuple[str, int]
@@ -90,6 +103,16 @@ class LoadResult(NamedTuple):
     """The batches that hold the accepted ones."""
 
 
+class _Loaded(NamedTuple):
+    """What became of the events of one transaction."""
+
+    batches: list[int]
+    accepted: int
+    quarantined: Counter[Reason]
+    holders: Mapping[Key, _Identity | None]
+    """Of events that did not get in, who has their uuid."""
+
+
 def load_events(
     store: Store,
     events: Sequence[RawEvent],
@@ -98,40 +121,82 @@ def load_events(
     *,
     historical: bool = False,
 ) -> LoadResult:
-    """Take in events and rejected events in one commit: when it returns, they are durable.
+    """Take in events and rejected events: when it returns, they are durable.
 
-    An event whose (project, uuid) is known already is a duplicate, and nothing of it is kept; a
-    rejected event is known by its content, so that its uuid stays free for a corrected one. Each
-    window touched gets one batch; `historical` ones are enriched after all others.
+    An event whose (project, uuid) is known already is a duplicate, and nothing of it is kept, where
+    its name and its distinct_id are those of the known one; otherwise it is another event, and gets
+    a uuid of its own. A rejected event is known by its content, so that its uuid stays free for a
+    corrected one. Each window touched gets one batch; `historical` ones are enriched after all
+    others.
     """
     remember_inputs(store, {event.input_key: event.inputs for event in events})
     items: dict[Key, RawEvent | RejectedEvent] = {}
     for rejection in rejected:
         items.setdefault(_key_of_rejected(rejection), rejection)
-    for event in events:
-        items.setdefault((event.project, event.uuid.int), event)
+    again = [event for event in events if items.setdefault(_key(event), event) is not event]
     common = {"source": source, "historical": historical}
     refused: dict[Key, str] = {}
     try:
-        batches, accepted, quarantined = _load_somehow(store, items, common)
+        loaded = _load_somehow(store, items, common)
     except _RefusedError as error:
         refused = error.refused
         # Known by their content from here on, as others that are rejected.
         for key, message in refused.items():
             rejection = _refused(cast("RawEvent", items.pop(key)), message)
             items.setdefault(_key_of_rejected(rejection), rejection)
-        batches, accepted, quarantined = _load(store, items, common)
+        loaded = _load(store, items, common)
+    accepted, quarantined, batches = loaded.accepted, loaded.quarantined, loaded.batches
+    if others := list(_others(items, again, loaded.holders)):
+        # In a commit of their own: two statements that take keys in one would deadlock.
+        rest = load_events(store, [own for _, own in others], [], source, historical=historical)
+        accepted, quarantined = accepted + rest.accepted, quarantined + rest.quarantined
+        batches = [*batches, *rest.batches]
+        for event, own in others:
+            if rest.refused and _key(own) in rest.refused:
+                refused[_key(event)] = rest.refused[_key(own)]
     duplicates = len(events) + len(rejected) - accepted - quarantined.total()
     return LoadResult(accepted, duplicates, quarantined, refused or None, batches)
+
+
+def _key(event: RawEvent) -> Key:
+    return event.project, event.uuid.int
 
 
 def _key_of_rejected(rejection: RejectedEvent) -> Key:
     return rejection.project, content_uuid(_REJECTED + rejection.payload).int
 
 
+def _identity(event: RawEvent) -> _Identity:
+    return identity(event.event, event.distinct_id)
+
+
+def _others(
+    items: Mapping[Key, RawEvent | RejectedEvent],
+    again: Sequence[RawEvent],
+    holders: Mapping[Key, _Identity | None],
+) -> Iterator[tuple[RawEvent, RawEvent]]:
+    """Events that did not get in because another event has their uuid: each with the uuid to take
+    it in under.
+
+    `again` are those whose uuid an item has, too. Of a holder that was forgotten nothing is known
+    any more, and whoever has its uuid is taken for it.
+    """
+    lost = (event for key in holders if isinstance(event := items[key], RawEvent))
+    for event in (*lost, *again):
+        key = _key(event)
+        first = items.get(key)
+        if first is None:
+            yield event, event  # the first was refused, which leaves its uuid free
+            continue
+        holder = _identity(first) if isinstance(first, RawEvent) else None
+        holder = holders.get(key, holder)
+        if holder is not None and holder != _identity(event):
+            yield event, event._replace(uuid=another_uuid(event.uuid, *_identity(event)))
+
+
 def _load_somehow(
     store: Store, items: Mapping[Key, RawEvent | RejectedEvent], common: Mapping[str, object]
-) -> tuple[list[int], int, Counter[Reason]]:
+) -> _Loaded:
     """Load in the way that costs least; where the data are against it, in the way that costs more.
 
     A row that PostgreSQL refuses fails its transaction, and to look for it under savepoints costs
@@ -164,11 +229,14 @@ def _load(
     common: Mapping[str, object],
     *,
     isolate: bool = False,
-) -> tuple[list[int], int, Counter[Reason]]:
+) -> _Loaded:
     windows = {key: window_start(item.occurred_at, store.window) for key, item in items.items()}
     with store.transaction() as connection:
         batches = _new_batches(connection, sorted(set(windows.values())))
-        winners = _take_keys(connection, {key: batches[windows[key]] for key in items})
+        lost = _take_keys(connection, {key: batches[windows[key]] for key in items})
+        winners = [key for key in items if key not in lost] if lost else items
+        events_lost = {key: lost[key] for key in lost if isinstance(items[key], RawEvent)}
+        holders = _holders(connection, events_lost, store.window)
         new = [(batches[windows[key]], items[key]) for key in winners]
         events = [(batch, item) for batch, item in new if isinstance(item, RawEvent)]
         if isolate and (refused := _copy_isolating(connection, events)):
@@ -181,7 +249,7 @@ def _load(
         # Last, because it waits for others, who must not wait for this one's keys.
         join_people(connection, [event for _, event in events])
     filled = sorted({batch for batch, _ in events})
-    return filled, len(events), Counter(item.reason for _, item in dead)
+    return _Loaded(filled, len(events), Counter(item.reason for _, item in dead), holders)
 
 
 def _new_batches(connection: Connection, windows: Sequence[datetime]) -> dict[datetime, int]:
@@ -189,8 +257,8 @@ def _new_batches(connection: Connection, windows: Sequence[datetime]) -> dict[da
     return dict(zip(windows, ids, strict=True))
 
 
-def _take_keys(connection: Connection, batches: dict[Key, int]) -> list[Key]:
-    """The keys that nobody had before; they are taken now."""
+def _take_keys(connection: Connection, batches: dict[Key, int]) -> dict[Key, int]:
+    """Take the keys that nobody has; returns the others, with the batch of each one's holder."""
     parameters: dict[str, Sequence[str | int]] = {
         "projects": [project for project, _ in batches],
         "uuids": [f"{uuid:032x}" for _, uuid in batches],
@@ -198,13 +266,32 @@ def _take_keys(connection: Connection, batches: dict[Key, int]) -> list[Key]:
     }
     taken = connection.execute(_TAKE_KEYS, parameters).rowcount
     if taken == len(batches):
-        return list(batches)
+        return {}
     parameters["own"] = sorted(set(batches.values()))
-    lost = {(row.project, row.uuid.int) for row in connection.execute(_LOST_KEYS, parameters).all()}
+    rows = connection.execute(_LOST_KEYS, parameters).all()
+    lost = {(row.project, row.uuid.int): row.batch_id for row in rows}
     if len(lost) + taken < len(batches):
         # A key that was in the way is gone, by retention, and nobody holds it now.
         raise psycopg.errors.SerializationFailure("a key was dropped meanwhile")
-    return [key for key in batches if key not in lost]
+    return lost
+
+
+def _holders(
+    connection: Connection, lost: Mapping[Key, int], window: timedelta
+) -> dict[Key, _Identity | None]:
+    """What tells the events that hold these keys, in these batches, from others; None for what is
+    there no more."""
+    holders: dict[Key, _Identity | None] = dict.fromkeys(lost)
+    if lost:
+        parameters = {
+            "batches": sorted(set(lost.values())),
+            "uuids": [f"{uuid:032x}" for _, uuid in lost],
+            "window": window,
+        }
+        for row in connection.execute(_HOLDERS, parameters):
+            if (key := (row.project, row.uuid.int)) in holders:
+                holders[key] = identity(row.event, row.distinct_id)
+    return holders
 
 
 def _copy(connection: Connection, events: Sequence[tuple[int, RawEvent]]) -> None:

@@ -4,7 +4,7 @@ Choosing which are, and reading them, belongs to `letters`; what a replay does, 
 `enrichment.replay`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -122,14 +122,6 @@ _REOPEN = text(
     """
 )
 
-_KNOWN = text(
-    """
-    SELECT key.project, key.uuid
-    FROM unnest(CAST(:projects AS text[]), CAST(:uuids AS uuid[])) AS wanted (project, uuid)
-    JOIN event_key key USING (project, uuid)
-    """
-)
-
 
 class Letter(NamedTuple):
     """A letter that is being replayed."""
@@ -191,17 +183,6 @@ def count_death(connection: Connection, ids: Sequence[int], worker: str, most_re
 def take_out_of_books(connection: Connection, ids: Sequence[int]) -> None:
     """These letters' events, refused at the door, are booked as another batch's now."""
     connection.execute(_TAKE_OUT, {"ids": list(ids)})
-
-
-def known_events(
-    connection: Connection, wanted: Collection[tuple[str, UUID]]
-) -> set[tuple[str, UUID]]:
-    """Those of these (project, uuid) that have been accepted."""
-    parameters = {
-        "projects": [project for project, _ in wanted],
-        "uuids": [str(uuid) for _, uuid in wanted],
-    }
-    return {(row.project, row.uuid) for row in connection.execute(_KNOWN, parameters)}
 
 
 def lock_batches(connection: Connection, ids: Sequence[int]) -> dict[int, str]:

@@ -18,6 +18,7 @@ from enrichment_pipeline.events.raw_event import (
     EventRejectedError,
     Reason,
     RejectedEvent,
+    parse_event,
     reject,
 )
 from enrichment_pipeline.store.books import books, counted_books
@@ -133,6 +134,19 @@ def test_an_event_that_was_refused_for_its_age_comes_in_and_moves_the_start_of_t
     assert rows(store, "SELECT occurred_at FROM enriched_event") == [(old,)]
     with store.transaction() as connection:
         assert partition_start(connection) == datetime(2025, 12, 1, tzinfo=UTC)
+
+
+def test_a_letter_whose_uuid_another_event_has_comes_in_beside_it(
+    store: Store, rules: Rules
+) -> None:
+    shared = "01a2074a-16f5-75be-ae39-7a682b08770e"
+    payloads = [make_event(name, NOON, uuid=shared) for name in ("a", "b", "b")]
+    load_events(store, [parse_event(payloads[0], "default", Arrival(NOON))], [], "test")
+    load_events(store, [], [refused_at_the_door(payload) for payload in payloads], "api")
+    assert replayed(store, rules).resolved == 2
+    enrich_due(store, rules)
+    assert rows(store, "SELECT event FROM enriched_event ORDER BY 1") == [("a",), ("b",)]
+    assert balance(store) == (2, 2, 0, 0)
 
 
 def test_an_event_that_came_in_meanwhile_is_not_doubled(store: Store, rules: Rules) -> None:

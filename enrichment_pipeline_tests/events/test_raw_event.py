@@ -155,6 +155,27 @@ def test_an_event_without_uuid_gets_one_made_from_its_content(payload: bytes) ->
     assert parse(payload + b" ").uuid != parse(payload).uuid
 
 
+NIL, MAX = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+@pytest.mark.parametrize("uuid", [NIL, MAX, MAX.upper()])
+def test_a_uuid_that_stands_for_none_tells_no_event_from_another(uuid: str) -> None:
+    known = make_event("a", ARRIVAL, uuid=uuid, distinct_id="ann")
+    others = [
+        make_event("b", ARRIVAL, uuid=uuid, distinct_id="ann"),
+        make_event("a", ARRIVAL, uuid=uuid, distinct_id="bob"),
+        make_event("a", ARRIVAL + timedelta(seconds=1), uuid=uuid, distinct_id="ann"),
+        without("timestamp", event="a", uuid=uuid, distinct_id="ann", n=1),
+        without("timestamp", event="a", uuid=uuid, distinct_id="ann", n=2),
+    ]
+    assert len({parse(payload).uuid for payload in (known, *others)}) == 6
+    # Sent again later, by a clock that is wrong, and as an export has it.
+    later = Arrival(ARRIVAL + HOUR, ARRIVAL + 3 * HOUR)
+    assert parse_event(known, "default", later).uuid == parse(known).uuid
+    exported = {**json.loads(known), "timestamp": "2026-03-01 13:00:00.000000"}
+    assert parse(json.dumps(exported).encode()).uuid == parse(known).uuid
+
+
 @given(st.binary())
 def test_a_content_uuid_is_a_version_8_uuid(payload: bytes) -> None:
     made = content_uuid(payload)

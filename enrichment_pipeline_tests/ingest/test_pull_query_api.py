@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.ingest.api.accept import Kind, Submission, accept
+from enrichment_pipeline.ingest.chunks import load_chunk
+from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.ingest.pull import pull as pulling
 from enrichment_pipeline.ingest.pull import query_api
 from enrichment_pipeline.ingest.pull.errors import (
@@ -125,6 +129,27 @@ def test_the_properties_stay_as_they_were_written(
     pull(store, pulling_settings, [NOON])
     [row] = rows(store, "SELECT payload FROM raw_event")
     assert written.encode() in decompress(row.payload)
+
+
+def test_an_event_that_was_sent_imported_and_pulled_is_one_though_its_times_differ(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    shared = "5f0d7a3e-1c52-4a0e-9f0c-6a0d6c1e2b3f"
+    sent = [
+        make_event(name, NOON, uuid=shared, distinct_id=person)
+        for name, person in (("a", "ann"), ("b", "ann"), ("a", "$posthog_cookieless"))
+    ]
+    stored = [
+        make_event(name, NOON + timedelta(milliseconds=7), uuid=shared, distinct_id=person)
+        for name, person in (("a", "ann"), ("b", "ann"), ("a", "cookieless_k3J9"))
+    ]
+    live = Arrival(NOON + HOUR, NOON + timedelta(minutes=5))
+    accept(store, [Submission(Kind("api"), "default", sent, live)])
+    load_chunk(store, [FileRecord(payload, 1) for payload in reversed(stored)], "default")
+    posthog.add(*events(3), *stored, *events(2, NOON + timedelta(seconds=1)))
+    pull(store, pulling_settings, [NOON])
+    names = rows(store, "SELECT event, count(*) FROM raw_event GROUP BY 1 ORDER BY 1")
+    assert names == [("$pageview", 5), ("a", 2), ("b", 1)]
 
 
 def test_broken_characters_cost_neither_their_event_nor_its_page(

@@ -1,6 +1,8 @@
 """Taking events in: once, durable, and one bad one costs one."""
 
+import json
 import random
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,9 +11,19 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 
-from enrichment_pipeline.events.raw_event import Arrival, Reason, RejectedEvent, parse_event
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.people import People
+from enrichment_pipeline.events.raw_event import (
+    Arrival,
+    RawEvent,
+    Reason,
+    RejectedEvent,
+    parse_event,
+)
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.forget import forget_events
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.payloads import decompress
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
@@ -40,14 +52,92 @@ def test_the_same_uuid_is_one_event_whenever_it_comes_again(store: Store, later:
     assert len(rows(store, "SELECT id FROM raw_batch")) == 1
 
 
-def test_the_same_uuid_twice_in_one_load_is_one_event_and_the_first_wins(store: Store) -> None:
-    events = [
-        parse_event(make_event(name, uuid=UUID), "default", Arrival(NOON))
-        for name in ("first", "second")
-    ]
+def one(name: str, person: str, **fields: Any) -> RawEvent:
+    payload = make_event(name, NOON, uuid=UUID, distinct_id=person, **fields)
+    return parse_event(payload, "default", Arrival(NOON))
+
+
+def test_the_same_event_twice_in_one_load_is_one_event_and_the_first_wins(store: Store) -> None:
+    events = [one("same", "ann", properties={"n": n}) for n in (1, 2)]
     result = load_events(store, events, [], "test")
     assert (result.accepted, result.duplicates) == (1, 1)
-    assert rows(store, "SELECT event FROM raw_event") == [("first",)]
+    assert rows(store, "SELECT properties FROM raw_event") == [({"n": 1},)]
+
+
+DIFFERENT = (("a", "ann"), ("b", "ann"), ("a", "bob"), ("c", "bob"))
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_events_that_share_a_uuid_are_all_taken_once_in_whatever_order_they_come_again(
+    store: Store, rules: Rules, order: tuple[int, ...], size: int
+) -> None:
+    def load(numbers: Sequence[int]) -> tuple[int, int]:
+        results = [
+            load_events(store, [one(*DIFFERENT[n]) for n in numbers[at : at + size]], [], "test")
+            for at in range(0, len(numbers), size)
+        ]
+        return sum(r.accepted for r in results), sum(r.duplicates for r in results)
+
+    assert load(order) == (4, 0)
+    for again in (order, order[::-1], (0, 0, 1, 1, 2, 2, 3, 3)):
+        assert load(again) == (0, len(again))
+    found = "SELECT event, distinct_id FROM {} ORDER BY 2, 1"
+    assert rows(store, found.format("raw_event")) == sorted(DIFFERENT, key=lambda one: one[::-1])
+    [(first,)] = rows(store, f"SELECT event FROM raw_event WHERE uuid = '{UUID}'")
+    assert first == DIFFERENT[order[0]][0], "the first keeps its uuid"
+    payloads = [decompress(row.payload) for row in rows(store, "SELECT payload FROM raw_event")]
+    assert all(json.loads(payload)["uuid"] == UUID for payload in payloads)
+    enrich_due(store, rules)
+    assert rows(store, found.format("enriched_event")) == rows(store, found.format("raw_event"))
+    with store.transaction() as connection:
+        assert books(connection)[0][1:] == (4, 4, 0, 0)
+        assert counted_books(connection, [NOON], HOUR) == books(connection)
+
+
+def test_many_events_of_one_uuid_take_two_commits(store: Store) -> None:
+    events = [one("e", f"user-{number}") for number in range(500)]
+    assert load_events(store, events, [], "test").accepted == 500
+    assert rows(store, "SELECT count(*) FROM raw_batch") == [(2,)]
+    assert load_events(store, events[::-1], [], "test").duplicates == 500
+
+
+def test_many_loads_at_once_with_events_that_share_uuids_take_each_in_once(store: Store) -> None:
+    events = [
+        event._replace(event=name, distinct_id=person)
+        for event in raw_events(60, NOON)
+        for name, person in DIFFERENT
+    ]
+
+    def load(seed: int) -> int:
+        mine = random.Random(seed).sample(events, 200)
+        return load_events(store, mine, [], "test").accepted
+
+    with ThreadPoolExecutor(4) as pool:
+        accepted = sum(pool.map(load, range(8)))
+    stored = "SELECT count(*), count(DISTINCT uuid), count(DISTINCT (payload, event, distinct_id))"
+    assert rows(store, f"{stored} FROM raw_event") == [(accepted, accepted, accepted)]
+    assert accepted + load_events(store, events, [], "test").accepted == len(events)
+
+
+def test_an_event_whose_uuid_one_that_is_refused_has_keeps_it(store: Store) -> None:
+    events = [one("a", "ann")._replace(title="a\0b"), one("b", "ann"), one("c", "ann")]
+    for expected in ((2, 0, 1), (0, 3, 0)):
+        result = load_events(store, events, [], "test")
+        quarantined = result.quarantined.total()
+        assert (result.accepted, result.duplicates, quarantined) == expected
+    assert rows(store, f"SELECT event FROM raw_event WHERE uuid = '{UUID}'") == [("b",)]
+    assert load_events(store, [one("a", "ann")], [], "test").accepted == 1
+
+
+def test_what_has_the_uuid_of_an_event_that_was_forgotten_does_not_bring_it_back(
+    store: Store,
+) -> None:
+    events = [one("a", "ann"), one("b", "bob")]
+    load_events(store, events, [], "test")
+    forget_events(store, People(["ann"]))
+    assert load_events(store, events, [], "test").duplicates == 2
+    assert rows(store, "SELECT event FROM raw_event") == [("b",)]
 
 
 def test_the_same_uuid_in_another_project_is_another_event(store: Store) -> None:

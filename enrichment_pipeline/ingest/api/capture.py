@@ -304,16 +304,15 @@ def _headers(request: Request) -> tuple[str, str]:
 
 
 def _results(submission: Submission, verdicts: Verdicts) -> dict[str, dict[str, str]]:
-    """The answer for each event that says a uuid, under that uuid as the sender wrote it."""
+    """The answer for each event that says a uuid, under that uuid as the sender wrote it; of two
+    with the same one, what was wrong with either."""
     results: dict[str, dict[str, str]] = {}
     for payload, verdict in zip(submission.payloads, verdicts, strict=True):
         uuid = _uuid_as_sent(payload)
-        if uuid is not None:
-            results[uuid] = (
-                {"result": "drop", "details": f"{verdict.reason}: {verdict.message}"}
-                if verdict
-                else {"result": "ok"}
-            )
+        if uuid is not None and verdict:
+            results[uuid] = {"result": "drop", "details": f"{verdict.reason}: {verdict.message}"}
+        elif uuid is not None:
+            results.setdefault(uuid, {"result": "ok"})
     return results
 
 

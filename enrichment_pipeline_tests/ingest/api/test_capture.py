@@ -257,6 +257,45 @@ def test_the_same_event_again_is_one_event_wherever_it_lands(
     balance(store)
 
 
+@pytest.mark.parametrize("path", ["/batch", V1])
+@pytest.mark.parametrize("shared", [UUID, "00000000-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_events_that_share_a_uuid_are_all_there_however_often_each_is_sent(
+    client: TestClient,
+    store: Store,
+    rules: Rules,
+    query: Query,
+    path: str,
+    shared: str,
+    at_once: bool,
+) -> None:
+    events = [
+        event(event=name, distinct_id=person, uuid=shared, timestamp=now(hours=5))
+        for name, person in (("a", "ann"), ("b", "ann"), ("a", "bob"))
+    ]
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    for order in (events, events[::-1]):
+        # The clock of the sender differs from try to try, as at each try of a real one.
+        envelope = {"sent_at": now(hours=len(order[0]))}
+        for sent in [order] if at_once else [[one] for one in order]:
+            answer = client.post(path, content=batch(*sent, **envelope), headers=headers)
+            assert answer.status_code == 200
+            if path == V1:
+                assert answer.json() == {"results": {shared: {"result": "ok"}}}
+    enrich_due(store, rules)
+    found = query("SELECT event, distinct_id FROM enriched_event ORDER BY 2, 1")
+    assert found == [("a", "ann"), ("b", "ann"), ("a", "bob")]
+    balance(store)
+
+
+def test_of_two_events_with_one_uuid_v1_says_what_was_wrong_with_either(client: TestClient) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    good, bad = event(uuid=UUID), event(uuid=UUID, event=7)
+    for order in ((good, bad), (bad, good)):
+        answer = client.post(V1, content=batch(*order), headers=headers)
+        assert answer.json()["results"][UUID]["result"] == "drop"
+
+
 def test_an_event_without_uuid_gets_a_new_one_of_version_7(
     client: TestClient, query: Query
 ) -> None:
