@@ -6,6 +6,7 @@ from a template that was migrated once.
 
 import json
 import os
+import signal
 import socket
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,6 +34,12 @@ hypothesis.settings.register_profile(
     "project", deadline=None, max_examples=50, derandomize="CI" in os.environ
 )
 hypothesis.settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_heeded() -> None:
+    """Processes that a script starts in the background ignore it, and so do their children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

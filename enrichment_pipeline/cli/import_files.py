@@ -1,5 +1,6 @@
 """`enrichment-pipeline import`: files of exported events, with a progress bar and a summary."""
 
+import signal
 import time
 from typing import Annotated
 
@@ -16,45 +17,99 @@ from rich.progress import (
 from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json
 from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.ingest.chunks import ImportSummary
-from enrichment_pipeline.ingest.files import SourceError, source_size
+from enrichment_pipeline.ingest.files import SourceError, expand_source, source_size
 from enrichment_pipeline.ingest.importer import import_source
 from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
 
+_INTERRUPTED = 130
+"""As shells have it for a command that Ctrl-C ended."""
+
 
 def import_files(
-    files: Annotated[list[str], typer.Argument(help="Paths, or URLs that fsspec knows.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Paths, folders, URLs that fsspec knows, or - for standard input."),
+    ],
     project: Annotated[
         str, typer.Option(help="The project that the events belong to.")
     ] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Import PostHog's exported events: JSONL, a JSON array or Parquet, plain, gzip or zstd.
+    """Import PostHog's exported events: JSONL, JSON, CSV with a header, or Parquet; plain, gzip,
+    zstd, or in a zip or tar archive; what PostHog's batch exports, UI, events API and query API
+    write.
 
     Importing a file again adds nothing. A broken line costs that line: it is quarantined among the
-    dead letters, with its text and the reason.
+    dead letters, with its text and the reason. A file of which no event can be used ends the
+    command with 1.
 
     Example: [bold]enrichment-pipeline import events.jsonl.gz s3://bucket/export.parquet[/]
     """
     if not PROJECT.fullmatch(project):
         fail(f"--project {PROJECT_RULE}")
+    # Started in the background by a script, a process inherits that it ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.monotonic()
     summary = ImportSummary()
     broken: list[str] = []
+    interrupted = False
     settings = load_settings()
     with opened_store(settings) as store:
-        for file in files:
-            try:
-                import_with_progress(store, file, project, summary)
-            except SourceError as error:
-                # The other files are imported all the same.
-                broken.append(str(error))
+        try:
+            _import_all(store, files, project, summary, broken)
+        except KeyboardInterrupt:
+            interrupted = True
     if summary.accepted:
         ring_workers(settings)
-    _print(summary, time.monotonic() - started, broken, as_json=as_json)
+    seconds = time.monotonic() - started
+    if as_json:
+        _print_json(summary, seconds, broken, interrupted=interrupted)
+    else:
+        _print(summary, seconds, broken)
+    if interrupted:
+        err.print(
+            "Interrupted: so much is in. The same command goes on; what is in counts as duplicates "
+            "then.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(_INTERRUPTED)
     if broken:
         raise typer.Exit(1)
+
+
+def _import_all(
+    store: Store, files: list[str], project: str, summary: ImportSummary, broken: list[str]
+) -> None:
+    """Import the files, adding to `summary`, and to `broken` a line for each that failed; the
+    others are imported all the same."""
+    for file in files:
+        try:
+            sources = expand_source(file)
+        except SourceError as error:
+            broken.append(str(error))
+            continue
+        for source in sources:
+            of_file = ImportSummary()
+            try:
+                import_with_progress(store, source, project, of_file)
+                if not of_file.usable:
+                    broken.append(f"{source}: {_unusable(of_file)}")
+            except SourceError as error:
+                broken.append(str(error))
+            finally:
+                summary.add(of_file)
+
+
+def _unusable(summary: ImportSummary) -> str:
+    records = summary.quarantined.total() + summary.duplicates
+    if not records:
+        return "there is no event in it"
+    return (
+        f"none of its {records:,} records is an event that can be used; "
+        "enrichment-pipeline dead-letters list says why"
+    )
 
 
 def import_with_progress(store: Store, file: str, project: str, summary: ImportSummary) -> None:
@@ -77,19 +132,23 @@ def import_with_progress(store: Store, file: str, project: str, summary: ImportS
         import_source(store, file, project, summary, advance)
 
 
-def _print(summary: ImportSummary, seconds: float, broken: list[str], *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "accepted": summary.accepted,
-                "duplicates": summary.duplicates,
-                "quarantined": dict(summary.quarantined),
-                "partitions_widened_to": summary.widened_to,
-                "seconds": round(seconds, 3),
-                "errors": broken,
-            }
-        )
-        return
+def _print_json(
+    summary: ImportSummary, seconds: float, broken: list[str], *, interrupted: bool
+) -> None:
+    print_json(
+        {
+            "accepted": summary.accepted,
+            "duplicates": summary.duplicates,
+            "quarantined": dict(summary.quarantined),
+            "partitions_widened_to": summary.widened_to,
+            "seconds": round(seconds, 3),
+            "interrupted": interrupted,
+            "errors": broken,
+        }
+    )
+
+
+def _print(summary: ImportSummary, seconds: float, broken: list[str]) -> None:
     out.print(
         f"accepted {summary.accepted:,} · duplicates {summary.duplicates:,} · "
         f"quarantined {summary.quarantined.total():,} · {seconds:.1f} s",

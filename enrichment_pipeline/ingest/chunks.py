@@ -36,6 +36,9 @@ class ImportSummary:
     accepted: int = 0
     duplicates: int = 0
     quarantined: Counter[Reason] = field(default_factory=Counter)
+    usable: int = 0
+    """Records that were events, new or known; a record that is broken is none, and known by its
+    text it is among the duplicates when it comes again."""
     widened_to: datetime | None = None
     """The new start of the partitions, where the import moved it back."""
 
@@ -44,6 +47,7 @@ class ImportSummary:
         self.accepted += other.accepted
         self.duplicates += other.duplicates
         self.quarantined.update(other.quarantined)
+        self.usable += other.usable
         widened = [moment for moment in (self.widened_to, other.widened_to) if moment]
         self.widened_to = min(widened, default=None)
 
@@ -67,7 +71,8 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
     start, widened = ensure_window(store, min((e.occurred_at for e in events), default=None))
     rejected = [booked_from(start, rejection, arrival) for rejection in rejected]
     result = load_events(store, events, rejected, source)
-    return ImportSummary(result.accepted, result.duplicates, result.quarantined, widened_to=widened)
+    usable = len(events) - len(result.refused or ())
+    return ImportSummary(result.accepted, result.duplicates, result.quarantined, usable, widened)
 
 
 def load_in_process(chunk: Chunk, project: str, source: str) -> ImportSummary:

@@ -1,4 +1,5 @@
-"""Cutting events out of JSON text that comes in chunks: lines, arrays, request bodies, one object.
+"""Cutting events out of JSON text that comes in chunks: lines, arrays, request bodies and answers
+of PostHog's APIs, one object, an object of objects.
 
 Here belongs where an event begins and ends. Whether it is valid is for the parser of events: a
 broken event is cut out like any other, so that it costs itself alone.
@@ -32,9 +33,11 @@ _KINDS = bytes.maketrans(
     ),
 )
 _BATCH = re.compile(rb'"batch"[ \t\r\n]*:[ \t\r\n]*\[')
+_RESULTS = re.compile(rb'"(?:results?|events|data)"[ \t\r\n]*:[ \t\r\n]*\[')
+_KEY = re.compile(rb'"(?:[^"\\]|\\.)*"[ \t\r\n]*:[ \t\r\n]*')
 
 # What might be the events of a body, but stands in its other fields: nobody sends as many.
-_MOST_BATCHES = 1_000
+_MOST_ARRAYS = 1_000
 
 # The structure of a piece takes twenty times its size, where it is nothing but brackets.
 _PIECE_BYTES = 64 * 1024
@@ -92,20 +95,62 @@ def batch_start(head: bytes) -> int | None:
 
     `head` is the beginning of the file. A `batch` inside the properties of an event does not count.
     """
-    found = islice(_BATCH.finditer(head), _MOST_BATCHES)
-    arrays = np.fromiter((match.end() - 1 for match in found), np.intp)
-    if not len(arrays):
+    return _array_start(head, _BATCH)
+
+
+def results_start(head: bytes) -> int | None:
+    """Where the events of an answer of PostHog's APIs begin, behind the `[` of its `"results"`, or
+    None; an event that has such a field is no answer."""
+    start = _array_start(head, _RESULTS)
+    if start is None:
         return None
+    opened, closed = _first_level(head[:start])
+    ends = [-1, *closed.tolist()]
+    keys = b"".join(head[end + 1 : begin] for end, begin in zip(ends, opened.tolist(), strict=True))
+    return None if b'"event"' in keys else start
+
+
+def _array_start(head: bytes, arrays: re.Pattern[bytes]) -> int | None:
+    found = islice(arrays.finditer(head), _MOST_ARRAYS)
+    ends = np.fromiter((match.end() - 1 for match in found), np.intp)
+    if not len(ends):
+        return None
+    starts = np.intersect1d(_first_level(head)[0], ends)
+    return int(starts[0]) + 1 if len(starts) else None
+
+
+def first_value(head: bytes) -> bytes | None:
+    """The first value of an object that begins so, where it is an object and ends in `head`."""
+    key = _KEY.match(head[1:].lstrip(_JSON_SPACE))
+    opened, closed = _first_level(head)
+    if key is None or not len(opened) or not len(closed):
+        return None
+    value = head[opened[0] : closed[0] + 1]
+    between = head[1 : opened[0]].lstrip(_JSON_SPACE)
+    return value if value.startswith(b"{") and between == key[0] else None
+
+
+def _first_level(head: bytes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where the arrays and objects within the first object begin and end."""
+    opened: list[npt.NDArray[np.intp]] = []
+    closed: list[npt.NDArray[np.intp]] = []
     for before, marks in _scanned(head):
         finished = np.flatnonzero(marks.depth == 0)
-        first_object = slice(0, int(finished[0]) if len(finished) else None)
-        opened = (marks.kind[first_object] == _OPEN) & (marks.depth[first_object] == 2)
-        starts = np.intersect1d(marks.at[first_object][opened] + before, arrays)
-        if len(starts):
-            return int(starts[0]) + 1
+        inside = slice(0, int(finished[0]) if len(finished) else None)
+        at, kind, depth = marks.at[inside] + before, marks.kind[inside], marks.depth[inside]
+        opened.append(at[(kind == _OPEN) & (depth == 2)])
+        closed.append(at[(kind == _CLOSE) & (depth == 1)])
         if len(finished):
             break
-    return None
+    nothing = np.empty(0, np.intp)
+    return np.concatenate([nothing, *opened]), np.concatenate([nothing, *closed])
+
+
+def read_values(chunks: Iterator[bytes]) -> Iterator[FileRecord]:
+    """One record for each value of an object whose `{` was just read."""
+    for record in read_elements(chunks, envelope=b""):
+        key = _KEY.match(record.payload)
+        yield record._replace(payload=record.payload[key.end() :]) if key else record
 
 
 def read_elements(

@@ -48,6 +48,11 @@ class DamageError(Exception):
     """Raised inside the readers, which know what is wrong but not which source they read."""
 
 
+class OtherContentError(DamageError):
+    """What is read is whole, but no file of events: the message says what it looks like, and what
+    to do."""
+
+
 class Partial:
     """The bytes of one record that comes in pieces; those past the cap are counted, not held."""
 

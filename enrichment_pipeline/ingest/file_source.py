@@ -1,11 +1,12 @@
-"""From a path or a URL to decompressed bytes, in chunks and in bounded memory.
+"""From a path, a URL or standard input to decompressed bytes, in chunks and in bounded memory.
 
-Here belong opening, measuring, counting what was read, and gzip and zstd. What the bytes say is
-none of this module's business.
+Here belong opening, the files of a folder, measuring, counting what was read, and gzip and zstd.
+What the bytes say is none of this module's business.
 """
 
 import gzip
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, cast
@@ -26,12 +27,57 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_FEED_BYTES = 512
 
 
+STDIN = "-"
+"""The source that is standard input."""
+
+# Of HTTP nobody can tell a folder from a page.
+_FOLDERLESS = ("http://", "https://")
+
+_HIDDEN = (".", "_")
+_UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart", ".swp", "~")
+# PostHog puts one beside exports that it cuts into several files.
+_MANIFEST = "manifest.json"
+
+
+def is_passed_over(path: str) -> bool:
+    """Whether a file of a folder or an archive is by its name none to read: hidden, as one of the
+    folders that it is in, unfinished, or a manifest."""
+    *folders, name = path.strip("/").split("/")
+    hidden = any(part.startswith(_HIDDEN) for part in (*folders, name) if part != ".")
+    return hidden or name.lower().endswith((*_UNFINISHED, _MANIFEST))
+
+
+def expand_source(source: str) -> list[str]:
+    """The files of a folder, at any depth, in order; of what is no folder the source itself.
+
+    Raises SourceError where the folder cannot be read, or holds no files.
+    """
+    if source == STDIN or source.startswith(_FOLDERLESS):
+        return [source]
+    try:
+        file_system, root = fsspec.core.url_to_fs(source)
+        if not file_system.isdir(root):
+            return [source]
+        found = sorted(file_system.find(root))
+    except Exception as error:
+        # As in open_source: each file system has errors of its own.
+        raise _unreadable(source, error) from error
+    files = [path for path in found if not is_passed_over(path.removeprefix(root))]
+    if not files:
+        raise SourceError(f"cannot read {source}: the folder holds no files")
+    if not _is_url(source):
+        return [f"{source.rstrip('/')}{path.removeprefix(root)}" for path in files]
+    return [str(file_system.unstrip_protocol(path)) for path in files]
+
+
 def open_source(source: str) -> IO[bytes]:
-    """Open a local path, or a URL that fsspec knows, for reading bytes.
+    """Open a local path, a URL that fsspec knows, or standard input (`-`), for reading bytes.
 
     Raises SourceError with one line where that fails.
     """
     try:
+        if source == STDIN:
+            return open(sys.stdin.fileno(), "rb", closefd=False)
         if _is_url(source):
             return cast("IO[bytes]", fsspec.open(source, "rb").open())
         return open(source, "rb")
@@ -46,6 +92,8 @@ def source_size(source: str) -> int | None:
     Raises SourceError where the source is missing or cannot be reached.
     """
     try:
+        if source == STDIN:
+            return None
         if not _is_url(source):
             return os.stat(source).st_size
         file_system, path = fsspec.core.url_to_fs(source)
@@ -77,8 +125,11 @@ def one_line(error: BaseException) -> str:
 class SourceReader:
     """A file that is read once from its beginning, counted on the way, with a look ahead."""
 
-    def __init__(self, raw: IO[bytes], on_progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, raw: IO[bytes], on_progress: Callable[[int], None] | None, *, seekable: bool = True
+    ) -> None:
         self.raw = raw
+        self.seekable = seekable and raw.seekable()
         self._on_progress = on_progress
         self._ahead = b""
         self._consumed = 0

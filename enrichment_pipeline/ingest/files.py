@@ -1,106 +1,309 @@
 """Reading files of PostHog's exported events: the way in for everything that imports.
 
-Here belongs telling the formats apart. A source is JSONL, a JSON array, a request body with a
-`batch`, a single JSON object, or Parquet; plain, gzip or zstd; all told by their bytes and never by
-the name. Parsing and judging the events belongs to those who read the records.
+Here belongs telling the formats apart, by their bytes and never by the name. A source is JSONL, a
+JSON array, a request body with a `batch`, an answer of PostHog's APIs with `results`, an object of
+events, a single event, CSV with a header, or Parquet; plain, gzip or zstd; or a zip or tar archive
+of such files. Parsing and judging the events belongs to those who read the records.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from itertools import chain
+from itertools import chain, islice
+from typing import IO, NamedTuple
 
+from enrichment_pipeline.ingest.file_archives import (
+    ZIP_MAGICS,
+    Member,
+    is_tar,
+    tar_members,
+    zip_members,
+)
+from enrichment_pipeline.ingest.file_csv import csv_delimiter, read_csv
 from enrichment_pipeline.ingest.file_json import (
     batch_start,
+    first_value,
     read_elements,
     read_lines,
     read_object,
+    read_values,
+    results_start,
+)
+from enrichment_pipeline.ingest.file_looks import (
+    is_like_event,
+    is_of_somebody,
+    no_events,
+    refuse_other_formats,
 )
 from enrichment_pipeline.ingest.file_parquet import read_rows
 from enrichment_pipeline.ingest.file_records import (
     BrokenFileError,
     DamageError,
     FileRecord,
+    OtherContentError,
     SourceError,
 )
+from enrichment_pipeline.ingest.file_rows import (
+    answer_columns,
+    answer_record,
+    check_columns,
+    is_wrapped,
+    object_keys,
+    object_record,
+)
 from enrichment_pipeline.ingest.file_source import (
+    CHUNK_BYTES,
     SourceReader,
+    expand_source,
     open_source,
     read_chunks,
     source_size,
 )
 
-__all__ = ["BrokenFileError", "FileRecord", "SourceError", "read_records", "source_size"]
+__all__ = [
+    "BrokenFileError",
+    "FileRecord",
+    "SourceError",
+    "expand_source",
+    "read_events",
+    "read_records",
+    "source_size",
+]
 
 _PARQUET_MAGIC = b"PAR1"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MAGIC_BYTES = 4
+
+_ROW = "row"
+"""What a record is called that was put together from a table, or another shape of events."""
+
+_MOST_NESTED = 3
+"""Archives within archives."""
+
+_JUDGED_RECORDS, _JUDGED_BYTES = 1_000, 4 * 1024 * 1024
+"""One of so many at the beginning must look like an event, or the file is none of events."""
+
+
+def read_events(
+    source: str, on_progress: Callable[[int], None] | None = None
+) -> Iterator[FileRecord]:
+    """`read_records` of a source that is to hold events.
+
+    Raises SourceError, before any record is handed out, where none of the first ones looks like an
+    event: a file of something else is one line that says so, and not a dead letter for each line.
+    """
+    with closing(open_source(source)) as raw:
+        yield from _records(source, SourceReader(raw, on_progress), _judged)
 
 
 def read_records(
     source: str, on_progress: Callable[[int], None] | None = None
 ) -> Iterator[FileRecord]:
-    """Every event of a source, in order, as the exact bytes that stand there, in bounded memory.
+    """Every event of a source, in order, in bounded memory; as the exact bytes that stand there,
+    where it stands there as an event.
 
-    `source` is a local path or any URL that fsspec knows. `on_progress` is called with the bytes of
-    the source, as stored, that are behind us; compare with `source_size`. For Parquet, whose
-    columns are not read in order, it is the share of the rows.
+    `source` is a local path, any URL that fsspec knows, or `-`. `on_progress` is called with the
+    bytes of the source, as stored, that are behind us; compare with `source_size`. For Parquet,
+    whose columns are not read in order, it is the share of the rows.
 
     Events that are broken, or longer than 20 MB, are handed out too (see `FileRecord`). Raises
-    SourceError where the source cannot be opened, and BrokenFileError, after all records before the
-    place, where a compressed stream, an array or a Parquet file is cut off or damaged.
+    SourceError where the source cannot be opened or is in no format that is read, and
+    BrokenFileError, after all records before the place, where a compressed stream, an array or a
+    Parquet file is cut off or damaged. What is wrong with a file of an archive is raised when the
+    others are read.
     """
     with closing(open_source(source)) as raw:
-        reader = SourceReader(raw, on_progress)
-        unit, position = "record", 0
+        yield from _records(source, SourceReader(raw, on_progress), lambda content: content.records)
+
+
+class _Archive(NamedTuple):
+    members: Iterator[Member]
+
+
+class _Records(NamedTuple):
+    unit: str
+    """What one of them is called."""
+    records: Iterator[FileRecord]
+
+
+_Judge = Callable[[_Records], Iterator[FileRecord]]
+
+
+def _records(
+    name: str, reader: SourceReader, judge: _Judge, depth: int = 0
+) -> Iterator[FileRecord]:
+    unit, position = "record", 0
+    try:
+        content = _content(name, reader)
+        if isinstance(content, _Archive):
+            yield from _of_members(name, content.members, judge, depth + 1)
+            return
+        unit = content.unit
+        for record in judge(content):
+            position = record.position
+            yield record
+    except OtherContentError as error:
+        raise BrokenFileError(f"{name}: {error}") from error
+    except DamageError as damage:
+        place = f"after {unit} {position}" if position else "at the beginning"
+        raise BrokenFileError(f"{name}: {place}: {damage}") from damage
+
+
+def _of_members(
+    name: str, members: Iterator[Member], judge: _Judge, depth: int
+) -> Iterator[FileRecord]:
+    if depth > _MOST_NESTED:
+        raise OtherContentError("archives within archives within archives: unpack it first")
+    failures: list[SourceError] = []
+    for member in members:
+        inner = SourceReader(member.file, None, seekable=False)
         try:
-            unit, records = _records(source, reader)
-            for record in records:
-                position = record.position
-                yield record
-        except DamageError as damage:
-            place = f"after {unit} {position}" if position else "at the beginning"
-            raise BrokenFileError(f"{source}: {place}: {damage}") from damage
+            yield from _records(f"{name}: {member.name}", inner, judge, depth)
+        except SourceError as error:
+            # The other files are read all the same.
+            failures.append(error)
+    if failures:
+        others = f" (and {len(failures) - 1:,} more of its files)" if len(failures) > 1 else ""
+        raise BrokenFileError(f"{failures[0]}{others}")
 
 
-def _records(source: str, reader: SourceReader) -> tuple[str, Iterator[FileRecord]]:
-    """Tell the format, and start its reader; with what one of its records is called."""
-    if reader.peek(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC and reader.raw.seekable():
+def _judged(content: _Records) -> Iterator[FileRecord]:
+    """The records, if one of the first is like an event; of a table, like one of somebody."""
+    is_good = is_of_somebody if content.unit == _ROW else is_like_event
+    records = iter(content.records)
+    first: list[FileRecord] = []
+    size, damage = 0, None
+    try:
+        for record in islice(records, _JUDGED_RECORDS):
+            first.append(record)
+            size += len(record.payload)
+            if is_good(record) or size > _JUDGED_BYTES:
+                break
+    except DamageError as error:
+        damage = error
+    if first and not any(map(is_good, first)):
+        raise no_events(first)
+    yield from first
+    if damage:
+        raise damage
+    yield from records
+
+
+def _content(name: str, reader: SourceReader) -> _Archive | _Records:
+    """Tell the format, and start its reader."""
+    magic = reader.peek(_MAGIC_BYTES)
+    if reader.seekable and magic == _PARQUET_MAGIC:
         size = reader.raw.seek(0, os.SEEK_END)
-        return "row", read_rows(reader.raw, lambda done, total: reader.report(size * done // total))
+        return _rows(reader.raw, lambda done, total: reader.report(size * done // total))
+    if reader.seekable and magic in ZIP_MAGICS:
+        return _Archive(zip_members(reader.raw))
     chunks = read_chunks(reader)
     head = next(chunks, b"")
+    chunks = chain([head], chunks)
     if head.startswith(_PARQUET_MAGIC):
-        return "row", _unpacked_rows(source, chain([head], chunks))
-    if source.partition("?")[0].endswith(".br"):
+        # Progress is reported while the file is unpacked.
+        return _rows(_unpacked(name, chunks), lambda _done, _total: None)
+    if head.startswith(ZIP_MAGICS):
+        return _Archive(zip_members(_unpacked(name, chunks)))
+    if is_tar(head):
+        return _Archive(tar_members(chunks))
+    refuse_other_formats(head)
+    if name.partition("?")[0].endswith(".br"):
         # Nothing in the bytes of brotli says so, and PostHog offers it for its JSONL exports.
-        raise SourceError(f"cannot read {source}: brotli is not supported, run `brotli -d` first")
-    return _json_records(head.removeprefix(_BYTE_ORDER_MARK), chunks)
+        raise OtherContentError("brotli is not supported, run `brotli -d` first")
+    return _text_records(head.removeprefix(_BYTE_ORDER_MARK), islice(chunks, 1, None))
 
 
-def _json_records(head: bytes, rest: Iterator[bytes]) -> tuple[str, Iterator[FileRecord]]:
+def _rows(file: IO[bytes], on_rows: Callable[[int, int], None]) -> _Records:
+    return _Records(_ROW, read_rows(file, on_rows))
+
+
+def _unpacked(name: str, chunks: Iterator[bytes]) -> IO[bytes]:
+    """A temporary file, because Parquet and zip are read from their end."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the last one who reads it
+    try:
+        for chunk in chunks:
+            file.write(chunk)
+        file.seek(0)
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise SourceError(f"cannot unpack {name} in {folder}: {error.strerror}") from error
+    return file
+
+
+def _text_records(head: bytes, rest: Iterator[bytes]) -> _Records:
     text = head.lstrip()
     if text.startswith(b"["):
-        return "element", read_elements(chain([text[1:]], rest), envelope=b"")
+        return _elements(chain([text[1:]], rest), envelope=b"")
     if text.startswith(b"{"):
-        start = batch_start(text)
+        start = batch_start(text) or results_start(text)
         if start is not None:
-            envelope = text[: start - 1]
-            return "element", read_elements(chain([text[start:]], rest), envelope)
+            return _elements(chain([text[start:]], rest), text[: start - 1])
+        if _is_event(first_value(text)):
+            return _unwrapped("value", read_values(chain([text[1:]], rest)))
         if text.partition(b"\n")[0].rstrip() == b"{":
-            return "object", read_object(chain([text], rest))
-    return "line", read_lines(chain([head], rest))
+            return _unwrapped("object", read_object(chain([text], rest)))
+        return _unwrapped("line", read_lines(chain([head], rest)))
+    if delimiter := csv_delimiter(text):
+        return _Records(_ROW, read_csv(chain([text], rest), delimiter, text))
+    return _Records("line", read_lines(chain([head], rest)))
 
 
-def _unpacked_rows(source: str, chunks: Iterator[bytes]) -> Iterator[FileRecord]:
-    """Rows by way of a temporary file, because Parquet is read from its end."""
+def _is_event(text: bytes | None) -> bool:
+    keys = object_keys(text) if text else None
+    return keys is not None and ("event" in keys or is_wrapped(keys))
+
+
+def _unwrapped(unit: str, records: Iterator[FileRecord]) -> _Records:
+    """The records; where the first is in another shape than an event, all of them as events."""
+    first = next(records, None)
+    if first is None:
+        return _Records(unit, iter(()))
+    records = chain([first], records)
+    keys = None if first.problem else object_keys(first.payload)
+    if keys and is_wrapped(keys):
+        return _Records(_ROW, map(object_record, records))
+    return _Records(unit, records)
+
+
+def _elements(chunks: Iterator[bytes], envelope: bytes) -> _Records:
+    elements = read_elements(chunks, envelope)
+    first = next(elements, None)
+    if first is not None and first.payload.startswith(b"["):
+        return _Records(_ROW, _answer_rows(first, elements, envelope))
+    return _unwrapped("element", elements if first is None else chain([first], elements))
+
+
+def _answer_rows(
+    first: FileRecord, rest: Generator[FileRecord, None, bytearray], envelope: bytes
+) -> Iterator[FileRecord]:
+    """The rows of an answer to a query, whose columns may stand behind them."""
+    columns = answer_columns(envelope + b"[]}")
+    if columns is not None:
+        check_columns(columns)
+        for record in chain([first], rest):
+            yield answer_record(columns, record)
+        return
     with tempfile.TemporaryFile() as file:
+        columns = answer_columns(_spool(file, first, rest))
+        if columns is None:
+            raise OtherContentError("looks like rows without the names of their columns")
+        check_columns(columns)
+        file.seek(0)
+        for record in read_lines(iter(lambda: file.read(CHUNK_BYTES), b"")):
+            yield answer_record(columns, record)
+
+
+def _spool(
+    file: IO[bytes], first: FileRecord, rest: Generator[FileRecord, None, bytearray]
+) -> bytes:
+    """Write the records to lines of a file; returns the text around them."""
+    record = first
+    while True:
+        # No line break of JSON is within a string.
+        file.write(record.payload.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
         try:
-            for chunk in chunks:
-                file.write(chunk)
-            file.seek(0)
-        except OSError as error:
-            folder = tempfile.gettempdir()
-            raise SourceError(f"cannot unpack {source} in {folder}: {error.strerror}") from error
-        # Progress was reported while the file was unpacked.
-        yield from read_rows(file, lambda _done, _total: None)
+            record = next(rest)
+        except StopIteration as end:
+            return bytes(end.value)

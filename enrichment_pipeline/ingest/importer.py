@@ -16,8 +16,13 @@ from enrichment_pipeline.ingest.chunks import (
     load_chunk,
     load_in_process,
 )
-from enrichment_pipeline.ingest.files import FileRecord, SourceError, read_records
-from enrichment_pipeline.ingest.processes import process_count, process_pool, sigint_blocked
+from enrichment_pipeline.ingest.files import FileRecord, SourceError, read_events
+from enrichment_pipeline.ingest.processes import (
+    process_count,
+    process_pool,
+    sigint_blocked,
+    sigint_deferred,
+)
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.outages import wait_for_store
 
@@ -36,16 +41,17 @@ def import_source(
     on_progress: Callable[[int], None] | None = None,
     event_source: str = SOURCE,
 ) -> None:
-    """Import a file or URL, adding to `summary` as events become durable; for the store they are
-    of `event_source`.
+    """Import a file, a URL or standard input (`-`), adding to `summary` as events become durable;
+    for the store they are of `event_source`.
 
     Windows for events older than the first are made before those events are loaded. A broken line
     costs that line: it goes to the dead letters with its text.
 
     Raises:
-        SourceError: the source cannot be read (to its end); what came before is in the store.
+        SourceError: the source cannot be read (to its end), or holds no events; what came before is
+            in the store.
     """
-    import_records(store, read_records(source, on_progress), project, summary, event_source)
+    import_records(store, read_events(source, on_progress), project, summary, event_source)
 
 
 def import_records(
@@ -63,11 +69,11 @@ def import_records(
     try:
         second = next(chunks, None)
     except SourceError:
-        summary.add(_load_here(store, first, project, source))
+        _load_here(store, first, project, summary, source)
         raise
     if second is None:
         # Not worth the second that processes of their own take to start.
-        summary.add(_load_here(store, first, project, source))
+        _load_here(store, first, project, summary, source)
     else:
         _import_in_parallel(store, chain((first, second), chunks), project, summary, source)
 
@@ -92,10 +98,14 @@ def _chunks(records: Iterable[FileRecord]) -> Iterator[Chunk]:
         raise broken
 
 
-def _load_here(store: Store, chunk: Chunk, project: str, source: str) -> ImportSummary:
+def _load_here(
+    store: Store, chunk: Chunk, project: str, summary: ImportSummary, source: str
+) -> None:
     while True:
         try:
-            return load_chunk(store, chunk, project, source)
+            with sigint_deferred():
+                summary.add(load_chunk(store, chunk, project, source))
+                return
         except Exception as error:  # noqa: BLE001  raised there, if the store is not to blame
             wait_for_store(store, error)
 
@@ -123,9 +133,9 @@ def _import_in_parallel(
                 wait_for_store(store, error)
                 loading[0] = submitted(chunk)
                 return
-            summary.add(done)
-            # Taken off afterwards: Ctrl-C in between would leave it out of the summary.
-            loading.popleft()
+            with sigint_deferred():
+                summary.add(done)
+                loading.popleft()
 
         try:
             for chunk in chunks:

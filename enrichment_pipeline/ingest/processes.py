@@ -11,7 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Thread, current_thread, main_thread
+from types import FrameType
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store, connect_store
@@ -46,6 +47,29 @@ def sigint_blocked(*others: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def sigint_deferred() -> Iterator[None]:
+    """Ctrl-C is heeded at the end of the block, so that what is done there is counted; pressed
+    twice, it is at once."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def defer(number: int, frame: FrameType | None) -> None:
+        if came:
+            signal.default_int_handler(number, frame)
+        came.append(number)
+
+    before = signal.signal(signal.SIGINT, defer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _start(settings: Settings) -> None:

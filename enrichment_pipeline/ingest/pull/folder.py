@@ -11,7 +11,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from enrichment_pipeline.ingest.chunks import ImportSummary
-from enrichment_pipeline.ingest.file_source import one_line
+from enrichment_pipeline.ingest.file_source import is_passed_over, one_line
 from enrichment_pipeline.ingest.files import SourceError
 from enrichment_pipeline.ingest.importer import import_source
 from enrichment_pipeline.ingest.pull.errors import PullError, PullRefusedError
@@ -23,9 +23,6 @@ SOURCE = "folder"
 # PostHog writes `.jsonl.gz`, and `.parquet.zst` where the compression is within the format.
 _FORMATS = frozenset({"jsonl", "ndjson", "json", "parquet"})
 _COMPRESSIONS = frozenset({"gz", "gzip", "zst", "zstd", "br", "lz4", "sz", "snappy"})
-_UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart", ".swp", "~")
-# PostHog puts one beside exports that it cuts into several files.
-_MANIFEST = "manifest.json"
 
 # What file systems call a checksum: the first that is there tells that a file changed.
 _CHECKSUMS = ("ETag", "etag", "md5Hash", "checksum", "content_md5")
@@ -173,13 +170,9 @@ def _unlisted(folder: str, error: Exception) -> PullError:
 
 def _is_export(path: str) -> bool:
     """Whether a file looks by its name, relative to the folder, like an export that is finished."""
-    parts = path.strip("/").split("/")
-    if any(part.startswith((".", "_")) for part in parts):
+    if is_passed_over(path):
         return False
-    name = parts[-1].lower()
-    if name.endswith((*_UNFINISHED, _MANIFEST)):
-        return False
-    suffixes = name.split(".")[1:]
+    suffixes = path.rpartition("/")[2].lower().split(".")[1:]
     if suffixes and suffixes[-1] in _COMPRESSIONS:
         suffixes.pop()
     return bool(suffixes) and suffixes[-1] in _FORMATS

@@ -1,0 +1,106 @@
+"""What a file looks like that holds no events, in one line that says what to do.
+
+How files of events are read belongs to `files`; this is for all the rest.
+"""
+
+import re
+from collections.abc import Sequence
+
+from enrichment_pipeline.ingest.file_csv import table_columns
+from enrichment_pipeline.ingest.file_records import FileRecord, OtherContentError
+from enrichment_pipeline.ingest.file_rows import object_keys
+
+_KEYS_SHOWN = 200
+
+_BINARY = (
+    (b"BZh", "bzip2 data", "unpack it with bunzip2, and import what is in it"),
+    (b"\xfd7zXZ\x00", "xz data", "unpack it with unxz, and import what is in it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it, and import what is in it"),
+    (b"Rar!", "a RAR archive", "unpack it, and import what is in it"),
+    (b"\x04\x22\x4d\x18", "LZ4 data", "unpack it with unlz4, and import what is in it"),
+    (b"\xff\x06\x00\x00sNaPpY", "Snappy data", "unpack it, and import what is in it"),
+    (b"Obj\x01", "Avro", "export as Parquet or JSONL"),
+    (b"ORC", "ORC", "export as Parquet or JSONL"),
+    (b"ARROW1", "an Arrow file", "export as Parquet or JSONL"),
+    (b"SQLite format 3", "an SQLite database", "export its table of events as CSV"),
+    (b"PGDMP", "a dump of PostgreSQL", "restore it, and export its table of events as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Office file", "save it as CSV"),
+    (b"%PDF", "a PDF", ""),
+    (b"\x89PNG", "an image", ""),
+    (b"GIF8", "an image", ""),
+    (b"\xff\xd8\xff", "an image", ""),
+    (
+        b"\xff\xfe",
+        "text in UTF-16",
+        "save it as UTF-8, or convert it with iconv -f UTF-16 -t UTF-8",
+    ),
+    (
+        b"\xfe\xff",
+        "text in UTF-16",
+        "save it as UTF-8, or convert it with iconv -f UTF-16 -t UTF-8",
+    ),
+)
+_WHAT_IS_READ = (
+    "import reads PostHog's exports: JSONL, JSON, CSV with a header, or Parquet, plain, gzip, "
+    "zstd, zip or tar"
+)
+_SOMEBODY = re.compile(rb'"\$?distinct_id"')
+_NAMED = b'"event"'
+_SEGMENTS = b'"messageId"'
+
+
+def refuse_other_formats(head: bytes) -> None:
+    """Raise OtherContentError where a file that begins so is of a known format that is not read."""
+    for magic, what, todo in _BINARY:
+        if head.startswith(magic):
+            raise _other(what, todo)
+    if b"\0" in head[:1024]:
+        raise _other("binary data of a kind that is not known")
+
+
+def is_of_somebody(record: FileRecord) -> bool:
+    """Whether a record may be an event that says whose it is."""
+    return _SOMEBODY.search(record.payload) is not None
+
+
+def is_like_event(record: FileRecord) -> bool:
+    """Whether a record may be an event, if a broken one."""
+    if is_of_somebody(record):
+        return True
+    return _NAMED in record.payload and _SEGMENTS not in record.payload
+
+
+def no_events(records: Sequence[FileRecord]) -> OtherContentError:
+    """What to say of a file of which these are the first records, none of them like an event."""
+    head = b"\n".join(record.payload for record in records[:2])
+    start = head.lstrip()[:1024].lower()
+    keys = object_keys(records[0].payload)
+    if is_like_event(records[0]):
+        return OtherContentError(
+            "looks like events without a distinct_id, so nobody knows whose they are: in PostHog "
+            "choose 'Export all columns', or add distinct_id, uuid, timestamp and properties to "
+            "the query"
+        )
+    if keys is not None:
+        listed = ", ".join(keys)[:_KEYS_SHOWN]
+        return _other(
+            f"JSON without PostHog's events (its keys: {listed})",
+            "an event has event, distinct_id, timestamp and properties",
+        )
+    if start.startswith((b"<!doctype", b"<html")):
+        return _other("a web page", "download the file itself; the page may ask to log in")
+    if start.startswith(b"<"):
+        return _other("XML")
+    if start.startswith((b"{", b"[")):
+        return _other("JSON that breaks off or is damaged")
+    if columns := table_columns(head):
+        listed = ", ".join(columns)[:_KEYS_SHOWN]
+        return _other(
+            f"a table without the columns of events (its first line: {listed})",
+            "its first line must name them: uuid, event, distinct_id, timestamp, properties",
+        )
+    return _other("a text file")
+
+
+def _other(what: str, todo: str = "") -> OtherContentError:
+    return OtherContentError(f"looks like {what}, not like events: {todo or _WHAT_IS_READ}")
