@@ -10,9 +10,9 @@ from enrichment_pipeline.alerts.conditions import Condition, Kind
 from enrichment_pipeline.alerts.decisions import Stage, Telling, as_told
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.alerts import ToldAlert
+from enrichment_pipeline.wording import command, counted
 
 _VERSION = 1
-_PROGRAM = "enrichment-pipeline"
 _TEST = "test"
 
 
@@ -121,21 +121,21 @@ def trial_message(now: datetime) -> Message:
         count=0,
         since=moment,
         at=moment,
-        commands=[f"{_PROGRAM} alerts list"],
+        commands=[command("alerts list")],
     )
 
 
 def _dead_letters(condition: Condition) -> _Words:
     reason, window = condition.facts["reason"], _window_option(condition)
-    letters, where = _count(condition.count, "dead letter"), _windows(condition)
+    letters, where = counted(condition.count, "dead letter"), _windows(condition)
     return _Words(
         what=f"{letters}: {reason}, {where}",
-        text=f"{_count(condition.count, 'event')} of {where} could not be used: {reason}, "
+        text=f"{counted(condition.count, 'event')} of {where} could not be used: {reason}, "
         f"since {_moment(condition.since)}. Nothing tries again by itself.",
         over=f"no dead letter with {reason} is open for {where}",
         commands=[
-            f"{_PROGRAM} dead-letters list --reason {reason}{window}",
-            f"{_PROGRAM} dead-letters replay --reason {reason}{window}",
+            command(f"dead-letters list --reason {reason}{window}"),
+            command(f"dead-letters replay --reason {reason}{window}"),
         ],
         page="/assets/dead_letter",
     )
@@ -145,13 +145,13 @@ def _failed_window(condition: Condition) -> _Words:
     facts, where = condition.facts, _windows(condition)
     return _Words(
         what=f"Failed: {where}",
-        text=f"{_count(facts['events'], 'event')} in {_count(facts['batches'], 'batch')} of "
+        text=f"{counted(facts['events'], 'event')} in {counted(facts['batches'], 'batch')} of "
         f"{where} could not be enriched: {', '.join(facts['reasons'])}, since "
         f"{_moment(condition.since)}. Nothing tries again by itself.",
         over=f"nothing has failed in {where} any more",
         commands=[
-            f"{_PROGRAM} backfill --failed",
-            f"{_PROGRAM} dead-letters list{_window_option(condition)}",
+            command("backfill --failed"),
+            command(f"dead-letters list{_window_option(condition)}"),
         ],
         page="/assets/enriched_events?view=partitions",
     )
@@ -159,7 +159,7 @@ def _failed_window(condition: Condition) -> _Words:
 
 def _replay_parked(condition: Condition) -> _Words:
     reason = condition.facts["reason"]
-    letters = _count(condition.count, "dead letter")
+    letters = counted(condition.count, "dead letter")
     return _Words(
         what=f"{letters} parked: {reason}",
         text=f"{letters} with {reason} of {_windows(condition)} failed again each time they were "
@@ -167,9 +167,9 @@ def _replay_parked(condition: Condition) -> _Words:
         "name them.",
         over=f"no dead letter with {reason} is parked",
         commands=[
-            f"{_PROGRAM} dead-letters list --state parked --reason {reason}",
-            f"{_PROGRAM} dead-letters show ID",
-            f"{_PROGRAM} dead-letters replay ID",
+            command(f"dead-letters list --state parked --reason {reason}"),
+            command("dead-letters show ID"),
+            command("dead-letters replay ID"),
         ],
         page="/assets/dead_letter",
     )
@@ -182,20 +182,20 @@ def _silent_ingest(condition: Condition) -> _Words:
         "whether the API can be reached from where events are sent, whether they are sent with a "
         "token that is valid, and whether the pull still runs.",
         over="events arrive again",
-        commands=[f"{_PROGRAM} status"],
+        commands=[command("status")],
         page=None,
     )
 
 
 def _stalled_queue(condition: Condition) -> _Words:
     facts = condition.facts
-    events = _count(facts["events"], "event")
+    events = counted(facts["events"], "event")
     return _Words(
         what=f"{events} not enriched",
-        text=f"{events} in {_count(facts['batches'], 'batch')} wait to be enriched, the oldest "
+        text=f"{events} in {counted(facts['batches'], 'batch')} wait to be enriched, the oldest "
         f"since {_moment(condition.since)}. See whether runs fail, or whether none is started.",
         over="nothing waits long to be enriched",
-        commands=[f"{_PROGRAM} status"],
+        commands=[command("status")],
         page="/runs",
     )
 
@@ -207,7 +207,7 @@ def _sensor_stopped(condition: Condition) -> _Words:
         "See whether Dagster's daemon and its code server run, and whether the sensor is switched "
         "on.",
         over=f"Dagster's sensor {condition.facts['sensor']} ticks again",
-        commands=[f"{_PROGRAM} up"],
+        commands=[command("up")],
         page="/deployment/daemons",
     )
 
@@ -218,7 +218,7 @@ def _store_down(condition: Condition) -> _Words:
         text=f"Since {_moment(condition.since)}: {condition.facts['error']}. Events are refused "
         "until it is back; who sends them is told to come again.",
         over="PostgreSQL answers again",
-        commands=[f"{_PROGRAM} status"],
+        commands=[command("status")],
         page=None,
     )
 
@@ -232,11 +232,6 @@ _WORDS: Mapping[Kind, Callable[[Condition], _Words]] = {
     Kind.SENSOR_STOPPED: _sensor_stopped,
     Kind.STORE_DOWN: _store_down,
 }
-
-
-def _count(count: int, what: str) -> str:
-    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
-    return f"{count:,} {what if count == 1 else plural}"
 
 
 def _windows(condition: Condition) -> str:
@@ -261,8 +256,8 @@ def _length(length: timedelta) -> str:
     minutes = max(0, int(length.total_seconds() // 60))
     hours, days = minutes // 60, minutes // (24 * 60)
     if days >= 2:
-        return _count(days, "day")
-    return _count(hours, "hour") if hours >= 2 else _count(minutes, "minute")
+        return counted(days, "day")
+    return counted(hours, "hour") if hours >= 2 else counted(minutes, "minute")
 
 
 def _ui(settings: Settings) -> str:

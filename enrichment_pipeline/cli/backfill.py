@@ -15,6 +15,7 @@ from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.dead_letters import failed_windows, open_events
 from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.wording import command, counted
 
 _SHOWN = 20
 
@@ -101,11 +102,11 @@ def _tell(chosen: dict[datetime, int], none: str, *, only_failed: bool, as_json:
     if not chosen:
         out.print(none)
         return
-    what = "dead events" if only_failed else "events"
+    what = "dead event" if only_failed else "event"
     rows = [(f"{window:%Y-%m-%d %H:%M}", events) for window, events in chosen.items()]
-    print_table(("window (UTC)", what), rows[:_SHOWN])
+    print_table(("window (UTC)", f"{what}s"), rows[:_SHOWN])
     total = sum(chosen.values())
-    out.print(f"{len(chosen):,} windows with {total:,} {what} would be done again.")
+    out.print(f"{counted(len(chosen), 'window')} with {counted(total, what)} would be done again.")
 
 
 def _run(
@@ -133,15 +134,20 @@ def _run(
             }
         )
     else:
-        out.print(f"{len(report.windows):,} windows are finished.", highlight=False)
+        out.print(
+            f"{counted(len(report.windows), 'window is finished', 'windows are finished')}.",
+            highlight=False,
+        )
         if re_enrich:
-            out.print(f"{report.changed_events:,} events came out otherwise.", highlight=False)
+            out.print(
+                f"{counted(report.changed_events, 'event')} came out otherwise.", highlight=False
+            )
         _tell_letters(store, windows)
     if report.failed:
         window, run = next(iter(report.failed.items()))
         fail(
-            f"{len(report.failed)} windows failed again, the first is {window:%Y-%m-%d %H:%M} "
-            f"(run {run}); see: enrichment-pipeline dead-letters list --kind batch"
+            f"{counted(len(report.failed), 'window')} failed again, the first is "
+            f"{window:%Y-%m-%d %H:%M} (run {run}); see: {command('dead-letters list --kind batch')}"
         )
 
 
@@ -151,8 +157,8 @@ def _tell_letters(store: Store, windows: list[datetime]) -> None:
         left = open_events(connection, windows)
     if left:
         out.print(
-            f"{left:,} single events of theirs are dead letters still: "
-            "enrichment-pipeline dead-letters list",
+            f"{counted(left, 'single event')} in dead letters still: "
+            f"{command('dead-letters list')}",
             highlight=False,
             soft_wrap=True,
         )

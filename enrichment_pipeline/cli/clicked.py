@@ -10,6 +10,7 @@ from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import is_store_failure
 from enrichment_pipeline.store.sessions import newest_event_since
+from enrichment_pipeline.wording import command
 
 _EVERY_SECONDS = 2.0
 _PAUSE_SECONDS = 4.0
@@ -18,11 +19,10 @@ _PAUSE_SECONDS = 4.0
 class Clicked:
     """Shows the newest session whose events came in since `since`, but for the sample's."""
 
-    def __init__(self, store: Store, since: datetime, sample: str, program: str) -> None:
+    def __init__(self, store: Store, since: datetime, sample: str) -> None:
         self._store = store
         self._since = since
         self._sample = sample
-        self._program = program
         self._looked = 0.0
         self._seen: tuple[str, int] | None = None
         self._changed = 0.0
@@ -73,7 +73,7 @@ class Clicked:
         out.print("\n[bold]What you just did[/], as a language model reads it:")
         write(render(timeline))
         out.print(
-            f"Again:   {self._program} timeline {timeline.session_id}",
+            f"Again:   {command(f'timeline {timeline.session_id}')}",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -1,7 +1,5 @@
 """`enrichment-pipeline demo`: the whole pipeline with a sample of real events in it."""
 
-import os
-import sys
 from datetime import UTC, datetime
 
 from enrichment_pipeline.cli.api import api_url
@@ -21,6 +19,7 @@ from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.query import query
 from enrichment_pipeline.store.sessions import telling_session
+from enrichment_pipeline.wording import command, counted
 
 _SENSOR_SECONDS = 5
 _PROJECT = "demo"
@@ -51,8 +50,8 @@ def demo() -> None:
             summary = _import_sample(store)
             ring_workers(settings)
             out.print(
-                f"Sample: {summary.accepted:,} events imported, {summary.duplicates:,} known "
-                "already",
+                f"Sample: {counted(summary.accepted, 'event')} imported, "
+                f"{summary.duplicates:,} known already",
                 highlight=False,
             )
             with out.status("Waiting until they are enriched …"):
@@ -63,13 +62,12 @@ def demo() -> None:
         print_table(result.columns, result.rows, title="What users did")
         _show_session(store)
         out.print(f"Dagster: [bold]{ui_url(settings)}/asset-groups[/]")
-        program = _this_program()
-        out.print(f'Ask:     {program} sql "{_LATEST}"', soft_wrap=True)
-        out.print(f"Model:   {program} mcp --help")
+        out.print("Query:   " + command(f'sql "{_LATEST}"'), soft_wrap=True)
+        out.print(f"Connect a language model: {command('mcp --help')}")
         out.print("Send:    paste this into a page and click around; what you did is told here:")
         out.print(_snippet(settings), highlight=False, markup=False, soft_wrap=True)
         out.print("Ctrl-C stops everything.")
-        clicked = Clicked(store, started, _PROJECT, program)
+        clicked = Clicked(store, started, _PROJECT)
         watch(services, store, clicked.look)
         clicked.show_last()
 
@@ -84,11 +82,6 @@ def _show_session(store: Store) -> None:
     out.print("\n[bold]One of their sessions[/], as a language model reads it:")
     write(render(timeline))
     out.print()
-
-
-def _this_program() -> str:
-    """This command, as the user can type it."""
-    return sys.argv[0] if os.sep in sys.argv[0] else "enrichment-pipeline"
 
 
 def _snippet(settings: Settings) -> str:

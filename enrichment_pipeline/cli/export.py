@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from enrichment_pipeline.cli.console import err, fail, out, print_json
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.wording import counted
 
 
 def export(
@@ -73,8 +74,9 @@ def export(
         out.print("There is nothing of that to export.")
     else:
         out.print(
-            f"{report.rows:,} {what} of {len(report.days):,} days in {len(report.files):,} files, "
-            f"{report.bytes:,} bytes, in {seconds:.1f} s",
+            f"{counted(report.rows, what.removesuffix('s'))} of "
+            f"{counted(len(report.days), 'day')} in {counted(len(report.files), 'file')}, "
+            f"{counted(report.bytes, 'byte')}, in {seconds:.1f} s",
             highlight=False,
         )
 

@@ -16,6 +16,7 @@ from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.forget import ForgetReport, Forgotten, forget_events
 from enrichment_pipeline.store.forget_texts import also_known_as, forget_texts
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
+from enrichment_pipeline.wording import counted
 
 
 @dataclass
@@ -135,17 +136,19 @@ def _print(outcome: _Outcome, *, dry_run: bool) -> None:
         columns = ("project", "distinct_id", "enriched", "dead", "pending", "windows")
         print_table(columns, [[one[column] for column in columns] for one in found])
     else:
-        out.print("No events of theirs.")
+        out.print("No events found.")
     if before := outcome.events.forgotten_before:
-        out.print(f"{before:,} events of theirs were forgotten before.", highlight=False)
+        out.print(f"{counted(before, 'event was', 'events were')} forgotten before.", highlight=False)
     removed = "would be removed" if dry_run else "removed"
     out.print(
-        f"{outcome.events.letters:,} dead letters, {outcome.texts:,} texts and "
-        f"{outcome.told_to_dagster:,} entries of Dagster {removed}.",
+        f"{counted(outcome.events.letters, 'dead letter')}, {counted(outcome.texts, 'text')} and "
+        f"{counted(outcome.told_to_dagster, 'entry')} of Dagster {removed}.",
         highlight=False,
     )
     if outcome.inputs is not None:
-        out.print(f"{outcome.inputs:,} inputs were nobody else's.", highlight=False)
+        out.print(
+            f"{counted(outcome.inputs, 'text')} that nobody else used {removed}.", highlight=False
+        )
     for one, others in outcome.also_known_as.items():
         out.print(
             f"{one} is also known as {', '.join(others)}: forget them too, if they are one person.",

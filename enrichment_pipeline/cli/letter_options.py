@@ -27,6 +27,7 @@ from enrichment_pipeline.store.letters import (
     count_letters_by,
     existing_letters,
 )
+from enrichment_pipeline.wording import counted
 
 REASONS = frozenset({*raw_event.Reason, *attempts.Reason})
 
@@ -196,11 +197,6 @@ def sum_of(counts: Mapping[str, LetterCount]) -> LetterCount:
     return LetterCount(
         sum(one.letters for one in counts.values()), sum(one.events for one in counts.values())
     )
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 letter`, `2 letters`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 letters = partial(counted, noun="letter")

@@ -15,6 +15,7 @@ from enrichment_pipeline.ingest.api.tokens import bearer, read_token, same_secre
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.reading import opened_for_reading
+from enrichment_pipeline.wording import command
 
 _PORT = 8765
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared, not listened on
@@ -66,7 +67,7 @@ def _serve_stdio(store: Store) -> None:
     if sys.stdin.isatty():
         err.print(
             "This speaks MCP on standard input and output, for a client that starts it: "
-            "enrichment-pipeline mcp --show-config   (Ctrl-C stops it)"
+            f"{command('mcp --show-config')}   (Ctrl-C stops it)"
         )
     serve_stdio(store)
 
@@ -83,8 +84,8 @@ def _serve_http(store: Store, settings: Settings, port: int, other_names: list[s
     else:
         # The token is in it, and this may be a log.
         err.print(
-            f"What clients are configured with: enrichment-pipeline mcp --http --port {port} "
-            "--show-config",
+            "What clients are configured with: "
+            + command(f"mcp --http --port {port} --show-config"),
             soft_wrap=True,
         )
     serve_http(

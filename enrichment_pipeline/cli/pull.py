@@ -16,6 +16,7 @@ from enrichment_pipeline.ingest.pull.pull import PullReport, pull, windows_due
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.windows import MAX_WINDOWS
+from enrichment_pipeline.wording import counted
 
 
 def pull_events(
@@ -69,7 +70,7 @@ def _windows(
     # Up to the window in which the last moment before `stop` lies.
     count = -((start - stop) // store.window)
     if count > MAX_WINDOWS:
-        fail(f"--from is {count:,} windows ago, of which there may be {MAX_WINDOWS:,}")
+        fail(f"--from is {counted(count, 'window')} ago, of which there may be {MAX_WINDOWS:,}")
     return [start + number * store.window for number in range(count)]
 
 
@@ -90,7 +91,7 @@ def _pull_with_progress(
         task: TaskID = progress.add_task("asking …", total=None, share="")
 
         def advance(what: str, done: int, total: int | None) -> None:
-            share = f"{done / total:.0%}" if total else f"{done:,} events"
+            share = f"{done / total:.0%}" if total else counted(done, "event")
             progress.update(task, description=what, share=share)
 
         pull(
@@ -124,8 +125,8 @@ def _print(report: PullReport, seconds: float, errors: list[str], *, as_json: bo
         return
     out.print(
         f"accepted {summary.accepted:,} · duplicates {summary.duplicates:,} · "
-        f"quarantined {summary.quarantined.total():,} · {folder.files:,} files · "
-        f"{len(report.windows):,} windows · {seconds:.1f} s",
+        f"quarantined {summary.quarantined.total():,} · {counted(folder.files, 'file')} · "
+        f"{counted(len(report.windows), 'window')} · {seconds:.1f} s",
         highlight=False,
     )
     for reason, count in summary.quarantined.most_common():

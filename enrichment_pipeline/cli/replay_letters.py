@@ -34,6 +34,7 @@ from enrichment_pipeline.store.letters import (
     mark_for_replay,
     replayable_states,
 )
+from enrichment_pipeline.wording import command
 
 _INTERRUPTED = 130
 
@@ -196,9 +197,9 @@ def _tell(outcome: _Outcome, *, as_json: bool) -> None:
         raise typer.Exit(_INTERRUPTED)
     if report.failed:
         fail(
-            f"{letters(report.failed)} failed again: see why with `enrichment-pipeline "
-            "dead-letters list`, put it right and replay them (parked ones by their ids), or "
-            "discard them"
+            f"{letters(report.failed)} failed again: see why with "
+            f"`{command('dead-letters list')}`, put it right and replay them "
+            "(parked ones by their ids), or discard them"
         )
 
 

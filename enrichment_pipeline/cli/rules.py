@@ -13,6 +13,7 @@ from enrichment_pipeline.enrichment.rules_diff import RulesDiff, diff_rules
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.catalogue import CatalogueRow, catalogue
 from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.wording import command, counted
 
 app = typer.Typer(
     help="How events are classified, and what other rules would change.\n\n"
@@ -138,7 +139,7 @@ def unmatched(
         return
     for row in found:
         said = f"{row.event_type}/{row.action_type}"
-        write(f"{row.events:,} events of {row.event}, {said}: {row.sample}")
+        write(f"{counted(row.events, 'event')} of {row.event}, {said}: {row.sample}")
         write(f"    {suggestion(rules, row.event)}")
 
 
@@ -191,7 +192,9 @@ def _by_name(rows: list[CatalogueRow]) -> list[CatalogueRow]:
 
 
 def _print_diff(found: RulesDiff) -> None:
-    had = ", ".join(f"{version} ({events:,} events)" for version, events in found.versions.items())
+    had = ", ".join(
+        f"{version} ({counted(events, 'event')})" for version, events in found.versions.items()
+    )
     out.print(f"Enriched now: {had or 'nothing'}", highlight=False, soft_wrap=True)
     out.print(f"Asked about:  {found.rules_version}", highlight=False)
     if not found.changes:
@@ -200,19 +203,23 @@ def _print_diff(found: RulesDiff) -> None:
     for change in found.changes:
         first, last = min(change.windows), max(change.windows)
         write(
-            f"{change.events:,} events of {change.event}: {change.was} would be {change.is_now}; "
-            f"{len(change.windows)} windows, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}; "
+            f"{counted(change.events, 'event')} of {change.event}: {change.was} would be "
+            f"{change.is_now}; {counted(len(change.windows), 'window')}, "
+            f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}; "
             f"such as {change.uuid}: {change.sample}"
         )
     out.print(
-        f"{found.events:,} events in {len(found.windows):,} windows would come out otherwise.",
+        f"{counted(found.events, 'event')} in {counted(len(found.windows), 'window')} would come "
+        "out otherwise.",
         highlight=False,
     )
     if lost := sum(change.without_raw for change in found.changes):
-        out.print(f"{lost:,} more have no raw event any more, and stay.", highlight=False)
+        out.print(
+            f"{counted(lost, 'more event')} without a raw event, kept as enriched.", highlight=False
+        )
     out.print(
         "Nothing was changed. With these rules in ENRICHMENT_RULES_FILE: "
-        "enrichment-pipeline backfill --changed",
+        f"{command('backfill --changed')}",
         soft_wrap=True,
         highlight=False,
     )

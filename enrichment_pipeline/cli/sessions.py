@@ -15,6 +15,7 @@ from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.changes import changed_days
 from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.sessions import list_sessions
+from enrichment_pipeline.wording import counted
 
 app = typer.Typer(
     help="The sessions there are.\n\n"
@@ -69,7 +70,7 @@ def list_(
         lasted = session.ended_at - session.started_at
         write(
             f"{session.session_id}  {session.started_at:%Y-%m-%d %H:%M:%S}  "
-            f"{lasted.total_seconds():.0f}s  {session.events} events  {session.person}"
+            f"{lasted.total_seconds():.0f}s  {counted(session.events, 'event')}  {session.person}"
         )
         signals = f"  [{', '.join(session.signals)}]" if session.signals else ""
         write(f"    {session.outline}{signals}")
@@ -109,7 +110,8 @@ def tell(
         return
     for report in sorted(reports, key=lambda report: report.day):
         out.print(
-            f"{report.day}: {report.sessions:,} sessions of {report.events:,} events in "
+            f"{report.day}: {counted(report.sessions, 'session')} of "
+            f"{counted(report.events, 'event')} in "
             f"{report.seconds:.1f} s",
             highlight=False,
         )

@@ -10,6 +10,7 @@ from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.books import WindowBooks, books, counted_books
 from enrichment_pipeline.store.engine import opened_store
 from enrichment_pipeline.store.windows import partition_start
+from enrichment_pipeline.wording import command, counted
 
 _SHOWN = 24
 
@@ -50,7 +51,7 @@ def status(
     wrong = [window for window in windows if not window.balances]
     if wrong:
         fail(
-            f"the books of {len(wrong)} windows do not balance, the first is "
+            f"the books of {counted(len(wrong), 'window')} do not balance, the first is "
             f"{wrong[0].window_start:%Y-%m-%d %H:%M}"
         )
 
@@ -77,12 +78,12 @@ def _total(windows: list[WindowBooks]) -> WindowBooks:
 
 def _print(shown: list[WindowBooks], total: WindowBooks, count: int) -> None:
     if not count:
-        out.print("No events yet. Try: enrichment-pipeline import FILE")
+        out.print(f"No events yet. Try: {command('import FILE')}", soft_wrap=True, markup=False)
         return
     figures = ("accepted", "enriched", "dead", "pending")
     rows: list[tuple[object, ...]] = [
         (f"{window.window_start:%Y-%m-%d %H:%M}", *(getattr(window, name) for name in figures))
         for window in shown
     ]
-    rows.append((f"all {count} windows", *(getattr(total, name) for name in figures)))
+    rows.append((f"all {counted(count, 'window')}", *(getattr(total, name) for name in figures)))
     print_table(("window (UTC)", *figures), rows)

@@ -9,6 +9,7 @@ from enrichment_pipeline.llm.rendering import FEWEST_TOKENS, Form, render
 from enrichment_pipeline.llm.sessions import SessionNotFoundError, newest_timeline_of, timeline_of
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.wording import command
 
 
 def timeline(
@@ -39,7 +40,7 @@ def timeline(
     [bold]enrichment-pipeline timeline --person user-42 --max-tokens 800[/]
     """
     if (session is None) == (person is None):
-        fail("name a session or --person; `enrichment-pipeline sessions list` shows the sessions")
+        fail(f"name a session or --person; `{command('sessions list')}` shows the sessions")
     if markdown and as_json:
         fail("--markdown and --json: choose one")
     form: Form = "markdown" if markdown else "json" if as_json else "text"
@@ -50,5 +51,5 @@ def timeline(
             else:
                 found = newest_timeline_of(connection, str(person), project=project)
         except SessionNotFoundError as error:
-            fail(f"{error}; `enrichment-pipeline sessions list` shows those there are")
+            fail(f"{error}; `{command('sessions list')}` shows those there are")
     write(render(found, form, max_tokens))

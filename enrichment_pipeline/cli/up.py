@@ -27,6 +27,7 @@ from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.errors import first_line, is_store_failure
+from enrichment_pipeline.wording import counted
 
 _READY_SECONDS = 180
 _LOOK_SECONDS = 0.5
@@ -209,7 +210,9 @@ def _clean_up(dagster_home: Path, location: str, socket: Path) -> None:
         print_error(f"the runs of {location} could not be ended: {first_line(error)}")
     else:
         if ended:
-            print_error(f"{ended} runs of {location} ended with it; what they had is due again")
+            print_error(
+                f"{counted(ended, 'run')} of {location} ended with it; what they had is due again"
+            )
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:

@@ -18,6 +18,7 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import expect_many, missing_inputs
 from enrichment_pipeline.store.inputs import read_inputs, remember_outputs
 from enrichment_pipeline.store.rewriting import Change, rewrite_enriched
+from enrichment_pipeline.wording import counted
 
 
 @dataclass
@@ -35,8 +36,8 @@ class Changes:
         """One line."""
         names = len({change.event for change in self.changes})
         return (
-            f"re-enriched under rules version {self.rules_version}: {self.events:,} events of "
-            f"{names:,} names changed"
+            f"re-enriched under rules version {self.rules_version}: "
+            f"{counted(self.events, 'event')} of {counted(names, 'name')} changed"
         )
 
 

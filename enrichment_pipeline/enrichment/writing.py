@@ -28,6 +28,7 @@ from enrichment_pipeline.store.enriched import (
 )
 from enrichment_pipeline.store.errors import blames_data, first_line
 from enrichment_pipeline.store.inputs import read_inputs, remember_outputs
+from enrichment_pipeline.wording import counted
 
 _MOST_REFUSED = 100
 """Events of a batch that PostgreSQL may refuse one by one; more, and the batch is given up whole:
@@ -77,8 +78,8 @@ def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) ->
         buried = _bury(connection, writing, batches, derived)
     if written + buried != due:
         raise EnrichmentError(
-            f"{due:,} events are due in {len(batches)} batches, but raw_event has "
-            f"{written + buried:,}"
+            f"{counted(due, 'event is', 'events are')} due in "
+            f"{counted(len(batches), 'batch')}, but raw_event has {written + buried:,}"
         )
     mark_enriched(connection, batches)
     return buried

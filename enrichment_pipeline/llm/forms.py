@@ -15,6 +15,7 @@ from enrichment_pipeline.events.safe_text import cut, safe_text
 from enrichment_pipeline.llm.signals import Signal
 from enrichment_pipeline.llm.timelines import Entry, Timeline
 from enrichment_pipeline.llm.tokens import estimate_tokens
+from enrichment_pipeline.wording import counted
 
 Form = Literal["text", "markdown", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -206,17 +207,13 @@ def _moment(seconds: float) -> datetime:
 
 def _length(timeline: Timeline, brevity: Brevity) -> str:
     still = ", still going on" if timeline.is_open else ""
-    events = _counted(timeline.events)
+    events = counted(timeline.events, "event")
     dropped = timeline.dropped.total()
     not_shown = [f"{dropped} noise"] if dropped else []
     not_shown += [f"{timeline.merged} merged"] if timeline.merged else []
     if not_shown and not brevity.is_least:
         events += f" ({', '.join(not_shown)})"
     return f"{_duration(timeline.seconds)}{still}, {events}"
-
-
-def _counted(events: int) -> str:
-    return f"{events} event{'s' if events != 1 else ''}"
 
 
 def _duration(seconds: float) -> str:
@@ -288,7 +285,7 @@ def _foremost(signals: Sequence[Signal], most: int | None) -> tuple[list[Signal]
 
 def _left_out(actions: Counter[str], brevity: Brevity) -> str:
     if brevity.is_least and (events := _events(actions)):
-        return f"left out: {_counted(events)}"
+        return f"left out: {counted(events, 'event')}"
     told = ", ".join(f"{count} {action}" for action, count in actions.most_common())
     return f"left out: {told}"
 

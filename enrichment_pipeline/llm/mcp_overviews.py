@@ -52,6 +52,7 @@ from enrichment_pipeline.store.letters import (
     find_letters,
 )
 from enrichment_pipeline.store.reading import reading
+from enrichment_pipeline.wording import counted
 
 _CHARTED = timedelta(days=1)
 _CHART_PARTS = 60
@@ -113,7 +114,7 @@ class Overviews:
         first = list(reasons.items())[:_MOST_REASONS]
         told = [f"{reason} {count.events}" for reason, count in first]
         if len(reasons) > len(first):
-            told.append(f"{len(reasons) - len(first)} other reasons")
+            told.append(counted(len(reasons) - len(first), "other reason"))
         rows = [
             LetterLine(
                 f"{one['last_failed_at']:%Y-%m-%d %H:%M:%S}",
@@ -125,7 +126,9 @@ class Overviews:
             )
             for one in newest
         ]
-        summary = f"{total.letters} open dead letters of {total.events} events"
+        summary = (
+            f"{counted(total.letters, 'open dead letter')} of {counted(total.events, 'event')}"
+        )
         return table(
             LetterLine,
             rows,

@@ -41,6 +41,7 @@ from enrichment_pipeline.orchestration.windows import (
 )
 from enrichment_pipeline.store.claims import reopen_dead
 from enrichment_pipeline.store.dead_letters import broken_now
+from enrichment_pipeline.wording import counted
 
 _GROUP = "events"
 
@@ -112,7 +113,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         if is_asked_for(context.run) and not context.retry_number:
             with pipeline.store.transaction() as connection:
                 reopened = reopen_dead(connection, windows)
-            context.log.info(f"{reopened} dead batches are due again")
+            context.log.info(f"due again: {counted(reopened, 'dead batch')}")
         worker = run_name(context.run.run_id)
         report = enrich_due(pipeline.store, pipeline.rules, windows, worker=worker)
         for failure in report.failures:

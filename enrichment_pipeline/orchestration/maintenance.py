@@ -18,6 +18,7 @@ from enrichment_pipeline.store.retention import (
     make_partitions_ahead,
 )
 from enrichment_pipeline.store.tables import enriched_event
+from enrichment_pipeline.wording import counted
 
 _ENDED = [
     dg.DagsterRunStatus.SUCCESS,
@@ -47,8 +48,9 @@ def drop_old_days(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
     for day, reason in report.refused.items():
         context.log.warning(f"{day} is past retention and was kept: {reason}")
     context.log.info(
-        f"dropped {len(report.dropped)} days of raw events, {len(report.dropped_enriched)} more of "
-        f"enriched ones and {report.letters} closed letters; kept {len(report.refused)} days"
+        f"dropped {counted(len(report.dropped), 'day')} of raw events, "
+        f"{counted(len(report.dropped_enriched), 'day')} more of enriched ones and "
+        f"{counted(report.letters, 'closed letter')}; kept {counted(len(report.refused), 'day')}"
     )
 
 

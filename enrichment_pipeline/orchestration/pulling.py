@@ -24,6 +24,7 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import is_scheduled
 from enrichment_pipeline.orchestration.windows import Metadata
 from enrichment_pipeline.store.books import WindowBooks, books
+from enrichment_pipeline.wording import counted
 
 
 def pull_for_run(
@@ -52,7 +53,7 @@ def _log(context: dg.AssetExecutionContext, report: PullReport) -> None:
         context.log.warning(f"another pull is at work on {what}: it was left to that")
     summary = report.summary
     context.log.info(
-        f"pulled {summary.accepted:,} events, {summary.duplicates:,} were here already, "
+        f"pulled {counted(summary.accepted, 'event')}, {summary.duplicates:,} were here already, "
         f"{summary.quarantined.total():,} were quarantined"
     )
 

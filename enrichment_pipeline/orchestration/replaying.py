@@ -20,12 +20,14 @@ from enrichment_pipeline.orchestration.runs import UNDER_WAY
 from enrichment_pipeline.orchestration.windows import run_name
 from enrichment_pipeline.store.dead_letters import broken_now
 from enrichment_pipeline.store.letters import (
+    LetterCount,
     LetterFilter,
     count_letters,
     count_marked,
     mark_for_replay,
     mark_transient,
 )
+from enrichment_pipeline.wording import counted
 
 REPLAY_OP = "replay"
 
@@ -73,12 +75,11 @@ def replay(context: dg.OpExecutionContext, config: ReplayConfig, pipeline: Pipel
     chosen = config.chosen(store.window)
     with store.transaction() as connection:
         if config.dry_run:
-            counted = count_letters(connection, chosen or LetterFilter(states=("replaying",)))
-            context.log.info(f"{counted.letters:,} letters of {counted.events:,} events are meant")
+            meant = count_letters(connection, chosen or LetterFilter(states=("replaying",)))
+            context.log.info(f"{_both(meant)} would be replayed")
             return
         if chosen and not context.retry_number:
-            counted = mark_for_replay(connection, chosen)
-            context.log.info(f"{counted.letters:,} letters of {counted.events:,} events marked")
+            context.log.info(f"{_both(mark_for_replay(connection, chosen))} marked")
     told = datetime.now(UTC)
 
     def on_progress(report: ReplayReport) -> None:
@@ -94,7 +95,8 @@ def replay(context: dg.OpExecutionContext, config: ReplayConfig, pipeline: Pipel
         pipeline.settings.replay_rate,
         on_progress,
     )
-    context.log.info(f"{report.resolved:,} letters resolved, {report.failed:,} failed again")
+    resolved = counted(report.resolved, "letter")
+    context.log.info(f"{resolved} resolved, {report.failed:,} failed again")
     with store.transaction() as connection:
         broken = broken_now(connection)
     metadata = broken_metadata(broken) | {
@@ -156,3 +158,7 @@ def _request(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReas
     if context.instance.get_runs(under_way, limit=1):
         return dg.SkipReason("a replay is under way")
     return dg.RunRequest()
+
+
+def _both(count: LetterCount) -> str:
+    return f"{counted(count.letters, 'letter')} of {counted(count.events, 'event')}"

@@ -25,6 +25,7 @@ from enrichment_pipeline.store.tables import (
     session_timeline,
     store_setting,
 )
+from enrichment_pipeline.wording import command
 
 _READ = (
     *(dead_letter, enriched_change, enriched_event, person, raw_batch),
@@ -83,7 +84,7 @@ def _must_exist(settings: Settings) -> None:
         if not (ServerFiles.of(settings.home).data / "PG_VERSION").exists():
             raise StoreError(
                 f"there is no store in {settings.home.resolve()}; name the right folder in "
-                "ENRICHMENT_HOME, or take events in first: enrichment-pipeline up"
+                "ENRICHMENT_HOME, or take events in first: {command('up')}"
             )
         return
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
@@ -110,5 +111,5 @@ def _must_be_current(store: Store) -> None:
         table, column = min(missing)
         raise StoreError(
             f"the store has no {table}.{column} that may be read: an older version made it; "
-            "`enrichment-pipeline status` brings it up to date"
+            f"`{command('status')}` brings it up to date"
         )

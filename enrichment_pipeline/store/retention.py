@@ -26,6 +26,7 @@ from enrichment_pipeline.store.session_building import forget_sessions_of_day
 from enrichment_pipeline.store.tables import enriched_event, raw_event
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
 from enrichment_pipeline.store.windows import move_partition_start, partition_start
+from enrichment_pipeline.wording import counted
 
 DAYS_AHEAD = 3
 """Partitions are made this long before their day begins."""
@@ -196,9 +197,9 @@ def _refuse_what_is_left_to_do(connection: Connection, day: date) -> None:
         _bounds(day),
     ).one()
     if pending:
-        raise _KeptError(f"{pending:,} events are pending")
+        raise _KeptError(counted(pending, "event is pending", "events are pending"))
     if letters:
-        raise _KeptError(f"{letters:,} dead letters are open")
+        raise _KeptError(counted(letters, "dead letter is open", "dead letters are open"))
 
 
 @retry_conflicts

@@ -102,7 +102,7 @@ def test_a_window_that_fails_again_is_told_with_its_run(
     monkeypatch.setattr(resources, "load_rules", lambda _: poisoned(rules, bad=RAISES))
     done = run("--failed", "--to", "2026-03-01-01:00")
     assert done.exit_code == 1
-    assert "1 windows failed again, the first is 2026-03-01 00:00 (run " in done.output
+    assert "1 window failed again, the first is 2026-03-01 00:00 (run " in done.output
     assert dead(store) == [4, 0, 4]
 
 
@@ -118,6 +118,6 @@ def test_it_says_nothing_of_how_dagster_works_and_what_is_dead_still(
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines() == [
         "2 windows are finished.",
-        "3 single events of theirs are dead letters still: enrichment-pipeline dead-letters list",
+        "3 single events in dead letters still: enrichment-pipeline dead-letters list",
     ]
     assert found.stderr.strip() == ""

@@ -50,7 +50,7 @@ def test_rules_are_shown_checked_diffed_and_written_as_sql(tmp_path: Path) -> No
     assert "order_placed: custom/submit" in call("rules", "check", str(file)).stdout
     assert json.loads(call("rules", "check", str(file), "--json").stdout)["names"]
     told = call("rules", "diff", str(file)).stdout
-    assert "1 events of order_placed: custom/click would be custom/submit" in told
+    assert "1 event of order_placed: custom/click would be custom/submit" in told
     assert json.loads(call("rules", "diff", str(file), "--json").stdout)["events"] == 1
     assert "Nothing would come out otherwise" in call("rules", "diff").stdout
     [name] = json.loads(call("rules", "unmatched", "--json").stdout)
@@ -77,7 +77,7 @@ def test_events_and_timelines_are_exported(tmp_path: Path) -> None:
     done = call("export", "events", str(tmp_path), "--format", "csv", "--json")
     assert json.loads(done.stdout)["rows"] == 5
     call("sessions", "tell")
-    assert "2 timelines of 1 days in 1 files" in call("export", "timelines", str(tmp_path)).stdout
+    assert "2 timelines of 1 day in 1 file," in call("export", "timelines", str(tmp_path)).stdout
 
 
 @pytest.mark.usefixtures("store")

@@ -83,8 +83,8 @@ def test_with_yes_they_go_and_a_second_time_nothing_is_left_to_go(store: Store) 
     assert left(store) == 1
     again = call("user-1", "--yes")
     assert again.exit_code == 0
-    assert "No events of theirs." in again.stdout
-    assert "3 events of theirs were forgotten before." in again.stdout
+    assert "No events found." in again.stdout
+    assert "3 events were forgotten before." in again.stdout
 
 
 @pytest.mark.usefixtures("somebody")

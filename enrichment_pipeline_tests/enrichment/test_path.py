@@ -212,7 +212,7 @@ def test_raw_events_that_are_gone_are_told_and_not_counted_as_enriched(
     rows(store, "DELETE FROM raw_event RETURNING uuid")
     report = enrich_due(store, rules)
     assert report.events == 0
-    assert "5 events are due in 1 batches, but raw_event has 0" in report.failures[0]
+    assert "5 events are due in 1 batch, but raw_event has 0" in report.failures[0]
 
 
 def test_each_distinct_input_is_kept_once_and_its_rules_run_once(

@@ -196,7 +196,7 @@ def test_dead_letters_are_told_without_what_was_sent(store: Store) -> None:
     ]
     load_events(store, [], broken, "test")
     told = asked(store, "dead_letters")
-    assert told.startswith("1 open dead letters of 1 events: invalid_json 1\n")
+    assert told.startswith("1 open dead letter of 1 event: invalid_json 1\n")
     assert '|invalid_json|default||1|"no JSON: (email) ‹/data›"' in told
     assert "SECRET" not in told
 

@@ -136,7 +136,7 @@ def test_a_day_with_an_open_letter_is_kept_until_the_letter_is_closed(
     broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", FIRST)
     load_events(store, raw_events(3, FIRST), [broken], "test")
     enrich_due(store, rules)
-    assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 dead letters are open"}
+    assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 dead letter is open"}
     with store.transaction() as connection:
         connection.execute(text("UPDATE dead_letter SET state = 'discarded'"))
     assert drop_before(store, date(2026, 4, 1)).dropped == [FIRST.date()]
@@ -147,7 +147,7 @@ def test_a_day_whose_events_were_all_rejected_is_kept_and_dropped_like_any_other
 ) -> None:
     broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", FIRST)
     load_events(store, [], [broken], "test")
-    assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 dead letters are open"}
+    assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 dead letter is open"}
     with store.transaction() as connection:
         assert partition_start(connection).date() == FIRST.date()
         connection.execute(text("UPDATE dead_letter SET state = 'discarded'"))
@@ -214,7 +214,7 @@ def test_enriched_events_stay_where_their_raw_ones_must(store: Store, rules: Rul
     enrich_due(store, rules)
     load_events(store, raw_events(1, FIRST), [], "test")
     report = drop_before(store, date(2026, 4, 1))
-    assert report.refused == {FIRST.date(): "1 events are pending"}
+    assert report.refused == {FIRST.date(): "1 event is pending"}
     assert totals(store) == [(3, 2, 0, 1)]
 
 
@@ -293,7 +293,7 @@ def test_what_arrives_while_a_day_is_being_dropped_keeps_it(
         lock(connection)
 
     monkeypatch.setattr(module, "lock_for_dropping", late)
-    assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 events are pending"}
+    assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 event is pending"}
     assert totals(store) == [(2, 1, 0, 1)]
 
 
