@@ -74,8 +74,13 @@ class Report:
         return rate.rate / other.rate
 
     def print(self) -> None:
-        """Print the table."""
-        table = Table("measured", "events/s", "of", "ratio", "target", title="make bench")
+        """Print the tables: figures stand whole, however narrow the terminal; words are folded."""
+        table = Table(title="make bench")
+        table.add_column("measured", ratio=3)
+        table.add_column("events/s", justify="right", no_wrap=True)
+        table.add_column("of", ratio=2)
+        for name in ("ratio", "target"):
+            table.add_column(name, justify="right", no_wrap=True)
         for rate in self.rates:
             ratio = self.ratio(rate)
             table.add_row(
@@ -85,9 +90,15 @@ class Report:
                 "" if ratio is None else f"{ratio:.2f}",
                 "" if rate.target is None else f"{rate.target:g}",
             )
-        for name, value, target in self.facts:
-            table.add_row(name, value, "", "", target)
         console.print(table)
+        # Their values are phrases, which would take the room of the figures above.
+        facts = Table()
+        facts.add_column("measured", ratio=3)
+        facts.add_column("value", ratio=2)
+        facts.add_column("target", ratio=1)
+        for fact in self.facts:
+            facts.add_row(*fact)
+        console.print(facts)
 
     def write(self, file: Path) -> None:
         """Write everything as JSON."""
