@@ -3,12 +3,16 @@
 What a setting does belongs to the room that uses it.
 """
 
+import os
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self, get_args
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import (
     Field,
     SecretStr,
@@ -22,10 +26,13 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from enrichment_pipeline.events.privacy import NOTHING, Private, parse_unmasked
+from enrichment_pipeline.wording import command
 
 _UNPREFIXED = {"database_url", "broker_url"}
 
 _POSTHOG = ("posthog_url", "posthog_project_id", "posthog_api_key")
+
+_ENV_FILE = ".env"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Days = Annotated[int, Field(ge=1)]
@@ -41,7 +48,7 @@ class Settings(BaseSettings):
     `DATABASE_URL` and `BROKER_URL`; `enrichment-pipeline config` prints them."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ENRICHMENT_", env_file=".env", extra="ignore", populate_by_name=True
+        env_prefix="ENRICHMENT_", env_file=_ENV_FILE, extra="ignore", populate_by_name=True
     )
 
     database_url: SecretStr | None = Field(
@@ -319,8 +326,36 @@ def _names_a_database(url: str) -> bool:
 
 def variable_name(field: str) -> str:
     """The environment variable of a field of `Settings`."""
-    name = field.upper()
-    return name if field in _UNPREFIXED else f"ENRICHMENT_{name}"
+    return field.upper() if field in _UNPREFIXED else _prefixed(field)
+
+
+def _prefixed(field: str) -> str:
+    # The two that have none are read with the prefix, too.
+    return f"ENRICHMENT_{field.upper()}"
+
+
+def unknown_variables() -> list[str]:
+    """A line for each variable, of the environment or the `.env` file, that looks like one of
+    ours and is none: a misspelt setting has no other sign."""
+    known = {*map(variable_name, Settings.model_fields), *map(_prefixed, Settings.model_fields)}
+    held = {name.upper(): name for name in (*os.environ, *dotenv_values(_ENV_FILE))}
+    return [
+        f"{held[name]} is no setting, and is ignored; {_nearest(name, known)}"
+        for name in sorted(held.keys() - known)
+        if _looks_like_ours(name, held)
+    ]
+
+
+def _looks_like_ours(name: str, held: Mapping[str, str]) -> bool:
+    if get_close_matches(name.partition("_")[0], ["ENRICHMENT"], cutoff=0.8):
+        return True
+    missing = [one.upper() for one in _UNPREFIXED if one.upper() not in held]
+    return bool(get_close_matches(name, missing, cutoff=0.9))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, 1, 0.75)
+    return f"did you mean {near[0]}?" if near else f"`{command('config')}` shows them all"
 
 
 def load_settings() -> Settings:

@@ -15,7 +15,7 @@ from enrichment_pipeline.store.alerts import (
     listed_alerts,
     undelivered_messages,
 )
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 
 _MOST = 200
 _ALERTS = ("key", "kind", "count", "what", "since", "told", "closed")
@@ -69,7 +69,7 @@ def list_alerts(
 
     Example: [bold]enrichment-pipeline alerts list --all[/]
     """
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
         alerts = listed_alerts(connection, closed_too=every, most=_MOST)
         undelivered = undelivered_messages(connection, _MOST)
     alert_rows = [_alert_row(alert) for alert in alerts]

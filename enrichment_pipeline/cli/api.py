@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from enrichment_pipeline.cli.console import fail, out
-from enrichment_pipeline.cli.services import port_is_free, url_host
+from enrichment_pipeline.cli.services import url_host, why_not_listen
 from enrichment_pipeline.cli.worker import broker_of
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import opened_store
@@ -47,9 +47,6 @@ def api_url(settings: Settings) -> str:
 
 
 def check_api_port(settings: Settings) -> None:
-    """End the command where somebody else listens on the API's port."""
-    if not port_is_free(settings.host, settings.api_port):
-        fail(
-            f"port {settings.api_port} is in use; end what listens there, or choose another: "
-            "ENRICHMENT_API_PORT=8001"
-        )
+    """End the command where nothing can listen on the API's port."""
+    if why := why_not_listen(settings.host, settings.api_port, "ENRICHMENT_API_PORT"):
+        fail(why)

@@ -14,7 +14,7 @@ from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.dead_letters import failed_windows, open_events
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.engine import Store, existing_store
 from enrichment_pipeline.wording import command, counted
 
 _SHOWN = 20
@@ -65,7 +65,7 @@ def backfill(
     until = parse_moment("--to", end) if end else None
     if since and until and since >= until:
         fail("--from must be before --to")
-    with opened_store(settings) as store:
+    with existing_store(settings) as store:
         chosen = _chosen(store, since, until, only_failed=failed)
         if changed:
             rules = load_rules(settings.rules_file)

@@ -21,6 +21,11 @@ def print_error(message: str) -> None:
     err.print(Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True)
 
 
+def print_warning(message: str) -> None:
+    """Print one line on standard error, of something that stops nothing."""
+    err.print(Text.assemble(("warning:", "bold yellow"), " ", message), soft_wrap=True)
+
+
 def fail(message: str) -> NoReturn:
     """End the command with one line on standard error."""
     print_error(message)
@@ -31,6 +36,11 @@ def write(text: str) -> None:
     """Print text as it is: it may hold what Rich would take for markup, or break into lines."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
+
+
+def say(line: str) -> None:
+    """Print one line as it is, however narrow the terminal."""
+    out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -67,8 +77,13 @@ def _cell(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    if isinstance(value, bool | dict | list | tuple):
+        return json.dumps(value, default=_plain, ensure_ascii=False)
+    return _plain(value)
 
 
 def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+    """What JSON has no form for, as PostgreSQL writes it."""
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    return rf"\x{value.hex()}" if isinstance(value, bytes) else str(value)

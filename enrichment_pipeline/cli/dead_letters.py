@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from enrichment_pipeline.cli.console import fail, print_json, print_table
+from enrichment_pipeline.cli.console import fail, print_json, print_table, say
 from enrichment_pipeline.cli.export_letters import export
 from enrichment_pipeline.cli.letter_options import (
     events,
@@ -19,13 +19,12 @@ from enrichment_pipeline.cli.letter_options import (
     letters,
     meant_letters,
     refuse_everything,
-    say,
     sum_of,
 )
 from enrichment_pipeline.cli.replay_letters import replay
 from enrichment_pipeline.cli.show import letter_as_json, print_letter, read_letter
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 from enrichment_pipeline.store.letters import (
     OPEN_STATES,
     STATES,
@@ -62,7 +61,7 @@ def list_letters(
     Examples: [bold]enrichment-pipeline dead-letters list --from 2026-03-01 --kind batch[/],
     [bold]enrichment-pipeline dead-letters list --state parked --state discarded --json[/]
     """
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
         found = find_letters(connection, chosen, limit)
         counts = count_letters_by(connection, chosen._replace(states=STATES), "state")
     if as_json:
@@ -156,7 +155,7 @@ def discard_letters(
         fail('why? Add --because "…", which is kept with the letters')
     if not (dry_run or yes or sys.stdin.isatty()):
         fail("this is for good, and there is no terminal to ask on: add --yes")
-    with opened_store(load_settings()) as store:
+    with existing_store(load_settings()) as store:
         with store.transaction() as connection:
             meant = meant_letters(connection, chosen)
         done = LetterCount(0, 0)

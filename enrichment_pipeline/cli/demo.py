@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from enrichment_pipeline.cli.api import api_url
 from enrichment_pipeline.cli.clicked import Clicked
-from enrichment_pipeline.cli.console import out, print_table, write
+from enrichment_pipeline.cli.console import out, print_table, say, write
 from enrichment_pipeline.cli.up import running, ui_url, wait_until, watch
 from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
@@ -62,10 +62,14 @@ def demo() -> None:
         print_table(result.columns, result.rows, title="What users did")
         _show_session(store)
         out.print(f"Dagster: [bold]{ui_url(settings)}/asset-groups[/]")
-        out.print("Query:   " + command(f'sql "{_LATEST}"'), soft_wrap=True)
-        out.print(f"Connect a language model: {command('mcp --help')}")
-        out.print("Send:    paste this into a page and click around; what you did is told here:")
-        out.print(_snippet(settings), highlight=False, markup=False, soft_wrap=True)
+        say("Query:   " + command(f'sql "{_LATEST}"'))
+        say(f"Connect a language model: {command('mcp --help')}")
+        say(
+            "Send your own clicks: paste this into a page and click around; what you did is shown "
+            "here. The page fetches posthog-js from PostHog's CDN, so its browser needs the "
+            "internet:"
+        )
+        say(_snippet(settings))
         out.print("Ctrl-C stops everything.")
         clicked = Clicked(store, started, _PROJECT)
         watch(services, store, clicked.look)

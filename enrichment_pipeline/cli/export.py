@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from enrichment_pipeline.cli.console import err, fail, out, print_json
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 from enrichment_pipeline.wording import counted
 
 
@@ -52,7 +52,7 @@ def export(
         fail("--from must not be after --to")
     wanted = Export(what, target, form, start, end, project, with_private)
     began = time.monotonic()
-    with opened_store(load_settings()) as store:
+    with existing_store(load_settings()) as store:
         days = count_rows(store, wanted)
         with _progress() as progress:
             task = progress.add_task(what, total=sum(days.values()))

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from enrichment_pipeline.cli.console import err, fail
 from enrichment_pipeline.cli.letter_options import filtered_with_states, letters
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 from enrichment_pipeline.store.letters import LetterFilter, count_letters, read_letters
 
 _STDOUT = "-"
@@ -54,7 +54,7 @@ def export(
     """
     form = form or (Format.CSV if target.endswith(".csv") else Format.JSONL)
     write = _write_csv if form is Format.CSV else _write_jsonl
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
         found = read_letters(connection, chosen)
         if target == _STDOUT:
             write(sys.stdout.buffer, found)

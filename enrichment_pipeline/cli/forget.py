@@ -12,7 +12,7 @@ from enrichment_pipeline.cli.console import fail, out, print_json, print_table
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.orchestration.forgetting import forget_in_dagster
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.engine import Store, existing_store
 from enrichment_pipeline.store.forget import ForgetReport, Forgotten, forget_events
 from enrichment_pipeline.store.forget_texts import also_known_as, forget_texts
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
@@ -58,7 +58,7 @@ def forget(
         fail("whom? Name a DISTINCT_ID, or a --file with one a line")
     if not (dry_run or yes or _can_ask()):
         fail("this removes events for good, and there is no terminal to ask on: add --yes")
-    with opened_store(load_settings()) as store:
+    with existing_store(load_settings()) as store:
         if not (dry_run or yes):
             _ask(store, people, project)
         outcome = _forget(store, people, project, dry_run=dry_run)

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 import typer
 from sqlalchemy import Connection
 
-from enrichment_pipeline.cli.console import fail, out, print_table
+from enrichment_pipeline.cli.console import fail, print_table
 from enrichment_pipeline.cli.moments import parse_moment
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.events import raw_event
@@ -201,8 +201,3 @@ def sum_of(counts: Mapping[str, LetterCount]) -> LetterCount:
 
 letters = partial(counted, noun="letter")
 events = partial(counted, noun="event")
-
-
-def say(line: str) -> None:
-    """Print one line as it is."""
-    out.print(line, highlight=False, markup=False, soft_wrap=True)

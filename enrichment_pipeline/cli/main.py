@@ -1,80 +1,162 @@
 """The command `enrichment-pipeline`: its subcommands, and how their errors are shown.
 
-What a subcommand does is in the module of its name.
+What a subcommand does is in the module of its name, which is imported when it is called: all of
+them together take more than a second.
 """
 
-import typer
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any, NamedTuple, cast
 
-from enrichment_pipeline.classification import RulesFileError
-from enrichment_pipeline.cli import (
-    alerts,
-    api,
-    backfill,
-    config,
-    console,
-    dead_letters,
-    demo,
-    export,
-    forget,
-    import_files,
-    mcp,
-    pull,
-    rules,
-    sessions,
-    show,
-    sql,
-    status,
-    timeline,
-    up,
-    worker,
-)
-from enrichment_pipeline.ingest.files import SourceError
-from enrichment_pipeline.settings import SettingsError
-from enrichment_pipeline.store.errors import StoreError, driver_error, first_line, is_store_failure
-from enrichment_pipeline.workers.brokers.broker import BrokerError
+import typer
+from typer.core import TyperCommand
+from typer.main import get_group
+
+from enrichment_pipeline.cli import console
+from enrichment_pipeline.wording import PROGRAM, command
+
+
+class _Subcommand(NamedTuple):
+    module: str
+    attribute: str
+    summary: str
+
+
+_SUBCOMMANDS = {
+    "demo": _Subcommand("demo", "demo", "The whole pipeline on this machine, with a sample in it."),
+    "up": _Subcommand("up", "up", "The whole pipeline on this machine: API, enrichment, Dagster."),
+    "api": _Subcommand("api", "api", "Take events over HTTP, as PostHog's SDKs send them."),
+    "worker": _Subcommand(
+        "worker", "worker", "Enrich as soon as the API notifies; needs BROKER_URL."
+    ),
+    "import": _Subcommand("import_files", "import_files", "Take exported events in, from files."),
+    "pull": _Subcommand("pull", "pull_events", "Pull events from where PostHog keeps them."),
+    "status": _Subcommand(
+        "status",
+        "status",
+        "Show event counts for each window: accepted = enriched + dead + pending.",
+    ),
+    "show": _Subcommand("show", "show", "Show one event, or one dead letter, whole."),
+    "sql": _Subcommand("sql", "sql", "Query the store, as a role that cannot write."),
+    "sessions": _Subcommand("sessions", "app", "List sessions, or build them now."),
+    "timeline": _Subcommand(
+        "timeline", "timeline", "What happened in one session, for a person or a model."
+    ),
+    "mcp": _Subcommand("mcp", "mcp", "Let a language model ask by itself: an MCP server."),
+    "export": _Subcommand("export", "export", "Write enriched events or timelines to files."),
+    "dead-letters": _Subcommand(
+        "dead_letters", "app", "What failed and why; replay it, or discard it."
+    ),
+    "backfill": _Subcommand(
+        "backfill", "backfill", "Reprocess windows, including their failed batches."
+    ),
+    "rules": _Subcommand(
+        "rules", "app", "How events are classified, and what other rules would change."
+    ),
+    "alerts": _Subcommand("alerts", "app", "What is wrong now, and whether alerts arrive."),
+    "forget": _Subcommand("forget", "forget", "Remove a person from every table."),
+    "config": _Subcommand("config", "config", "Every setting, its variable and its value."),
+}
+
+
+class _Lazy(TyperCommand):
+    """A subcommand that is imported when it is called, not when it is listed."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        return _loaded(str(self.name)).make_context(info_name, args, parent, **extra)
+
+
+def _loaded(name: str) -> Any:
+    """A subcommand as Typer makes it, its examples as they can be typed here."""
+    wanted = _SUBCOMMANDS[name]
+    found = getattr(import_module(f"enrichment_pipeline.cli.{wanted.module}"), wanted.attribute)
+    if isinstance(found, typer.Typer):
+        made: Any = get_group(found)
+        made.name = name
+    else:
+        sole = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
+        sole.command(name)(cast("Callable[..., None]", found))
+        made = get_group(sole).commands[name]
+    for one in (made, *getattr(made, "commands", {}).values()):
+        for text in ("help", "epilog"):
+            if said := getattr(one, text):
+                setattr(one, text, said.replace(f"{PROGRAM} ", command("")))
+    return made
+
 
 app = typer.Typer(
-    name="enrichment-pipeline",
+    name=PROGRAM,
     help="PostHog events in, LLM-ready events out, and every event accounted for.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("up")(up.up)
-app.command("api")(api.api)
-app.command("worker")(worker.worker)
-app.command("import")(import_files.import_files)
-app.command("pull")(pull.pull_events)
-app.command("backfill")(backfill.backfill)
-app.command("status")(status.status)
-app.command("show")(show.show)
-app.command("sql")(sql.sql)
-app.command("timeline")(timeline.timeline)
-app.command("mcp")(mcp.mcp)
-app.command("export")(export.export)
-app.command("forget")(forget.forget)
-app.command("config")(config.config)
-app.add_typer(alerts.app, name="alerts")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(rules.app, name="rules")
+
+
+def _is_imported_later() -> None:
+    """In place of each subcommand, until it is called."""
+
+
+for _name, _subcommand in _SUBCOMMANDS.items():
+    app.command(_name, cls=_Lazy, help=_subcommand.summary)(_is_imported_later)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.write(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_every_subcommand(
+    asked: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Say which variables look like settings and are none: their values would not be missed."""
+    from enrichment_pipeline.settings import unknown_variables
+
+    for line in unknown_variables():
+        console.print_warning(line)
 
 
 def run() -> None:
     """Run the command line; what a person can put right is told in one line."""
     try:
         app()
-    except (BrokerError, StoreError, SettingsError, RulesFileError, SourceError) as error:
-        _end(str(error))
     except Exception as error:
-        # Whatever PostgreSQL says, away or well: a right that is missing, a table that was changed.
-        if not is_store_failure(error) and driver_error(error) is None:
+        line = _in_one_line(error)
+        if line is None:
             raise
-        _end(f"PostgreSQL: {first_line(error)}")
+        console.print_error(line)
+        sys.exit(1)
 
 
-def _end(message: str) -> None:
-    console.print_error(message)
-    raise SystemExit(1)
+def _in_one_line(error: Exception) -> str | None:
+    """What a person can put right, in one line."""
+    # Whoever raised it has imported most of these.
+    from enrichment_pipeline.classification import RulesFileError
+    from enrichment_pipeline.ingest.files import SourceError
+    from enrichment_pipeline.settings import SettingsError
+    from enrichment_pipeline.store.errors import (
+        StoreError,
+        driver_error,
+        first_line,
+        is_store_failure,
+    )
+    from enrichment_pipeline.workers.brokers.broker import BrokerError
+
+    if isinstance(error, BrokerError | StoreError | SettingsError | RulesFileError | SourceError):
+        return str(error)
+    # Whatever PostgreSQL says, away or well: a right that is missing, a table that was changed.
+    if is_store_failure(error) or driver_error(error) is not None:
+        return f"PostgreSQL: {first_line(error)}"
+    return None

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from enrichment_pipeline.cli.console import err, fail, write
-from enrichment_pipeline.cli.services import port_is_free, url_host
+from enrichment_pipeline.cli.services import url_host, why_not_listen
 from enrichment_pipeline.ingest.api.tokens import bearer, read_token, same_secret
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store
@@ -75,8 +75,8 @@ def _serve_stdio(store: Store) -> None:
 def _serve_http(store: Store, settings: Settings, port: int, other_names: list[str]) -> None:
     from enrichment_pipeline.llm.mcp_serving import serve_http
 
-    if not port_is_free(settings.host, port):
-        fail(f"port {port} is in use; end what listens there, or choose another: --port")
+    if why := why_not_listen(settings.host, port, "--port"):
+        fail(why)
     token = read_token(settings)
     err.print(f"MCP: [bold]{_url(settings, port)}[/]   (Ctrl-C stops it)")
     if err.is_terminal:

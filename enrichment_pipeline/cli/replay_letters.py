@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from enrichment_pipeline.classification import Rules, load_rules
-from enrichment_pipeline.cli.console import err, fail, print_json
+from enrichment_pipeline.cli.console import err, fail, print_json, say
 from enrichment_pipeline.cli.letter_options import (
     Meant,
     events,
@@ -19,14 +19,13 @@ from enrichment_pipeline.cli.letter_options import (
     letters,
     meant_letters,
     refuse_everything,
-    say,
 )
 from enrichment_pipeline.enrichment.apart import ApartError
 from enrichment_pipeline.enrichment.crashes import charge_crashes
 from enrichment_pipeline.enrichment.path import this_worker
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.engine import Store, existing_store
 from enrichment_pipeline.store.letters import (
     LetterFilter,
     count_letters,
@@ -88,7 +87,7 @@ def replay(
     refuse_everything(chosen, "replay", every=every)
     settings = load_settings()
     rules = load_rules(settings.rules_file)
-    with opened_store(settings) as store:
+    with existing_store(settings) as store:
         if not dry_run:
             charge_crashes(store, rules.version)
         outcome = _look(store, chosen)

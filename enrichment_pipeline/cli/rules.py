@@ -12,7 +12,7 @@ from enrichment_pipeline.cli.console import fail, out, print_json, print_table, 
 from enrichment_pipeline.enrichment.rules_diff import RulesDiff, diff_rules
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.catalogue import CatalogueRow, catalogue
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 from enrichment_pipeline.wording import command, counted
 
 app = typer.Typer(
@@ -100,7 +100,7 @@ def diff(file: RulesFile = None, as_json: AsJson = False) -> None:
     Example: [bold]enrichment-pipeline rules diff rules.yaml[/]
     """
     rules = _load(file)
-    with opened_store(load_settings()) as store:
+    with existing_store(load_settings()) as store:
         found = diff_rules(store, rules)
     if as_json:
         print_json(
@@ -128,7 +128,7 @@ def unmatched(
     Example: [bold]enrichment-pipeline rules unmatched[/]
     """
     rules = _load(file)
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
         rows = catalogue(connection, limit=_MOST_READ)
     found = _by_name([row for row in rows if decide(rules, row.event).kind == "default"])[:limit]
     if as_json:

@@ -17,6 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
@@ -206,18 +207,51 @@ def _ending_with_us() -> list[str]:
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
+def why_not_listen(host: str, port: int, variable: str, others: Sequence[int] = ()) -> str | None:
+    """Why nothing of ours can listen there, and what to do, in one line; None where it can.
+
+    `variable` sets the port; on `others` listens what else is ours.
+    """
+    error = _refusal(host, port)
+    if isinstance(error, socket.gaierror) or (error and error.errno == errno.EADDRNOTAVAIL):
+        return f"ENRICHMENT_HOST={host!r} is no address of this machine: {error.strerror}"
+    if error is None and port not in others:
+        return None
+    free = (one for one in range(port + 1, 65_536) if one not in others and port_is_free(host, one))
+    choose = f"choose another: {variable}={next(free, port)}"
+    if port in others:
+        return f"port {port} is set for two services at once; {choose}"
+    if error and error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use; end what listens there, or {choose}"
+    return f"port {port} cannot be listened on: {error.strerror if error else ''}; {choose}"
+
+
 def port_is_free(host: str, port: int) -> bool:
-    """Whether nobody listens there."""
-    for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        try:
-            with closing(socket.socket(family, kind)) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-        except OSError as error:
-            # localhost may have an address of IPv6 where this machine has none.
-            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                return False
-    return True
+    """Whether something can listen there."""
+    return _refusal(host, port) is None
+
+
+def _refusal(host: str, port: int) -> OSError | None:
+    """What is said to who would listen there."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        return error
+    refusals = [_bind(family, kind, address) for family, kind, _, _, address in addresses]
+    # localhost may have an address of IPv6 where this machine has none.
+    absent = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+    serious = [refusal for refusal in refusals if refusal and refusal.errno not in absent]
+    return next(iter(serious), None if None in refusals else refusals[0])
+
+
+def _bind(family: int, kind: int, address: tuple[Any, ...]) -> OSError | None:
+    try:
+        with closing(socket.socket(family, kind)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error
+    return None
 
 
 def url_host(host: str) -> str:

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from enrichment_pipeline.cli.console import err, fail, out, print_json, write
+from enrichment_pipeline.cli.console import err, fail, out, print_json, say, write
 from enrichment_pipeline.cli.moments import parse_moment
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.changes import changed_days
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.engine import Store, existing_store
 from enrichment_pipeline.store.sessions import list_sessions
-from enrichment_pipeline.wording import counted
+from enrichment_pipeline.wording import command, counted
 
 app = typer.Typer(
     help="The sessions there are.\n\n"
@@ -46,7 +46,7 @@ def list_(
     """
     if signal is not None and signal not in KINDS:
         fail(f"--signal {signal!r} is none; there are {', '.join(KINDS)}")
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
         found = list_sessions(
             connection,
             project=project,
@@ -57,13 +57,16 @@ def list_(
             contains=contains,
             limit=limit,
         )
+        is_any = bool(found or list_sessions(connection, limit=1))
     if as_json:
         print_json([session._asdict() for session in found])
         return
     if not found:
-        out.print(
-            "No session. Dagster tells the sessions of a day half a minute after its events; "
-            "without Dagster: enrichment-pipeline sessions tell"
+        say(
+            "No session is like that."
+            if is_any
+            else "No sessions yet. Dagster builds those of a day half a minute after its events; "
+            f"without Dagster: {command('sessions tell')}"
         )
         return
     for session in found:
@@ -89,7 +92,7 @@ def tell(
     [bold]enrichment-pipeline sessions tell 2026-11-26 2026-11-27[/]
     """
     wanted = [_day(told) for told in days or []]
-    with opened_store(load_settings()) as store:
+    with existing_store(load_settings()) as store:
         if not wanted:
             with store.transaction() as connection:
                 wanted = changed_days(connection)

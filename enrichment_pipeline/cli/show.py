@@ -9,7 +9,7 @@ from enrichment_pipeline.cli.console import fail, out, print_json, print_table
 from enrichment_pipeline.cli.letter_options import letter_id
 from enrichment_pipeline.events.text import read_json
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 from enrichment_pipeline.store.events import (
     StoredEvent,
     find_events,
@@ -36,7 +36,7 @@ def show(
             print_letter(letter, sample)
         return
     uuid = _uuid(event)
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
         found = find_events(connection, uuid)
     if not found:
         fail(f"there is no event {event}")
@@ -51,7 +51,7 @@ def read_letter(told: str) -> tuple[StoredEvent, list[StoredEvent]]:
     """The dead letter with this id and, where it is a batch's, some of its events; ends the command
     where there is none."""
     number = letter_id(told)
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
         letter = find_letter(connection, number)
         if letter is None:
             fail(f"there is no dead letter {told}")

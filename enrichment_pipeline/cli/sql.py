@@ -6,7 +6,7 @@ import typer
 
 from enrichment_pipeline.cli.console import print_json, print_table, records
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 from enrichment_pipeline.store.query import query
 
 
@@ -18,7 +18,7 @@ def sql(
 
     Example: [bold]enrichment-pipeline sql "SELECT description FROM enriched_event LIMIT 5"[/]
     """
-    with opened_store(load_settings()) as store:
+    with existing_store(load_settings()) as store:
         result = query(store, statement)
     if as_json:
         print_json(records(result.columns, result.rows))

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from enrichment_pipeline.cli.console import fail, out, print_json, print_table
+from enrichment_pipeline.cli.console import fail, out, print_json, print_table, say
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.books import WindowBooks, books, counted_books
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 from enrichment_pipeline.store.windows import partition_start
 from enrichment_pipeline.wording import command, counted
 
@@ -28,7 +28,7 @@ def status(
 
     Example: [bold]enrichment-pipeline status --verify[/]
     """
-    with opened_store(load_settings()) as store, store.snapshot() as connection:
+    with existing_store(load_settings()) as store, store.snapshot() as connection:
         windows = books(connection)
         start = partition_start(connection)
         if verify:
@@ -78,7 +78,7 @@ def _total(windows: list[WindowBooks]) -> WindowBooks:
 
 def _print(shown: list[WindowBooks], total: WindowBooks, count: int) -> None:
     if not count:
-        out.print(f"No events yet. Try: {command('import FILE')}", soft_wrap=True, markup=False)
+        say(f"No events yet. Try: {command('import FILE')}")
         return
     figures = ("accepted", "enriched", "dead", "pending")
     rows: list[tuple[object, ...]] = [

@@ -8,7 +8,7 @@ from enrichment_pipeline.cli.console import fail, write
 from enrichment_pipeline.llm.rendering import FEWEST_TOKENS, Form, render
 from enrichment_pipeline.llm.sessions import SessionNotFoundError, newest_timeline_of, timeline_of
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.engine import existing_store
 from enrichment_pipeline.wording import command
 
 
@@ -44,7 +44,7 @@ def timeline(
     if markdown and as_json:
         fail("--markdown and --json: choose one")
     form: Form = "markdown" if markdown else "json" if as_json else "text"
-    with opened_store(load_settings()) as store, store.transaction() as connection:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
         try:
             if session is not None:
                 found = timeline_of(connection, session, project=project)

@@ -10,9 +10,10 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -20,14 +21,15 @@ from typing import IO
 from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port
-from enrichment_pipeline.cli.console import fail, out, print_error
-from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free, url_host
+from enrichment_pipeline.cli.console import fail, out, print_error, print_warning, say
+from enrichment_pipeline.cli.services import ServiceError, Services, url_host, why_not_listen
 from enrichment_pipeline.cli.worker import QueueName, broker_of
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.store.errors import first_line, is_store_failure
-from enrichment_pipeline.wording import counted
+from enrichment_pipeline.store.letters import LetterFilter, count_letters_by
+from enrichment_pipeline.wording import command, counted
 
 _READY_SECONDS = 180
 _LOOK_SECONDS = 0.5
@@ -44,8 +46,13 @@ def up() -> None:
     """
     settings = load_settings()
     with running(settings) as (services, store):
-        out.print(f"API:     [bold]{api_url(settings)}[/]   (api_host of PostHog's SDKs)")
-        out.print(f"Dagster: [bold]{ui_url(settings)}[/]   (Ctrl-C stops everything)")
+        token = ProjectTokens(settings).first
+        say(f"API:     {api_url(settings)}   (api_host of PostHog's SDKs; token: {token})")
+        say(f"Dagster: {ui_url(settings)}")
+        say("Next:    send events there, or import some, in another terminal:")
+        say(f"         {command('import FILE')}")
+        say(f"         {command('status')}")
+        say("Ctrl-C stops everything.")
         watch(services, store)
 
 
@@ -90,11 +97,9 @@ def _why(error: OSError, home: Path) -> str:
 
 def _check_ports(settings: Settings) -> None:
     check_api_port(settings)
-    if not port_is_free(settings.host, settings.ui_port):
-        fail(
-            f"port {settings.ui_port} is in use; end what listens there, or choose another: "
-            "ENRICHMENT_UI_PORT=3001"
-        )
+    taken = [settings.api_port]
+    if why := why_not_listen(settings.host, settings.ui_port, "ENRICHMENT_UI_PORT", taken):
+        fail(why)
 
 
 def watch(
@@ -102,13 +107,14 @@ def watch(
     store: Store,
     on_look: Callable[[], None] = lambda: None,
 ) -> None:
-    """Return when we are asked to stop. Meanwhile, start services again that have ended, say when
-    PostgreSQL does not answer, and call `on_look` every second or so.
+    """Return when we are asked to stop. Meanwhile, start services again that have ended, say what
+    became a dead letter and when PostgreSQL does not answer, and call `on_look` every second or so.
 
     Raises:
         ServiceError: a service ends again and again.
     """
-    answering = _Answering(store)
+    seen = _Seen(store)
+    seen.look()
     looked = time.monotonic()
     while not services.stopping.wait(_LOOK_SECONDS):
         for line in services.revive():
@@ -117,32 +123,46 @@ def watch(
         if time.monotonic() - looked < _LOOK_AT_STORE_SECONDS:
             continue
         looked = time.monotonic()
-        answering.check()
+        seen.look()
     out.print("Stopping …")
 
 
 @dataclass
-class _Answering:
-    """Whether PostgreSQL answered when it was asked last. What we started waits for it as we do."""
+class _Seen:
+    """What was seen of the store last. What we started waits for it as we do."""
 
     store: Store
+    letters: Counter[str] = field(default_factory=Counter)
+    """Those that are open, by reason."""
     is_away: bool = False
 
-    def check(self) -> None:
-        """Ask it, and say once that it does not answer, and once that it does again."""
+    def look(self) -> None:
+        """Say which dead letters are new, once that PostgreSQL does not answer, and once that it
+        does again."""
         try:
-            with self.store.transaction():
-                pass  # taken out of the pool, a connection is tried
+            with self.store.transaction() as connection:
+                found = count_letters_by(connection, LetterFilter(), "reason_code")
         except Exception as error:
             if not is_store_failure(error):
                 raise
             if not self.is_away:
                 print_error(f"PostgreSQL does not answer: {first_line(error)}")
             self.is_away = True
-        else:
-            if self.is_away:
-                out.print("PostgreSQL answers again.")
-            self.is_away = False
+            return
+        if self.is_away:
+            out.print("PostgreSQL answers again.")
+        self.is_away = False
+        self._say_new(Counter({reason: count.letters for reason, count in found.items()}))
+
+    def _say_new(self, letters: Counter[str]) -> None:
+        # Not below zero: what somebody has resolved hides nothing that is new.
+        new = letters - self.letters
+        self.letters = letters
+        if new:
+            print_warning(
+                f"{counted(new.total(), 'dead letter')} ({', '.join(sorted(new))}), see: "
+                f"{command('dead-letters list')}"
+            )
 
 
 def _environment(settings: Settings, home: Path) -> dict[str, str]:

@@ -41,11 +41,39 @@ def ensure_database(url: URL) -> None:
             _refuse_what_cannot_be_used(connection)
             _ensure_schema(connection, str(url.query.get("options")))
     except psycopg.Error as error:
-        shown = url.set(drivername="postgresql").difference_update_query(_SECRETS)
-        where = shown.render_as_string(hide_password=True)
-        raise StoreUnavailableError(
-            f"DATABASE_URL={where}: no connection: {first_line(error)}"
-        ) from error
+        raise _no_connection(url, error) from error
+
+
+def holds_a_store(url: URL) -> bool:
+    """Whether this database is there, and a store in it; nothing is made.
+
+    Raises:
+        StoreUnavailableError: the server cannot be asked.
+    """
+    try:
+        with _connect(url) as connection:
+            found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+            return found != (None,)
+    except psycopg.Error as error:
+        try:
+            with _connect(url.set(database="postgres")) as maintenance:
+                is_there = _has(maintenance, url)
+        except psycopg.OperationalError:
+            is_there = True
+        if is_there:
+            raise _no_connection(url, error) from error
+        return False
+
+
+def _has(maintenance: _Connection, url: URL) -> bool:
+    query = "SELECT FROM pg_database WHERE datname = %s"
+    return maintenance.execute(query, (url.database,)).fetchone() is not None
+
+
+def _no_connection(url: URL, error: psycopg.Error) -> StoreUnavailableError:
+    shown = url.set(drivername="postgresql").difference_update_query(_SECRETS)
+    where = shown.render_as_string(hide_password=True)
+    return StoreUnavailableError(f"DATABASE_URL={where}: no connection: {first_line(error)}")
 
 
 def _reached(url: URL) -> _Connection:
@@ -66,7 +94,7 @@ def _made(url: URL) -> bool:
         return False
     name, user = url.database, maintenance.info.user
     with maintenance as connection:
-        if connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
+        if _has(connection, url):
             return False
         statement = sql.SQL("CREATE DATABASE {} {}").format(
             sql.Identifier(str(name)), sql.SQL(_encoding(connection))

@@ -14,8 +14,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.databases import CONNECT, ensure_database
+from enrichment_pipeline.store.databases import CONNECT, ensure_database, holds_a_store
 from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from enrichment_pipeline.store.embedded_server import ServerFiles
 from enrichment_pipeline.store.errors import (
     StoreError,
     StoreUnavailableError,
@@ -23,6 +24,7 @@ from enrichment_pipeline.store.errors import (
     first_line,
 )
 from enrichment_pipeline.store.transactions import begin
+from enrichment_pipeline.wording import command
 
 EMBEDDED_DATABASE = "enrichment"
 
@@ -136,6 +138,39 @@ def opened_store(settings: Settings) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def existing_store(settings: Settings) -> Iterator[Store]:
+    """`opened_store` for who takes no events in: a store that is not there is not made.
+
+    Raises:
+        StoreError: there is none; one line that says what to do. Or as `open_store`.
+    """
+    must_exist(settings)
+    with opened_store(settings) as store:
+        yield store
+
+
+def must_exist(settings: Settings) -> None:
+    """Refuse settings that name no store; nothing is made or started.
+
+    Raises:
+        StoreError: there is none, or its server cannot be asked.
+    """
+    if settings.database_url is None:
+        # Written last when PostgreSQL makes its folder.
+        is_there = (ServerFiles.of(settings.home).data / "PG_VERSION").exists()
+        where, name = str(settings.home.resolve()), "ENRICHMENT_HOME"
+    else:
+        url = make_url(settings.database_url.get_secret_value())
+        is_there = holds_a_store(url)
+        where, name = f"the database {url.database}", "DATABASE_URL"
+    if not is_there:
+        raise StoreError(
+            f"there is no store in {where}; name the right one in {name}, or make one by taking "
+            f"events in: {command('up')}"
+        )
 
 
 def _start(embedded: EmbeddedPostgres) -> None:

@@ -6,14 +6,11 @@ Opening a store for that changes nothing in it. Asking it anything in SQL belong
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
-from psycopg.conninfo import make_conninfo
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded_server import ServerFiles
-from enrichment_pipeline.store.engine import Store, connect_store
-from enrichment_pipeline.store.errors import StoreError, driver_error, first_line
+from enrichment_pipeline.store.engine import Store, connect_store, must_exist
+from enrichment_pipeline.store.errors import StoreError, driver_error
 from enrichment_pipeline.store.roles import READER, reads_as_reader
 from enrichment_pipeline.store.secrets import PSEUDONYM_KEY, lent_secret
 from enrichment_pipeline.store.tables import (
@@ -31,7 +28,6 @@ _READ = (
     *(dead_letter, enriched_change, enriched_event, person, raw_batch),
     *(session_timeline, store_setting),
 )
-_CONNECT_SECONDS = 10
 _CHECK_SECONDS = 10
 _QUERY_CANCELED = "57014"
 
@@ -69,30 +65,13 @@ def opened_for_reading(settings: Settings) -> Iterator[Store]:
     Raises:
         StoreError: there is no such store; one line that says what to do.
     """
-    _must_exist(settings)
+    must_exist(settings)
     store = connect_store(settings)
     try:
         _must_be_current(store)
         yield store
     finally:
         store.close()
-
-
-def _must_exist(settings: Settings) -> None:
-    if settings.database_url is None:
-        # Written last when PostgreSQL makes its folder.
-        if not (ServerFiles.of(settings.home).data / "PG_VERSION").exists():
-            raise StoreError(
-                f"there is no store in {settings.home.resolve()}; name the right folder in "
-                "ENRICHMENT_HOME, or take events in first: {command('up')}"
-            )
-        return
-    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
-    conninfo = url.render_as_string(hide_password=False)
-    try:
-        psycopg.connect(make_conninfo(conninfo, connect_timeout=_CONNECT_SECONDS)).close()
-    except psycopg.OperationalError as error:
-        raise StoreError(f"DATABASE_URL: no store there: {first_line(error)}") from error
 
 
 def _must_be_current(store: Store) -> None:

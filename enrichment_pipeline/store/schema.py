@@ -5,11 +5,8 @@ What the tables are belongs to `tables`, how they changed to `migrations`.
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from enrichment_pipeline.store.errors import StoreError
@@ -17,8 +14,13 @@ from enrichment_pipeline.store.roles import ensure_reader
 from enrichment_pipeline.store.transactions import begin
 from enrichment_pipeline.store.windows import remember_first_partition
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 # Any number will do, so long as nothing else on the server locks the same one.
 _MIGRATION_LOCK = 7_263_409_112
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(engine: Engine, first_partition: datetime, window: timedelta) -> None:
@@ -31,7 +33,7 @@ def migrate(engine: Engine, first_partition: datetime, window: timedelta) -> Non
     """
     with begin(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        if schema_version(connection) != _newest():
+        if schema_version(connection) != _versions()[-1]:
             upgrade(connection)
             ensure_reader(connection)
         _remember_window(connection, window)
@@ -40,11 +42,15 @@ def migrate(engine: Engine, first_partition: datetime, window: timedelta) -> Non
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Run the migrations up to `revision`."""
+    from alembic import command  # see _versions
+
     command.upgrade(_config(connection), revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
     """Undo the migrations down to `revision`; `base` is the empty database."""
+    from alembic import command  # see _versions
+
     command.downgrade(_config(connection), revision)
 
 
@@ -54,9 +60,10 @@ def schema_version(connection: Connection) -> str | None:
     Raises:
         StoreError: this version of the program does not know it.
     """
-    version = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if version is not None and version not in known:
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if version is not None and version not in _versions():
         raise StoreError(
             f"the database has schema version {version}, which this version of "
             "enrichment-pipeline does not know; upgrade enrichment-pipeline"
@@ -64,18 +71,18 @@ def schema_version(connection: Connection) -> str | None:
     return version
 
 
-def _newest() -> str | None:
-    return _scripts().get_current_head()
+def _versions() -> list[str]:
+    """The versions there are, in order: each names the file that makes it, so that who opens a
+    store that is up to date need not wait half a second for Alembic."""
+    return sorted(file.name[:4] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(Path(__file__).parent / "migrations"))
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config  # see _versions
 
-
-def _config(connection: Connection) -> Config:
     config = Config(attributes={"connection": connection})
     # Alembic reads the option through configparser, for which % begins a substitution.
-    location = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    location = str(_MIGRATIONS).replace("%", "%%")
     config.set_main_option("script_location", location)
     config.set_main_option("path_separator", "os")
     return config
