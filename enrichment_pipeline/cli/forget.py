@@ -138,7 +138,9 @@ def _print(outcome: _Outcome, *, dry_run: bool) -> None:
     else:
         out.print("No events found.")
     if before := outcome.events.forgotten_before:
-        out.print(f"{counted(before, 'event was', 'events were')} forgotten before.", highlight=False)
+        out.print(
+            f"{counted(before, 'event was', 'events were')} forgotten before.", highlight=False
+        )
     removed = "would be removed" if dry_run else "removed"
     out.print(
         f"{counted(outcome.events.letters, 'dead letter')}, {counted(outcome.texts, 'text')} and "

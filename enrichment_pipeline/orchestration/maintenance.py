@@ -132,7 +132,7 @@ def build_maintenance(assets: Sequence[dg.AssetsDefinition]) -> dg.JobDefinition
         """Delete ended runs that are past their time, which open-source Dagster never does."""
         before = datetime.now(UTC) - timedelta(days=pipeline.settings.run_history_days)
         deleted = delete_runs_before(context.instance, assets, before)
-        context.log.info(f"deleted {deleted} runs that ended before {before:%Y-%m-%d}")
+        context.log.info(f"deleted {counted(deleted, 'run')} that ended before {before:%Y-%m-%d}")
 
     @dg.job(description="Partitions ahead, retention, and Dagster's run history.")
     def maintenance() -> None:

@@ -62,7 +62,7 @@ def schema_version(connection: Connection) -> str | None:
     """
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
-    version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     if version is not None and version not in _versions():
         raise StoreError(
             f"the database has schema version {version}, which this version of "
