@@ -165,7 +165,8 @@ def must_exist(settings: Settings) -> None:
     else:
         url = make_url(settings.database_url.get_secret_value())
         is_there = holds_a_store(url)
-        where, name = f"the database {url.database}", "DATABASE_URL"
+        where = f"the database {url.database}, which is empty or does not exist"
+        name = "DATABASE_URL"
     if not is_there:
         raise StoreError(
             f"there is no store in {where}; name the right one in {name}, or make one by taking "

@@ -116,8 +116,8 @@ def test_it_says_nothing_of_how_dagster_works_and_what_is_dead_still(
     command = [program, "backfill", "--failed"]
     environment = {**os.environ, "ENRICHMENT_HOME": str(tmp_path)}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines() == [
-        "2 windows are finished.",
-        "3 single events in dead letters still: enrichment-pipeline dead-letters list",
-    ]
+    finished, dead = found.stdout.splitlines()
+    assert finished == "2 windows are finished."
+    assert dead.startswith("3 single events in dead letters still: ")
+    assert dead.endswith("enrichment-pipeline dead-letters list")
     assert found.stderr.strip() == ""

@@ -67,7 +67,10 @@ def test_a_command_that_takes_nothing_in_makes_no_database(store: Store) -> None
     url = store.engine.url.set(database="nobody_made_it", drivername="postgresql")
     told = call("status", DATABASE_URL=url.render_as_string())
     assert told.returncode == 1
-    assert "there is no store in the database nobody_made_it" in told.stderr
+    assert (
+        "there is no store in the database nobody_made_it, which is empty or does not exist"
+        in told.stderr
+    )
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         psycopg.connect(url.render_as_string())
 

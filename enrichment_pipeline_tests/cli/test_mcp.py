@@ -173,7 +173,7 @@ def test_what_a_person_can_put_right_is_told_in_one_line(store: Store, tmp_path:
         for arguments, variables, told in (
             (("mcp", "--http", "--port", port), {}, f"port {port} is in use"),
             (("mcp", "--allow-host", "mcp.example.com"), {}, "give --http too"),
-            (("mcp",), {"DATABASE_URL": "postgresql:///x?host=/nowhere"}, "no store there"),
+            (("mcp",), {"DATABASE_URL": "postgresql:///x?host=/nowhere"}, "no connection"),
             (("mcp",), nowhere, "there is no store in"),
         ):
             found = call(*arguments, **variables)
