@@ -35,6 +35,7 @@ from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
 from enrichment_pipeline.store.changes import changed_days, changed_windows, take_letter_changes
 from enrichment_pipeline.store.dead_letters import broken_now, failed_windows
+from enrichment_pipeline.wording import counted
 
 QUIET = timedelta(seconds=30)
 """Between two materializations of a window that is still filling."""
@@ -85,7 +86,9 @@ def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.Sen
         ]
         if requests:
             return dg.SensorResult(run_requests=requests)
-        return dg.SkipReason(f"{published} windows published" if published else "nothing changed")
+        return dg.SkipReason(
+            f"{counted(published, 'window')} published" if published else "nothing changed"
+        )
 
     return changed_sensor
 

@@ -21,6 +21,7 @@ from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, UNDER_WAY
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
 from enrichment_pipeline.store.claims import due_windows
 from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, beat
+from enrichment_pipeline.wording import counted
 
 ENRICHMENT_JOB = "enrichment"
 
@@ -66,7 +67,9 @@ def build_sensor(job: Job, seconds: int, grace: timedelta = timedelta(0)) -> dg.
         under_way = set(windows_under_way(context.instance, shown))
         launches = plan(Situation(due, under_way, shown))
         if not launches:
-            return dg.SkipReason(f"{len(due)} windows are due; runs are at work on them or waiting")
+            return dg.SkipReason(
+                f"{counted(len(due), 'window is', 'windows are')} due; runs are at work or waiting"
+            )
         requests = [_request(launch) for launch in launches]
         return dg.SensorResult(run_requests=requests)
 
