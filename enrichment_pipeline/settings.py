@@ -5,7 +5,7 @@ What a setting does belongs to the room that uses it.
 
 import os
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -66,9 +66,6 @@ class Settings(BaseSettings):
         Path(".enrichment"), description="Where state is kept: the embedded PostgreSQL, logs."
     )
     window_minutes: int = Field(60, description="Length of a window: 15, 20, 30 or 60.")
-    partition_start: date | None = Field(
-        None, description="First day of the partitions; unset: a day before the first start."
-    )
     rules_file: Path | None = Field(None, description="YAML file with rules of your own.")
     host: str = Field("127.0.0.1", description="Address that the UI and the API listen on.")
     api_port: Port = Field(8000, description="Port of the ingest API.")
@@ -288,11 +285,6 @@ class Settings(BaseSettings):
     def window(self) -> timedelta:
         """Length of a window."""
         return timedelta(minutes=self.window_minutes)
-
-    def first_partition(self, today: date) -> datetime:
-        """Start of the first partition of a new store, in UTC."""
-        day = self.partition_start or today - timedelta(days=1)
-        return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 @cache

@@ -85,11 +85,7 @@ def copy_database(server: EmbeddedPostgres, template: str, name: str) -> None:
 def template(server: EmbeddedPostgres, worker_id: str) -> str:
     """Name of a migrated, empty database."""
     name = f"template_{worker_id}"
-    open_store(
-        Settings(
-            database_url=database_url(server, name), partition_start=datetime(2026, 1, 1).date()
-        )
-    ).close()
+    open_store(Settings(database_url=database_url(server, name))).close()
     return name
 
 
@@ -117,7 +113,7 @@ def settings(database: str) -> Settings:
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    """An open store on the fresh database; its windows start with 2026."""
+    """An open store on the fresh database"""
     opened = open_store(settings)
     yield opened
     opened.close()

@@ -1,11 +1,9 @@
 """The settings: where they come from, and how wrong ones are refused."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from enrichment_pipeline.settings import Settings, SettingsError, load_settings, variable_name
 
@@ -22,7 +20,6 @@ WRONG = [
     *((name, value) for name in NUMBERS_FROM_ONE for value in ("0", "-1", "many", "")),
     ("ENRICHMENT_UI_PORT", "65536"),
     *(("ENRICHMENT_WINDOW_MINUTES", value) for value in ("0", "7", "45", "120", "an hour")),
-    *(("ENRICHMENT_PARTITION_START", value) for value in ("yesterday", "2026-13-01")),
 ]
 UNUSABLE_URLS = [
     "mysql://user:secret@host/events",
@@ -207,12 +204,3 @@ def test_every_setting_has_a_variable_and_says_what_it_means() -> None:
         variable = variable_name(name)
         assert variable in {"DATABASE_URL", "BROKER_URL"} or variable.startswith("ENRICHMENT_")
         assert field.description
-
-
-@given(st.dates(min_value=date(1970, 1, 2)))
-def test_a_new_store_starts_a_day_before_today_unless_told_otherwise(today: date) -> None:
-    told = Settings(partition_start=date(2026, 1, 1))
-    assert told.first_partition(today) == datetime(2026, 1, 1, tzinfo=UTC)
-    day_before = Settings().first_partition(today)
-    assert day_before.date() == today - timedelta(days=1)
-    assert day_before.utcoffset() == timedelta(0)

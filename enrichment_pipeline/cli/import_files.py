@@ -140,7 +140,6 @@ def _print_json(
             "accepted": summary.accepted,
             "duplicates": summary.duplicates,
             "quarantined": dict(summary.quarantined),
-            "partitions_widened_to": summary.widened_to,
             "seconds": round(seconds, 3),
             "interrupted": interrupted,
             "errors": broken,
@@ -156,7 +155,5 @@ def _print(summary: ImportSummary, seconds: float, broken: list[str]) -> None:
     )
     for reason, count in summary.quarantined.most_common():
         out.print(f"  {count:,} {reason}", highlight=False)
-    if summary.widened_to:
-        out.print(f"The partitions start at {summary.widened_to:%Y-%m-%d} now.", highlight=False)
     for line in broken:
         print_error(line)

@@ -112,7 +112,6 @@ def _print(report: PullReport, seconds: float, errors: list[str], *, as_json: bo
                 "accepted": summary.accepted,
                 "duplicates": summary.duplicates,
                 "quarantined": dict(summary.quarantined),
-                "partitions_widened_to": summary.widened_to,
                 "files": folder.files,
                 "files_known": folder.known,
                 "files_passed_over": folder.passed_over,
@@ -131,8 +130,6 @@ def _print(report: PullReport, seconds: float, errors: list[str], *, as_json: bo
     )
     for reason, count in summary.quarantined.most_common():
         out.print(f"  {count:,} {reason}", highlight=False)
-    if summary.widened_to:
-        out.print(f"The partitions start at {summary.widened_to:%Y-%m-%d} now.", highlight=False)
     for what in [*folder.busy, *report.busy]:
         out.print(f"another pull is at work on {what}", highlight=False, markup=False)
     for line in errors:

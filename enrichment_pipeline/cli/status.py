@@ -9,7 +9,6 @@ from enrichment_pipeline.cli.console import fail, out, print_json, print_table, 
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.books import WindowBooks, books, counted_books
 from enrichment_pipeline.store.engine import existing_store
-from enrichment_pipeline.store.windows import partition_start
 from enrichment_pipeline.wording import command, counted
 
 _SHOWN = 24
@@ -30,7 +29,6 @@ def status(
     """
     with existing_store(load_settings()) as store, store.snapshot() as connection:
         windows = books(connection)
-        start = partition_start(connection)
         if verify:
             starts = [window.window_start for window in windows]
             windows = counted_books(connection, starts, store.window)
@@ -39,7 +37,7 @@ def status(
     if as_json:
         print_json(
             {
-                "partition_start": start,
+                "first_window": windows[0].window_start if windows else None,
                 "total": _figures(total),
                 "windows": [{"window": w.window_start, **_figures(w)} for w in shown],
             }

@@ -49,7 +49,7 @@ from enrichment_pipeline.store.replays import (
     take_out_of_books,
     write_letters,
 )
-from enrichment_pipeline.store.windows import ensure_window, oldest_possible_start
+from enrichment_pipeline.store.windows import oldest_possible_start
 from enrichment_pipeline.store.work_in_hand import Hand
 
 LETTERS_AT_ONCE = 500
@@ -212,7 +212,6 @@ class _Replay:
                 failed.append((letter, Failure(error.reason, str(error), None)))
         # In a commit of its own, before the letters': killed in between, they are replayed once
         # more, and find their events known.
-        ensure_window(self._store, min((one.occurred_at for one in events.values()), default=None))
         refused = load_events(
             self._store, list(events.values()), [], "replay", historical=True
         ).refused

@@ -22,7 +22,7 @@ from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.ingest.processes import process_store
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.windows import ensure_window, oldest_possible_start
+from enrichment_pipeline.store.windows import oldest_possible_start
 
 SOURCE = "import"
 
@@ -39,8 +39,6 @@ class ImportSummary:
     usable: int = 0
     """Records that were events, new or known; a record that is broken is none, and known by its
     text it is among the duplicates when it comes again."""
-    widened_to: datetime | None = None
-    """The new start of the partitions, where the import moved it back."""
 
     def add(self, other: "ImportSummary") -> None:
         """Count what became of more events."""
@@ -48,8 +46,6 @@ class ImportSummary:
         self.duplicates += other.duplicates
         self.quarantined.update(other.quarantined)
         self.usable += other.usable
-        widened = [moment for moment in (self.widened_to, other.widened_to) if moment]
-        self.widened_to = min(widened, default=None)
 
 
 def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE) -> ImportSummary:
@@ -68,11 +64,10 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
             )
         except EventRejectedError as error:
             rejected.append(reject(record.payload, project, arrival, error))
-    start, widened = ensure_window(store, min((e.occurred_at for e in events), default=None))
-    rejected = [booked_from(start, rejection, arrival) for rejection in rejected]
+    rejected = [booked_from(oldest, rejection, arrival) for rejection in rejected]
     result = load_events(store, events, rejected, source)
     usable = len(events) - len(result.refused or ())
-    return ImportSummary(result.accepted, result.duplicates, result.quarantined, usable, widened)
+    return ImportSummary(result.accepted, result.duplicates, result.quarantined, usable)
 
 
 def load_in_process(chunk: Chunk, project: str, source: str) -> ImportSummary:

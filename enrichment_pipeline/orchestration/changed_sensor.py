@@ -35,6 +35,7 @@ from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
 from enrichment_pipeline.store.changes import changed_days, changed_windows, take_letter_changes
 from enrichment_pipeline.store.dead_letters import broken_now, failed_windows
+from enrichment_pipeline.store.freshness import newest_enriched_window
 from enrichment_pipeline.wording import counted
 
 QUIET = timedelta(seconds=30)
@@ -101,6 +102,9 @@ def _publish_windows(
     store = pipeline.store
     with store.transaction() as connection:
         changed = changed_windows(connection, store.window, QUIET, _MOST_WINDOWS)
+        newest = newest_enriched_window(connection)
+    if newest and not _is_in_the_overview(instance, newest):
+        changed.append(newest)
     mine = sorted(set(changed).difference(under_way))
     add_windows(instance, mine)
     published = 0
@@ -111,6 +115,14 @@ def _publish_windows(
             break
         published += _publish_some(instance, pipeline, mine[max(0, end - _AT_ONCE) : end])
     return published
+
+
+def _is_in_the_overview(instance: dg.DagsterInstance, window: datetime) -> bool:
+    """Whether this window was the last to be materialized: it is what the overview of the asset
+    shows. After an event of years ago it is not."""
+    last = instance.get_latest_materialization_event(ENRICHED_EVENTS)
+    shown = last.asset_materialization if last else None
+    return shown is None or shown.partition == partition_key(window)
 
 
 def _publish_some(instance: dg.DagsterInstance, pipeline: Pipeline, windows: list[datetime]) -> int:

@@ -7,7 +7,7 @@ databases exist, the schema is current. What is in the tables belongs to the oth
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -97,7 +97,7 @@ def open_store(settings: Settings) -> Store:
 
     store = connect_store(settings)
     try:
-        migrate(store.engine, settings.first_partition(datetime.now(UTC).date()), store.window)
+        migrate(store.engine, store.window)
     except BaseException as error:
         store.close()
         if isinstance(driver_error(error), psycopg.errors.InsufficientPrivilege):

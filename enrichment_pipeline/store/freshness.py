@@ -16,6 +16,25 @@ def newest_moment(connection: Connection) -> datetime | None:
     return moment
 
 
+def newest_enriched_window(connection: Connection) -> datetime | None:
+    """The newest of the windows in which something is enriched; None where nothing is."""
+    moment = newest_moment(connection)
+    if moment is None:
+        return None
+    row = connection.execute(
+        text(
+            """
+            SELECT max(window_start) FROM raw_batch
+            WHERE window_start > CAST(:moment AS timestamptz) - interval '1 hour'
+                AND window_start <= :moment
+            """
+        ),
+        {"moment": moment},
+    )
+    window: datetime | None = row.scalar_one()
+    return window
+
+
 def newest_windows(connection: Connection, most: int) -> list[datetime]:
     """The newest windows that events have come for, the newest first."""
     # From one to the next by the index: a window can have any number of batches.

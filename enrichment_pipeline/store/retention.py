@@ -25,7 +25,6 @@ from enrichment_pipeline.store.partitions import (
 from enrichment_pipeline.store.session_building import forget_sessions_of_day
 from enrichment_pipeline.store.tables import enriched_event, raw_event
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
-from enrichment_pipeline.store.windows import move_partition_start, partition_start
 from enrichment_pipeline.wording import counted
 
 DAYS_AHEAD = 3
@@ -93,8 +92,8 @@ def drop_days_before(store: Store, first_kept: FirstKept) -> RetentionReport:
     """Drop what is older, each day in a transaction of its own.
 
     With the raw events of a day go its batches, its keys and its closed letters: an event that
-    arrives again after that is a new event. The windows, and the books, start where nothing older
-    is left. Last go the inputs that no raw event has any more.
+    arrives again after that is a new event. The books start where nothing
+    older is left. Last go the inputs that no raw event has any more.
     """
     report = RetentionReport()
     with store.transaction() as connection:
@@ -102,8 +101,6 @@ def drop_days_before(store: Store, first_kept: FirstKept) -> RetentionReport:
     for day in raw_days:
         if day < first_kept.raw and _drop(store, day, report, _drop_raw(first_kept)):
             report.dropped.append(day)
-    oldest_left = min([first_kept.raw, *report.refused])
-    _move_start(store, datetime(oldest_left.year, oldest_left.month, oldest_left.day, tzinfo=UTC))
     with store.transaction() as connection:
         enriched_days = partition_days(connection, enriched_event.name)
     for day in enriched_days:
@@ -238,10 +235,3 @@ def _drop_letters(store: Store, first_kept: date) -> int:
             ),
             {"start": _bounds(first_kept)["start"]},
         ).rowcount
-
-
-@retry_conflicts
-def _move_start(store: Store, start: datetime) -> None:
-    with store.transaction() as connection:
-        if start > partition_start(connection):
-            move_partition_start(connection, start)

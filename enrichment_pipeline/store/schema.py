@@ -3,7 +3,7 @@
 What the tables are belongs to `tables`, how they changed to `migrations`.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Engine, text
 from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.roles import ensure_reader
 from enrichment_pipeline.store.transactions import begin
-from enrichment_pipeline.store.windows import remember_first_partition
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -23,8 +22,8 @@ _MIGRATION_LOCK = 7_263_409_112
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def migrate(engine: Engine, first_partition: datetime, window: timedelta) -> None:
-    """Bring the schema up to date; a new store is given its first partition and its window.
+def migrate(engine: Engine, window: timedelta) -> None:
+    """Bring the schema up to date; a new store is given its window.
 
     Safe to call from several processes at once.
 
@@ -37,7 +36,6 @@ def migrate(engine: Engine, first_partition: datetime, window: timedelta) -> Non
             upgrade(connection)
             ensure_reader(connection)
         _remember_window(connection, window)
-        remember_first_partition(connection, first_partition)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:

@@ -134,7 +134,7 @@ def test_config_shows_nothing_of_secrets_that_are_no_urls() -> None:
         ({"ENRICHMENT_WINDOW_MINUTES": "7"}, ["status"], "ENRICHMENT_WINDOW_MINUTES='7'"),
         ({"ENRICHMENT_UI_PORT": "web"}, ["config"], "ENRICHMENT_UI_PORT='web'"),
         ({"ENRICHMENT_UI_PORT": "70000"}, ["config"], "ENRICHMENT_UI_PORT='70000'"),
-        ({"ENRICHMENT_PARTITION_START": "soon"}, ["status"], "ENRICHMENT_PARTITION_START='soon'"),
+        ({"ENRICHMENT_WINDOW_MINUTES": "soon"}, ["status"], "ENRICHMENT_WINDOW_MINUTES='soon'"),
         ({"DATABASE_URL": "mysql://x"}, ["status"], "must look like postgresql://"),
         (
             {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/none"},

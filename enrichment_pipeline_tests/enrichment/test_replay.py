@@ -34,7 +34,6 @@ from enrichment_pipeline.store.letters import (
 )
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.replays import resolve
-from enrichment_pipeline.store.windows import partition_start
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.poison import IS_BAD, KILLS, RAISES, poisoned
 
@@ -123,17 +122,13 @@ def test_an_event_without_uuid_and_name_is_let_in_as_it_would_have_been(
     assert rows(store, "SELECT event, distinct_id FROM enriched_event") == [("$identify", "me")]
 
 
-def test_an_event_that_was_refused_for_its_age_comes_in_and_moves_the_start_of_the_partitions(
-    store: Store, rules: Rules
-) -> None:
+def test_an_event_that_was_refused_for_its_age_comes_in(store: Store, rules: Rules) -> None:
     old = datetime(2025, 12, 1, 8, tzinfo=UTC)
     load_events(store, [], [refused_at_the_door(make_event(at=old))], "api")
     assert replayed(store, rules).resolved == 1
     enrich_due(store, rules)
     assert balance(store) == (1, 1, 0, 0)
     assert rows(store, "SELECT occurred_at FROM enriched_event") == [(old,)]
-    with store.transaction() as connection:
-        assert partition_start(connection) == datetime(2025, 12, 1, tzinfo=UTC)
 
 
 def test_a_letter_whose_uuid_another_event_has_comes_in_beside_it(

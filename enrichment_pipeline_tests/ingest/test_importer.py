@@ -22,7 +22,6 @@ from enrichment_pipeline.ingest.importer import import_records, import_source
 from enrichment_pipeline.ingest.sample.sample import sample_events
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.payloads import decompress
-from enrichment_pipeline.store.windows import partition_start
 from enrichment_pipeline_tests.conftest import make_event
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -84,15 +83,10 @@ def test_a_broken_line_costs_that_line_and_is_kept_with_its_text(
     assert (letter.reason_code, decompress(letter.payload)) == ("invalid_json", lines[1])
 
 
-def test_older_events_move_the_start_of_the_partitions_and_it_is_told(
-    store: Store, tmp_path: Path
-) -> None:
+def test_events_of_before_the_store_was_made_are_taken(store: Store, tmp_path: Path) -> None:
     old = datetime(2024, 5, 6, 7, tzinfo=UTC)
     summary = import_file(store, write(tmp_path / "old.jsonl", [*events(1), *events(1, old)]))
     assert summary.accepted == 2
-    assert summary.widened_to == datetime(2024, 5, 6, tzinfo=UTC)
-    with store.transaction() as connection:
-        assert partition_start(connection) == datetime(2024, 5, 6, tzinfo=UTC)
 
 
 def test_lines_without_timestamp_happened_when_posthog_had_them(
@@ -113,7 +107,6 @@ def test_an_event_for_which_there_would_be_too_many_windows_is_quarantined(
     ancient = events(1, datetime(1999, 1, 1, tzinfo=UTC))
     summary = import_file(store, write(tmp_path / "old.jsonl", ancient))
     assert summary.quarantined == {Reason.TIMESTAMP_TOO_OLD: 1}
-    assert summary.widened_to is None
     assert len(rows(store, "SELECT id FROM dead_letter WHERE window_start > '2026-01-01'")) == 1
 
 

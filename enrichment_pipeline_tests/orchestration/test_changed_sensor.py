@@ -81,6 +81,25 @@ def test_the_overview_shows_the_newest_window_that_has_events(
     assert newest.asset_materialization.partition == "2026-03-01-07:00"
 
 
+def test_the_overview_shows_it_again_after_an_old_event_has_come(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    load(store, hour=7)
+    enrich_due(store, rules)
+    ticks.tick()
+    load(store, hour=-9_000)
+    [request] = ticks.asked("due_windows")
+    assert ticks.run(request).success
+    for _ in range(2):
+        ticks.tick()
+    shown = ticks.instance.fetch_materializations(ENRICHED_EVENTS, limit=99).records
+    assert [record.partition_key for record in reversed(shown)] == [
+        "2026-03-01-07:00",
+        "2025-02-19-00:00",
+        "2026-03-01-07:00",
+    ]
+
+
 def test_a_window_is_published_again_when_more_is_finished_in_it(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:

@@ -23,10 +23,6 @@ from enrichment_pipeline.store.retention import (
     first_days_kept,
     make_partitions_ahead,
 )
-from enrichment_pipeline.store.windows import (
-    partition_start,
-    widen_partition_start,
-)
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 
@@ -76,7 +72,6 @@ def test_days_past_retention_go_with_all_that_belongs_to_them(store: Store, rule
             assert left == 3, table
         assert partition_days(connection, "raw_event") == [(FIRST + DAY).date()]
         assert partition_days(connection, "enriched_event") == [(FIRST + DAY).date()]
-        assert partition_start(connection) == datetime(2026, 3, 2, tzinfo=UTC)
         assert connection.execute(text("SELECT count(*) FROM raw_batch")).scalar_one() == 1
     assert load_events(store, events, [], "test").accepted == 3
 
@@ -126,8 +121,6 @@ def test_a_day_with_pending_events_is_kept_and_the_reason_told(store: Store) -> 
     report = drop_before(store, date(2026, 4, 1))
     assert report.dropped == []
     assert report.refused == {FIRST.date(): "3 events are pending"}
-    with store.transaction() as connection:
-        assert partition_start(connection).date() == FIRST.date()
 
 
 def test_a_day_with_an_open_letter_is_kept_until_the_letter_is_closed(
@@ -149,7 +142,6 @@ def test_a_day_whose_events_were_all_rejected_is_kept_and_dropped_like_any_other
     load_events(store, [], [broken], "test")
     assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 dead letter is open"}
     with store.transaction() as connection:
-        assert partition_start(connection).date() == FIRST.date()
         connection.execute(text("UPDATE dead_letter SET state = 'discarded'"))
     assert drop_before(store, date(2026, 4, 1)).dropped == [FIRST.date()]
     with store.transaction() as connection:
@@ -201,8 +193,6 @@ def test_enriched_events_that_outlived_their_raw_ones_are_in_no_books_of_events_
     load_events(store, raw_events(3, FIRST), [], "test")
     enrich_due(store, rules)
     drop_before(store, (FIRST + 2 * DAY).date(), FIRST.date())
-    with store.transaction() as connection:
-        widen_partition_start(connection, FIRST)
     load_events(store, raw_events(2, FIRST), [], "test")
     enrich_due(store, rules)
     assert totals(store) == [(2, 2, 0, 0)]
@@ -347,12 +337,3 @@ def test_partitions_are_made_ahead(store: Store) -> None:
     with store.transaction() as connection:
         make_partitions_ahead(connection, FIRST.date())
         assert partition_days(connection, "raw_event")[-1] == FIRST.date() + 3 * DAY
-
-
-def test_the_start_moves_back_to_the_day_of_older_events_and_never_forward(store: Store) -> None:
-    with store.transaction() as connection:
-        assert widen_partition_start(connection, FIRST) is None
-        old = datetime(2025, 6, 5, 13, 7, tzinfo=UTC)
-        assert widen_partition_start(connection, old) == datetime(2025, 6, 5, tzinfo=UTC)
-        assert widen_partition_start(connection, old + HOUR) is None
-        assert partition_start(connection) == datetime(2025, 6, 5, tzinfo=UTC)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ProgrammingError
 from enrichment_pipeline.events.people import ledger_name
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, open_store, opened_store
+from enrichment_pipeline.store.engine import Store, open_store
 from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError
 from enrichment_pipeline.store.partitions import ensure_partitions
 from enrichment_pipeline.store.schema import downgrade, migrate, schema_version, upgrade
@@ -97,17 +97,6 @@ def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreError, match="upgrade enrichment-pipeline"):
         open_store(settings)
-
-
-def test_the_start_of_the_partitions_is_kept_from_the_first_opening(
-    store: Store, settings: Settings
-) -> None:
-    other = settings.model_copy(update={"partition_start": date(2020, 1, 1)})
-    with opened_store(other) as again, again.transaction() as connection:
-        kept = connection.execute(
-            text("SELECT value FROM store_setting WHERE name = 'partition_start'")
-        ).scalar_one()
-    assert kept.startswith("2026-01-01")
 
 
 @pytest.mark.parametrize(

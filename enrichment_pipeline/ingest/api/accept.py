@@ -30,7 +30,7 @@ from enrichment_pipeline.store.errors import (
     is_store_failure,
 )
 from enrichment_pipeline.store.load import Key, LoadResult, load_events
-from enrichment_pipeline.store.windows import ensure_window, oldest_possible_start
+from enrichment_pipeline.store.windows import oldest_possible_start
 
 # Events of one group that our own code may fail for; with more of them, it is the code.
 _MOST_AT_FAULT = 100
@@ -149,8 +149,10 @@ def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
     events: list[RawEvent] = []
     rejected: list[tuple[RejectedEvent, Arrival]] = []
     verdicts = [_parse(store, submission, events, rejected) for submission in group]
-    start, _ = ensure_window(store, min((event.occurred_at for event in events), default=None))
-    booked = [booked_from(start, rejection, arrival) for rejection, arrival in rejected]
+    booked = [
+        booked_from(oldest_possible_start(arrival.at, store.window), rejection, arrival)
+        for rejection, arrival in rejected
+    ]
     kind = group[0].kind
     result = load_events(store, events, booked, kind.source, historical=kind.historical)
     if result.refused:

@@ -26,7 +26,6 @@ from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.payloads import decompress
-from enrichment_pipeline.store.windows import partition_start
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, SECRET, TOKEN, Query
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
@@ -383,7 +382,7 @@ def test_a_migration_waits_behind_what_happens_now(
 
 
 @pytest.mark.parametrize("path", ["/batch", V1, "/webhook/shop"])
-def test_events_of_before_the_partitions_are_taken_and_their_start_moves_back(
+def test_events_of_before_the_store_was_made_are_taken(
     client: TestClient, store: Store, rules: Rules, query: Query, path: str
 ) -> None:
     # A migration, and a phone that was offline for days, on a store that began today.
@@ -394,8 +393,6 @@ def test_events_of_before_the_partitions_are_taken_and_their_start_moves_back(
         body = json.dumps(sent) if "webhook" in path else batch(sent, historical_migration=True)
         assert client.post(path, content=body, headers=headers).status_code == 200
     assert query("SELECT count(*) FROM dead_letter") == [(0,)]
-    with store.transaction() as connection:
-        assert partition_start(connection) == datetime(2025, 3, 7, tzinfo=UTC)
     enrich_due(store, rules)
     found = query("SELECT occurred_at FROM enriched_event ORDER BY 1")
     assert found == [(moment,) for moment in sorted(old)]
