@@ -30,6 +30,11 @@ from enrichment_pipeline.wording import command
 
 _UNPREFIXED = {"database_url", "broker_url"}
 
+_GONE = {
+    "ENRICHMENT_PARTITION_START": "a window is a partition as soon as it has events, however old",
+}
+"""Variables of the version before, and what is instead."""
+
 _POSTHOG = ("posthog_url", "posthog_project_id", "posthog_api_key")
 
 _ENV_FILE = ".env"
@@ -332,7 +337,7 @@ def unknown_variables() -> list[str]:
     known = {*map(variable_name, Settings.model_fields), *map(_prefixed, Settings.model_fields)}
     held = {name.upper(): name for name in (*os.environ, *dotenv_values(_ENV_FILE))}
     return [
-        f"{held[name]} is no setting, and is ignored; {_nearest(name, known)}"
+        f"{held[name]} is no setting, and is ignored; {_instead(name, known)}"
         for name in sorted(held.keys() - known)
         if _looks_like_ours(name, held)
     ]
@@ -345,7 +350,9 @@ def _looks_like_ours(name: str, held: Mapping[str, str]) -> bool:
     return bool(get_close_matches(name, missing, cutoff=0.9))
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _instead(name: str, known: Iterable[str]) -> str:
+    if name in _GONE:
+        return _GONE[name]
     near = get_close_matches(name, known, 1, 0.75)
     return f"did you mean {near[0]}?" if near else f"`{command('config')}` shows them all"
 
