@@ -115,18 +115,22 @@ def _programs(conninfo: str, reads: Path | None = None) -> Path:
         is_private = connection.pgconn.ssl_in_use
     # Those of the embedded server know no TLS, and would go without it where they may.
     folders = [*_installed(), *([] if is_private else _embedded())]
-    able = sorted(
+    fitting = sorted(
         (version, number, folder)
         for number, folder in enumerate(folders)
-        if (version := _version_of(folder)) >= server and (reads is None or _reads(folder, reads))
+        if (version := _version_of(folder)) >= server
     )
-    if not able:
+    if not fitting:
         private = " with TLS" if is_private else ""
         fail(
             f"there is no {', '.join(_PROGRAMS)} of PostgreSQL {server} or newer{private}: install "
             f"its client programs (Debian: postgresql-client-{server})"
         )
-    return able[0][2]
+    for _, _, folder in fitting:
+        if reads is None or _reads(folder, reads):
+            return folder
+    newest, _, _ = fitting[-1]
+    fail(f"{reads} cannot be read by the pg_restore of PostgreSQL {newest}; a newer one made it")
 
 
 def _installed() -> list[Path]:

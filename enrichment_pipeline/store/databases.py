@@ -1,7 +1,8 @@
 """The databases on the server: reaching them, making those that are not there, and refusing those
 that a store cannot live in. What is made in them belongs to `schema`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -9,10 +10,11 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError, first_line
+from enrichment_pipeline.store.transactions import LIMITS, settings_of_ours
 
 # A server that fails over, or a firewall that forgets a connection, says nothing: without these,
 # who waits for an answer waits for hours.
-CONNECT: Mapping[str, Any] = {
+CONNECT: dict[str, Any] = {
     "connect_timeout": 10,
     "client_encoding": "utf8",
     "keepalives_idle": 10,
@@ -23,6 +25,7 @@ CONNECT: Mapping[str, Any] = {
 """Parameters of libpq for every connection."""
 
 _OLDEST = 14
+_NEW_SECONDS = 60
 
 # Parameters of libpq that may stand in a URL's query and should not stand in a message.
 _SECRETS = ("password", "sslpassword")
@@ -39,7 +42,9 @@ def ensure_database(url: URL) -> None:
     try:
         with _reached(url) as connection:
             _refuse_what_cannot_be_used(connection)
-            _ensure_schema(connection, str(url.query.get("options")))
+            with connection.transaction():
+                connection.execute(settings_of_ours(connection.info.server_version // 10_000))
+                _ensure_schema(connection, str(url.query.get("options")))
     except psycopg.Error as error:
         raise _no_connection(url, error) from error
 
@@ -83,7 +88,8 @@ def _reached(url: URL) -> _Connection:
         # Why is said in the server's language alone, so the server is asked whether it is there.
         if not _made(url):
             raise
-        return _connect(url)
+        # PgBouncer has just heard that there is no such database, and believes it for a while.
+        return _connect(url, connect_timeout=_NEW_SECONDS)
 
 
 def _made(url: URL) -> bool:
@@ -93,7 +99,7 @@ def _made(url: URL) -> bool:
     except psycopg.OperationalError:
         return False
     name, user = url.database, maintenance.info.user
-    with maintenance as connection:
+    with maintenance as connection, _without_limits(connection):
         if _has(connection, url):
             return False
         statement = sql.SQL("CREATE DATABASE {} {}").format(
@@ -109,6 +115,17 @@ def _made(url: URL) -> bool:
                 f'run: CREATE DATABASE "{name}" OWNER "{user}"'
             ) from error
     return True
+
+
+@contextmanager
+def _without_limits(connection: _Connection) -> Iterator[None]:
+    """For what cannot be in a transaction; a pooler's connection is left as it was."""
+    connection.execute("; ".join(f"SET {limit} TO 0" for limit in LIMITS))
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("; ".join(f"RESET {limit}" for limit in LIMITS))
 
 
 def _encoding(connection: _Connection) -> str:
@@ -159,6 +176,7 @@ def _ensure_schema(connection: _Connection, options: str) -> None:
         ) from error
 
 
-def _connect(url: URL) -> _Connection:
+def _connect(url: URL, **parameters: int) -> _Connection:
     conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(conninfo, **CONNECT, autocommit=True, prepare_threshold=None)
+    given = {**CONNECT, **parameters}
+    return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, **given)

@@ -16,6 +16,7 @@ _FORMS = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres"}
 # or retention as often as it is tried again. Who waits for an answer has one: `Store.bounded`.
 _NO_LIMITS = {"statement_timeout": "0", "lock_timeout": "0"}
 _NO_LIMITS_FROM_17 = {"transaction_timeout": "0"}
+_LIMITED_WHOLE = 17
 
 # The server holds our locks: it notices that we are gone, even while it waits for a lock or for our
 # next statement.
@@ -39,13 +40,21 @@ role has are meant for it."""
 _SET_ALL = _local({**_FORMS, **_NO_LIMITS, **_PRESENCE})
 _SET_ALL_FROM_17 = _local({**_FORMS, **_NO_LIMITS, **_NO_LIMITS_FROM_17, **_PRESENCE})
 
+LIMITS = tuple(_NO_LIMITS)
+"""The limits that any server knows."""
+
+
+def settings_of_ours(server: int) -> str:
+    """Statements at the begin of a transaction of ours, by the major version of the server."""
+    return _SET_ALL_FROM_17 if server >= _LIMITED_WHOLE else _SET_ALL
+
 
 @contextmanager
 def begin(engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction of ours that commits at the end of the block."""
     with engine.begin() as connection:
-        version = connection.dialect.server_version_info or ()
-        connection.exec_driver_sql(_SET_ALL_FROM_17 if version >= (17,) else _SET_ALL)
+        server = (connection.dialect.server_version_info or (0,))[0]
+        connection.exec_driver_sql(settings_of_ours(int(server)))
         yield connection
 
 

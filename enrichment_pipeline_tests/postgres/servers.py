@@ -88,6 +88,7 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
         initdb = [str(programs() / "initdb"), "--pgdata", data, "--username", ADMIN, "--no-sync"]
         locale = ["--encoding", "UTF8", "--no-locale", "--auth", "trust"]
         subprocess.run([*initdb, *locale], check=True, capture_output=True, **_as_user())
+        given |= {"ssl": "on", **_certificate(folder)}
         options = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
         server = Server(port)
         command = [str(programs() / "postgres"), "-D", data, *options]
@@ -123,6 +124,18 @@ def pgbouncer(server: Server, roles: Sequence[str], **settings: object) -> Itera
         url = server.url(ADMIN, port=port)
         with _running([_pgbouncer(), str(file)], folder / "log", lambda: _answers(url)):
             yield port
+
+
+def _certificate(folder: Path) -> dict[str, str]:
+    """A certificate that no client checks, as on many servers."""
+    key, certificate = folder / "key", folder / "certificate"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make, *files], check=True, capture_output=True)
+    for made in (key, certificate):
+        _give(made)
+    key.chmod(0o600)
+    return {"ssl_key_file": str(key), "ssl_cert_file": str(certificate)}
 
 
 def _pgbouncer() -> str:

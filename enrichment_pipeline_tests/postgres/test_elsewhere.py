@@ -1,0 +1,222 @@
+"""What is different on a server that is not the embedded one: what is made there, what is refused
+in one line, and what a transaction has of its own."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from enrichment_pipeline.orchestration.instance import prepare_home, prepare_instance
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store import databases
+from enrichment_pipeline.store.engine import Store, open_store, opened_store
+from enrichment_pipeline.store.errors import StoreError
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.pulled import claimed
+from enrichment_pipeline.store.query import query
+from enrichment_pipeline.store.reading import reading, took_too_long
+from enrichment_pipeline_tests.cli.test_commands import call
+from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.postgres.conftest import LIMITED, PLAIN, POOLED, SCHEMA, Place
+from enrichment_pipeline_tests.postgres.servers import Server, pgbouncer
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+only = pytest.mark.parametrize
+
+
+def refusal(url: str) -> str:
+    """The one line that a store is refused with."""
+    with pytest.raises(StoreError) as told:
+        open_store(Settings(database_url=url))
+    assert len(str(told.value).splitlines()) == 1
+    return str(told.value)
+
+
+@pytest.fixture
+def owner(elsewhere: Server) -> Iterator[str]:
+    """A role, and the name of databases, that are gone after the test."""
+    name = f"owner_{uuid4().hex[:8]}"
+    elsewhere.make_role(name)
+    yield name
+    for suffix in ("", "_dagster"):
+        elsewhere.do("DROP DATABASE IF EXISTS {} WITH (FORCE)", f"{name}{suffix}")
+    elsewhere.do("DROP ROLE {}", name)
+
+
+@only("place", [PLAIN, POOLED], indirect=True)
+def test_who_is_no_member_of_the_reading_role_is_told_what_to_run(
+    place: Place, elsewhere: Server, owner: str
+) -> None:
+    with opened_store(Settings(database_url=place.url)) as store:
+        for ask in (lambda: query(store, "SELECT 1"), lambda: reading(store, 5).__enter__()):
+            with pytest.raises(StoreError, match="may not read as enrichment_reader") as told:
+                ask()
+        _, _, statement = str(told.value).partition("run: ")
+        assert "\n" not in str(told.value)
+        role = str(store.engine.url.username)
+        try:
+            elsewhere.do(statement)
+            load_events(store, raw_events(1, NOON), [], "test")
+            found = query(store, "SELECT current_user, occurred_at::text FROM raw_event")
+            assert found.rows == [("enrichment_reader", "2026-03-01 12:00:00+00")]
+        finally:
+            elsewhere.do("REVOKE enrichment_reader FROM {}", role)
+
+
+def test_who_may_make_roles_asks_as_the_reading_role(elsewhere: Server, owner: str) -> None:
+    elsewhere.do("ALTER ROLE {} CREATEROLE CREATEDB", owner)
+    # From 16 on only who has made a role may give it to somebody.
+    elsewhere.do("GRANT enrichment_reader TO {} WITH ADMIN OPTION", owner)
+    with opened_store(Settings(database_url=elsewhere.url(owner, owner))) as store:
+        found = query(store, "SELECT session_user, current_user, count(*) FROM raw_event")
+    assert found.rows == [(owner, "enrichment_reader", 0)]
+
+
+@only("encoding", ["SQL_ASCII", "LATIN1"])
+@only("suffix", ["", "_dagster"])
+def test_a_database_that_cannot_hold_every_event_is_refused(
+    elsewhere: Server, owner: str, encoding: str, suffix: str
+) -> None:
+    elsewhere.make_databases(owner, owner)
+    name = f"{owner}{suffix}"
+    elsewhere.do("DROP DATABASE {}", name)
+    statement = f"CREATE DATABASE {{}} OWNER {{}} ENCODING '{encoding}' TEMPLATE template0"
+    elsewhere.do(statement, name, owner)
+    told = refusal(elsewhere.url(owner, owner))
+    assert f'database "{name}" has the encoding {encoding}' in told
+    _, _, statement = told.partition("run: ")
+    elsewhere.do("DROP DATABASE {}", name)
+    elsewhere.do(statement)
+    open_store(Settings(database_url=elsewhere.url(owner, owner))).close()
+
+
+def test_where_new_databases_have_another_encoding_those_of_a_store_are_made_with_utf8(
+    elsewhere: Server, owner: str
+) -> None:
+    elsewhere.do("ALTER ROLE {} CREATEDB", owner)
+
+    def make_template(encoding: str) -> None:
+        elsewhere.do("ALTER DATABASE template1 IS_TEMPLATE false")
+        elsewhere.do("DROP DATABASE template1")
+        elsewhere.do(
+            f"CREATE DATABASE template1 TEMPLATE template0 ENCODING '{encoding}' IS_TEMPLATE true"
+        )
+
+    make_template("SQL_ASCII")
+    try:
+        open_store(Settings(database_url=elsewhere.url(owner, owner))).close()
+    finally:
+        make_template("UTF8")
+
+
+@only("place", [PLAIN], indirect=True)
+def test_a_schema_that_is_missing_and_may_not_be_made_is_named(
+    place: Place, elsewhere: Server
+) -> None:
+    database = place.url.rpartition("/")[2]
+    elsewhere.do("ALTER DATABASE {} OWNER TO {}", f"{database}_dagster", "postgres")
+    url = f"{place.url}?options=-csearch_path%3Dapp"
+    told = refusal(url)
+    _, _, statement = told.partition("run there: ")
+    assert f'schema "app" of the search_path does not exist in "{database}_dagster"' in told
+    elsewhere.do(statement, database=f"{database}_dagster")
+    with opened_store(Settings(database_url=url)) as store, store.transaction() as connection:
+        found = connection.execute(text("SELECT DISTINCT schemaname FROM pg_tables"))
+        assert set(found.scalars()) >= {"app"}
+        assert connection.execute(text("SELECT to_regclass('public.raw_batch')")).scalar() is None
+
+
+def test_a_schema_that_the_pooler_does_not_hear_of_is_no_other_schema(
+    elsewhere: Server, owner: str
+) -> None:
+    elsewhere.make_databases(owner, owner)
+    query_string = "?options=-csearch_path%3Dapp"
+    with pgbouncer(elsewhere, [owner]) as port:
+        assert "options" in refusal(elsewhere.url(owner, owner, port, query_string))
+    with pgbouncer(elsewhere, [owner], ignore_startup_parameters="options") as port:
+        told = refusal(elsewhere.url(owner, owner, port, query_string))
+        assert f'run: ALTER ROLE "{owner}" SET search_path' in told
+
+
+def test_databases_are_made_through_a_pooler_under_a_limit(
+    elsewhere: Server, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere.do("ALTER ROLE {} CREATEDB", owner)
+    elsewhere.do("ALTER ROLE {} SET statement_timeout TO '5ms'", owner)
+    # It believes in what it was told longer than a connection is waited for.
+    monkeypatch.setitem(databases.CONNECT, "connect_timeout", 2)
+    with pgbouncer(elsewhere, [owner], server_login_retry=3) as port:
+        open_store(Settings(database_url=elsewhere.url(owner, owner, port))).close()
+
+
+@only("place", [LIMITED], indirect=True)
+def test_a_limit_of_the_role_is_none_of_our_transactions_but_who_waits_has_one(
+    place: Place, store_there: Store
+) -> None:
+    with store_there.transaction() as connection:
+        connection.execute(text("SELECT pg_sleep(0.1)"))  # past each of its limits
+    with pytest.raises(DBAPIError) as told, store_there.bounded(1) as connection:
+        connection.execute(text("SELECT pg_sleep(60)"))
+    assert took_too_long(told.value)
+
+
+@pytest.fixture
+def store_there(place: Place) -> Iterator[Store]:
+    """An open store in the place."""
+    with opened_store(Settings(database_url=place.url)) as store:
+        yield store
+
+
+@only("place", [PLAIN, POOLED, LIMITED], indirect=True)
+def test_what_a_pull_has_claimed_is_its_own_until_it_ends(place: Place, store_there: Store) -> None:
+    with opened_store(Settings(database_url=place.url)) as other:
+        with claimed(store_there, "folder") as ours:
+            # Another transaction in between gets the same connection of a pooler.
+            with store_there.transaction() as connection:
+                connection.execute(text("SELECT pg_sleep(0.3)"))
+            with claimed(other, "folder") as theirs:
+                assert (ours, theirs) == (True, False)
+            with claimed(other, "another") as theirs:
+                assert theirs
+        with claimed(other, "folder") as theirs:
+            assert theirs
+
+
+@only("place", [PLAIN, POOLED, SCHEMA], indirect=True)
+@pytest.mark.usefixtures("place")
+def test_dagster_writes_its_times_in_utc(
+    store_there: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGTZ", "")  # put back afterwards
+    home = prepare_home(tmp_path)
+    prepare_instance(home, alone=False)
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.add_dynamic_partitions("any", ["one"])
+        engine = instance._event_storage._engine  # type: ignore[attr-defined]
+        with engine.connect() as connection:
+            made = connection.execute(text("SELECT create_timestamp FROM dynamic_partitions"))
+            assert before < made.scalar_one().replace(tzinfo=UTC) < before + timedelta(minutes=2)
+
+
+def test_an_older_server_than_any_that_was_tried_is_refused(
+    elsewhere: Server, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere.make_databases(owner, owner)
+    monkeypatch.setattr("enrichment_pipeline.store.databases._OLDEST", 99)
+    assert "PostgreSQL 99 or newer is needed" in refusal(elsewhere.url(owner, owner))
+
+
+@only("place", [POOLED], indirect=True)
+@pytest.mark.usefixtures("place")
+def test_one_line_says_what_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none?options=-csearch_path")
+    told = call("status")
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
