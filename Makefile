@@ -4,33 +4,46 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 
-.PHONY: install demo test test-clients faults brokers rolling screenshots lint bench requirements
+.PHONY: install demo test test-clients postgres faults brokers rolling screenshots lint bench requirements
 
 install: .venv/installed
+
+PIP := $(BIN)/pip --disable-pip-version-check
+UV := $(BIN)/uv pip install --python $(BIN)/python
 
 .venv/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"Python 3.11 or newer is needed, this is " + sys.version.split()[0] + \
 		"; name another one: make PYTHON=python3.13 …")'
-	@echo "Installing into .venv (a minute or two, once) …"
+	@echo "Installing some 240 packages into .venv, once …"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PIP) install --quiet --constraint requirements.txt uv || true
+	@if [ -x $(BIN)/uv ] && $(UV) --requirement requirements.txt && $(UV) --no-deps --editable .; \
+	then echo "Installed by uv."; \
+	else echo "uv could not: pip, which may be configured otherwise, takes some minutes …" && \
+		$(PIP) install --requirement requirements.txt && \
+		$(PIP) install --no-deps --editable . && echo "Installed by pip."; fi
 	@touch $@
 
 demo: install
 	@$(BIN)/enrichment-pipeline demo
 
 CLIENTS := enrichment_pipeline_tests/clients
+POSTGRES := enrichment_pipeline_tests/postgres
 BROKER_TESTS := $(patsubst %,enrichment_pipeline_tests/workers/test_%.py,sqs kafka pubsub service_bus)
 
 test: install
 	$(BIN)/pytest --numprocesses 4 --dist worksteal \
-		$(addprefix --ignore=,$(CLIENTS) $(BROKER_TESTS))
+		$(addprefix --ignore=,$(CLIENTS) $(POSTGRES) $(BROKER_TESTS))
 
 # Real clients, brokers, processes and outages of twenty seconds; wants npm and Debian's chromium.
 test-clients: install
 	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS) $(BROKER_TESTS)
+
+# PostgreSQL as it is elsewhere; wants Debian's postgresql and pgbouncer. Another version:
+# POSTGRES_BIN=/the/folder/of/its/programs.
+postgres: install
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(POSTGRES)
 
 # Faults in real processes under load, a minute each that lasts; FAULTS=--short: five seconds.
 faults: install

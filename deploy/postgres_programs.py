@@ -21,6 +21,10 @@ from enrichment_pipeline.cli.console import fail
 
 _PROGRAMS = ("pg_dump", "pg_restore", "psql")
 
+# What servers before 17 and 15 do not know, and nothing needs: a limit that is set to none, and
+# that the sequence of an unlogged table is logged.
+_NEWER = (b"SET transaction_timeout", b"    LOGGED")
+
 
 def dump(file: Path, conninfo: str, schema: str, *options: str) -> None:
     """Save a schema of a database into a file; ends with one line where it cannot be saved."""
@@ -82,10 +86,9 @@ def _piped(
 
 def _hand_over(script: IO[bytes], psql: IO[bytes]) -> None:
     for line in script:
-        # Known from 17 on; it would be 0 anyway.
-        if not line.startswith(b"SET transaction_timeout"):
+        if not line.startswith(_NEWER):
             psql.write(line)
-        if line.startswith(b"CREATE "):
+        if line.startswith(b"COPY "):  # from here on it is data
             break
     shutil.copyfileobj(script, psql)
 
@@ -126,11 +129,14 @@ def _programs(conninfo: str, reads: Path | None = None) -> Path:
             f"there is no {', '.join(_PROGRAMS)} of PostgreSQL {server} or newer{private}: install "
             f"its client programs (Debian: postgresql-client-{server})"
         )
-    for _, _, folder in fitting:
-        if reads is None or _reads(folder, reads):
-            return folder
-    newest, _, _ = fitting[-1]
-    fail(f"{reads} cannot be read by the pg_restore of PostgreSQL {newest}; a newer one made it")
+    folders = [folder for _, _, folder in fitting]
+    able = next((it for it in folders if reads is None or _reads(it, reads)), None)
+    if able is None:
+        newest, _, _ = fitting[-1]
+        fail(
+            f"{reads} cannot be read by the pg_restore of PostgreSQL {newest}; a newer one made it"
+        )
+    return able
 
 
 def _installed() -> list[Path]:
