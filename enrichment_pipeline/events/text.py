@@ -58,8 +58,13 @@ def valid_json(text: str) -> msgspec.Raw:
 def readable_json(encoded: bytes) -> bytes:
     """JSON in UTF-8 that every parser takes, whatever its characters were: surrogate pairs are
     joined, halves and bytes that are no UTF-8 become U+FFFD. What is no JSON stays none."""
-    joined = _SURROGATE_BYTES.sub(_joined, encoded).decode(errors="replace").encode()
-    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], joined)
+    return whole_escapes(_SURROGATE_BYTES.sub(_joined, encoded).decode(errors="replace").encode())
+
+
+def whole_escapes(encoded: bytes) -> bytes:
+    """JSON with U+FFFD in place of escapes that are half a character, each where it was: as long as
+    before."""
+    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], encoded)
 
 
 def _joined(found: re.Match[bytes]) -> bytes:

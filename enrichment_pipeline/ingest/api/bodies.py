@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from enrichment_pipeline.events.raw_event import is_true
-from enrichment_pipeline.events.text import read_json, readable_json
+from enrichment_pipeline.events.text import read_json, readable_json, whole_escapes
 from enrichment_pipeline.events.times import read_time
 from enrichment_pipeline.ingest.api.encodings import RequestError
 from enrichment_pipeline.ingest.api.tokens import checked_token
@@ -249,8 +249,13 @@ def forwarded_event(text: bytes) -> bytes:
     Raises:
         RequestError: 400, not a JSON object.
     """
+    whole = whole_escapes(text)
     try:
-        event = bytes(_forwarded(text).event)
+        event = bytes(_forwarded(whole).event)
     except (msgspec.DecodeError, RecursionError) as error:
         raise RequestError(400, f"not a JSON object: {error}") from error
-    return event if event.startswith(b"{") else text
+    if not event.startswith(b"{"):
+        return text
+    # As it arrived.
+    start = whole.index(event)
+    return text[start : start + len(event)]

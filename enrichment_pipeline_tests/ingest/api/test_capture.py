@@ -192,7 +192,9 @@ CESU = "\ud83d\ude00".encode(errors="surrogatepass")
     [(CESU, "\N{GRINNING FACE}"), (rb"\ud83d", "\ufffd"), (b"\xe9", "\ufffd")],
     ids=["CESU-8", "half an emoji", "Latin-1"],
 )
-@pytest.mark.parametrize("form", ["batch", "array", "one", "v1", "base64", "gzip", "url"])
+@pytest.mark.parametrize(
+    "form", ["batch", "array", "one", "v1", "base64", "gzip", "url", "webhook"]
+)
 def test_broken_characters_cost_no_event_whatever_form_the_request_has(
     client: TestClient,
     store: Store,
@@ -214,6 +216,10 @@ def test_broken_characters_cost_no_event_whatever_form_the_request_has(
         headers = {"Authorization": f"Bearer {TOKEN}", "PostHog-Request-Timestamp": sent_at}
         answer = client.post(V1, content=b'{"batch": [%s]}' % payload, headers=headers)
         assert answer.json() == {"results": {fields["uuid"]: {"result": "ok"}}}
+    elif form == "webhook":
+        headers = {"Authorization": f"Bearer {SECRET}"}
+        forwarded = b'{"person": {"name": "%s"}, "event": %s}' % (written, payload)
+        answer = client.post("/webhook/shop", content=forwarded, headers=headers)
     elif form == "base64":
         answer = client.post("/e/?compression=base64", data={"data": b64encode(payload).decode()})
     elif form == "url":
@@ -226,7 +232,7 @@ def test_broken_characters_cost_no_event_whatever_form_the_request_has(
     assert query("SELECT title FROM enriched_event") == [(title,)]
     [(stored, moment)] = query("SELECT payload, occurred_at FROM raw_event")
     assert decompress(stored) == payload  # type: ignore[arg-type]
-    corrected = happened + (timedelta(0) if form == "array" else timedelta(hours=2))
+    corrected = happened + (timedelta(0) if form in {"array", "webhook"} else timedelta(hours=2))
     assert abs(moment - corrected) < timedelta(seconds=10)  # type: ignore[operator]
 
 
