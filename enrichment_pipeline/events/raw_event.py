@@ -19,6 +19,7 @@ from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH, page_path, path_template
 from enrichment_pipeline.events.people import MAX_ID_LENGTH, other_id
 from enrichment_pipeline.events.privacy import NOTHING, Private
+from enrichment_pipeline.events.sameness import names, written_time
 from enrichment_pipeline.events.text import clean_text, read_json
 from enrichment_pipeline.events.times import (
     milliseconds_before,
@@ -27,7 +28,7 @@ from enrichment_pipeline.events.times import (
     parse_timestamp,
     read_time,
 )
-from enrichment_pipeline.events.uuids import another_uuid, content_uuid, identity
+from enrichment_pipeline.events.uuids import another_uuid, content_uuid
 
 MAX_PAYLOAD_BYTES = 1_000_000
 MAX_EVENT_NAME_LENGTH = 200
@@ -288,10 +289,8 @@ def _uuid(
         raise EventRejectedError(Reason.INVALID_UUID, "the event's uuid is malformed")
     if uuid.int not in _OF_NO_EVENT:
         return uuid
-    # Here the time tells events apart, as their sender wrote it: a retry has the same.
-    moment = parse_timestamp(fields.get("timestamp"))
-    told = moment.isoformat() if moment else str(content_uuid(payload))
-    return another_uuid(uuid, *identity(event, distinct_id), told)
+    told = written_time(fields) or str(content_uuid(payload))
+    return another_uuid(uuid, *names(event, distinct_id), told)
 
 
 def _occurred_at(

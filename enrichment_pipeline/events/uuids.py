@@ -11,9 +11,6 @@ from uuid import UUID
 
 _VARIANT = 0b10 << 62
 
-# PostHog puts a hash in the place of the first, so that one event has both.
-_COOKIELESS = ("$posthog_cookieless", "cookieless_")
-
 
 def content_uuid(payload: bytes) -> UUID:
     """A UUID (version 8, RFC 9562) made from the bytes of an event: same event, same UUID."""
@@ -21,19 +18,10 @@ def content_uuid(payload: bytes) -> UUID:
     return _versioned(value, 8)
 
 
-def identity(event: str, distinct_id: str) -> tuple[str, str]:
-    """What tells an event from another one with the same uuid: its name and its distinct_id.
-
-    Not its time, by which PostHog tells events apart too: of one event it differs from a retry to
-    its export, because each has corrected it by another clock.
-    """
-    return event, "" if distinct_id.startswith(_COOKIELESS) else distinct_id
-
-
-def another_uuid(uuid: UUID, *identity: str) -> UUID:
+def another_uuid(uuid: UUID, *differences: str) -> UUID:
     """The UUID of an event whose own is that of another event, made from what tells them apart:
     the same each time that it comes."""
-    return content_uuid(b"\0".join([uuid.bytes, *(part.encode() for part in identity)]))
+    return content_uuid(b"\0".join([uuid.bytes, *(part.encode() for part in differences)]))
 
 
 def time_uuid(moment: datetime) -> UUID:

@@ -199,7 +199,7 @@ def answer_record(columns: list[str], record: FileRecord) -> FileRecord:
     if record.problem:
         return record
     try:
-        values = msgspec.json.decode(record.payload, type=list[msgspec.Raw])
+        values = msgspec.json.decode(readable_json(record.payload), type=list[msgspec.Raw])
     except (ValueError, RecursionError):
         return record
     if len(values) != len(columns):

@@ -7,6 +7,7 @@ Deduplication, batches and the traps of COPY are solved here, once. What an even
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple, cast
 
 import psycopg
@@ -15,13 +16,14 @@ from sqlalchemy import BigInteger, Connection, DateTime, bindparam, func, insert
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
+from enrichment_pipeline.events.sameness import Known, uuid_beside
 from enrichment_pipeline.events.times import window_start
-from enrichment_pipeline.events.uuids import another_uuid, content_uuid, identity
+from enrichment_pipeline.events.uuids import content_uuid
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import blames_data, first_line, retry_conflicts
 from enrichment_pipeline.store.inputs import remember_inputs
 from enrichment_pipeline.store.partitions import ensure_days
-from enrichment_pipeline.store.payloads import compress
+from enrichment_pipeline.store.payloads import compress, decompress
 from enrichment_pipeline.store.people import join_people
 from enrichment_pipeline.store.tables import dead_letter, raw_batch
 
@@ -60,7 +62,7 @@ _LOST_KEYS = text(
 # The time range lets PostgreSQL leave out the partitions of all other days.
 _HOLDERS = text(
     """
-    SELECT project, uuid, event, distinct_id FROM raw_event
+    SELECT project, uuid, event, distinct_id, occurred_at, payload FROM raw_event
     WHERE batch_id = ANY(:batches) AND uuid = ANY(CAST(:uuids AS uuid[]))
         AND occurred_at >= (SELECT min(window_start) FROM raw_batch WHERE id = ANY(:batches))
         AND occurred_at < (SELECT max(window_start) FROM raw_batch WHERE id = ANY(:batches))
@@ -81,8 +83,6 @@ _NEW_BATCH_IDS = text(
 # Lest a rejected event take the key of the same text as an event without uuid, which may come in
 # once what was wrong is put right.
 _REJECTED = b"rejected\0"
-
-_Identity = tuple[str, str]
 
 # Project and UUID; an int, because UUID hashes and compares in Python, several times an event.
 Key = tuple[str, int]
@@ -109,7 +109,7 @@ class _Loaded(NamedTuple):
     batches: list[int]
     accepted: int
     quarantined: Counter[Reason]
-    holders: Mapping[Key, _Identity | None]
+    holders: Mapping[Key, Known | None]
     """Of events that did not get in, who has their uuid."""
 
 
@@ -123,11 +123,10 @@ def load_events(
 ) -> LoadResult:
     """Take in events and rejected events: when it returns, they are durable.
 
-    An event whose (project, uuid) is known already is a duplicate, and nothing of it is kept, where
-    its name and its distinct_id are those of the known one; otherwise it is another event, and gets
-    a uuid of its own. A rejected event is known by its content, so that its uuid stays free for a
-    corrected one. Each window touched gets one batch; `historical` ones are enriched after all
-    others.
+    An event whose (project, uuid) is known already is a duplicate, and nothing of it is kept;
+    unless it is another event (`events.sameness`), which gets a uuid of its own. A rejected event
+    is known by its content, so that its uuid stays free for a corrected one. Each window touched
+    gets one batch; `historical` ones are enriched after all others.
     """
     remember_inputs(store, {event.input_key: event.inputs for event in events})
     items: dict[Key, RawEvent | RejectedEvent] = {}
@@ -166,14 +165,16 @@ def _key_of_rejected(rejection: RejectedEvent) -> Key:
     return rejection.project, content_uuid(_REJECTED + rejection.payload).int
 
 
-def _identity(event: RawEvent) -> _Identity:
-    return identity(event.event, event.distinct_id)
+def _known(event: RawEvent) -> Known:
+    return Known(
+        event.uuid, event.event, event.distinct_id, event.occurred_at, lambda: event.payload
+    )
 
 
 def _others(
     items: Mapping[Key, RawEvent | RejectedEvent],
     again: Sequence[RawEvent],
-    holders: Mapping[Key, _Identity | None],
+    holders: Mapping[Key, Known | None],
 ) -> Iterator[tuple[RawEvent, RawEvent]]:
     """Events that did not get in because another event has their uuid: each with the uuid to take
     it in under.
@@ -188,10 +189,10 @@ def _others(
         if first is None:
             yield event, event  # the first was refused, which leaves its uuid free
             continue
-        holder = _identity(first) if isinstance(first, RawEvent) else None
+        holder = _known(first) if isinstance(first, RawEvent) else None
         holder = holders.get(key, holder)
-        if holder is not None and holder != _identity(event):
-            yield event, event._replace(uuid=another_uuid(event.uuid, *_identity(event)))
+        if holder is not None and (uuid := uuid_beside(holder, _known(event))):
+            yield event, event._replace(uuid=uuid)
 
 
 def _load_somehow(
@@ -278,10 +279,9 @@ def _take_keys(connection: Connection, batches: dict[Key, int]) -> dict[Key, int
 
 def _holders(
     connection: Connection, lost: Mapping[Key, int], window: timedelta
-) -> dict[Key, _Identity | None]:
-    """What tells the events that hold these keys, in these batches, from others; None for what is
-    there no more."""
-    holders: dict[Key, _Identity | None] = dict.fromkeys(lost)
+) -> dict[Key, Known | None]:
+    """The events that hold these keys, in these batches; None for what is there no more."""
+    holders: dict[Key, Known | None] = dict.fromkeys(lost)
     if lost:
         parameters = {
             "batches": sorted(set(lost.values())),
@@ -290,7 +290,8 @@ def _holders(
         }
         for row in connection.execute(_HOLDERS, parameters):
             if (key := (row.project, row.uuid.int)) in holders:
-                holders[key] = identity(row.event, row.distinct_id)
+                payload = partial(decompress, row.payload)
+                holders[key] = Known(row.uuid, row.event, row.distinct_id, row.occurred_at, payload)
     return holders
 
 

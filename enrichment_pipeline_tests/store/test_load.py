@@ -30,6 +30,8 @@ from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UUID = "01a2074a-16f5-75be-ae39-7a682b08770e"
+ORDER = "5f0d7a3e-1c52-4a0e-9f0c-6a0d6c1e2b3f"
+YEAR = timedelta(days=365)
 
 
 def rows(store: Store, statement: str) -> list[Any]:
@@ -93,6 +95,39 @@ def test_events_that_share_a_uuid_are_all_taken_once_in_whatever_order_they_come
     with store.transaction() as connection:
         assert books(connection)[0][1:] == (4, 4, 0, 0)
         assert counted_books(connection, [NOON], HOUR) == books(connection)
+
+
+def at(days: float, *, by_a_clock_ahead: timedelta = timedelta(0), uuid: str = ORDER) -> RawEvent:
+    moment = NOON + timedelta(days=days)
+    arrival = Arrival(moment + HOUR, moment + HOUR + by_a_clock_ahead)
+    payload = make_event("renewed", moment + by_a_clock_ahead, uuid=uuid)
+    return parse_event(payload, "default", arrival)
+
+
+def test_the_same_uuid_name_and_person_on_another_day_is_another_event(store: Store) -> None:
+    # Whoever takes the id of an order or of a subscription for the uuid of its events.
+    events = [at(0), at(30), at(60)]
+    for order in (events, events[::-1], [events[0], *events]):
+        load_events(store, order, [], "test")
+    found = rows(store, "SELECT occurred_at FROM raw_event ORDER BY 1")
+    assert found == [(event.occurred_at,) for event in events]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        at(0.9),
+        # Its clock was a year ahead, and is set right before the event is sent again.
+        parse_event(
+            make_event("renewed", NOON + YEAR, uuid=ORDER), "default", Arrival(NOON + YEAR)
+        ),
+        at(0, by_a_clock_ahead=-YEAR),
+    ],
+    ids=["a wrong zone", "the same time as written", "another clock"],
+)
+def test_a_time_that_a_clock_explains_makes_no_other_event(store: Store, again: RawEvent) -> None:
+    load_events(store, [at(0, by_a_clock_ahead=YEAR)], [], "test")
+    assert load_events(store, [again], [], "test").duplicates == 1
 
 
 def test_many_events_of_one_uuid_take_two_commits(store: Store) -> None:
