@@ -21,8 +21,10 @@ _MICROSECONDS = 10**6
 _LONGEST = 100
 # By how many digits there are.
 _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-# What JavaScript, Java and Go add to a time whose offset from UTC they have written already.
-_ADDED = re.compile(r"\s*\([^()]*\)$|\[[^\[\]]*\]$|\s+m=[+-][\d.]+$")
+# As BigQuery's API writes the seconds since the epoch.
+_SCIENTIFIC = re.compile(r"\d\.\d+E\+?\d+", re.IGNORECASE)
+# What JavaScript, Java, Go and people add to a time whose offset from UTC is written already.
+_ADDED = re.compile(r"\s*\([^()]*\)$|\[[^\[\]]*\]$|\s+m=[+-][\d.]+$|(?<=\+00:00)Z$")
 _NAME_BEFORE_OFFSET = re.compile(r"\b(?:GMT|UTC)\s*(?=[+-]\d)", re.IGNORECASE)
 _NAME_BEHIND_OFFSET = re.compile(r"([+-]\d\d:?\d\d)\s+[A-Z]{2,5}$", re.IGNORECASE)
 # Of days that are written in the order of some country, `3/1/2026` alone is read, as PostHog reads
@@ -101,6 +103,8 @@ def _compact(text: str) -> datetime | None:
 def _in_another_form(text: str) -> datetime | None:
     if len(text) > _LONGEST:
         return None
+    if _SCIENTIFIC.fullmatch(text):
+        return read_time(float(text))
     plain = _NAME_BEFORE_OFFSET.sub("", _ADDED.sub("", text))
     plain = _NAME_BEHIND_OFFSET.sub(r"\1", plain)
     if _READ_IN_TWO_WAYS.search(plain):
