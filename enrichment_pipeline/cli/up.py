@@ -27,7 +27,7 @@ from enrichment_pipeline.cli.worker import QueueName, broker_of
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.errors import first_line, is_store_failure
+from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
 from enrichment_pipeline.store.letters import LetterFilter, count_letters_by
 from enrichment_pipeline.wording import command, counted
 
@@ -143,7 +143,8 @@ class _Seen:
             with self.store.transaction() as connection:
                 found = count_letters_by(connection, LetterFilter(), "reason_code")
         except Exception as error:
-            if not is_store_failure(error):
+            # Whatever PostgreSQL says is no reason to end everything that we started.
+            if not is_store_failure(error) and driver_error(error) is None:
                 raise
             if not self.is_away:
                 print_error(f"PostgreSQL does not answer: {first_line(error)}")
