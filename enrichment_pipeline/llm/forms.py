@@ -136,6 +136,8 @@ def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
             "dropped": _dropped(timeline, brevity),
             "merged": timeline.merged,
         }
+    if timeline.not_read:
+        shown["not_read"] = timeline.not_read
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -213,6 +215,8 @@ def _length(timeline: Timeline, brevity: Brevity) -> str:
     not_shown += [f"{timeline.merged} merged"] if timeline.merged else []
     if not_shown and not brevity.is_least:
         events += f" ({', '.join(not_shown)})"
+    if timeline.not_read:
+        events += f", of which the first {timeline.events - timeline.not_read:,} are told"
     return f"{_duration(timeline.seconds)}{still}, {events}"
 
 

@@ -22,6 +22,7 @@ from enrichment_pipeline.orchestration.checks import (
 )
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.metadata import broken_metadata
+from enrichment_pipeline.orchestration.outcomes import ALERTED_OTHERWISE
 from enrichment_pipeline.orchestration.partitions import WINDOWS, partition_key, windows_of
 from enrichment_pipeline.orchestration.publishing import code_version_tags, seen_by_dagster
 from enrichment_pipeline.orchestration.pulling import (
@@ -225,4 +226,8 @@ def _unfinished(outcome: Outcome) -> dg.RetryRequested | dg.Failure:
             max_retries=_MAX_RETRIES_OF_A_BATCH,
             seconds_to_wait=max(outcome.waits.total_seconds(), 0.1),
         )
-    return dg.Failure(failure_message(outcome.dead), allow_retries=False)
+    return dg.Failure(
+        failure_message(outcome.dead),
+        metadata={ALERTED_OTHERWISE: "as failed windows"},
+        allow_retries=False,
+    )

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
     WINDOWS,
@@ -72,6 +73,7 @@ def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.Sen
         description="Publishes windows that were enriched, replayed or healed elsewhere, shows as "
         "FAILED what holds a dead batch, and launches the building of sessions.",
     )
+    @beating("changed_windows")
     def changed_sensor(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.ingest.pull.pull import windows_due
+from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_windows, places, range_tags
 from enrichment_pipeline.orchestration.resources import Pipeline
@@ -35,6 +36,7 @@ def build_pull_schedule() -> dg.ScheduleDefinition:
         description="Pulls new files, and the windows that are due: the open one, the one before, "
         "and those that were not read to their end.",
     )
+    @beating("pull_every_5_minutes")
     def pull_schedule(
         context: dg.ScheduleEvaluationContext, pipeline: Pipeline
     ) -> dg.RunRequest | dg.SkipReason:

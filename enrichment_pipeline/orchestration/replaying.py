@@ -12,6 +12,7 @@ from pydantic import Field
 from enrichment_pipeline.enrichment.attempts import TRANSIENT
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
 from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
+from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER
 from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.partitions import windows_of
@@ -124,6 +125,7 @@ def replay_dead_letters() -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Launches a replay where letters are marked and none is at work.",
 )
+@beating("marked_letters")
 def marked_letters(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.RunRequest | dg.SkipReason:
@@ -142,6 +144,7 @@ def marked_letters(
     description="Off by default: replays letters whose reason may be gone "
     f"({', '.join(sorted(TRANSIENT))}) by itself, after {TRANSIENT_WAITS}, and after twice that.",
 )
+@beating("transient_letters")
 def transient_letters(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.RunRequest | dg.SkipReason:

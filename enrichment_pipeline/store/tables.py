@@ -257,6 +257,24 @@ heartbeat = Table(
     comment="When each part that must not stop was last seen, for the alerts.",
 )
 
+failure = Table(
+    "failure",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    # The asset, the job, the check, the sensor, the file.
+    Column("subject", Text, primary_key=True),
+    # A partition of it; empty where it has none.
+    Column("part", Text, primary_key=True),
+    _moment("since"),
+    _moment("failed_at"),
+    Column("message", Text, nullable=False),
+    Column("run_id", Text),
+    # Of Dagster's log of events: what follows can heal it.
+    Column("event_id", BigInteger),
+    comment="What failed and has not succeeded since: runs, checks, sensors, the file of rules; "
+    "for the alerts.",
+)
+
 alert = Table(
     "alert",
     metadata,
