@@ -13,6 +13,7 @@ from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.changes import changed_days
+from enrichment_pipeline.store.claims import pending_events
 from enrichment_pipeline.store.engine import Store, existing_store
 from enrichment_pipeline.store.sessions import list_sessions
 from enrichment_pipeline.wording import command, counted
@@ -97,6 +98,8 @@ def tell(
             with store.transaction() as connection:
                 wanted = changed_days(connection)
         reports = _tell(store, wanted, is_whole=bool(days))
+        with store.transaction() as connection:
+            pending = pending_events(connection)
     if as_json:
         print_json(
             [
@@ -118,8 +121,15 @@ def tell(
             f"{report.seconds:.1f} s",
             highlight=False,
         )
-    if not reports:
+    if not reports and not pending:
         out.print("Every day is told.")
+    if pending:
+        out.print(
+            f"{pending:,} events are pending: they are in no session before they are enriched; "
+            "see: enrichment-pipeline status",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _tell(store: Store, days: Sequence[date], *, is_whole: bool) -> list[DayReport]:

@@ -1,15 +1,18 @@
 """The sensor `alerts`: writes down what Dagster alone knows to be wrong, looks at all that is, and
 delivers, so that alerts are told where no API runs. The looking belongs to the room `alerts`."""
 
+from contextlib import suppress
+
 import dagster as dg
 
 from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.alerts.delivery import deliver_everywhere
 from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.classification import RulesFileError
 from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.outcomes import note_outcomes
 from enrichment_pipeline.orchestration.replaying import marked_letters, transient_letters
-from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.resources import Pipeline, rules_in_use
 from enrichment_pipeline.store.heartbeats import forget_other_sensors
 
 _SECONDS = 30
@@ -28,6 +31,9 @@ _ELSEWHERE = (marked_letters, transient_letters)
 def alerts(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason:
     """Look once, and deliver what is due."""
     store, definitions = pipeline.store, context.repository_def
+    with suppress(RulesFileError):
+        # What is wrong with them is written down.
+        rules_in_use(pipeline.settings.rules_file).now(store)
     if definitions is not None:
         checks = definitions.asset_graph.asset_check_keys
         context.update_cursor(note_outcomes(context.instance, checks, store, context.cursor))

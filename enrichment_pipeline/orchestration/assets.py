@@ -54,6 +54,11 @@ RETRY_OUTAGES = dg.RetryPolicy(
 _MAX_RETRIES_OF_A_BATCH = 3
 
 
+IN_PIECES = dg.BackfillPolicy.multi_run(100)
+"""So many partitions of a backfill are one run. Dagster writes down each of them before a run
+starts: one of thousands is given up before it has begun, and takes what was green along."""
+
+
 class EnrichmentConfig(dg.Config):
     """How to materialize `enriched_events`."""
 
@@ -71,7 +76,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=RAW_EVENTS,
         partitions_def=WINDOWS,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=IN_PIECES,
         group_name=_GROUP,
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,
@@ -88,7 +93,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         code_version=rules_version,
         deps=[RAW_EVENTS],
         partitions_def=WINDOWS,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=IN_PIECES,
         group_name=_GROUP,
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,

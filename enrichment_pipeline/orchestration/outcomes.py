@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from enrichment_pipeline.orchestration.checks import BOOKS_BALANCE, NOTHING_IS_DEAD
 from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
+from enrichment_pipeline.orchestration.runs import WILL_RETRY
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.failures import (
@@ -39,7 +40,6 @@ _MOST_RUNS = 50
 """In one go; the others come with the next."""
 _MOST_EVALUATIONS = 100
 
-_WILL_RETRY = "dagster/will_retry"
 _SCHEDULE = "dagster/schedule_name"
 
 # Of these the message is one line for people, with nothing of an event's content.
@@ -117,7 +117,7 @@ def _failed_runs(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.R
 def _failures_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Iterator[Failure]:
     """What a failed run has not done."""
     run = record.dagster_run
-    if run.tags.get(_WILL_RETRY, "").lower() == "true":
+    if run.tags.get(WILL_RETRY) == "true":
         return
     kinds = {
         dg.DagsterEventType.STEP_FAILURE,
@@ -136,12 +136,12 @@ def _failures_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Iterator
         made = _made(instance, asset, of_step)
         missing[asset] = {part: of_step[part] for part in of_step.keys() - made}
     # Of a run that was killed, many assets may be missing: one alert says so.
-    asset = max(missing, key=lambda one: len(missing[one]), default=None)
-    if asset and missing[asset]:
-        name = asset.to_user_string()
+    most = max(missing, key=lambda one: len(missing[one]), default=None)
+    if most and missing[most]:
+        name = most.to_user_string()
         yield from (
             Failure(RUN, name, part, at, at, message, run.run_id, place)
-            for part, place in missing[asset].items()
+            for part, place in missing[most].items()
         )
     # Where no step failed, and everything is made, its process ended when all was done.
     elif step or not planned:

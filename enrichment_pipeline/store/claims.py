@@ -225,6 +225,19 @@ def _fetch(
     return claimed
 
 
+def pending_events(connection: Connection) -> int:
+    """How many events wait to be enriched, due or not."""
+    pending: int = connection.execute(
+        text(
+            """
+            SELECT coalesce(sum(event_count - dead_count), 0)::bigint
+            FROM raw_batch WHERE state = 'pending'
+            """
+        )
+    ).scalar_one()
+    return pending
+
+
 def due_windows(connection: Connection, grace: timedelta = timedelta(0)) -> list[DueWindow]:
     """The windows with batches that have been due for as long as `grace`, in order; by the clock of
     the store, as a claim has it."""

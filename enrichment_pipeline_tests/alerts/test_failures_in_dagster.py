@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -15,6 +16,7 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.ingest.pull.errors import PullRefusedError
 from enrichment_pipeline.orchestration import assets, maintenance, resources
 from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.partitions import add_days, add_windows, windows_of
 from enrichment_pipeline.orchestration.pull_schedule import PULL_JOB
 from enrichment_pipeline.orchestration.replaying import marked_letters
 from enrichment_pipeline.orchestration.resources import Pipeline
@@ -63,7 +65,9 @@ class Dagster:
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
         users = dg.Definitions(assets=[of_a_user], asset_checks=[of_a_user_is_fine])
-        self.definitions = dg.Definitions.merge(build_definitions(settings, START), users)
+        self.definitions = dg.Definitions.merge(build_definitions(settings), users)
+        add_windows(instance, windows_of(KEYS))
+        add_days(instance, map(date.fromisoformat, DAYS))
         self.instance = instance
         self._settings = settings
         self._cursor: str | None = None
@@ -95,9 +99,9 @@ class Dagster:
             resources={"pipeline": Pipeline()},
             cursor=cursor,
         ) as context:
-            said = sensor.evaluate_tick(context)
-        self._cursor = said.cursor
-        return said.skip_message
+            said = sensor(context)
+            self._cursor = context.cursor
+        return said.skip_message if isinstance(said, dg.SkipReason) else None
 
     def told(self) -> list[str]:
         """What the sensor `alerts` tells, one tick after the other."""
@@ -250,21 +254,17 @@ def test_books_that_do_not_balance_are_told_until_the_books_of_that_window_do(
 
 SENSORS = (
     "alerts",
-    "broken_windows",
-    "due_sessions",
+    "changed_windows",
     "due_windows",
-    "finished_windows",
     "marked_letters",
 )
 
 
 @pytest.mark.parametrize("name", SENSORS)
 def test_each_of_our_sensors_beats_with_each_tick_that_ends_well(
-    dagster: Dagster, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+    dagster: Dagster, store: Store, name: str
 ) -> None:
-    monkeypatch.setenv("BROKER_URL", "amqp://localhost")
-    settings = settings.model_copy(update={"broker_url": "amqp://localhost"})
-    Dagster(settings, dagster.instance).tick(name)
+    dagster.tick(name)
     with store.transaction() as connection:
         assert sensor_heartbeat(name) in last_seen(connection)
 
@@ -281,17 +281,17 @@ def test_a_sensor_that_fails_at_every_tick_is_told_with_its_error(
     dagster: Dagster, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
-    dagster.tick("due_sessions")
+    dagster.tick("changed_windows")
     watched_all_day(store, now)
     titles: Callable[[datetime], list[str]] = lambda at: [  # noqa: E731
         message.title for message in look(store, settings, [], at)
     ]
-    from enrichment_pipeline.orchestration import session_timelines
+    from enrichment_pipeline.orchestration import changed_sensor
 
     with monkeypatch.context() as failing:
-        fail_once(failing, session_timelines, "due_days", ValueError("no cursor of ours"))
+        fail_once(failing, changed_sensor, "changed_windows", ValueError("no cursor of ours"))
         with pytest.raises((dg.DagsterError, ValueError)):
-            dagster.tick("due_sessions")
+            dagster.tick("changed_windows")
     for minutes in (2, 4, 6, 8):
         later = now + minutes * MINUTE
         with store.transaction() as connection:
@@ -300,12 +300,12 @@ def test_a_sensor_that_fails_at_every_tick_is_told_with_its_error(
     with store.transaction() as connection:
         beat(connection, DUE_WINDOWS_SENSOR, now + 11 * MINUTE)
     [message] = look(store, settings, [], now + 11 * MINUTE)
-    assert message.title == "Dagster's sensor due_sessions has stopped"
+    assert message.title == "Dagster's sensor changed_windows has stopped"
     assert "ValueError: no cursor of ours" in message.text
-    dagster.tick("due_sessions")
+    dagster.tick("changed_windows")
     with store.transaction() as connection:
-        beat(connection, sensor_heartbeat("due_sessions"), now + 12 * MINUTE)
-    assert titles(now + 12 * MINUTE) == ["All clear: Dagster's sensor due_sessions ticks again"]
+        beat(connection, sensor_heartbeat("changed_windows"), now + 12 * MINUTE)
+    assert titles(now + 12 * MINUTE) == ["All clear: Dagster's sensor changed_windows ticks again"]
 
 
 def test_a_daemon_that_stops_is_told_once_and_its_sensors_have_their_time_to_begin(
@@ -340,3 +340,34 @@ def test_a_sensor_that_is_there_no_more_is_not_missed(dagster: Dagster, store: S
 @pytest.mark.parametrize("cursor", ["what?", "[]", "{}", '{"runs": 1}', json.dumps({"since": 1})])
 def test_a_cursor_that_is_none_of_ours_is_as_none(dagster: Dagster, cursor: str) -> None:
     assert dagster.tick("alerts", cursor) == "nothing new to tell"
+
+
+def test_rules_that_cannot_be_read_fail_runs_with_one_line_and_one_alert(
+    dagster: Dagster,
+    store: Store,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("events:\n  bought: {event_type: shop}\n")
+    monkeypatch.setenv("ENRICHMENT_RULES_FILE", str(file))
+    load_events(store, raw_events(2, START), [], "test")
+    broken = Dagster(settings.model_copy(update={"rules_file": file}), dagster.instance)
+    result = broken.run(ENRICHMENT_JOB, KEYS[0])
+    assert not result.success
+    failed = result.failure_data_for_node("enriched_events")
+    assert failed is not None
+    assert failed.user_failure_data is not None
+    assert f"{file}:2: " in str(failed.user_failure_data.description)
+    assert broken.told() == ["The rules cannot be read"]
+    with store.transaction() as connection:
+        message = connection.execute(text("SELECT facts->>'error' FROM alert")).scalar_one()
+        assert connection.execute(text("SELECT attempts FROM raw_batch")).scalar_one() == 0
+    assert f"{file}:2: " in message
+    # What needs no rules goes on.
+    assert broken.tick("due_windows") != ""
+
+    file.write_text("events:\n  bought: {event_type: custom, action_type: submit}\n")
+    assert broken.run(ENRICHMENT_JOB, KEYS[0]).success
+    assert broken.told() == ["All clear: the rules can be read"]
