@@ -244,6 +244,8 @@ work_in_hand = Table(
     ),
     Column("batch_ids", ARRAY(BigInteger), nullable=False),
     Column("letter_ids", ARRAY(BigInteger), nullable=False),
+    # Whether it was seen that nobody holds the lock of this row any more; begun_at says when.
+    Column("seen_unlocked", Boolean, nullable=False, server_default=text("false")),
     prefixes=["UNLOGGED"],
     comment="What each process is at work on, so that one that dies is noticed. Unlogged: when the "
     "store dies, nothing in it may be held against the work.",

@@ -83,7 +83,7 @@ def test_runs_that_end_with_their_code_server_are_started_again_but_not_for_ever
     job = definitions.resolve_job_def(ENRICHMENT_JOB)
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         first = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-        tags = {"dagster/retry_number": "3"}
+        tags = {"dagster/max_retries": "0"}
         last = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
         for run in (first, last):
             instance.report_run_failed(run, "The process of this run ended with its server.")

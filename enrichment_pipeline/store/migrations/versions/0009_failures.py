@@ -1,4 +1,5 @@
-"""What failed and has not succeeded since: runs, checks, sensors, for the alerts.
+"""What failed and has not succeeded since: runs, checks, sensors, for the alerts; and since when
+nobody is seen at work on what a process has in hand.
 
 Frozen, as 0001 is.
 """
@@ -12,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Make the table and the column."""
     op.execute(
         """
         CREATE TABLE failure (
@@ -29,10 +30,12 @@ def upgrade() -> None:
         COMMENT ON TABLE failure IS
             'What failed and has not succeeded since: runs, checks, sensors, the file of rules; '
             'for the alerts.';
+
+        ALTER TABLE work_in_hand ADD COLUMN seen_unlocked boolean NOT NULL DEFAULT false;
         """
     )
 
 
 def downgrade() -> None:
     """Undo it."""
-    op.execute("DROP TABLE failure")
+    op.execute("DROP TABLE failure; ALTER TABLE work_in_hand DROP COLUMN seen_unlocked")
