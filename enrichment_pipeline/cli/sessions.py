@@ -125,8 +125,8 @@ def tell(
         out.print("Every day is told.")
     if pending:
         out.print(
-            f"{pending:,} events are pending: they are in no session before they are enriched; "
-            "see: enrichment-pipeline status",
+            f"{counted(pending, 'event')} pending: in no session before enriched; "
+            f"see: {command('status')}",
             highlight=False,
             soft_wrap=True,
         )

@@ -45,7 +45,7 @@ def test_sessions_are_told_listed_and_read() -> None:
 def test_events_that_are_not_enriched_yet_are_said_to_be_in_no_session(store: Store) -> None:
     load_events(store, raw_events(60, NOON), [], "test")
     said = call("sessions", "tell").stdout
-    assert said.startswith("60 events are pending: they are in no session before they are enriched")
+    assert said.startswith("60 events pending: in no session before enriched")
     assert "told." not in said
 
 
