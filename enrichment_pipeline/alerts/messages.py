@@ -207,7 +207,7 @@ def _sensor_stopped(condition: Condition) -> _Words:
     missed = "; without it no event is enriched" if name == "due_windows" else ""
     return _Words(
         what=f"Dagster's sensor {name} has stopped",
-        text=f"It ticked last without an error at {_moment(condition.since)}{missed}.{said} "
+        text=f"It ticked last at {_moment(condition.since)} without an error{missed}.{said} "
         "See whether Dagster's daemon and its code server run, whether the sensor is switched "
         "on, and what its ticks say.",
         over=f"Dagster's sensor {name} ticks again",

@@ -9,6 +9,7 @@ from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.wording import command
 
 GOOD = "events:\n  bought: {event_type: custom, action_type: submit}\n"
 OTHER = "events:\n  bought: {event_type: custom, action_type: view}\n"
@@ -42,7 +43,7 @@ def test_a_file_that_breaks_leaves_the_last_good_rules_in_use_and_is_told_by_its
     [message] = look(store, settings, [])
     assert (message.kind, message.title) == ("broken_rules", "The rules cannot be read")
     assert f"{file}:2: " in message.text
-    assert message.commands == ["enrichment-pipeline rules check"]
+    assert message.commands == [command("rules check")]
     file.unlink()
     assert in_use.now(store) is good, "a file that is gone is one that cannot be read"
     file.write_text(OTHER)
