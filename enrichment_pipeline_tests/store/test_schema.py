@@ -2,7 +2,7 @@
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import date
 from hashlib import sha256
 from multiprocessing import get_context
 from typing import Any
@@ -67,7 +67,7 @@ def test_secrets_of_an_older_store_leave_the_tables_that_readers_see(store: Stor
             ),
             {"person": unkeyed},
         )
-    migrate(store.engine, datetime(2026, 1, 1, tzinfo=UTC), store.window)
+    migrate(store.engine, store.window)
     with store.transaction() as connection:
         assert secret(connection, PSEUDONYM_KEY) == "k"
         settings = connection.execute(text("SELECT name FROM store_setting")).scalars().all()
