@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from enrichment_pipeline.cli.console import err, fail, out, print_json, say, write
 from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.events.masked import masked_id
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.settings import load_settings
@@ -60,7 +61,9 @@ def list_(
         )
         is_any = bool(found or list_sessions(connection, limit=1))
     if as_json:
-        print_json([session._asdict() for session in found])
+        print_json(
+            [session._asdict() | {"session_id": masked_id(session.session_id)} for session in found]
+        )
         return
     if not found:
         say(
@@ -73,7 +76,7 @@ def list_(
     for session in found:
         lasted = session.ended_at - session.started_at
         write(
-            f"{session.session_id}  {session.started_at:%Y-%m-%d %H:%M:%S}  "
+            f"{masked_id(session.session_id)}  {session.started_at:%Y-%m-%d %H:%M:%S}  "
             f"{lasted.total_seconds():.0f}s  {counted(session.events, 'event')}  {session.person}"
         )
         signals = f"  [{', '.join(session.signals)}]" if session.signals else ""

@@ -11,8 +11,8 @@ from functools import lru_cache
 from operator import itemgetter
 
 from enrichment_pipeline.events.detail import split_detail
-from enrichment_pipeline.events.privacy import mask
-from enrichment_pipeline.events.safe_text import cut, safe_path, visible
+from enrichment_pipeline.events.masked import masked_path
+from enrichment_pipeline.events.safe_text import cut, visible
 from enrichment_pipeline.llm.noise import noise_of
 from enrichment_pipeline.llm.signals import (
     RageWatch,
@@ -180,7 +180,7 @@ def _place(event: SessionEvent) -> tuple[float | int | str, ...]:
 @lru_cache(maxsize=8_192)
 def page_of(path_template: str | None) -> str | None:
     """A page as it stands in sentences: masked and safe."""
-    return safe_path(mask(path_template), _MAX_PAGE) or None if path_template else None
+    return masked_path(path_template, _MAX_PAGE) or None if path_template else None
 
 
 def _visits(events: Sequence[SessionEvent]) -> list[str]:
