@@ -14,7 +14,7 @@ from enrichment_pipeline.orchestration.forgetting import forget_in_dagster
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, existing_store
 from enrichment_pipeline.store.forget import ForgetReport, Forgotten, forget_events
-from enrichment_pipeline.store.forget_texts import also_known_as, forget_texts
+from enrichment_pipeline.store.people import also_known_as
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
 from enrichment_pipeline.wording import counted
 
@@ -24,8 +24,6 @@ class _Outcome:
     """What went, or would go."""
 
     events: ForgetReport = field(default_factory=ForgetReport)
-    texts: int = 0
-    """Errors that named them."""
     told_to_dagster: int = 0
     inputs: int | None = None
     """None in a dry run: which inputs nobody else has is known when the events are gone."""
@@ -76,7 +74,7 @@ def _told(distinct_ids: list[str], file: Path | None) -> list[str]:
     if file is None:
         return distinct_ids
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         fail(f"--file {file} cannot be read: {error}")
     return [*distinct_ids, *(line for line in text.splitlines() if line.strip())]
@@ -89,9 +87,9 @@ def _ask(store: Store, people: People, project: str | None) -> None:
 
 
 def _forget(store: Store, people: People, project: str | None, *, dry_run: bool) -> _Outcome:
-    outcome = _Outcome(also_known_as=also_known_as(store, people, project))
+    with store.transaction() as connection:
+        outcome = _Outcome(also_known_as=also_known_as(connection, project, people.distinct_ids))
     outcome.events = forget_events(store, people, project, dry_run=dry_run)
-    outcome.texts = forget_texts(store, people, project, dry_run=dry_run)
     outcome.told_to_dagster = forget_in_dagster(store, people, dry_run=dry_run)
     if not dry_run:
         outcome.inputs = forget_unused_inputs(store)
@@ -123,7 +121,7 @@ def _figures(outcome: _Outcome, *, dry_run: bool) -> dict[str, object]:
         "people": _people(outcome),
         "forgotten_before": outcome.events.forgotten_before,
         "dead_letters": outcome.events.letters,
-        "texts": outcome.texts,
+        "texts": outcome.events.texts,
         "entries_of_dagster": outcome.told_to_dagster,
         "inputs": outcome.inputs,
         "also_known_as": outcome.also_known_as,
@@ -143,7 +141,8 @@ def _print(outcome: _Outcome, *, dry_run: bool) -> None:
         )
     removed = "would be removed" if dry_run else "removed"
     out.print(
-        f"{counted(outcome.events.letters, 'dead letter')}, {counted(outcome.texts, 'text')} and "
+        f"{counted(outcome.events.letters, 'dead letter')}, "
+        f"{counted(outcome.events.texts, 'text')} and "
         f"{counted(outcome.told_to_dagster, 'entry')} of Dagster {removed}.",
         highlight=False,
     )

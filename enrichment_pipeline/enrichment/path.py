@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 from time import monotonic
+from typing import NamedTuple
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
@@ -29,12 +30,22 @@ from enrichment_pipeline.store.claims import (
     suspect,
 )
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import first_line
+from enrichment_pipeline.store.errors import first_line, kind_of
 from enrichment_pipeline.store.latency import observe_latency
 from enrichment_pipeline.store.work_in_hand import Hand
 
 CLAIM_EVENTS = 50_000
 """Events in one transaction: more gain no speed, and a crash would throw away more."""
+
+
+class BatchFailure(NamedTuple):
+    """A batch that failed, and how."""
+
+    batch: int
+    kind: str
+    """What kind of error it was, and where; nothing of what was in an event."""
+    message: str
+    """One line of what it says."""
 
 
 @dataclass
@@ -46,8 +57,8 @@ class EnrichmentReport:
     dead_events: int = 0
     """Events of these batches that became dead letters."""
     seconds: float = 0.0
-    failures: list[str] = field(default_factory=list)
-    """One line for each batch that failed."""
+    failures: list[BatchFailure] = field(default_factory=list)
+    """The batches that failed."""
     is_unfinished: bool = False
     """Whether time was up before nothing was due."""
 
@@ -154,14 +165,11 @@ class _Path:
         with Apart() as apart:
             self._enrich_alone(batch, self._writing._replace(derive=apart.derive))
 
-    def _enrich_alone(self, claimed: Batch, writing: Writing) -> None:
-        batch = claimed
+    def _enrich_alone(self, batch: Batch, writing: Writing) -> None:
         try:
             with self._hand() as hand, self._store.transaction() as connection:
-                again = claim_again(connection, claimed)
-                if not again:
+                if not claim_again(connection, batch):
                     return
-                batch = again
                 hand.take(connection, [batch.id])
                 buried = write_alone(connection, writing, batch)
                 hand.put_down(connection)
@@ -170,7 +178,7 @@ class _Path:
             if not attempts.spends_attempt(error):
                 raise
             self._charge(batch, error)
-            self._report.failures.append(f"batch {batch.id}: {first_line(error)}")
+            self._report.failures.append(BatchFailure(batch.id, kind_of(error), first_line(error)))
         else:
             self._report.add([batch], buried)
 

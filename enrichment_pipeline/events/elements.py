@@ -123,15 +123,10 @@ def name_element(chain: str | None, element_text: str | None) -> ElementName:
             None,
         )
         if element is first and name:
-            return ElementName(_tag(element), label or name)
+            return ElementName(element.tag, label or name)
         if element.tag in _INTERACTIVE_TAGS:
-            return ElementName(_tag(element), label or name)
-    return ElementName(first and _tag(first), label)
-
-
-def _tag(element: Element) -> str | None:
-    """The tag; None where it is the beginning of an address, whose dots end a tag."""
-    return None if "@" in element.tag else element.tag
+            return ElementName(element.tag, label or name)
+    return ElementName(first.tag if first else None, label)
 
 
 def _label(text: str | None) -> str | None:

@@ -1,16 +1,15 @@
 """Recognizing people by their distinct_ids, where no column holds them: in the payload of an event
-that was refused, in the text of an error, in the events that tie two ids together.
+that was refused, in the text of an error; and what of an event ties two ids together.
 
 What is done with what is found belongs to `store`.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import NamedTuple
 
-from enrichment_pipeline.events.text import clean_text, readable_json
+from enrichment_pipeline.events.text import REPLACEMENT, clean_text, readable_json
 
 MAX_ID_LENGTH = 200  # where PostHog cuts a distinct_id
 
@@ -26,7 +25,21 @@ _NOBODY = frozenset(
 )
 
 _OWNER_KEYS = frozenset({"distinct_id", "$distinct_id"})
-_LINK_KEYS = frozenset({"$anon_distinct_id", "alias"})
+
+# What is left of bytes on a command line that are no UTF-8, and in JSON of half a character.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# Where a word or a number may begin that is not part of a longer one.
+_BEGINNINGS = re.compile(r"(?<!\w)(?=.)", re.DOTALL)
+
+# An id that anything may be called, such as 1, a or events: it names somebody where it stands as a
+# value by itself, and under a key that says who; not in the middle of a sentence.
+_LEAST_TELLING = 12
+_AROUND_A_VALUE = frozenset("'\"`,;|=\t\r\n")
+_KEY_OF_SOMEBODY = re.compile(r"^$|id$|user|person|mail|name|alias|customer|account", re.IGNORECASE)
+
+# Most beginnings are ruled out by so many characters.
+_FIRST_CHARACTERS = 3
 
 # In text that is no JSON: the id behind its name, quoted or not, even where the quote is missing.
 _OWNER_IN_TEXT = re.compile(
@@ -35,37 +48,31 @@ _OWNER_IN_TEXT = re.compile(
 
 
 class People:
-    """The people of some distinct_ids."""
+    """The people of some distinct_ids, however many."""
 
     def __init__(self, distinct_ids: Iterable[str]) -> None:
         """`distinct_ids` are as their senders wrote them; columns have them cleaned and cut."""
-        self._names = {_as_kept(told): told for told in distinct_ids if told}
-        forms = {form for told in self._names.values() for form in _forms(told)}
-        # The longest first, so that of two ids that begin alike the right one is tried.
-        alternatives = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
-        # Not within a longer word: user-1 is not named by user-10.
-        self._named = re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)" if forms else r"(?!)")
-        self.forms: Sequence[str] = sorted(forms)
-        """The ways in which text may write their ids."""
-
-    @property
-    def distinct_ids(self) -> list[str]:
+        names = {_as_kept(told): told for told in distinct_ids if told}
+        self.distinct_ids = sorted(names)
         """Their ids as columns have them."""
-        return sorted(self._names)
+        self._names = frozenset(names)
+        self._forms = {form: held for held, told in names.items() for form in _forms(told)}
+        # The longest first, so that of two ids that begin alike the right one is tried.
+        self._lengths = sorted({len(form) for form in self._forms}, reverse=True)
+        self._looked_at = min([_FIRST_CHARACTERS, *self._lengths])
+        self._beginnings = {form[: self._looked_at] for form in self._forms}
 
-    def named_in(self, text: str) -> bool:
-        """Whether a text names one of them."""
-        return self._named.search(text) is not None
-
-    def without_names(self, value: object, instead: str) -> object:
-        """A JSON value, `instead` in the place of every text in it that names one of them."""
-        if isinstance(value, str):
-            return instead if self.named_in(value) else value
-        if isinstance(value, dict):
-            return {key: self.without_names(held, instead) for key, held in value.items()}
-        if isinstance(value, list):
-            return [self.without_names(held, instead) for held in value]
-        return value
+    def named_in(self, text: str) -> str | None:
+        """The first of them whom a text names by the whole id: user-1 is not named by user-10, and
+        one that could be a word or a number is not named by any word or number."""
+        for found in _BEGINNINGS.finditer(text):
+            start = found.start()
+            if text[start : start + self._looked_at] in self._beginnings:
+                for length in self._lengths:
+                    held = self._forms.get(text[start : start + length])
+                    if held is not None and _stands_alone(text, start, start + length):
+                        return held
+        return None
 
     def owner(self, payload: bytes) -> str | None:
         """Which of them (by the id that columns have) the event in this payload belongs to.
@@ -74,37 +81,32 @@ class People:
         not, because just that was wrong with it, belongs to whom it mentions.
         """
         text = readable_json(payload).decode()
-        # JSON may write any letter as an escape; where there is none, a look is enough.
-        if "\\" not in text and not any(form in text for form in self.forms):
-            return None
         try:
             owners, mentioned = _read(json.loads(text))
         except (ValueError, RecursionError):
             owners, mentioned = _read_broken(text), set()
-            if not owners and (found := self._named.search(text)):
-                return self._whose(found[0])
-        return next((held for held in self._names if held in (owners or mentioned)), None)
-
-    def _whose(self, form: str) -> str | None:
-        return next((held for held, told in self._names.items() if form in _forms(told)), None)
+            if not owners:
+                return self.named_in(text)
+        return min(self._names & (owners or mentioned), default=None)
 
 
-class Link(NamedTuple):
-    """What an event says of two distinct_ids: that they are one person."""
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether what stands there is an id, and no part of something else."""
+    if _is_telling(text[start:end]):
+        return end == len(text) or not _is_of_a_word(text[end])
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return _AROUND_A_VALUE.issuperset(before) and _AROUND_A_VALUE.issuperset(after)
 
-    distinct_id: str
-    other: str
+
+def _is_of_a_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
-def links(distinct_id: str, payload: bytes) -> Iterator[Link]:
-    """The links that the payload of one of the `LINKING_EVENTS` makes."""
-    try:
-        value = json.loads(readable_json(payload))
-    except (ValueError, RecursionError):
-        return
-    for key, held in _scalars(value):
-        if key in _LINK_KEYS and held and _as_kept(held) != distinct_id:
-            yield Link(distinct_id, _as_kept(held))
+def _is_telling(distinct_id: str) -> bool:
+    """Whether it can be nothing but an id: no word, and no number that may count something."""
+    is_a_word = all(map(_is_of_a_word, distinct_id))
+    has_digits = any(map(str.isdigit, distinct_id))
+    return not is_a_word or (has_digits and len(distinct_id) >= _LEAST_TELLING)
 
 
 def other_id(event: str, distinct_id: str, properties: Mapping[str, object]) -> str | None:
@@ -138,7 +140,7 @@ def ledger_name(key: str, project: str, distinct_id: str) -> str:
 
 
 def _as_kept(distinct_id: str) -> str:
-    return clean_text(distinct_id, MAX_ID_LENGTH)
+    return clean_text(_SURROGATE.sub(REPLACEMENT, distinct_id), MAX_ID_LENGTH)
 
 
 def _forms(told: str) -> set[str]:
@@ -157,11 +159,12 @@ def _forms(told: str) -> set[str]:
 
 
 def _read(value: object) -> tuple[set[str], set[str]]:
-    """The ids that a JSON value gives as its owner's, and all its values as text."""
+    """The ids that a JSON value gives as its owner's, and those of its values that may be ids."""
     owners: set[str] = set()
     mentioned: set[str] = set()
     for key, held in _scalars(value):
-        mentioned.add(_as_kept(held))
+        if _is_telling(held) or _KEY_OF_SOMEBODY.search(key):
+            mentioned.add(_as_kept(held))
         if key in _OWNER_KEYS and held:
             owners.add(_as_kept(held))
     return owners, mentioned

@@ -6,6 +6,7 @@ What it may ask of all events together belongs to `mcp_overviews`; how a tool is
 """
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -13,7 +14,6 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from sqlalchemy import Connection
 
-from enrichment_pipeline.events.masked import masked_id
 from enrichment_pipeline.llm.mcp_answers import (
     EventLine,
     Events,
@@ -21,6 +21,7 @@ from enrichment_pipeline.llm.mcp_answers import (
     Sessions,
     nothing_between,
     shown_moment,
+    shown_session,
     table,
 )
 from enrichment_pipeline.llm.mcp_arguments import (
@@ -89,7 +90,7 @@ class Tools:
             )
         rows = [
             SessionLine(
-                masked_id(one.session_id),
+                shown_session(one.session_id),
                 shown_moment(one.started_at),
                 round((one.ended_at - one.started_at).total_seconds()),
                 one.person,
@@ -134,7 +135,8 @@ class Tools:
                 timeline = timeline_of(connection, session_id, project=project)
             else:
                 timeline = newest_timeline_of(connection, str(distinct_id), project=project)
-        return render(timeline, form, max_tokens)
+        shown = replace(timeline, session_id=shown_session(timeline.session_id))
+        return render(shown, form, max_tokens)
 
     def search_events(
         self,
@@ -182,7 +184,7 @@ class Tools:
                 one.event_type,
                 one.action_type,
                 one.description,
-                masked_id(one.session_id) if one.session_id else None,
+                shown_session(one.session_id) if one.session_id else None,
             )
             for one in found
         ]

@@ -22,8 +22,8 @@ from enrichment_pipeline.orchestration.checks import (
 )
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.metadata import broken_metadata
-from enrichment_pipeline.orchestration.outcomes import ALERTED_OTHERWISE
 from enrichment_pipeline.orchestration.partitions import WINDOWS, partition_key, windows_of
+from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import code_version_tags, seen_by_dagster
 from enrichment_pipeline.orchestration.pulling import (
     pull_for_run,
@@ -54,11 +54,6 @@ RETRY_OUTAGES = dg.RetryPolicy(
 _MAX_RETRIES_OF_A_BATCH = 3
 
 
-IN_PIECES = dg.BackfillPolicy.multi_run(100)
-"""So many partitions of a backfill are one run. Dagster writes down each of them before a run
-starts: one of thousands is given up before it has begun, and takes what was green along."""
-
-
 class EnrichmentConfig(dg.Config):
     """How to materialize `enriched_events`."""
 
@@ -76,13 +71,14 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=RAW_EVENTS,
         partitions_def=WINDOWS,
-        backfill_policy=IN_PIECES,
+        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=_GROUP,
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,
         description="PostHog's events as they arrived, by the hour in which they happened. "
         "Materializing it pulls from the sources that are set, if any. Table `raw_event`.",
     )
+    @keeps_errors_private
     def raw_events(
         context: dg.AssetExecutionContext, pipeline: Pipeline
     ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
@@ -93,7 +89,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         code_version=rules_version,
         deps=[RAW_EVENTS],
         partitions_def=WINDOWS,
-        backfill_policy=IN_PIECES,
+        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=_GROUP,
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,
@@ -112,6 +108,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         description="What users did: one row for one raw event, with its event type and action "
         "type. Table `enriched_event`.",
     )
+    @keeps_errors_private
     def enriched_events(
         context: dg.AssetExecutionContext, config: EnrichmentConfig, pipeline: Pipeline
     ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
@@ -123,7 +120,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         worker = run_name(context.run.run_id)
         report = enrich_due(pipeline.store, pipeline.rules, windows, worker=worker)
         for failure in report.failures:
-            context.log.warning(failure)
+            context.log.warning(f"batch {failure.batch} failed: {failure.kind}")
         changes = re_enrich(pipeline.store, pipeline.rules, windows) if config.re_enrich else None
         with seen_by_dagster(pipeline.store, windows):
             outcome = look_at_windows(pipeline.store, windows, report)
@@ -150,6 +147,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         description="What is broken now: failed windows, open dead letters, and the way out. "
         "Table `dead_letter`.",
     )
+    @keeps_errors_private
     def dead_letter(pipeline: Pipeline) -> dg.MaterializeResult:
         with pipeline.store.transaction() as connection:
             broken = broken_now(connection)
@@ -231,8 +229,4 @@ def _unfinished(outcome: Outcome) -> dg.RetryRequested | dg.Failure:
             max_retries=_MAX_RETRIES_OF_A_BATCH,
             seconds_to_wait=max(outcome.waits.total_seconds(), 0.1),
         )
-    return dg.Failure(
-        failure_message(outcome.dead),
-        metadata={ALERTED_OTHERWISE: "as failed windows"},
-        allow_retries=False,
-    )
+    return dg.Failure(failure_message(outcome.dead), allow_retries=False)

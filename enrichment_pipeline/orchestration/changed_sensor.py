@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.events.times import window_start
-from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
     WINDOWS,
@@ -24,6 +23,7 @@ from enrichment_pipeline.orchestration.partitions import (
     stretches,
 )
 from enrichment_pipeline.orchestration.planning import MAX_WINDOWS
+from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import (
     publish_broken,
     publish_windows,
@@ -73,7 +73,7 @@ def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.Sen
         description="Publishes windows that were enriched, replayed or healed elsewhere, shows as "
         "FAILED what holds a dead batch, and launches the building of sessions.",
     )
-    @beating("changed_windows")
+    @keeps_errors_private
     def changed_sensor(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:

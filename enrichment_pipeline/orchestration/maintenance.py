@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.orchestration.partitions import DAYS, places, remove_windows
+from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.engine import Store
@@ -30,6 +31,7 @@ _RUNS_AT_ONCE = 500
 
 
 @dg.op
+@keeps_errors_private
 def make_partitions(pipeline: Pipeline) -> None:
     """Make PostgreSQL's partitions of the next days."""
     with pipeline.store.transaction() as connection:
@@ -37,6 +39,7 @@ def make_partitions(pipeline: Pipeline) -> None:
 
 
 @dg.op
+@keeps_errors_private
 def drop_old_days(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
     """Drop the days that are past retention, but none on which anything is left to do."""
     first_kept = first_days_kept(pipeline.settings, datetime.now(UTC).date())
@@ -128,6 +131,7 @@ def build_maintenance(assets: Sequence[dg.AssetsDefinition]) -> dg.JobDefinition
     """The job, for the code location of these assets."""
 
     @dg.op
+    @keeps_errors_private
     def trim_run_history(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
         """Delete ended runs that are past their time, which open-source Dagster never does."""
         before = datetime.now(UTC) - timedelta(days=pipeline.settings.run_history_days)

@@ -4,14 +4,13 @@ Pictures belong to `plots`, where the numbers come from to `store`, what they me
 `checks`.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from enrichment_pipeline.events.masked import masked_id, masked_line
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.pull.folder import FolderReport
 from enrichment_pipeline.orchestration.plots import plot_by_reason
@@ -85,7 +84,7 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
         metadata["letters_by_reason"] = plot_by_reason(broken.by_reason)
         metadata["look"] = dg.MetadataValue.md(
             "Read them: `enrichment-pipeline dead-letters list`, one whole: "
-            "`enrichment-pipeline dead-letters show ID`"
+            f"`enrichment-pipeline dead-letters show {broken.by_reason['letter'].max()}`"
         )
         metadata["way_out_of_letters"] = dg.MetadataValue.md(
             "Mend the cause, then `enrichment-pipeline dead-letters replay --reason REASON`, or "
@@ -112,9 +111,7 @@ def _run_of(worker: str | None) -> dg.DagsterRunMetadataValue | None:
 
 def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
     """A frame as a table; what is no number is shown as text."""
-    shown = frame.apply(
-        lambda column: column if _is_number(column) else column.map(_MASKS.get(column.name, _text))
-    )
+    shown = frame.apply(lambda column: column if _is_number(column) else column.map(_text))
     columns = [
         dg.TableColumn(str(name), "int" if _is_number(frame[name]) else "string")
         for name in frame.columns
@@ -124,13 +121,6 @@ def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
         for row in shown.to_dict("records")
     ]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
-
-
-# Columns that hold what strangers wrote.
-_MASKS: Mapping[Hashable, Callable[[object], str]] = {
-    name: lambda value: masked_line(_text(value))
-    for name in ("event", "sample", "last_error", "message")
-} | {"session_id": lambda value: masked_id(_text(value))}
 
 
 def _is_number(column: pd.Series) -> bool:

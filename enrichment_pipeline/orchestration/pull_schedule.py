@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.ingest.pull.pull import windows_due
-from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_windows, places, range_tags
+from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SCHEDULE, UNDER_WAY
 
@@ -36,7 +36,7 @@ def build_pull_schedule() -> dg.ScheduleDefinition:
         description="Pulls new files, and the windows that are due: the open one, the one before, "
         "and those that were not read to their end.",
     )
-    @beating("pull_every_5_minutes")
+    @keeps_errors_private
     def pull_schedule(
         context: dg.ScheduleEvaluationContext, pipeline: Pipeline
     ) -> dg.RunRequest | dg.SkipReason:

@@ -12,10 +12,10 @@ from pydantic import Field
 from enrichment_pipeline.enrichment.attempts import TRANSIENT
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
 from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
-from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER
 from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.partitions import windows_of
+from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import UNDER_WAY
 from enrichment_pipeline.orchestration.windows import run_name
@@ -70,6 +70,7 @@ class ReplayConfig(dg.Config):
 
 
 @dg.op(name=REPLAY_OP, retry_policy=RETRY_OUTAGES)
+@keeps_errors_private
 def replay(context: dg.OpExecutionContext, config: ReplayConfig, pipeline: Pipeline) -> None:
     """Mark the letters that are meant, and replay all that are marked."""
     store = pipeline.store
@@ -125,7 +126,7 @@ def replay_dead_letters() -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Launches a replay where letters are marked and none is at work.",
 )
-@beating("marked_letters")
+@keeps_errors_private
 def marked_letters(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.RunRequest | dg.SkipReason:
@@ -144,7 +145,7 @@ def marked_letters(
     description="Off by default: replays letters whose reason may be gone "
     f"({', '.join(sorted(TRANSIENT))}) by itself, after {TRANSIENT_WAITS}, and after twice that.",
 )
-@beating("transient_letters")
+@keeps_errors_private
 def transient_letters(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.RunRequest | dg.SkipReason:

@@ -12,10 +12,11 @@ import pandas as pd
 
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.tokens import estimate_tokens
-from enrichment_pipeline.orchestration.assets import IN_PIECES, RETRY_OUTAGES
+from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, SESSION_TIMELINES
 from enrichment_pipeline.orchestration.metadata import table
 from enrichment_pipeline.orchestration.partitions import DAYS
+from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import is_asked_for
 from enrichment_pipeline.orchestration.sensors import Job
@@ -34,7 +35,7 @@ def build_session_timelines() -> dg.AssetsDefinition:
         key=SESSION_TIMELINES,
         deps=[ENRICHED_EVENTS],
         partitions_def=DAYS,
-        backfill_policy=IN_PIECES,
+        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="events",
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,
@@ -42,6 +43,7 @@ def build_session_timelines() -> dg.AssetsDefinition:
         "language models. The sensor refreshes what events have come to; materialized by hand, a "
         "day is built anew from all of its events. Table `session_timeline`.",
     )
+    @keeps_errors_private
     def session_timelines(
         context: dg.AssetExecutionContext, pipeline: Pipeline
     ) -> dg.MaterializeResult[None]:

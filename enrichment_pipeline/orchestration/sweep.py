@@ -9,6 +9,7 @@ import dagster as dg
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
 from enrichment_pipeline.orchestration.partitions import windows_of
+from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import publish_windows, seen_by_dagster
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.windows import look_at_windows, run_name
@@ -24,6 +25,7 @@ class SweepConfig(dg.Config):
 
 
 @dg.op(name=SWEEP_OP, retry_policy=RETRY_OUTAGES)
+@keeps_errors_private
 def sweep(context: dg.OpExecutionContext, config: SweepConfig, pipeline: Pipeline) -> None:
     """Enrich what is due in scattered windows.
 
@@ -34,7 +36,7 @@ def sweep(context: dg.OpExecutionContext, config: SweepConfig, pipeline: Pipelin
     worker = run_name(context.run_id)
     report = enrich_due(pipeline.store, pipeline.rules, windows, worker=worker)
     for failure in report.failures:
-        context.log.warning(failure)
+        context.log.warning(f"batch {failure.batch} failed: {failure.kind}")
     with seen_by_dagster(pipeline.store, windows):
         outcome = look_at_windows(pipeline.store, windows, report)
         # Dagster takes checks too, its annotation does not know it yet.

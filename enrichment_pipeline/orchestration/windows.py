@@ -45,8 +45,8 @@ class Outcome:
     report: EnrichmentReport
     finished: dict[datetime, Metadata] = field(default_factory=dict)
     """Windows with nothing dead and nothing that waits for a retry, and what to show of each."""
-    dead: dict[datetime, str] = field(default_factory=dict)
-    """Windows that hold a dead batch, and the last error of each."""
+    dead: dict[datetime, int] = field(default_factory=dict)
+    """Windows that hold a dead batch, and the newest dead letter of each."""
     waits: timedelta | None = None
     """Until the first batch that has failed comes due again."""
     checks: list[dg.AssetCheckResult] = field(default_factory=list)
@@ -131,10 +131,12 @@ def _look_at(
     return metadata, int(unknown)
 
 
-def failure_message(dead: dict[datetime, str]) -> str:
-    """What to tell of windows that hold dead batches, and what to do."""
-    first, error = next(iter(sorted(dead.items())))
+def failure_message(dead: dict[datetime, int]) -> str:
+    """What to tell of windows that hold dead batches, and what to do. The error is not told: it may
+    name a person, whom nobody could forget in Dagster."""
+    first, letter = next(iter(sorted(dead.items())))
     return (
         f"{len(dead)} of the windows hold dead batches, the first is {partition_key(first)}: "
-        f"{error}. Mend the cause and materialize the failed partitions again."
+        f"`enrichment-pipeline dead-letters show {letter}` says why. Mend the cause and "
+        "materialize the failed partitions again."
     )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.store.frames import frame
+from enrichment_pipeline.store.people import person_join, pseudonym_key, pseudonym_sql
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,15 +128,25 @@ def classified(connection: Connection, start: datetime, end: datetime) -> "pd.Da
 
 
 def preview(connection: Connection, start: datetime, end: datetime, most: int) -> "pd.DataFrame":
-    """The first enriched events between `start` and `end`, as a person would want to see them."""
+    """The first enriched events between `start` and `end`, as a person would want to see them;
+    `person` is a pseudonym."""
     rows = connection.execute(
         text(
-            """
-            SELECT occurred_at, event, event_type, action_type, description, distinct_id
-            FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
-            ORDER BY occurred_at LIMIT :most
+            f"""
+            SELECT shown.occurred_at, event, event_type, action_type, description,
+                {pseudonym_sql("shown")} AS person
+            FROM (
+                SELECT * FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
+                ORDER BY occurred_at LIMIT :most
+            ) shown {person_join("shown")}
+            ORDER BY occurred_at
             """
         ),
-        {"start": start, "end": end, "most": most},
+        {
+            "start": start,
+            "end": end,
+            "most": most,
+            "pseudonym_key": pseudonym_key(connection),
+        },
     )
     return frame(rows.all(), columns=list(rows.keys()))

@@ -24,9 +24,10 @@ class BrokenNow(NamedTuple):
     failed_windows: int
     """Windows with a dead batch."""
     by_reason: "pd.DataFrame"
-    """reason_code, letters, events, first_failed_at, last_failed_at, sample (a message)."""
+    """reason_code, letters, events, first_failed_at, last_failed_at, letter (the id of the
+    newest)."""
     windows: "pd.DataFrame"
-    """The failed windows: window_start, batches, events, since, last_error, worker."""
+    """The failed windows: window_start, batches, events, since, letter, worker."""
 
 
 def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
@@ -45,7 +46,7 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
             f"""
             SELECT reason_code, count(*) AS letters, sum(event_count) AS events,
                 min(first_failed_at) AS first_failed_at, max(last_failed_at) AS last_failed_at,
-                (array_agg(message ORDER BY last_failed_at DESC, id DESC))[1] AS sample
+                max(id) AS letter
             FROM dead_letter WHERE {_OPEN}
             GROUP BY reason_code ORDER BY letters DESC LIMIT :most
             """
@@ -55,12 +56,14 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
     windows = connection.execute(
         text(
             f"""
-            SELECT window_start, count(*) AS batches, sum(event_count) AS events,
-                min(first_failed_at) AS since,
-                (array_agg(message ORDER BY last_failed_at DESC, id DESC))[1] AS last_error,
-                (array_agg(worker ORDER BY last_failed_at DESC, id DESC))[1] AS worker
-            FROM dead_letter WHERE {_OPEN} AND kind = 'batch'
-            GROUP BY window_start ORDER BY window_start DESC LIMIT :most
+            SELECT shown.*, newest.worker
+            FROM (
+                SELECT window_start, count(*) AS batches, sum(event_count) AS events,
+                    min(first_failed_at) AS since, max(id) AS letter
+                FROM dead_letter WHERE {_OPEN} AND kind = 'batch'
+                GROUP BY window_start ORDER BY window_start DESC LIMIT :most
+            ) shown JOIN dead_letter newest ON newest.id = shown.letter
+            ORDER BY window_start DESC
             """
         ),
         {"most": most},
@@ -74,22 +77,22 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
     )
 
 
-def dead_windows(connection: Connection, windows: list[datetime]) -> dict[datetime, str]:
-    """Of these windows, those that hold a dead batch which nobody has discarded, with the last
-    error of each."""
+def dead_windows(connection: Connection, windows: list[datetime]) -> dict[datetime, int]:
+    """Of these windows, those that hold a dead batch which nobody has discarded, with the newest
+    letter of each."""
     rows = connection.execute(
         text(
             f"""
-            SELECT DISTINCT ON (window_start) window_start, message
+            SELECT window_start, max(id) AS letter
             FROM dead_letter
             WHERE {_OPEN} AND kind = 'batch'
                 AND window_start = ANY(CAST(:windows AS timestamptz[]))
-            ORDER BY window_start, last_failed_at DESC, id DESC
+            GROUP BY window_start
             """
         ),
         {"windows": windows},
     )
-    return {row.window_start: row.message for row in rows}
+    return {row.window_start: row.letter for row in rows}
 
 
 def failed_windows(

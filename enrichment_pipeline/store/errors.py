@@ -3,9 +3,14 @@
 Whether one spends an attempt is decided in `enrichment.attempts`.
 """
 
+import traceback
+from pathlib import Path
+
 import psycopg
 from sqlalchemy.exc import DBAPIError
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 class StoreError(Exception):
@@ -50,6 +55,30 @@ def is_conflict(error: BaseException) -> bool:
     succeeds."""
     found = driver_error(error)
     return isinstance(found, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
+
+
+def kind_of(error: BaseException) -> str:
+    """What kind of error it is and where our code raised it, without what it says of data: for
+    those who may not see whose data that is."""
+    found = driver_error(error)
+    kind = type(found or error).__name__
+    # PostgreSQL quotes values where it blames them; otherwise it names tables, columns and rights.
+    if found is not None and not blames_data(found):
+        kind += f": {found.diag.message_primary or first_line(found)}"
+    elif found is not None:
+        column = ".".join(filter(None, (found.diag.table_name, found.diag.column_name)))
+        kind += f" (SQLSTATE {found.sqlstate}{f', {column}' if column else ''})"
+    elif isinstance(error, OSError) and error.strerror:
+        kind += f": {error.strerror}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    if not frames:
+        return kind
+    place = Path(frames[-1].filename).relative_to(_PACKAGE)
+    return f"{kind}, in {frames[-1].name} ({place}:{frames[-1].lineno})"
 
 
 def first_line(error: BaseException) -> str:

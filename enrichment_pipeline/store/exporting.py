@@ -47,18 +47,25 @@ def days_to_export(
     connection: Connection, what: What, first: date | None, last: date | None
 ) -> dict[date, int]:
     """The days (UTC) that have something, and how many rows each has."""
-    day = "(occurred_at AT TIME ZONE 'UTC')::date" if what == "events" else "day"
-    table = "enriched_event" if what == "events" else "session_timeline"
+    bounds = {"first": first, "end": last and last + timedelta(days=1)}
+    given = {name: day for name, day in bounds.items() if day}
+    table, day, moment = "session_timeline", "day", "CAST(:{} AS date)"
+    bounded = day
+    if what == "events":
+        # The bounds are of the time itself, so that the partitions of all other days are left out.
+        table, day = "enriched_event", "(occurred_at AT TIME ZONE 'UTC')::date"
+        bounded, moment = "occurred_at", "CAST(:{} AS timestamp) AT TIME ZONE 'UTC'"
+    conditions = [
+        f"{bounded} {'>=' if name == 'first' else '<'} {moment.format(name)}" for name in given
+    ]
     rows = connection.execute(
         text(
             f"""
-            SELECT {day}, count(*) FROM {table}
-            WHERE (CAST(:first AS date) IS NULL OR {day} >= :first)
-                AND (CAST(:last AS date) IS NULL OR {day} <= :last)
+            SELECT {day}, count(*) FROM {table} WHERE {" AND ".join(["true", *conditions])}
             GROUP BY 1 ORDER BY 1
             """
         ),
-        {"first": first, "last": last},
+        given,
     )
     return {row[0]: row[1] for row in rows}
 

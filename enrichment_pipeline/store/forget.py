@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from enrichment_pipeline.events.people import People, ledger_name
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import retry_conflicts
+from enrichment_pipeline.store.forget_texts import forget_texts
 from enrichment_pipeline.store.partitions import partition_days
 from enrichment_pipeline.store.payloads import decompress
 from enrichment_pipeline.store.people import forget_people
@@ -35,11 +36,15 @@ _WINDOW_OF_DAY = "window_start >= :start AND window_start < :end"
 _people = bindparam("people", type_=ARRAY(Text))
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
 
+# An index finds enriched events by person. Raw events have none, which each that comes in would
+# have to pay for; those that are not enriched are in a batch of which not all is enriched.
 _BATCHES = text(
     f"""
-    SELECT batch_id FROM raw_event WHERE {_OF_DAY} AND {_OF_PEOPLE}
-    UNION
     SELECT batch_id FROM enriched_event WHERE {_OF_DAY} AND {_OF_PEOPLE}
+    UNION
+    SELECT batch_id FROM raw_event WHERE {_OF_DAY} AND {_OF_PEOPLE} AND batch_id = ANY(ARRAY(
+        SELECT id FROM raw_batch WHERE {_WINDOW_OF_DAY} AND enriched_count < event_count
+    ))
     """
 ).bindparams(_people)
 
@@ -155,6 +160,8 @@ class ForgetReport:
     events: list[Forgotten] = field(default_factory=list)
     letters: int = 0
     """Dead letters; those that were not resolved are among the dead events."""
+    texts: int = 0
+    """Errors of their batches that named them."""
     forgotten_before: int = 0
     """Events that went before, by the ledger."""
     ledger_names: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -196,9 +203,10 @@ def forget_events(
         key = secret(connection, LEDGER_KEY)
         report.forgotten_before = _forgotten_before(connection, key, people, project)
     for day in days:
-        events, letters = _forget_day(store, people, project, day, dry_run=dry_run)
-        report.events += events
-        report.letters += letters
+        gone = _forget_day(store, people, project, day, dry_run=dry_run)
+        report.events += gone.events
+        report.letters += gone.letters
+        report.texts += gone.texts
     report.ledger_names = {
         whose: ledger_name(key, *whose)
         for whose in sorted({(row.project, row.distinct_id) for row in report.events})
@@ -238,8 +246,8 @@ def _days(connection: Connection) -> list[date]:
 @retry_conflicts
 def _forget_day(
     store: Store, people: People, project: str | None, day: date, *, dry_run: bool
-) -> tuple[list[Forgotten], int]:
-    """Forget the events of one day in one transaction; returns what went, and how many letters."""
+) -> ForgetReport:
+    """Forget the events of one day in one transaction."""
     with store.transaction() as connection:
         return _Day(connection, store.window, people, project, day, dry_run=dry_run).forget()
 
@@ -269,8 +277,8 @@ class _Day:
         }
         self._length = length
 
-    def forget(self) -> tuple[list[Forgotten], int]:
-        """What went, and how many letters."""
+    def forget(self) -> ForgetReport:
+        """What went."""
         owners = self._known_owners() | self._unknown_owners()
         batches = {letter.batch_id for letter in self._locked(_LETTERS, owners)}
         batches.update(self._connection.execute(_BATCHES, self._parameters).scalars())
@@ -280,6 +288,7 @@ class _Day:
         letters = [_Letter._make(row) for row in self._locked(_LETTERS, owners)]
         if not self._dry_run:
             forget_sessions(self._connection, self._parameters)
+        texts = forget_texts(self._connection, self._people, batches, dry_run=self._dry_run)
         raw = self._take(raw_event.name, batches)
         enriched = self._take(enriched_event.name, batches)
         refused, failed = _count_letters(letters, owners)
@@ -302,7 +311,7 @@ class _Day:
             self._connection.execute(_DELETE_LETTERS, {"ids": [letter.id for letter in letters]})
             self._keep_books(changes)
             self._write_ledger(gone)
-        return gone, len(letters)
+        return ForgetReport(gone, len(letters), texts)
 
     def _known_owners(self) -> dict[int, str]:
         """The letters of these people's events, and whose each is, by their columns."""

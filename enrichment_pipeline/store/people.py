@@ -4,6 +4,7 @@ What of an event ties two ids together belongs to `events.people`; removing a pe
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from hashlib import md5, sha256
 from typing import NamedTuple
 from uuid import UUID
@@ -38,6 +39,45 @@ _ADD = text(
     FROM unnest(CAST(:ids AS text[]), CAST(:people AS uuid[])) AS added (distinct_id, person)
     """
 )
+
+# Who of the candidates has no event (but of a day that is to be dropped): neither an enriched one,
+# which an index finds, nor one that waits to be enriched or is dead.
+_LEAVING = """
+    WITH candidate AS MATERIALIZED ({candidates}),
+    unfinished AS MATERIALIZED (
+        SELECT DISTINCT one.project, one.person_id
+        FROM raw_event event JOIN person one USING (project, distinct_id)
+        WHERE {elsewhere} AND event.batch_id = ANY(ARRAY(
+            SELECT id FROM raw_batch WHERE enriched_count < event_count
+        ))
+    )
+    SELECT project, person_id FROM candidate
+    WHERE NOT EXISTS (
+        SELECT FROM unfinished WHERE unfinished.project = candidate.project
+            AND unfinished.person_id = candidate.person_id
+    ) AND (
+        SELECT true FROM person one JOIN enriched_event event
+            ON event.distinct_id = one.distinct_id AND event.project = one.project
+        WHERE one.project = candidate.project AND one.person_id = candidate.person_id
+            AND {elsewhere}
+        LIMIT 1
+    ) IS NULL
+"""
+_SEEN_ON_DAY = """
+    SELECT DISTINCT one.project, one.person_id
+    FROM (
+        SELECT project, distinct_id FROM raw_event
+        WHERE occurred_at >= :start AND occurred_at < :end
+        UNION
+        SELECT project, distinct_id FROM enriched_event
+        WHERE occurred_at >= :start AND occurred_at < :end
+    ) seen JOIN person one USING (project, distinct_id)
+"""
+_ON_ANOTHER_DAY = "(event.occurred_at < :start OR event.occurred_at >= :end)"
+_GIVEN = """
+    SELECT * FROM unnest(CAST(:projects AS text[]), CAST(:people AS uuid[]))
+        AS given (project, person_id)
+"""
 
 
 def person_join(of: str) -> str:
@@ -88,6 +128,26 @@ def people_of(connection: Connection, project: str, distinct_ids: Iterable[str])
     wanted = sorted(set(distinct_ids))
     joined = _read(connection, project, wanted)
     return {one: joined.get(one) or lone_person(project, one) for one in wanted}
+
+
+def also_known_as(
+    connection: Connection, project: str | None, distinct_ids: Sequence[str]
+) -> dict[str, list[str]]:
+    """The other ids of each of these people that are not among these."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT one.distinct_id, array_agg(DISTINCT other.distinct_id ORDER BY other.distinct_id)
+            FROM person one
+            JOIN person other ON other.project = one.project AND other.person_id = one.person_id
+            WHERE one.distinct_id = ANY(:ids) AND other.distinct_id <> ALL(:ids)
+                AND (CAST(:project AS text) IS NULL OR one.project = :project)
+            GROUP BY 1 ORDER BY 1
+            """
+        ).bindparams(bindparam("ids", type_=ARRAY(Text))),
+        {"ids": list(distinct_ids), "project": project},
+    )
+    return {row[0]: list(row[1]) for row in rows}
 
 
 def ids_of(connection: Connection, project: str | None, distinct_id: str) -> list[str]:
@@ -189,4 +249,31 @@ def forget_people(connection: Connection, project: str | None, distinct_ids: Seq
             """
         ).bindparams(bindparam("ids", type_=ARRAY(Text))),
         {"ids": list(distinct_ids), "project": project},
+    )
+
+
+def people_of_day_alone(
+    connection: Connection, start: datetime, end: datetime
+) -> list[tuple[str, UUID]]:
+    """Project and person of those in the table who have events between `start` and `end`, and no
+    others."""
+    statement = _LEAVING.format(candidates=_SEEN_ON_DAY, elsewhere=_ON_ANOTHER_DAY)
+    rows = connection.execute(text(statement), {"start": start, "end": end})
+    return [(row.project, row.person_id) for row in rows]
+
+
+def forget_who_left(connection: Connection, people: Sequence[tuple[str, UUID]]) -> None:
+    """Take those of these people from the table who have no event any more. Whoever loads events
+    has to be kept out: a person comes in with an event."""
+    if not people:
+        return
+    leaving = _LEAVING.format(candidates=_GIVEN, elsewhere="true")
+    connection.execute(
+        text(
+            f"""
+            DELETE FROM person USING ({leaving}) leaving
+            WHERE person.project = leaving.project AND person.person_id = leaving.person_id
+            """
+        ),
+        {"projects": [one[0] for one in people], "people": [one[1] for one in people]},
     )

@@ -22,6 +22,7 @@ from enrichment_pipeline.store.partitions import (
     lock_for_dropping,
     partition_days,
 )
+from enrichment_pipeline.store.people import forget_who_left, people_of_day_alone
 from enrichment_pipeline.store.session_building import forget_sessions_of_day
 from enrichment_pipeline.store.tables import enriched_event, raw_event
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
@@ -97,9 +98,9 @@ def drop_days_before(store: Store, first_kept: FirstKept) -> RetentionReport:
     """
     report = RetentionReport()
     with store.transaction() as connection:
-        raw_days = _raw_days(connection)
+        raw_days = _raw_days(connection, first_kept.raw)
     for day in raw_days:
-        if day < first_kept.raw and _drop(store, day, report, _drop_raw(first_kept)):
+        if _drop(store, day, report, _drop_raw(first_kept)):
             report.dropped.append(day)
     with store.transaction() as connection:
         enriched_days = partition_days(connection, enriched_event.name)
@@ -115,12 +116,21 @@ def drop_days_before(store: Store, first_kept: FirstKept) -> RetentionReport:
     return report
 
 
-def _raw_days(connection: Connection) -> list[date]:
+def _raw_days(connection: Connection, before: date) -> list[date]:
+    if before == date.min:
+        return []
     # A day whose events were all rejected has batches and letters, and no partition.
     with_batches = connection.execute(
-        text("SELECT DISTINCT CAST(window_start AT TIME ZONE 'UTC' AS date) FROM raw_batch")
+        text(
+            """
+            SELECT DISTINCT CAST(window_start AT TIME ZONE 'UTC' AS date) FROM raw_batch
+            WHERE window_start < :before
+            """
+        ),
+        {"before": _bounds(before)["start"]},
     ).scalars()
-    return sorted({*partition_days(connection, raw_event.name), *with_batches})
+    days = {*partition_days(connection, raw_event.name), *with_batches}
+    return sorted(day for day in days if day < before)
 
 
 def _bounds(day: date) -> dict[str, datetime]:
@@ -165,18 +175,26 @@ def _drop_raw(first_kept: FirstKept) -> _Drop:
         if first_kept.dead is None or day < first_kept.dead:
             connection.execute(text(f"DELETE FROM dead_letter WHERE {_IN_DAY}"), bounds)
         connection.execute(text(f"DELETE FROM raw_batch WHERE {_IN_DAY}"), bounds)
+        leaving = people_of_day_alone(connection, **bounds)
         lock_for_dropping(connection)
         # Whoever was at work on the day has committed by now, and what they brought is seen.
         _refuse_what_is_left_to_do(connection, day)
         drop_partition(connection, raw_event.name, day)
         if day < first_kept.enriched:
-            _drop_enriched(connection, day)
+            _drop_enriched_of(connection, day)
+        forget_who_left(connection, leaving)
 
     return drop
 
 
 def _drop_enriched(connection: Connection, day: date) -> None:
+    leaving = people_of_day_alone(connection, **_bounds(day))
     lock_for_dropping(connection)
+    _drop_enriched_of(connection, day)
+    forget_who_left(connection, leaving)
+
+
+def _drop_enriched_of(connection: Connection, day: date) -> None:
     drop_partition(connection, enriched_event.name, day)
     forget_sessions_of_day(connection, day)
 

@@ -74,6 +74,8 @@ event_key = Table(
     Column("project", Text, primary_key=True),
     Column("uuid", Uuid, primary_key=True),
     Column("batch_id", BigInteger, nullable=False),
+    # For retention, which drops the keys of a batch.
+    Index("event_key_batch", "batch_id"),
     comment="Every event ever accepted, once. Apart from raw_event, because a unique index on a "
     "table partitioned by time cannot see the same uuid in another partition.",
 )
@@ -97,6 +99,8 @@ raw_event = Table(
     Column("detail", Text),
     Column("device", Text),
     Index("raw_event_batch", "batch_id"),
+    # By which an input is found that nobody has any more.
+    Index("raw_event_input", "input_key"),
     postgresql_partition_by="RANGE (occurred_at)",
     comment="PostHog's events exactly as they arrived (payload: zstd of the JSON), and their hot "
     "fields. The source of truth.",
@@ -244,8 +248,6 @@ work_in_hand = Table(
     ),
     Column("batch_ids", ARRAY(BigInteger), nullable=False),
     Column("letter_ids", ARRAY(BigInteger), nullable=False),
-    # Whether it was seen that nobody holds the lock of this row any more; begun_at says when.
-    Column("seen_unlocked", Boolean, nullable=False, server_default=text("false")),
     prefixes=["UNLOGGED"],
     comment="What each process is at work on, so that one that dies is noticed. Unlogged: when the "
     "store dies, nothing in it may be held against the work.",
@@ -257,24 +259,6 @@ heartbeat = Table(
     Column("name", Text, primary_key=True),
     _moment("seen_at"),
     comment="When each part that must not stop was last seen, for the alerts.",
-)
-
-failure = Table(
-    "failure",
-    metadata,
-    Column("kind", Text, primary_key=True),
-    # The asset, the job, the check, the sensor, the file.
-    Column("subject", Text, primary_key=True),
-    # A partition of it; empty where it has none.
-    Column("part", Text, primary_key=True),
-    _moment("since"),
-    _moment("failed_at"),
-    Column("message", Text, nullable=False),
-    Column("run_id", Text),
-    # Of Dagster's log of events: what follows can heal it.
-    Column("event_id", BigInteger),
-    comment="What failed and has not succeeded since: runs, checks, sensors, the file of rules; "
-    "for the alerts.",
 )
 
 alert = Table(

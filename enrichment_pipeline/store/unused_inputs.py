@@ -21,10 +21,12 @@ from enrichment_pipeline.store.payloads import decompress
 
 _keys = bindparam("keys", type_=ARRAY(Uuid))
 
+# With a limit, PostgreSQL looks each input up in an index until it finds an event, and does not
+# read all events.
 _UNUSED = text(
     """
     SELECT input_key FROM enrichment_input input
-    WHERE NOT EXISTS (SELECT FROM raw_event raw WHERE raw.input_key = input.input_key)
+    WHERE (SELECT true FROM raw_event raw WHERE raw.input_key = input.input_key LIMIT 1) IS NULL
     ORDER BY input_key
     """
 )
@@ -43,7 +45,7 @@ _AN_EVENT_WITH = """
     FROM raw_event WHERE input_key = ANY(:keys) AND {which}
     ORDER BY input_key
 """
-# Events that wait for enrichment are found by an index, all others by reading the whole table.
+# Events that wait for enrichment first: there are few.
 _WAITING = "batch_id IN (SELECT id FROM raw_batch WHERE state = 'pending')"
 _ANY = "true"
 

@@ -59,7 +59,7 @@ def _answered(
         ring(batches)
         return
     for failure in report.failures:
-        logger.warning(failure)
+        logger.warning("batch %d: %s", failure.batch, failure.message)
     if report.events:
         logger.info("%d events in %.3f s", report.events, report.seconds)
     if report.is_unfinished:

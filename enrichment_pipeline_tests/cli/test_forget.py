@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from enrichment_pipeline.classification import Rules
@@ -117,6 +118,29 @@ def test_several_are_forgotten_at_once_from_a_file_or_a_pipe(store: Store, tmp_p
     assert left(store) == 1
     assert call("--file", "-", "--yes", told="user-2\n").exit_code == 0
     assert left(store) == 0
+
+
+@pytest.mark.usefixtures("somebody")
+def test_a_file_may_name_any_number_of_people(store: Store, tmp_path: Path) -> None:
+    with store.transaction() as connection:
+        connection.execute(text("UPDATE raw_batch SET last_error = 'what user-1 did'"))
+    file = tmp_path / "people"
+    # As Windows' editors write it, with a mark at the beginning.
+    file.write_text("\n".join(f"user-{number}" for number in range(1, 70_000)), "utf-8-sig")
+    told = call("--file", str(file), "--yes", "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["texts"] == 1
+    assert left(store) == 0
+    assert call("--file", str(file), "--dry-run").exit_code == 0
+
+
+@pytest.mark.usefixtures("somebody")
+def test_an_id_that_no_event_can_have_is_nobodys(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "people"
+    file.write_bytes(b"user-\x001\n" + b"x" * 300 + b"\n")
+    told = call("\udcff", "--file", str(file), "--yes", "--json")
+    assert told.exit_code == 0, told.output
+    assert left(store) == 4
 
 
 @pytest.mark.parametrize(

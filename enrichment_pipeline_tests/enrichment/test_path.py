@@ -8,13 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.enrichment import deriving, path, writing
+from enrichment_pipeline.enrichment import deriving, writing
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.people import People
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.claims import claim, reopen_dead
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.forget import forget_events
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
@@ -196,25 +194,6 @@ def test_a_failure_of_the_store_spends_no_attempt(
     assert enrich_due(store, rules).events == 5
 
 
-def test_a_batch_that_changes_between_two_claims_is_taken_as_it_is_now(
-    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load_events(store, raw_events(5, NOON, event="bad"), [], "test")
-    load_events(store, [*raw_events(2, NOON), *raw_events(2, NOON, distinct_id="ann")], [], "test")
-    original = path.claim_again
-
-    def after_forgetting(*arguments: Any) -> Any:
-        forget_events(store, People(["ann"]))
-        return original(*arguments)
-
-    monkeypatch.setattr(path, "claim_again", after_forgetting)
-    report = enrich_due(store, poisoned(rules, bad=RAISES))
-    assert report.events == 2
-    with store.transaction() as connection:
-        [window] = books(connection)
-    assert (window.accepted, window.enriched, window.dead, window.pending) == (7, 2, 0, 5)
-
-
 def test_a_batch_set_back_by_hand_is_enriched_again_and_not_twice(
     store: Store, rules: Rules
 ) -> None:
@@ -233,7 +212,7 @@ def test_raw_events_that_are_gone_are_told_and_not_counted_as_enriched(
     rows(store, "DELETE FROM raw_event RETURNING uuid")
     report = enrich_due(store, rules)
     assert report.events == 0
-    assert "5 events are due in 1 batch, but raw_event has 0" in report.failures[0]
+    assert "5 events are due in 1 batch, but raw_event has 0" in report.failures[0].message
 
 
 def test_each_distinct_input_is_kept_once_and_its_rules_run_once(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrichment_pipeline.events.people import Link, People, ledger_name, links
+from enrichment_pipeline.events.people import People, ledger_name
 
 IDS = st.text(min_size=1, max_size=20)
 
@@ -26,7 +26,7 @@ IDS = st.text(min_size=1, max_size=20)
     ],
 )
 def test_a_text_names_somebody_by_the_whole_id(text: str, names: bool) -> None:
-    assert People(["user-1"]).named_in(text) == names
+    assert bool(People(["user-1"]).named_in(text)) == names
 
 
 @given(IDS.filter(lambda name: name.strip()))
@@ -118,19 +118,24 @@ def test_nobody_is_named_by_nothing() -> None:
     assert People([""]).distinct_ids == []
 
 
-def test_texts_go_from_json_wherever_they_stand() -> None:
-    value = {"a": ["to ann", 1, None], "b": {"c": "ann"}, "d": "hannah"}
-    assert People(["ann"]).without_names(value, "-") == {
-        "a": ["-", 1, None],
-        "b": {"c": "-"},
-        "d": "hannah",
-    }
+@pytest.mark.parametrize("word", ["1", "a", "events", "enrichment"])
+def test_a_word_or_a_number_names_somebody_only_as_a_value(word: str) -> None:
+    people = People([word])
+    for said in (f"{word} of 5 failed", f"the {word}.", f"({word}, 2)", f"a/{word}/b", f"x {word}"):
+        assert people.named_in(said) is None, said
+    for said in (word, f"KeyError: '{word}'", f'"{word}"', f"id={word}", f"{word},pageview"):
+        assert people.named_in(said) == word, said
+    assert people.owner(json.dumps({"event": word, "count": 1, "list": ["a"]}).encode()) is None
+    assert people.owner(json.dumps({"event": "x", "userId": word}).encode()) == word
 
 
-def test_links_are_what_the_properties_say_and_nothing_of_broken_ones() -> None:
-    payload = json.dumps({"properties": {"$anon_distinct_id": "a", "alias": "me"}}).encode()
-    assert list(links("me", payload)) == [Link("me", "a")]
-    assert list(links("me", b"broken")) == []
+def test_any_number_of_people_are_looked_for_in_a_text_at_once() -> None:
+    people = People([*(f"user-{number}" for number in range(100_000)), "ann@shop.example"])
+    long_text = 'File "enrichment/path.py", line 100, in enrich_claim\n' * 2_000
+    assert people.named_in(long_text) is None
+    assert people.named_in(f"{long_text} user-99999 ") == "user-99999"
+    assert people.named_in(f"{long_text} user-100001, ann@shop.example") == "ann@shop.example"
+    assert people.owner(b'{"event": 5, "distinct_id": "user-7"}') == "user-7"
 
 
 def test_the_ledger_names_people_by_a_key_and_by_whom_they_are_and_where() -> None:

@@ -1,27 +1,38 @@
 """Forgetting people in what Dagster shows."""
 
+import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import dagster as dg
 import pandas as pd
 import pytest
 from sqlalchemy import create_engine, text
 
-from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.enrichment import attempts, path
 from enrichment_pipeline.events.people import People
+from enrichment_pipeline.events.raw_event import (
+    Arrival,
+    EventRejectedError,
+    RejectedEvent,
+    parse_event,
+    reject,
+)
+from enrichment_pipeline.orchestration import dead_letter_worker
 from enrichment_pipeline.orchestration.forgetting import forget_in_dagster
 from enrichment_pipeline.orchestration.instance import prepare_home
 from enrichment_pipeline.orchestration.metadata import table
-from enrichment_pipeline.orchestration.partitions import add_windows, partition_key
+from enrichment_pipeline.orchestration.partitions import add_days, add_windows, partition_key
+from enrichment_pipeline.orchestration.private_errors import FailedError
+from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.conftest import make_event, raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ENRICHED = dg.AssetKey("enriched_events")
 ANN, BOB = "ann@shop.example", "user-1"
 
 
@@ -39,40 +50,118 @@ def told(store: Store) -> str:
     return texts
 
 
-@pytest.mark.usefixtures("settings")
-def test_previews_lose_their_events_and_errors_their_text_and_all_else_is_as_it_was(
-    store: Store, rules: Rules, definitions: dg.Definitions, tmp_path: Path
-) -> None:
-    assert forget_in_dagster(store, People([ANN])) == 0, "Dagster has never run"
-    people = (ANN, BOB)
-    load_events(store, [raw_events(1, NOON, distinct_id=one)[0] for one in people], [], "test")
-    samples = table(pd.DataFrame({"reason": ["a", "b"], "sample": [f"of {ANN}", f"of {BOB}"]}))
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance that keeps what it is told in the database beside the store."""
     with dg.DagsterInstance.from_config(str(prepare_home(tmp_path))) as instance:
-        job = definitions.resolve_job_def(ENRICHMENT_JOB)
         add_windows(instance, [NOON])
-        assert job.execute_in_process(instance=instance, partition_key=partition_key(NOON)).success
-        instance.report_runless_asset_event(
-            dg.AssetMaterialization("dead_letter", metadata={"by_reason": samples})
+        yield instance
+
+
+@pytest.mark.usefixtures("settings")
+def test_previews_of_earlier_versions_lose_their_events_and_all_else_is_as_it_was(
+    store: Store, kept: dg.DagsterInstance
+) -> None:
+    def tell(asset: str, name: str, **columns: list[str]) -> None:
+        metadata = {name: table(pd.DataFrame(columns))}
+        partition = partition_key(NOON) if asset == "enriched_events" else None
+        kept.report_runless_asset_event(
+            dg.AssetMaterialization(asset, partition=partition, metadata=metadata)
         )
-        enrich_due(store, rules)
-        assert told(store).count(ANN) > 2
 
-        would = forget_in_dagster(store, People([ANN]), dry_run=True)
-        assert ANN in told(store)
-        assert forget_in_dagster(store, People([ANN])) == would > 0
-        assert ANN not in told(store)
-        assert forget_in_dagster(store, People([ANN])) == 0
+    tell("enriched_events", "preview", event=["a", "b"], distinct_id=[ANN, BOB])
+    tell("enriched_events", "preview", event=["a", ANN], distinct_id=[BOB, "enrichment"])
+    tell("dead_letter", "by_reason", reason=["a", "b"], sample=[f"of {ANN}", f"of {BOB}"])
+    before = told(store)
+    for word in ("1", "a", "b", "events", "materialization", "user", "nobody"):
+        assert forget_in_dagster(store, People([word])) == 0
+    assert forget_in_dagster(store, People([ANN]), dry_run=True) == 1
+    assert told(store) == before
+    assert forget_in_dagster(store, People([ANN])) == 1
+    assert forget_in_dagster(store, People([ANN])) == 0
+    assert forget_in_dagster(store, People(["enrichment"])) == 2, "in its asset's latest, too"
+    assert told(store).count(ANN) == 2, "in what was said of others"
+    assert told(store).count(BOB) == before.count(BOB)
+    assert forget_in_dagster(store, People([f"user-{number}" for number in range(30_000)])) == 3
+    assert '"distinct_id": "' not in told(store)
 
-        shown = instance.get_latest_materialization_event(ENRICHED)
-        assert shown is not None
-        assert shown.asset_materialization is not None
-        preview = shown.asset_materialization.metadata["preview"]
-        assert isinstance(preview, dg.TableMetadataValue)
-        assert [record.data["distinct_id"] for record in preview.records] == [BOB]
-        broken = instance.get_latest_materialization_event(dg.AssetKey("dead_letter"))
-        assert broken is not None
-        assert broken.asset_materialization is not None
-        by_reason = broken.asset_materialization.metadata["by_reason"]
-        assert isinstance(by_reason, dg.TableMetadataValue)
-        assert [record.data["reason"] for record in by_reason.records] == ["a", "b"]
-        assert by_reason.records[1].data["sample"] == f"of {BOB}"
+
+def test_where_dagster_has_never_run_nobody_is_to_be_forgotten(store: Store) -> None:
+    assert forget_in_dagster(store, People([ANN])) == 0
+
+
+@pytest.mark.usefixtures("settings")
+def test_no_id_of_a_person_reaches_dagster_whatever_fails(
+    store: Store,
+    definitions: dg.Definitions,
+    kept: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise ValueError(f"of {ANN}") from KeyError(ANN)
+
+    def refuse(store: Store) -> NoReturn:
+        with store.transaction() as connection:
+            connection.execute(text("SELECT CAST(CAST(:id AS text) AS integer)"), {"id": ANN})
+        raise AssertionError
+
+    job = definitions.resolve_job_def(ENRICHMENT_JOB)
+
+    def run() -> dg.ExecuteInProcessResult:
+        return job.execute_in_process(
+            instance=kept, partition_key=partition_key(NOON), raise_on_error=False
+        )
+
+    load_events(store, raw_events(2, NOON, distinct_id=ANN), [], "test")
+    load_events(store, [], [rejected(make_event(event=None, distinct_id=ANN))], "test")
+    with monkeypatch.context() as broken:
+        broken.setattr(path, "write", fail)
+        broken.setattr(path, "write_alone", fail)
+        broken.setattr(attempts, "is_last", lambda *_: True)
+        assert not run().success
+    with store.transaction() as connection:
+        letters = connection.execute(text("SELECT message FROM dead_letter")).scalars().all()
+    assert f"of {ANN}" in letters, "who may look into the store sees it there"
+    assert "dead-letters show" in told(store)
+    assert run().success
+    for failing in (fail, lambda self: refuse(store)):
+        with monkeypatch.context() as broken:
+            broken.setattr(Pipeline, "store", property(failing))
+            sensors = [*(definitions.sensors or ()), *(dead_letter_worker.defs().sensors or ())]
+            for sensor in sensors:
+                with pytest.raises(FailedError) as raised:
+                    tick(sensor, definitions, kept)
+                assert ANN not in "".join(traceback.format_exception(raised.value)), sensor
+    add_days(kept, [NOON.date()])
+    worker = dead_letter_worker.defs().resolve_job_def("replay_dead_letters")
+    jobs = {name: definitions.resolve_job_def(name) for name in ("maintenance", "sessions")}
+    with monkeypatch.context() as broken:
+        broken.setattr(Pipeline, "store", property(lambda self: refuse(store)))
+        for one in (jobs["maintenance"], jobs["sessions"], job, worker):
+            ended = one.execute_in_process(
+                instance=kept,
+                partition_key={"sessions": f"{NOON:%Y-%m-%d}", job.name: partition_key(NOON)}.get(
+                    one.name
+                ),
+                raise_on_error=False,
+            )
+            assert not ended.success, one.name
+    assert "ValueError" in told(store)
+    assert "InvalidTextRepresentation (SQLSTATE 22P02)" in told(store)
+    assert ANN not in told(store)
+
+
+def tick(sensor: object, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    assert isinstance(sensor, dg.SensorDefinition)
+    with dg.build_sensor_context(
+        instance=instance,
+        repository_def=definitions.get_repository_def(),
+        resources={"pipeline": Pipeline()},
+    ) as context:
+        sensor(context)
+
+
+def rejected(payload: bytes) -> RejectedEvent:
+    with pytest.raises(EventRejectedError) as refusal:
+        parse_event(payload, "default", Arrival(NOON))
+    return reject(payload, "default", Arrival(NOON), refusal.value)

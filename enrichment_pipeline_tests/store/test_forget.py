@@ -1,7 +1,6 @@
 """Forgetting people: nothing of theirs is left anywhere, nothing of anybody else is gone, and the
 books balance."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,9 +26,10 @@ from enrichment_pipeline.store.dead_letters import dead_windows
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import Failure, bury_events, write_enriched
 from enrichment_pipeline.store.forget import ForgetReport, forget_events
-from enrichment_pipeline.store.forget_texts import REMOVED, also_known_as, forget_texts
+from enrichment_pipeline.store.forget_texts import REMOVED
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.payloads import decompress
+from enrichment_pipeline.store.people import also_known_as
 from enrichment_pipeline.store.retention import FirstKept, drop_days_before
 from enrichment_pipeline.store.tables import metadata
 from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
@@ -377,59 +377,60 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
     monkeypatch.setattr(module._Day, "_write_ledger", die)
 
 
-def test_texts_that_name_somebody_are_taken_out_and_others_stay(store: Store) -> None:
-    load(store, CAT, LATE)
-    refuse(store, b"not JSON")
-    refuse(store, b"nor this")
-    first, second = (row[0] for row in rows(store, "SELECT id FROM dead_letter ORDER BY id"))
-    naming = f"Failing row contains (1, default, {BOB}, secret)."
-    change(
-        store,
-        "UPDATE dead_letter SET message = :text, traceback = :text, closing_note = 'x'"
-        " WHERE id = :id",
-        text=naming,
-        id=first,
-    )
-    other = f"of {CAT} alone"
-    change(store, "UPDATE dead_letter SET message = :text WHERE id = :id", text=other, id=second)
-    change(store, "UPDATE raw_batch SET last_error = :text", text=naming)
-    facts = json.dumps({"sample": naming, "count": 3, "more": [naming, other]})
-    change(
-        store,
-        "INSERT INTO alert (key, kind, state, facts, since, told_at, told_count)"
-        " VALUES ('k', 'dead', 'open', CAST(:facts AS jsonb), now(), now(), 3)",
-        facts=facts,
-    )
-    change(
-        store,
-        "INSERT INTO alert_message (alert_key, channel, message)"
-        " VALUES ('k', 'mail', CAST(:facts AS jsonb))",
-        facts=facts,
-    )
+def test_texts_of_their_batches_that_name_somebody_go_with_them_and_others_stay(
+    store: Store, rules: Rules
+) -> None:
+    for person in (BOB, CAT):
+        load(store, person, LATE, 2, event="poison")
+    enrich(store, rules)
+    assert rows(store, "SELECT kind FROM dead_letter") == [("batch",)] * 2
+    first, second = (row[0] for row in rows(store, "SELECT batch_id FROM dead_letter ORDER BY id"))
+    naming, other = f"Failing row contains (1, default, {BOB}, secret).", f"of {CAT} alone"
+    for batch, said in ((first, naming), (second, other)):
+        change(
+            store,
+            "UPDATE dead_letter SET message = :said, traceback = :said, closing_note = 'x'"
+            " WHERE batch_id = :batch",
+            said=said,
+            batch=batch,
+        )
+        change(
+            store,
+            "UPDATE raw_batch SET last_error = :said WHERE id = :batch",
+            said=said,
+            batch=batch,
+        )
 
-    batches = rows(store, "SELECT count(*) FROM raw_batch")[0][0]
-    assert forget_texts(store, People([BOB]), dry_run=True) == 2 + batches + 2
-    assert rows(store, "SELECT message FROM dead_letter ORDER BY id") == [(naming,), (other,)]
-    assert forget_texts(store, People([BOB])) == 2 + batches + 2
+    assert forget_events(store, People([BOB]), dry_run=True).texts == 3
+    assert traces(store, BOB) == ["raw_batch", "raw_event", "dead_letter"]
+    assert forget(store, BOB).texts == 3
 
-    assert rows(store, "SELECT message, traceback, closing_note FROM dead_letter ORDER BY id") == [
-        (REMOVED, REMOVED, "x"),
-        (other, None, None),
-    ]
-    left = {"sample": REMOVED, "count": 3, "more": [REMOVED, other]}
-    assert rows(store, "SELECT facts FROM alert") == [(left,)]
-    assert rows(store, "SELECT message FROM alert_message") == [(left,)]
     assert traces(store, BOB) == []
-    assert forget_texts(store, People([BOB])) == 0
+    assert rows(store, "SELECT message, traceback, closing_note FROM dead_letter ORDER BY id") == [
+        (REMOVED, REMOVED, "its events went with people who were forgotten"),
+        (other, other, "x"),
+    ]
+    assert rows(store, "SELECT last_error FROM raw_batch ORDER BY id") == [(REMOVED,), (other,)]
 
 
-def test_texts_of_another_project_stay_and_those_of_a_batch_go(store: Store) -> None:
-    for project in ("shop", "blog"):
-        refuse(store, b"x" + project.encode(), project=project)
-    change(store, "UPDATE dead_letter SET message = 'it was user-1'")
-    assert forget_texts(store, People([BOB]), "shop") == 1
-    change(store, "UPDATE dead_letter SET project = NULL")
-    assert forget_texts(store, People([BOB]), "shop") == 1
+@pytest.mark.parametrize("word", ["1", "a", "events", "enrichment", "fail", "default", "poison"])
+def test_who_is_called_like_a_word_or_a_number_takes_nothing_of_others_away(
+    store: Store, rules: Rules, word: str
+) -> None:
+    load(store, CAT, LATE, event="poison")
+    refuse(store, b'{"event": 1, "a": "events", "enrichment": ["fail"], "default": "poison"}')
+    refuse(store, b"1 a events enrichment fail default poison")
+    enrich(store, rules)
+    change(store, "UPDATE raw_batch SET last_error = '1 a events enrichment fail default poison'")
+    tables = [table for table in metadata.tables if table != "store_secret"]
+    before = [rows(store, f"SELECT t::text FROM {table} t") for table in tables]
+    assert forget(store, word) == ForgetReport()
+    assert [rows(store, f"SELECT t::text FROM {table} t") for table in tables] == before
+
+    load(store, word, LATE, event="poison")
+    enrich(store, rules)
+    report = forget(store, word)
+    assert (len(report.events), report.texts) == (1, 0)
 
 
 def test_inputs_that_nobody_else_has_go_and_one_that_comes_again_is_read_back(
@@ -454,15 +455,36 @@ def test_inputs_that_nobody_else_has_go_and_one_that_comes_again_is_read_back(
     assert len(rows(store, "SELECT * FROM enrichment_input")) == 2
 
 
-def test_the_ids_that_posthog_ties_to_a_person_are_told_in_both_directions(store: Store) -> None:
+def test_the_other_ids_of_a_person_are_told_whichever_of_them_is_named(store: Store) -> None:
     load(store, ANN, LATE, event="$identify", properties={"$anon_distinct_id": "anonymous-7"})
     load(store, ANN, LATE, event="$create_alias", properties={"alias": BOB})
     load(store, CAT, LATE, event="$pageview", properties={"alias": "no link"})
-    assert also_known_as(store, People([ANN])) == {ANN: ["anonymous-7", BOB]}
-    assert also_known_as(store, People(["anonymous-7", ANN])) == {ANN: [BOB]}
-    assert also_known_as(store, People([BOB])) == {BOB: [ANN]}
-    assert also_known_as(store, People([CAT])) == {}
-    assert also_known_as(store, People([ANN]), "another") == {}
+    with store.transaction() as connection:
+        assert also_known_as(connection, None, [ANN]) == {ANN: ["anonymous-7", BOB]}
+        assert also_known_as(connection, None, ["anonymous-7", ANN]) == {
+            "anonymous-7": [BOB],
+            ANN: [BOB],
+        }
+        assert also_known_as(connection, None, [BOB]) == {BOB: [ANN, "anonymous-7"]}
+        assert also_known_as(connection, None, [CAT]) == {}
+        assert also_known_as(connection, "another", [ANN]) == {}
+
+
+def test_a_raw_event_whose_enriched_one_is_not_there_is_found_by_the_books(
+    store: Store, rules: Rules
+) -> None:
+    events = [
+        *raw_events(1, LATE, event="poison", distinct_id=ANN),
+        *raw_events(4, LATE, distinct_id=BOB),
+    ]
+    load_events(store, events, [], "test")
+    enrich(store, rules)
+    # As one that nobody needs.
+    change(store, "UPDATE dead_letter SET state = 'discarded', closed_at = now()")
+    load(store, ANN, LATE + HOUR)
+    assert sorted(row[3:6] for row in forget(store, ANN).events) == [(0, 0, 1), (0, 1, 0)]
+    assert traces(store, ANN) == []
+    assert totals(store) == (4, 0, 0)
 
 
 def tell(store: Store, session: str, person: str, at: datetime, project: str = "default") -> None:

@@ -109,6 +109,41 @@ def test_what_was_told_of_sessions_goes_with_the_enriched_events_of_its_day(
     assert told_days(store) == days[2:]
 
 
+def test_the_ids_of_a_person_go_with_their_last_event(store: Store, rules: Rules) -> None:
+    def identify(number: int, at: datetime, name: str = "$identify") -> None:
+        properties = {"$anon_distinct_id": f"anonymous-{number}"}
+        events = raw_events(1, at, event=name, distinct_id=f"user-{number}", properties=properties)
+        load_events(store, events, [], "test")
+
+    rules = poisoned(rules, poison=RAISES)
+    for number in range(5):
+        identify(number, FIRST)
+    load_events(store, raw_events(1, FIRST + DAY, distinct_id="anonymous-1"), [], "test")
+    load_events(store, raw_events(5, FIRST + DAY), [], "test")
+    enrich_due(store, rules)
+    # Dead alone, and nobody needs it; pending; and enriched, on a day that is kept enriched.
+    load_events(
+        store,
+        [
+            *raw_events(1, FIRST + DAY, event="poison", distinct_id="user-2"),
+            *raw_events(5, FIRST + DAY, distinct_id="nobody"),
+        ],
+        [],
+        "test",
+    )
+    enrich_due(store, rules)
+    change(store, "UPDATE dead_letter SET state = 'discarded', closed_at = now()")
+    load_events(store, raw_events(1, FIRST + DAY, distinct_id="user-3"), [], "test")
+    drop_before(store, (FIRST + DAY).date(), FIRST.date())
+    assert count(store, "person") == 10, "their enriched events are there"
+    drop_before(store, (FIRST + DAY).date())
+    with store.transaction() as connection:
+        left = connection.execute(text("SELECT distinct_id FROM person")).scalars()
+        assert sorted(left) == [
+            *("anonymous-1", "anonymous-2", "anonymous-3", "user-1", "user-2", "user-3")
+        ]
+
+
 def test_what_was_told_of_a_day_that_is_kept_stays(store: Store) -> None:
     load_events(store, raw_events(1, FIRST), [], "test")
     tell(store, FIRST.date())
