@@ -12,6 +12,7 @@ from typing import Any
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.alerts import LetterGroup, ToldAlert, Waiting
+from enrichment_pipeline.store.pulled import PullDifference
 
 MOST_ALONE = 3
 """So many windows of one reason have an alert of their own; the others share one, so that a million
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     STALLED_QUEUE = "stalled_queue"
     SENSOR_STOPPED = "sensor_stopped"
     STORE_DOWN = "store_down"
+    PULL_DIFFERENCE = "pull_difference"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Situation:
     watched_since: datetime
     """What stood still while nobody watched (everything was stopped for the night) has as long to
     come back to life as it may stand still otherwise."""
+    pull_differences: Sequence[PullDifference] = ()
+    """Windows of which PostHog counts another number of events than could be pulled."""
 
 
 def limits(settings: Settings) -> Limits:
@@ -111,6 +115,7 @@ def conditions(situation: Situation, limits: Limits, told: Told) -> list[Conditi
         _silent_ingest(situation, limits.silence, told),
         _stalled_queue(situation, limits.queue, told),
         _sensor_stopped(situation, limits.sensor, told),
+        _pull_difference(situation.pull_differences),
     ]
     return [condition for condition in found if condition]
 
@@ -219,6 +224,23 @@ def _sensor_stopped(situation: Situation, limit: timedelta | None, told: Told) -
         return None
     facts = {"sensor": "due_windows", "last_tick": tick.isoformat()}
     return Condition(key, Kind.SENSOR_STOPPED, 1, tick, facts)
+
+
+def _pull_difference(found: Sequence[PullDifference]) -> Condition | None:
+    if not found:
+        return None
+    key = str(Kind.PULL_DIFFERENCE)
+    facts = {
+        "windows": len(found),
+        "first_window": minute(found[0].window_start),
+        "last_window": minute(found[-1].window_start),
+        "differences": [
+            {"window": minute(one.window_start), "pulled": one.read, "posthog": one.counted}
+            for one in found[:MOST_LISTED]
+        ],
+    }
+    events = sum(abs(one.counted - one.read) for one in found)
+    return Condition(key, Kind.PULL_DIFFERENCE, events, min(one.since for one in found), facts)
 
 
 def _is_overdue(

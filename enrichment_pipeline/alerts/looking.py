@@ -33,6 +33,7 @@ from enrichment_pipeline.store.heartbeats import (
     beat,
     last_seen,
 )
+from enrichment_pipeline.store.pulled import pull_differences
 
 LONGEST_PAUSE = timedelta(minutes=5)
 """Who has not looked for longer than this has not watched."""
@@ -86,6 +87,7 @@ def _situation(connection: Connection, now: datetime) -> Situation:
         live_event=live,
         sensor_tick=seen.get(DUE_WINDOWS_SENSOR),
         watched_since=began,
+        pull_differences=pull_differences(connection),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from enrichment_pipeline.alerts.conditions import Condition, Kind
+from enrichment_pipeline.alerts.conditions import Condition, Kind, minute
 from enrichment_pipeline.alerts.decisions import Stage, Telling, as_told
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.alerts import ToldAlert
@@ -212,6 +212,31 @@ def _sensor_stopped(condition: Condition) -> _Words:
     )
 
 
+def _pull_difference(condition: Condition) -> _Words:
+    facts = condition.facts
+    first = facts["differences"][0]
+    others = f" (and {facts['windows'] - 1:,} more windows)" if facts["windows"] > 1 else ""
+    what = f"{first['window'].replace('T', ' ')} UTC"
+    return _Words(
+        what=f"The pull of {what} has {first['pulled']:,} events, PostHog counts "
+        f"{first['posthog']:,}{others}",
+        text=f"Of {_windows(condition)} PostHog counts {_count(condition.count, 'event')} more or "
+        "fewer than could be read, twice in a row. Pull the window again; where the difference "
+        "stays, compare with a batch export.",
+        over="what was pulled is what PostHog counts",
+        commands=[
+            f"{_PROGRAM} pull --from {one['window']} --to {_window_end(one['window'])}"
+            for one in facts["differences"][:3]
+        ],
+        page="/assets/raw_events?view=partitions",
+    )
+
+
+def _window_end(window: str) -> str:
+    """A time within the window, which is pulled whole."""
+    return minute(datetime.fromisoformat(window).replace(tzinfo=UTC) + timedelta(minutes=1))
+
+
 def _store_down(condition: Condition) -> _Words:
     return _Words(
         what="PostgreSQL does not answer",
@@ -231,6 +256,7 @@ _WORDS: Mapping[Kind, Callable[[Condition], _Words]] = {
     Kind.STALLED_QUEUE: _stalled_queue,
     Kind.SENSOR_STOPPED: _sensor_stopped,
     Kind.STORE_DOWN: _store_down,
+    Kind.PULL_DIFFERENCE: _pull_difference,
 }
 
 

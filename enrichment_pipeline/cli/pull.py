@@ -48,7 +48,7 @@ def pull_events(
         except PullError as error:
             # What came before it is told all the same.
             failure = str(error)
-    errors = [*report.folder.broken, *([failure] if failure else [])]
+    errors = [*report.folder.broken, *report.difference_lines(), *([failure] if failure else [])]
     if report.summary.accepted:
         ring_workers(settings)
     _print(report, time.monotonic() - started, errors, as_json=as_json)

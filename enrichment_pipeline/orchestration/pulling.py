@@ -51,6 +51,8 @@ def _log(context: dg.AssetExecutionContext, report: PullReport) -> None:
         context.log.warning(line)
     for what in [*report.folder.busy, *map(partition_key, report.busy)]:
         context.log.warning(f"another pull is at work on {what}: it was left to that")
+    for line in report.difference_lines():
+        context.log.warning(line)
     summary = report.summary
     context.log.info(
         f"pulled {counted(summary.accepted, 'event')}, {summary.duplicates:,} were here already, "

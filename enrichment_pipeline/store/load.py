@@ -5,8 +5,8 @@ Deduplication, batches and the traps of COPY are solved here, once. What an even
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -22,7 +22,7 @@ from enrichment_pipeline.events.uuids import content_uuid
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import blames_data, first_line, retry_conflicts
 from enrichment_pipeline.store.inputs import remember_inputs
-from enrichment_pipeline.store.partitions import ensure_days
+from enrichment_pipeline.store.partitions import ensure_days, hold_partitions
 from enrichment_pipeline.store.payloads import compress, decompress
 from enrichment_pipeline.store.people import join_people
 from enrichment_pipeline.store.tables import dead_letter, raw_batch
@@ -143,7 +143,7 @@ def load_events(
         for key, message in refused.items():
             rejection = _refused(cast("RawEvent", items.pop(key)), message)
             items.setdefault(_key_of_rejected(rejection), rejection)
-        loaded = _load(store, items, common)
+        loaded = _load(store, items, common, days=_days(items))
     accepted, quarantined, batches = loaded.accepted, loaded.quarantined, loaded.batches
     if others := list(_others(items, again, loaded.holders)):
         # In a commit of their own: two statements that take keys in one would deadlock.
@@ -201,18 +201,21 @@ def _load_somehow(
     """Load in the way that costs least; where the data are against it, in the way that costs more.
 
     A row that PostgreSQL refuses fails its transaction, and to look for it under savepoints costs
-    each load two more round trips. A day without a partition fails it too; that its partition may
-    have been dropped is found out here, where days that were once made are not looked up again.
+    each load two more round trips. A day without a partition fails it too: retention may drop one
+    at any moment until somebody has brought something for it.
     """
-    days = {item.occurred_at.date() for item in items.values() if isinstance(item, RawEvent)}
+    days = _days(items)
     ensure_days(store, days)
     try:
         return _load(store, items, common)
     except Exception as error:
         if not blames_data(error):
             raise
-    ensure_days(store, days, again=True)
-    return _load(store, items, common, isolate=True)
+    return _load(store, items, common, days=days, isolate=True)
+
+
+def _days(items: Mapping[Key, RawEvent | RejectedEvent]) -> set[date]:
+    return {item.occurred_at.date() for item in items.values() if isinstance(item, RawEvent)}
 
 
 class _RefusedError(Exception):
@@ -229,10 +232,15 @@ def _load(
     items: Mapping[Key, RawEvent | RejectedEvent],
     common: Mapping[str, object],
     *,
+    days: Collection[date] = (),
     isolate: bool = False,
 ) -> _Loaded:
+    """One transaction. Of `days` the partitions are held; with `isolate` rows that PostgreSQL
+    refuses are looked for, and none is loaded where there are some."""
     windows = {key: window_start(item.occurred_at, store.window) for key, item in items.items()}
     with store.transaction() as connection:
+        if days:
+            hold_partitions(connection, days)
         batches = _new_batches(connection, sorted(set(windows.values())))
         lost = _take_keys(connection, {key: batches[windows[key]] for key in items})
         winners = [key for key in items if key not in lost] if lost else items

@@ -47,14 +47,11 @@ def partition_days(connection: Connection, table: str) -> list[date]:
 _seen: WeakKeyDictionary[Engine, set[date]] = WeakKeyDictionary()
 
 
-def ensure_days(store: Store, days: Collection[date], *, again: bool = False) -> None:
-    """`ensure_partitions` in a transaction of its own, unless this process has seen them before.
-
-    One of them may have been dropped since: `again` forgets what was seen.
+def ensure_days(store: Store, days: Collection[date]) -> None:
+    """`ensure_partitions` in a transaction of its own, unless this process has seen them before;
+    one of them may have been dropped since.
     """
     seen = _seen.setdefault(store.engine, set())
-    if again:
-        seen.clear()
     if seen.issuperset(days):
         return
     with store.transaction() as connection:
@@ -68,11 +65,19 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> None:
     Run it in a transaction of its own, before the one that writes: a new partition is attached
     under a lock that a long load should not hold.
     """
-    wanted = [(table, day) for day in sorted(set(days)) for table in PARTITIONED]
-    if not _missing(connection, wanted):
-        return
+    days = set(days)
+    if _missing(connection, days):
+        hold_partitions(connection, days)
+
+
+def hold_partitions(connection: Connection, days: Iterable[date]) -> None:
+    """Make the partitions of these days that are missing; nobody drops one until the end of the
+    transaction.
+
+    Nobody makes others meanwhile either, so it is for a transaction that lost one without it.
+    """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
-    for table, day in _missing(connection, wanted):
+    for table, day in _missing(connection, days):
         _make(connection, table, day)
 
 
@@ -94,7 +99,8 @@ def drop_partition(connection: Connection, table: str, day: date) -> None:
     connection.execute(text(f"DROP TABLE IF EXISTS {partition_name(table, day)}"))
 
 
-def _missing(connection: Connection, wanted: list[tuple[str, date]]) -> list[tuple[str, date]]:
+def _missing(connection: Connection, days: Iterable[date]) -> list[tuple[str, date]]:
+    wanted = [(table, day) for day in sorted(days) for table in PARTITIONED]
     # to_regclass would be shorter, but it answers from a cache that a transaction does not renew
     # while it waits for the lock: the partition that the other one made would seem missing.
     found = connection.execute(

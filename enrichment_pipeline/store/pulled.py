@@ -85,6 +85,10 @@ class WindowPosition(NamedTuple):
     """The last event of it that is in the store."""
     finished_at: datetime | None
     """When it, being over, had been read to its end; None where there is more to come."""
+    events_read: int = 0
+    """How many events were read since `began_at`."""
+    events_counted: int | None = None
+    """How many PostHog counted when the window was settled; None before."""
 
 
 def window_position(
@@ -94,7 +98,8 @@ def window_position(
     row = connection.execute(
         text(
             """
-            SELECT began_at, after_timestamp, after_uuid, finished_at FROM pull_position
+            SELECT began_at, after_timestamp, after_uuid, finished_at, events_read, events_counted
+            FROM pull_position
             WHERE source = :source AND window_start = :start
             """
         ),
@@ -103,7 +108,7 @@ def window_position(
     if row is None:
         return None
     after = Position(row.after_timestamp, row.after_uuid) if row.after_timestamp else None
-    return WindowPosition(row.began_at, after, row.finished_at)
+    return WindowPosition(row.began_at, after, row.finished_at, row.events_read, row.events_counted)
 
 
 def keep_position(
@@ -115,13 +120,16 @@ def keep_position(
         text(
             """
             INSERT INTO pull_position
-                (source, window_start, began_at, after_timestamp, after_uuid, finished_at)
-            VALUES (:source, :start, :began_at, :timestamp, :uuid, :finished_at)
+                (source, window_start, began_at, after_timestamp, after_uuid, finished_at,
+                events_read, events_counted)
+            VALUES (:source, :start, :began_at, :timestamp, :uuid, :finished_at, :read, :counted)
             ON CONFLICT (source, window_start) DO UPDATE SET
                 began_at = excluded.began_at,
                 after_timestamp = excluded.after_timestamp,
                 after_uuid = excluded.after_uuid,
-                finished_at = excluded.finished_at
+                finished_at = excluded.finished_at,
+                events_read = excluded.events_read,
+                events_counted = excluded.events_counted
             """
         ),
         {
@@ -131,8 +139,32 @@ def keep_position(
             "timestamp": after.timestamp if after else None,
             "uuid": after.uuid if after else None,
             "finished_at": position.finished_at,
+            "read": position.events_read,
+            "counted": position.events_counted,
         },
     )
+
+
+class PullDifference(NamedTuple):
+    """A window of which PostHog counts another number of events than could be read."""
+
+    window_start: datetime
+    read: int
+    counted: int
+    since: datetime
+
+
+def pull_differences(connection: Connection) -> list[PullDifference]:
+    """The settled windows that differ, in order."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT window_start, events_read, events_counted, finished_at FROM pull_position
+            WHERE events_counted <> events_read AND finished_at IS NOT NULL ORDER BY window_start
+            """
+        )
+    )
+    return [PullDifference(*row) for row in rows]
 
 
 def first_unsettled(

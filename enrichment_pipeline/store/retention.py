@@ -107,7 +107,7 @@ def drop_days_before(store: Store, first_kept: FirstKept) -> RetentionReport:
     for day in enriched_days:
         # Where the raw events had to be kept, those made of them are kept too.
         old = day < first_kept.enriched and day not in report.refused
-        if old and _drop(store, day, report, _drop_enriched):
+        if old and _drop(store, day, report, _drop_enriched_alone):
             report.dropped_enriched.append(day)
     if first_kept.dead is not None:
         report.letters = _drop_letters(store, first_kept.dead)
@@ -185,6 +185,16 @@ def _drop_raw(first_kept: FirstKept) -> _Drop:
         forget_who_left(connection, leaving)
 
     return drop
+
+
+def _drop_enriched_alone(connection: Connection, day: date) -> None:
+    """Drop the enriched events of a day whose raw ones went before; not those of raw events that
+    have come for it since."""
+    lock_for_dropping(connection)
+    arrived = text(f"SELECT EXISTS (SELECT FROM raw_batch WHERE {_IN_DAY})")
+    if connection.execute(arrived, _bounds(day)).scalar_one():
+        raise _KeptError("events of it have come in meanwhile")
+    _drop_enriched(connection, day)
 
 
 def _drop_enriched(connection: Connection, day: date) -> None:

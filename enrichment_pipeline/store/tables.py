@@ -385,6 +385,15 @@ pull_position = Table(
     Column("after_uuid", Text),
     # When the window, which was over, had been read to its end; NULL: there is more to come.
     _moment("finished_at", nullable=True),
+    # Since it was last asked for from its start.
+    Column("events_read", BigInteger, nullable=False, server_default=text("0")),
+    # By PostHog, when the window was settled; NULL: it is not, or was before this was asked.
+    Column("events_counted", BigInteger),
+    Index(
+        "pull_position_differs",
+        "window_start",
+        postgresql_where=text("events_counted <> events_read"),
+    ),
     comment="How far each window has been pulled from the query API.",
 )
 

@@ -21,6 +21,7 @@ from enrichment_pipeline.alerts.conditions import (
 )
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.alerts import LetterGroup, ToldAlert, Waiting
+from enrichment_pipeline.store.pulled import PullDifference
 from enrichment_pipeline_tests.conftest import HOUR
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -228,3 +229,16 @@ def test_the_limits_are_those_of_the_settings_and_zero_is_none() -> None:
     assert limits(Settings()) == LIMITS
     off = Settings(alert_silence_minutes=0, alert_queue_minutes=0, alert_sensor_minutes=0)
     assert limits(off) == Limits(None, None, None)
+
+
+def test_windows_that_differ_from_posthogs_count_are_one_thing_with_each_number() -> None:
+    differences = [
+        PullDifference(NOON, 7, 10, NOON + HOUR),
+        PullDifference(NOON + HOUR, 5, 4, NOON + 2 * HOUR),
+    ]
+    [found] = conditions(replace(FINE, pull_differences=differences), LIMITS, {})
+    assert (found.key, found.count, found.since) == ("pull_difference", 4, NOON + HOUR)
+    assert found.facts["differences"] == [
+        {"window": "2026-03-01T12:00", "pulled": 7, "posthog": 10},
+        {"window": "2026-03-01T13:00", "pulled": 5, "posthog": 4},
+    ]

@@ -26,6 +26,7 @@ from enrichment_pipeline.store.alerts import (
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, WATCH, WATCH_BEGAN, beat
 from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.pulled import WindowPosition, keep_position
 from enrichment_pipeline_tests.alerts.conftest import AddLetters
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 
@@ -283,3 +284,19 @@ def test_what_is_long_over_is_forgotten_and_what_never_arrived_is_given_up(
     with store.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM alert_message")).scalar_one() == 0
         assert connection.execute(text("SELECT count(*) FROM alert")).scalar_one() == 0
+
+
+def test_a_window_of_which_posthog_counts_more_is_told_until_it_agrees(
+    store: Store, now: datetime, titles: Titles
+) -> None:
+    def settled(read: int) -> None:
+        with store.transaction() as connection:
+            keep_position(connection, "posthog", NOON, WindowPosition(now, None, now, read, 10))
+
+    settled(7)
+    assert titles(timedelta(0)) == [
+        "The pull of 2026-03-01 12:00 UTC has 7 events, PostHog counts 10"
+    ]
+    assert titles(MINUTE) == []
+    settled(10)
+    assert titles(2 * MINUTE) == ["All clear: what was pulled is what PostHog counts"]

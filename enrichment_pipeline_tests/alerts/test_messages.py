@@ -24,6 +24,13 @@ CONDITIONS = {
     "silent": Condition("k", Kind.SILENT_INGEST, 1, NOON, {}),
     "stalled": Condition("k", Kind.STALLED_QUEUE, 9, NOON, {"batches": 2, "events": 9}),
     "stopped": Condition("k", Kind.SENSOR_STOPPED, 1, NOON, {"sensor": "due_windows"}),
+    "differs": Condition(
+        "k",
+        Kind.PULL_DIFFERENCE,
+        3,
+        NOON,
+        {"differences": [{"window": "2026-03-01T12:00", "pulled": 7, "posthog": 10}], **ONE},
+    ),
     "down": Condition("k", Kind.STORE_DOWN, 1, NOON, {"error": "connection refused"}),
 }
 
@@ -56,6 +63,15 @@ def composed(name: str, stage: Stage = Stage.OPENED, after: timedelta = timedelt
             "failed",
             "Failed: the window 2026-03-01 12:00 UTC",
             ["7 events in 1 batch ", "odd", "enrichment-pipeline backfill --failed", "view=part"],
+        ),
+        (
+            "differs",
+            "The pull of 2026-03-01 12:00 UTC has 7 events, PostHog counts 10",
+            [
+                "the window 2026-03-01 12:00 UTC",
+                "3 events",
+                "pipeline pull --from 2026-03-01T12:00 --to 2026-03-01T12:01",
+            ],
         ),
         ("parked", "1 dead letter parked: odd", ["dead-letters replay ID", "--state parked"]),
         ("silent", "No events arrive", ["accepted at 2026-03-01 12:00 UTC"]),

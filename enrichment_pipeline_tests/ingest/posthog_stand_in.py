@@ -1,9 +1,9 @@
 """A stand-in for PostHog's query API, since PostHog itself cannot be had in a test.
 
 It answers as https://posthog.com/docs/api/queries and PostHog's own source say: rows of a HogQL
-query, at most as many as its LIMIT, properties as JSON in text, no `hasMore` where there is a
-LIMIT, no OFFSET, 429 with Retry-After. Of HogQL it knows the one form of query that the pull
-sends, and refuses every other with 400.
+query, at most as many as its LIMIT (fewer, where it clamps pages), properties as JSON in text, no
+`hasMore` where there is a LIMIT, no OFFSET, 429 with Retry-After. Of HogQL it knows the two forms
+of query that the pull sends, and refuses every other with 400.
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -30,6 +30,11 @@ _QUERY = re.compile(
     rf"( AND \(timestamp > {_MOMENT} OR toString\(uuid\) > '([^']+)'\))? "
     r"ORDER BY timestamp, toString\(uuid\) LIMIT (\d+)"
 )
+_COUNT = re.compile(
+    rf"SELECT count\(\) FROM events WHERE timestamp >= {_MOMENT} AND timestamp < {_MOMENT}"
+)
+
+_Row = tuple[datetime, str, dict[str, Any]]
 
 
 class Asked(NamedTuple):
@@ -73,6 +78,12 @@ class StandIn:
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.clamp: int | None = None
+        """Events of a page at the most, whatever is asked for."""
+        self.unseen: list[dict[str, Any]] = []
+        """Events that are counted, and in no page."""
+        self.counts: list[datetime] = []
+        """The starts of the windows whose events were counted."""
         self.script: deque[Answer | None] = deque()
         """What to answer to the next queries; None: the page."""
         self.asked: list[Asked] = []
@@ -84,6 +95,12 @@ class StandIn:
     def add(self, *payloads: bytes) -> None:
         """Let PostHog have these events, given as an SDK sends them."""
         self.events.extend(json.loads(payload) for payload in payloads)
+
+    def page_of(self, window: datetime) -> Answer:
+        """The answer to who asks for the first events of an hour."""
+        start, end = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (window, window + timedelta(hours=1)))
+        rows = self._page(self._between(start, end, self.events), 1_000)
+        return Answer(200, {"results": rows})
 
     def answer(self, key: str | None, path: str, body: dict[str, Any]) -> Answer:
         """The answer to a request."""
@@ -100,20 +117,33 @@ class StandIn:
             return refused(401, "Invalid personal API key.")
         if path != PATH:
             return refused(404, "Project not found.")
+        if count := _COUNT.fullmatch(" ".join(body["query"]["query"].split())):
+            self.counts.append(_moment(count[1]))
+            found = self._between(count[1], count[2], [*self.events, *self.unseen])
+            return Answer(200, {"results": [[len(found)]], "columns": ["count()"]})
         if query is None or body["query"]["kind"] != "HogQLQuery":
             return refused(400, "Unable to parse the query.")
         page = {"results": self._rows(query), "columns": ["…"], "hasMore": None, "is_cached": False}
         return Answer(200, page, cut_off=bool(scripted))
 
+    def _between(self, first: str, end: str, events: list[dict[str, Any]]) -> list[_Row]:
+        return [
+            (moment, event["uuid"], event)
+            for event in events
+            if _moment(first) <= (moment := datetime.fromisoformat(event["timestamp"]))
+            and moment < _moment(end)
+        ]
+
     def _rows(self, query: re.Match[str]) -> list[list[object]]:
         first, end, behind, after, uuid, limit = query.groups()
         found = [
-            (moment, event["uuid"], event)
-            for event in self.events
-            if _moment(first) <= (moment := datetime.fromisoformat(event["timestamp"]))
-            and moment < _moment(end)
-            and (not behind or moment > _moment(after) or event["uuid"] > uuid)
+            row
+            for row in self._between(first, end, self.events)
+            if not behind or row[0] > _moment(after) or row[1] > uuid
         ]
+        return self._page(found, min(int(limit), self.clamp or int(limit)))
+
+    def _page(self, found: list[_Row], most: int) -> list[list[object]]:
         return [
             [
                 uuid,
@@ -124,7 +154,7 @@ class StandIn:
                 text if isinstance(text := event["properties"], str) else json.dumps(text),
                 event.get("elements_chain", ""),
             ]
-            for moment, uuid, event in sorted(found, key=lambda row: row[:2])[: int(limit)]
+            for moment, uuid, event in sorted(found, key=lambda row: row[:2])[:most]
         ]
 
 

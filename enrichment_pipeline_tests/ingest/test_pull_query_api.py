@@ -25,7 +25,7 @@ from enrichment_pipeline.ingest.pull.pull import PullReport, pull, windows_due
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.payloads import decompress
-from enrichment_pipeline.store.pulled import claimed
+from enrichment_pipeline.store.pulled import claimed, pull_differences
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.ingest.posthog_stand_in import (
     CUT_OFF,
@@ -96,8 +96,9 @@ def test_all_events_of_the_window_come_in_page_by_page_and_none_of_its_neighbour
     posthog.add(*events(10), *events(3, NOON - timedelta(seconds=3)), *events(3, NOON + HOUR))
     report = pull(store, pulling_settings, [NOON])
     assert counts(report) == (10, 0)
-    assert [asked.limit for asked in posthog.asked] == [4, 4, 4]
-    assert [asked.is_behind for asked in posthog.asked] == [False, True, True]
+    assert [asked.limit for asked in posthog.asked] == [4, 4, 4, 4], "until a page is empty"
+    assert [asked.is_behind for asked in posthog.asked] == [False, True, True, True]
+    assert posthog.counts == [NOON]
     assert report.windows[NOON].accepted == 10
     assert rows(store, "SELECT DISTINCT source, window_start FROM raw_batch") == [
         ("query_api", NOON)
@@ -116,9 +117,8 @@ def test_an_event_arrives_as_an_export_would_have_it(
     [row] = rows(store, "SELECT project, occurred_at, session_id, payload FROM raw_event")
     assert (row.project, row.occurred_at, row.session_id) == ("default", at, "s")
     assert json.loads(decompress(row.payload)) == json.loads(payload)
-    [body] = posthog.bodies
     # From PostHog's cache the open window would look the same each time.
-    assert body["refresh"] == "force_blocking"
+    assert {body["refresh"] for body in posthog.bodies} == {"force_blocking"}
 
 
 def test_the_properties_stay_as_they_were_written(
@@ -179,6 +179,87 @@ def test_a_window_whose_events_end_with_a_page_is_read_to_its_end(
     assert rows(store, "SELECT count(*) FROM pull_position WHERE finished_at IS NOT NULL") == [(1,)]
 
 
+@pytest.mark.parametrize("clamp", [1, 3])
+def test_a_server_that_gives_less_than_it_is_asked_for_loses_nothing(
+    store: Store, pulling_settings: Settings, posthog: StandIn, clamp: int
+) -> None:
+    posthog.clamp = clamp
+    posthog.add(*events(10))
+    report = pull(store, pulling_settings, [NOON])
+    assert counts(report) == (10, 0)
+    assert report.differences == {}
+
+
+def test_a_window_that_posthog_counts_otherwise_is_told_until_it_agrees(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(6), *events(2, NOON + HOUR))
+    posthog.unseen.extend(json.loads(event) for event in events(3))
+    report = pull(store, pulling_settings, [NOON, NOON + HOUR])
+    assert report.differences == {NOON: (6, 9)}
+    assert report.difference_lines() == [
+        "2026-03-01 12:00: PostHog counts 9 events, 6 could be read"
+    ]
+    with store.transaction() as connection:
+        [difference] = pull_differences(connection)
+    assert difference[:3] == (NOON, 6, 9)
+    assert pull(store, pulling_settings, [NOON]).windows == {}, "it is settled all the same"
+    posthog.unseen.clear()
+    again = pull(store, pulling_settings, [NOON], again_before=datetime.now(UTC))
+    assert again.differences == {}
+    with store.transaction() as connection:
+        assert pull_differences(connection) == []
+
+
+def test_an_event_that_comes_between_reading_and_counting_is_read_and_no_difference(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(2))
+
+    def arrive() -> None:
+        if len(posthog.bodies) == 3:
+            posthog.add(make_event(at=NOON))
+
+    posthog.on_query = arrive
+    report = pull(store, pulling_settings, [NOON])
+    assert report.differences == {}
+    assert counts(report) == (3, 2)
+
+
+def test_events_of_a_window_that_was_read_in_pieces_are_counted_over_all_of_them(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(10))
+    posthog.script.extend([None, None, refused(403, "no")])
+    with pytest.raises(PullRefusedError):
+        pull(store, pulling_settings, [NOON])
+    posthog.script.extend([None, None, refused(403, "no")])
+    with pytest.raises(PullRefusedError):
+        pull(store, pulling_settings, [NOON])
+    assert posthog.counts == [], "what refuses was the count"
+    assert pull(store, pulling_settings, [NOON]).differences == {}
+    assert rows(store, "SELECT events_read, events_counted FROM pull_position") == [(10, 10)]
+
+
+def test_a_window_that_may_get_more_is_not_counted(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(2, window_start(datetime.now(UTC), HOUR)))
+    pull(store, pulling_settings, [window_start(datetime.now(UTC), HOUR)])
+    assert posthog.counts == []
+
+
+def test_a_server_that_gives_the_same_page_again_is_told_and_not_asked_for_ever(
+    store: Store, pulling_settings: Settings, posthog: StandIn
+) -> None:
+    posthog.add(*events(2))
+    page = posthog.page_of(NOON)
+    posthog.script.extend([page] * 20)
+    with pytest.raises(PullError, match="not behind"):
+        pull(store, pulling_settings, [NOON])
+    assert len(posthog.bodies) == 2
+
+
 def test_pulling_again_adds_what_came_late_and_nothing_twice(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
@@ -224,7 +305,7 @@ def test_a_pull_that_died_goes_on_at_its_page(
     assert counts(report) == (8, 0), "what came before the failure is in the store"
     assert report.windows == {}
     assert counts(pull(store, pulling_settings, [NOON])) == (2, 0)
-    assert posthog.asked[-1].start == NOON + timedelta(seconds=7)
+    assert posthog.asked[-2].start == NOON + timedelta(seconds=7)
 
 
 def test_an_open_window_goes_on_where_it_was_and_is_read_once_more_when_it_is_over(
@@ -268,7 +349,7 @@ def test_the_seconds_that_posthog_asks_for_are_waited(
     posthog.add(*events(2))
     posthog.script.append(throttled(1))
     assert counts(pull(store, pulling_settings, [NOON])) == (2, 0)
-    first, second = posthog.asked
+    first, second, _ = posthog.asked
     assert second.at - first.at >= 1.0
     assert second.limit == first.limit, "asking for less spares no query"
 
@@ -281,7 +362,7 @@ def test_the_time_that_posthog_names_is_waited_for(
     posthog.script.append(throttled(format_datetime(later, usegmt=True)))
     assert counts(pull(store, pulling_settings, [NOON])) == (2, 0)
     assert datetime.now(UTC) >= later
-    assert len(posthog.asked) == 2
+    assert len(posthog.asked) == 3
 
 
 def test_a_wait_that_is_too_long_ends_the_pull_and_the_next_goes_on(

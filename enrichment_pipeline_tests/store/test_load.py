@@ -4,12 +4,14 @@ import json
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import Connection, text
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
@@ -21,10 +23,12 @@ from enrichment_pipeline.events.raw_event import (
     RejectedEvent,
     parse_event,
 )
+from enrichment_pipeline.store import load
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.forget import forget_events
 from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.partitions import drop_partition
 from enrichment_pipeline.store.payloads import decompress
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 
@@ -247,6 +251,38 @@ def test_a_key_that_retention_drops_while_it_is_in_the_way_is_taken_after_all(st
     assert drops
     assert result.accepted == 2
     assert len(rows(store, "SELECT 1 FROM event_key")) == 2
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 20])
+@pytest.mark.parametrize("title", ["good", "refused by PostgreSQL\0"])
+def test_a_day_that_retention_drops_while_it_is_loaded_is_made_once_more(
+    store: Store, monkeypatch: pytest.MonkeyPatch, times: int, title: str
+) -> None:
+    original = load._new_batches
+    left = [times]
+
+    def dropped_meanwhile(connection: Connection, windows: Sequence[datetime]) -> dict[Any, int]:
+        if left[0]:
+            left[0] -= 1
+            drop_by_retention(store, NOON.date())
+        return original(connection, windows)
+
+    monkeypatch.setattr(load, "_new_batches", dropped_meanwhile)
+    first, second = raw_events(2, NOON)
+    result = load_events(store, [first, second._replace(title=title)], [], "test")
+    assert result.accepted == (1 if "\0" in title else 2)
+    assert result.accepted + result.quarantined.total() == 2
+    assert rows(store, "SELECT count(*) FROM raw_event") == [(result.accepted,)]
+
+
+def drop_by_retention(store: Store, day: date) -> None:
+    """Drop the day in a transaction of its own, unless somebody holds it."""
+    try:
+        with store.transaction() as other:
+            other.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            drop_partition(other, "raw_event", day)
+    except DBAPIError as error:
+        assert isinstance(error.orig, psycopg.errors.LockNotAvailable)
 
 
 def test_a_load_of_nothing_but_rejected_events_leaves_nothing_due(store: Store) -> None:

@@ -322,6 +322,27 @@ def test_what_arrives_while_a_day_is_being_dropped_keeps_it(
     assert totals(store) == [(2, 1, 0, 1)]
 
 
+def test_events_that_come_for_an_old_day_while_days_are_dropped_keep_what_they_need(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_events(store, raw_events(2, FIRST), [], "test")
+    enrich_due(store, rules)
+    original = module.partition_days
+
+    def arrive_between(connection: Connection, table: str) -> list[date]:
+        # When the raw ones of the day are gone, and the enriched ones are not.
+        if table == "enriched_event":
+            load_events(store, raw_events(3, FIRST), [], "test")
+        return original(connection, table)
+
+    monkeypatch.setattr(module, "partition_days", arrive_between)
+    report = drop_before(store, (FIRST + 10 * DAY).date())
+    assert report.dropped == [FIRST.date()]
+    assert report.refused == {FIRST.date(): "events of it have come in meanwhile"}
+    assert enrich_due(store, rules).events == 3
+    assert totals(store) == [(3, 3, 0, 0)]
+
+
 def test_a_day_that_lost_a_deadlock_is_dropped_all_the_same(
     store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:

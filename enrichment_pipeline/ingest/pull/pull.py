@@ -23,7 +23,6 @@ from enrichment_pipeline.ingest.pull.query_api import SOURCE, QueryApi, project_
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.pulled import (
-    Position,
     WindowPosition,
     claimed,
     first_unsettled,
@@ -45,10 +44,19 @@ class PullReport:
     folder: FolderReport = field(default_factory=FolderReport)
     windows: dict[datetime, ImportSummary] = field(default_factory=dict)
     """What came of each window that the query API was asked for, to its end."""
+    differences: dict[datetime, tuple[int, int]] = field(default_factory=dict)
+    """Windows of which another number of events was read (the first) than PostHog counts."""
     busy: list[datetime] = field(default_factory=list)
     """Windows that another pull is at work on."""
     summary: ImportSummary = field(default_factory=ImportSummary)
     """Of all sources together, windows that were not read to their end too."""
+
+    def difference_lines(self) -> list[str]:
+        """A line for each window that differs from PostHog's count."""
+        return [
+            f"{window:%Y-%m-%d %H:%M}: PostHog counts {counted:,} events, {read:,} could be read"
+            for window, (read, counted) in sorted(self.differences.items())
+        ]
 
 
 def pull(
@@ -150,11 +158,11 @@ class _WindowPull:
                 # Begun from here on: if it is not answered for, it has its turn again, though later
                 # ones are settled meanwhile.
                 self._keep(WindowPosition(now, None, None))
-                self._pull_behind(None, now)
+                self._pull_on(WindowPosition(now, None, None))
             elif known.finished_at is None:
-                self._pull_behind(known.after, known.began_at)
+                self._pull_on(known)
             elif self._may_have_more(known.began_at):
-                self._pull_behind(None, datetime.now(UTC))
+                self._pull_on(WindowPosition(datetime.now(UTC), None, None))
 
     def _may_have_more(self, began_at: datetime) -> bool:
         """Whether to read the window again, which was read to its end."""
@@ -167,21 +175,42 @@ class _WindowPull:
     def _end(self) -> datetime:
         return self.start + self.store.window
 
-    def _pull_behind(self, after: Position | None, began_at: datetime) -> None:
+    def _pull_on(self, position: WindowPosition) -> None:
         summary = ImportSummary()
         is_over = datetime.now(UTC) >= self._end
-        is_last = False
-        while not is_last:
-            page = self.api.page(self.start, self._end, after)
-            if page.records:
-                loaded = load_chunk(self.store, page.records, self.project, SOURCE)
-                summary.add(loaded)
-                self.asked.report.summary.add(loaded)
-            after, is_last = page.last or after, page.is_last
-            finished_at = datetime.now(UTC) if is_over and is_last else None
-            self._keep(WindowPosition(began_at, after, finished_at))
-            self._tell(summary)
+        position = self._read_on(position, summary)
+        if is_over:
+            if position.began_at >= self._end + LATE:
+                position = self._settled(position, summary)
+            self._keep(position._replace(finished_at=datetime.now(UTC)))
         self.asked.report.windows[self.start] = summary
+
+    def _read_on(self, position: WindowPosition, summary: ImportSummary) -> WindowPosition:
+        """Read behind the position until PostHog has no more. It may give fewer events at once than
+        it was asked for: a short page says nothing, only an empty one does."""
+        while True:
+            page = self.api.page(self.start, self._end, position.after)
+            if page.last is None:
+                return position
+            loaded = load_chunk(self.store, page.records, self.project, SOURCE)
+            summary.add(loaded)
+            self.asked.report.summary.add(loaded)
+            read = position.events_read + len(page.records)
+            position = position._replace(after=page.last, events_read=read)
+            self._keep(position)
+            self._tell(summary)
+
+    def _settled(self, position: WindowPosition, summary: ImportSummary) -> WindowPosition:
+        """The position with PostHog's own count. Where that is another one, the window is read once
+        more: something may have come or gone between the two."""
+        counted = self.api.count(self.start, self._end)
+        if counted != position.events_read:
+            again = WindowPosition(datetime.now(UTC), None, None)
+            position = self._read_on(again, summary)
+            counted = self.api.count(self.start, self._end)
+        if counted != position.events_read:
+            self.asked.report.differences[self.start] = (position.events_read, counted)
+        return position._replace(events_counted=counted)
 
     def _keep(self, position: WindowPosition) -> None:
         with self.store.transaction() as connection:

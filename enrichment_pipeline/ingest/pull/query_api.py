@@ -5,10 +5,10 @@ documented at https://posthog.com/docs/api/queries: at most 50,000 rows a query,
 hour (120 for some), three at once, 10 seconds each; no OFFSET, but pages by the last event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 import httpx
@@ -33,6 +33,8 @@ from enrichment_pipeline.ingest.pull.errors import (
 )
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.pulled import Position
+
+T = TypeVar("T")
 
 SOURCE = "query_api"
 
@@ -73,14 +75,18 @@ LIMIT {{limit}}
 """  # noqa: S608  put together from what this module writes itself
 
 
+_COUNT = """
+SELECT count() FROM events WHERE timestamp >= {start} AND timestamp < {end}
+"""
+
+
 class Page(NamedTuple):
-    """Some events of a window, in order."""
+    """Some events of a window, in order; how many is PostHog's choice, however many were asked
+    for."""
 
     records: list[FileRecord]
     last: Position | None
-    """The last of them; None where there are none."""
-    is_last: bool
-    """Whether there were no more in the window when it was asked for."""
+    """The last of them; None where there are none behind the place that was asked for."""
 
 
 class _UnansweredError(PullError):
@@ -128,6 +134,18 @@ class QueryApi:
             PullAwayError: there was no way in, in `TRIES` tries.
             PullError: it did not answer this question in `TRIES` tries; another may be easier.
         """
+        return self._answered(lambda: self._try_page(start, end, after))
+
+    def count(self, start: datetime, end: datetime) -> int:
+        """How many events PostHog has from `start` up to `end`, by its own count.
+
+        Raises:
+            PullError: as `page`.
+        """
+        query = _COUNT.format(start=_moment(start), end=_moment(end))
+        return self._answered(lambda: _count(self._ask(query)))
+
+    def _answered(self, ask: Callable[[], T]) -> T:
         retrying = Retrying(
             retry=retry_if_exception_type(_UnansweredError),
             wait=_wait,
@@ -135,7 +153,7 @@ class QueryApi:
             reraise=True,
         )
         try:
-            return retrying(self._try_page, start, end, after)
+            return retrying(ask)
         except _UnansweredError as error:
             # What was too much of this window may be little of another.
             self._limit = PAGE_EVENTS
@@ -145,7 +163,7 @@ class QueryApi:
     def _try_page(self, start: datetime, end: datetime, after: Position | None) -> Page:
         limit = self._limit
         try:
-            return _page(self._ask(_query(start, end, after, limit)), limit)
+            return _page(self._ask(_query(start, end, after, limit)), after)
         except _UnansweredError as error:
             if error.smaller:
                 # For the rest of this pull, or until it gives up.
@@ -264,7 +282,17 @@ def _moment(moment: datetime) -> str:
     return f"toDateTime64('{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}', 6, 'UTC')"
 
 
-def _page(content: bytes, limit: int) -> Page:
+def _count(content: bytes) -> int:
+    try:
+        [[count]] = _rows(msgspec.json.decode(content))
+        return int(count)
+    except (ValueError, TypeError) as error:
+        raise _UnansweredError(f"answers what is no count: {one_line(error)}", smaller=True) from (
+            error
+        )
+
+
+def _page(content: bytes, after: Position | None) -> Page:
     try:
         rows = _rows(read_json(content))
         events = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
@@ -275,8 +303,10 @@ def _page(content: bytes, limit: int) -> Page:
         # What it says may be people's events, which do not belong into a message.
         told = f"answers what is no page of events: {one_line(error)}"
         raise _UnansweredError(told, smaller=True) from error
-    # `hasMore` says nothing where the query has a LIMIT.
-    return Page(records, last, is_last=len(records) < limit)
+    if last is not None and after is not None and last <= after:
+        # Asked for what is behind it, the next page would be the same for ever.
+        raise PullError("PostHog answers with events that are not behind those it was asked for")
+    return Page(records, last)
 
 
 def _rows(answer: object) -> Sequence[Sequence[Any]]:
