@@ -220,12 +220,12 @@ def _pull_difference(condition: Condition) -> _Words:
     return _Words(
         what=f"The pull of {what} has {first['pulled']:,} events, PostHog counts "
         f"{first['posthog']:,}{others}",
-        text=f"Of {_windows(condition)} PostHog counts {_count(condition.count, 'event')} more or "
+        text=f"Of {_windows(condition)} PostHog counts {counted(condition.count, 'event')} more or "
         "fewer than could be read, twice in a row. Pull the window again; where the difference "
         "stays, compare with a batch export.",
         over="what was pulled is what PostHog counts",
         commands=[
-            f"{_PROGRAM} pull --from {one['window']} --to {_window_end(one['window'])}"
+            command(f"pull --from {one['window']} --to {_window_end(one['window'])}")
             for one in facts["differences"][:3]
         ],
         page="/assets/raw_events?view=partitions",
