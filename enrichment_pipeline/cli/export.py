@@ -1,7 +1,7 @@
 """`enrichment-pipeline export`: enriched events and timelines as files."""
 
 import time
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 import typer
@@ -25,7 +25,9 @@ def export(
         typer.Option("--format", help="JSONL and CSV are compressed with gzip."),
     ] = "parquet",
     first: Annotated[str | None, typer.Option("--from", help="From this UTC day on.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Up to this UTC day, included.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Up to this UTC day, not included.")
+    ] = None,
     project: Annotated[str | None, typer.Option(help="Of this project alone.")] = None,
     with_private: Annotated[
         bool,
@@ -39,18 +41,20 @@ def export(
 ) -> None:
     """Write enriched events or timelines to files, a folder for each day: TARGET/events/day=….
 
-    A day that is exported again replaces the files of that day.
+    A day that is exported again replaces the files of that day that have the same format; those of
+    another format end the command before anything is written.
 
     Examples: [bold]enrichment-pipeline export events out --format parquet[/],
-    [bold]enrichment-pipeline export timelines out --format jsonl --from 2026-11-27[/]
+    [bold]enrichment-pipeline export timelines out --from 2026-11-27 --to 2026-11-28[/]
     """
     # Files and their formats take half a second to import.
     from enrichment_pipeline.llm.exporting import Export, count_rows, run_export
 
-    start, end = _day("--from", first), _day("--to", last)
-    if start and end and start > end:
-        fail("--from must not be after --to")
-    wanted = Export(what, target, form, start, end, project, with_private)
+    start, stop = _day("--from", first), _day("--to", end)
+    if start and stop and start >= stop:
+        fail("--from must not be on or after --to, which is not included")
+    last = stop - timedelta(days=1) if stop else None
+    wanted = Export(what, target, form, start, last, project, with_private)
     began = time.monotonic()
     with existing_store(load_settings()) as store:
         days = count_rows(store, wanted)

@@ -67,7 +67,9 @@ def import_files(
     if as_json:
         _print_json(summary, seconds, broken, interrupted=interrupted)
     else:
-        _print(summary, seconds, broken)
+        _print(summary, seconds)
+    for line in broken:
+        print_error(line)
     if interrupted:
         err.print(
             "Interrupted: so much is in. The same command goes on; what is in counts as duplicates "
@@ -147,7 +149,7 @@ def _print_json(
     )
 
 
-def _print(summary: ImportSummary, seconds: float, broken: list[str]) -> None:
+def _print(summary: ImportSummary, seconds: float) -> None:
     out.print(
         f"accepted {summary.accepted:,} · duplicates {summary.duplicates:,} · "
         f"quarantined {summary.quarantined.total():,} · {seconds:.1f} s",
@@ -155,5 +157,3 @@ def _print(summary: ImportSummary, seconds: float, broken: list[str]) -> None:
     )
     for reason, count in summary.quarantined.most_common():
         out.print(f"  {count:,} {reason}", highlight=False)
-    for line in broken:
-        print_error(line)

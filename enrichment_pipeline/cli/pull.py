@@ -52,6 +52,8 @@ def pull_events(
     if report.summary.accepted:
         ring_workers(settings)
     _print(report, time.monotonic() - started, errors, as_json=as_json)
+    for line in errors:
+        print_error(line)
     if errors:
         raise typer.Exit(1)
 
@@ -132,5 +134,3 @@ def _print(report: PullReport, seconds: float, errors: list[str], *, as_json: bo
         out.print(f"  {count:,} {reason}", highlight=False)
     for what in [*folder.busy, *report.busy]:
         out.print(f"another pull is at work on {what}", highlight=False, markup=False)
-    for line in errors:
-        print_error(line)

@@ -104,9 +104,9 @@ def results_start(head: bytes) -> int | None:
     start = _array_start(head, _RESULTS)
     if start is None:
         return None
-    opened, closed = _first_level(head[:start])
-    ends = [-1, *closed.tolist()]
-    keys = b"".join(head[end + 1 : begin] for end, begin in zip(ends, opened.tolist(), strict=True))
+    opened, closed = _values_of(head[:start])
+    ends = [-1, *closed]
+    keys = b"".join(head[end + 1 : begin] for end, begin in zip(ends, opened, strict=True))
     return None if b'"event"' in keys else start
 
 
@@ -115,35 +115,43 @@ def _array_start(head: bytes, arrays: re.Pattern[bytes]) -> int | None:
     ends = np.fromiter((match.end() - 1 for match in found), np.intp)
     if not len(ends):
         return None
-    starts = np.intersect1d(_first_level(head)[0], ends)
-    return int(starts[0]) + 1 if len(starts) else None
+    for opened, _ in _first_level(head):
+        starts = np.intersect1d(opened, ends)
+        if len(starts):
+            return int(starts[0]) + 1
+    return None
 
 
 def first_value(head: bytes) -> bytes | None:
     """The first value of an object that begins so, where it is an object and ends in `head`."""
     key = _KEY.match(head[1:].lstrip(_JSON_SPACE))
-    opened, closed = _first_level(head)
-    if key is None or not len(opened) or not len(closed):
+    opened, closed = _values_of(head)
+    if key is None or not opened or not closed:
         return None
     value = head[opened[0] : closed[0] + 1]
     between = head[1 : opened[0]].lstrip(_JSON_SPACE)
     return value if value.startswith(b"{") and between == key[0] else None
 
 
-def _first_level(head: bytes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _values_of(head: bytes) -> tuple[list[int], list[int]]:
     """Where the arrays and objects within the first object begin and end."""
-    opened: list[npt.NDArray[np.intp]] = []
-    closed: list[npt.NDArray[np.intp]] = []
+    opened: list[int] = []
+    closed: list[int] = []
+    for begins, ends in _first_level(head):
+        opened.extend(begins.tolist())
+        closed.extend(ends.tolist())
+    return opened, closed
+
+
+def _first_level(head: bytes) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """`_values_of`, piece by piece: a text may be long, and what is looked for at its beginning."""
     for before, marks in _scanned(head):
         finished = np.flatnonzero(marks.depth == 0)
         inside = slice(0, int(finished[0]) if len(finished) else None)
         at, kind, depth = marks.at[inside] + before, marks.kind[inside], marks.depth[inside]
-        opened.append(at[(kind == _OPEN) & (depth == 2)])
-        closed.append(at[(kind == _CLOSE) & (depth == 1)])
+        yield at[(kind == _OPEN) & (depth == 2)], at[(kind == _CLOSE) & (depth == 1)]
         if len(finished):
             break
-    nothing = np.empty(0, np.intp)
-    return np.concatenate([nothing, *opened]), np.concatenate([nothing, *closed])
 
 
 def read_values(chunks: Iterator[bytes]) -> Iterator[FileRecord]:

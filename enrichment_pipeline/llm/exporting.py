@@ -75,21 +75,43 @@ def run_export(
     them are written; what was there stays whole until then.
 
     Raises:
-        ExportError: the target cannot be written to.
+        ExportError: the target cannot be written to, or has files of a day in another format, in
+            which case nothing is written.
     """
     report = ExportReport()
     try:
         files, root = fsspec.core.url_to_fs(export.target)
     except (ImportError, ValueError) as error:
         raise ExportError(f"{export.target}: {error}") from error
+    folders = {day: f"{root}/{export.what}/day={day}" for day in days}
     try:
-        for day in days:
-            folder = f"{root}/{export.what}/day={day}"
+        for folder in folders.values():
+            _refuse_other_formats(export, files, folder)
+        for day, folder in folders.items():
             _write_day(store, export, files, folder, day, report, on_progress)
             report.days.append(day)
     except OSError as error:
         raise ExportError(f"{export.target}: cannot be written: {error}") from error
     return report
+
+
+def _refuse_other_formats(export: Export, files: Any, folder: str) -> None:
+    """Whoever reads the folder would see each event twice, and to remove what was not asked for is
+    nothing to do unasked."""
+    for part in _parts_there(files, folder):
+        if not part.endswith(f".{_SUFFIXES[export.format]}"):
+            raise ExportError(
+                f"{folder} has files of another format, such as {part.rpartition('/')[2]}: choose "
+                "another folder, or remove them first"
+            )
+
+
+def _parts_there(files: Any, folder: str) -> list[str]:
+    # Some remember what they listed.
+    files.invalidate_cache()
+    if not files.isdir(folder):
+        return []
+    return [one for one in files.ls(folder, detail=False) if "/part-" in one]
 
 
 def _write_day(
@@ -113,7 +135,7 @@ def _write_day(
             files.put_file(str(file), hidden)
             file.unlink()
             written.append((hidden, f"{folder}/part-{number:04}.{suffix}"))
-    before = {one for one in files.ls(folder, detail=False) if "/part-" in one}
+    before = _parts_there(files, folder)
     for hidden, final in written:
         if files.exists(final):
             files.rm_file(final)

@@ -125,6 +125,23 @@ def test_a_day_that_is_exported_again_has_no_part_left_of_before(
     assert not [name for name in names if name.startswith(".")]
 
 
+@pytest.mark.parametrize("target", ["folder", "memory://other-formats"])
+@pytest.mark.parametrize("other", ["jsonl", "csv"])
+def test_an_export_in_another_format_leaves_the_files_of_the_first(
+    filled: Store, tmp_path: Path, target: str, other: exporting.Format
+) -> None:
+    place = target if "://" in target else str(tmp_path / target)
+    # The last day first: of an export that is refused no day is written.
+    last = max(count_rows(filled, Export("events", place)))
+    first = export(filled, Export("events", place, first=last))
+    with pytest.raises(ExportError, match=r"another format, such as part-0000\.parquet"):
+        export(filled, Export("events", place, other))
+    files, root = fsspec.core.url_to_fs(place)
+    assert sorted(files.find(root)) == sorted(first.files)
+    assert len(export(filled, Export("timelines", place, other)).files) > 0
+    files.rm(root, recursive=True)
+
+
 @pytest.mark.usefixtures("small_files")
 def test_an_export_that_breaks_off_leaves_what_was_there(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -197,18 +197,20 @@ def test_a_posthog_that_is_away_for_a_while_is_tried_again_and_what_is_done_is_n
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:
     posthog.add(make_event(at=START), make_event(at=START + HOUR))
-    posthog.script.extend([None, *[refused(503, "busy")] * query_api.TRIES])
+    # The page of the first window, an empty one, and the count.
+    posthog.script.extend([None] * 3 + [refused(503, "busy")] * query_api.TRIES)
     result = run(instance)
     assert result.success
     assert count(store) == 2
-    assert [asked.start for asked in posthog.asked].count(START) == 1
+    assert [asked.start for asked in posthog.asked].count(START) == 2
+    assert posthog.counts == [START, START + HOUR]
 
 
 def test_of_a_run_that_fails_the_windows_that_were_pulled_are_green(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:
     posthog.add(make_event(at=START))
-    posthog.script.extend([None, refused(403, "no")])
+    posthog.script.extend([None, None, None, refused(403, "no")])
     result = run(instance)
     assert not result.success
     assert list(materializations(result, RAW_EVENTS)) == [FIRST]

@@ -1,0 +1,88 @@
+"""`--json`: every command that has it prints one JSON document on standard output, and no more."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+from typer.main import get_command
+
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.cli.main import app
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.cli.test_commands import call
+from enrichment_pipeline_tests.conftest import make_event, raw_events
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOWHERE = "json://127.0.0.1:1"
+
+ARGUMENTS = {
+    "alerts list": [],
+    "alerts test": [],
+    "backfill": ["--failed", "--dry-run"],
+    "config": [],
+    "dead-letters discard": ["--all", "--dry-run"],
+    "dead-letters list": [],
+    "dead-letters replay": ["--all", "--dry-run"],
+    "dead-letters show": ["LETTER"],
+    "export": ["events", "out"],
+    "forget": ["nobody", "--dry-run"],
+    "import": ["events.jsonl", "missing.jsonl"],
+    "pull": [],
+    "rules check": [],
+    "rules diff": [],
+    "rules show": [],
+    "rules unmatched": [],
+    "sessions list": [],
+    "sessions tell": [],
+    "show": ["EVENT"],
+    "sql": ["SELECT 1 AS one"],
+    "status": [],
+    "timeline": ["SESSION"],
+}
+
+
+def commands(command: click.Command, name: str = "") -> Iterator[str]:
+    """The names of all commands that have --json."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for each in command.list_commands(context):
+            found = command.get_command(context, each)
+            assert found is not None
+            yield from commands(found, f"{name} {each}".strip())
+    elif any("--json" in parameter.opts for parameter in command.params):
+        yield name
+
+
+def test_every_command_with_json_is_here() -> None:
+    assert sorted(commands(get_command(app))) == sorted(ARGUMENTS)
+
+
+@pytest.mark.parametrize("is_filled", [False, True])
+@pytest.mark.parametrize("command", ARGUMENTS)
+def test_json_is_one_document_and_errors_are_lines_of_their_own(
+    store: Store, rules: Rules, tmp_path: Path, *, command: str, is_filled: bool
+) -> None:
+    (tmp_path / "events.jsonl").write_bytes(make_event(at=NOON) if is_filled else b"")
+    [event] = raw_events(1, NOON, properties={"$session_id": "s"})
+    if is_filled:
+        broken = RejectedEvent("default", Reason.INVALID_JSON, "not JSON", b"{", NOON)
+        load_events(store, [event], [broken], "test")
+        enrich_due(store, rules)
+    letter = call("sql", "SELECT coalesce(max(id), 1) AS id FROM dead_letter", "--json")
+    values = {
+        "LETTER": str(json.loads(letter.stdout)[0]["id"]),
+        "EVENT": str(event.uuid),
+        "SESSION": "s",
+    }
+    arguments = [values.get(argument, argument) for argument in ARGUMENTS[command]]
+    told = call(*command.split(), *arguments, "--json", ENRICHMENT_ALERT_URLS=NOWHERE)
+    if told.stdout or told.returncode == 0:
+        json.loads(told.stdout)
+    assert bool(told.stderr) == bool(told.returncode), told
+    assert "Traceback" not in told.stderr
