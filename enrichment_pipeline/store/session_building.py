@@ -58,25 +58,25 @@ def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
     connection.execute(
         text(
             """
-            WITH mine AS (
-                SELECT DISTINCT project, session_id FROM enriched_event
+            WITH theirs AS (
+                SELECT project, session_id FROM enriched_event
                 WHERE occurred_at >= :start AND occurred_at < :end AND distinct_id = ANY(:people)
-                    AND (CAST(:project AS text) IS NULL OR project = :project)
-            ),
-            theirs AS (
-                SELECT one.project, other.distinct_id
-                FROM person one JOIN person other
+                UNION
+                SELECT project, session_id FROM session_timeline WHERE distinct_id = ANY(:people)
+                UNION
+                SELECT session.project, session.session_id
+                FROM person one
+                JOIN person other
                     ON other.project = one.project AND other.person_id = one.person_id
+                JOIN session_timeline session
+                    ON session.project = other.project AND session.distinct_id = other.distinct_id
                 WHERE one.distinct_id = ANY(:people)
             ),
             gone AS (
                 DELETE FROM session_timeline session
                 WHERE ended_at >= :start AND started_at < :end
                     AND (CAST(:project AS text) IS NULL OR project = :project)
-                    AND (distinct_id = ANY(:people) OR EXISTS (
-                        SELECT FROM mine WHERE mine.project = session.project
-                            AND mine.session_id = session.session_id
-                    ) OR (project, distinct_id) IN (SELECT project, distinct_id FROM theirs))
+                    AND (project, session_id) IN (SELECT project, session_id FROM theirs)
                 RETURNING day
             )
             INSERT INTO enriched_change (consumer, window_start)
