@@ -5,13 +5,14 @@ Pure. Whether they are told is decided in `decisions`, in which words in `messag
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.alerts import LetterGroup, ToldAlert, Waiting
+from enrichment_pipeline.store.failures import CHECK, RULES, RUN, SENSOR, FailureGroup
 from enrichment_pipeline.store.pulled import PullDifference
 
 MOST_ALONE = 3
@@ -23,6 +24,9 @@ MOST_LISTED = 100
 
 DAY = timedelta(days=1)
 
+_LONGEST_TICK = timedelta(minutes=10)
+"""Between two of a schedule, and some more: not all of them tick as often as sensors do."""
+
 
 class Kind(StrEnum):
     """What an alert is about."""
@@ -33,6 +37,9 @@ class Kind(StrEnum):
     SILENT_INGEST = "silent_ingest"
     STALLED_QUEUE = "stalled_queue"
     SENSOR_STOPPED = "sensor_stopped"
+    FAILED_RUN = "failed_run"
+    FAILED_CHECK = "failed_check"
+    BROKEN_RULES = "broken_rules"
     STORE_DOWN = "store_down"
     PULL_DIFFERENCE = "pull_difference"
 
@@ -80,6 +87,12 @@ class Situation:
     come back to life as it may stand still otherwise."""
     pull_differences: Sequence[PullDifference] = ()
     """Windows of which PostHog counts another number of events than could be pulled."""
+    failures: Sequence[FailureGroup] = ()
+    """Runs, checks, sensors and files of rules that failed last."""
+    other_ticks: Mapping[str, datetime] = field(default_factory=dict)
+    """When the other sensors ticked last without an error, by name."""
+    sensors_since: datetime | None = None
+    """Since when sensors tick: the others, too, have their time to come back to life."""
 
 
 def limits(settings: Settings) -> Limits:
@@ -116,6 +129,12 @@ def conditions(situation: Situation, limits: Limits, told: Told) -> list[Conditi
         _stalled_queue(situation, limits.queue, told),
         _sensor_stopped(situation, limits.sensor, told),
         _pull_difference(situation.pull_differences),
+        *_other_sensors_stopped(situation, limits.sensor, told),
+        *(
+            _failure(_FAILURES[group.kind], group)
+            for group in situation.failures
+            if group.kind in _FAILURES
+        ),
     ]
     return [condition for condition in found if condition]
 
@@ -222,7 +241,27 @@ def _sensor_stopped(situation: Situation, limit: timedelta | None, told: Told) -
     key, tick = str(Kind.SENSOR_STOPPED), situation.sensor_tick
     if limit is None or tick is None or not _is_overdue(situation, key, tick, limit, told):
         return None
-    facts = {"sensor": "due_windows", "last_tick": tick.isoformat()}
+    return _stopped(situation, key, "due_windows", tick)
+
+
+def _other_sensors_stopped(
+    situation: Situation, limit: timedelta | None, told: Told
+) -> Iterable[Condition]:
+    """Those that fail or stand still while the others tick; what stops all of them is told once."""
+    if limit is None:
+        return
+    limit = max(limit, _LONGEST_TICK)
+    began = max(filter(None, (situation.watched_since, situation.sensors_since)))
+    for name, tick in sorted(situation.other_ticks.items()):
+        key = f"{Kind.SENSOR_STOPPED}/{name}"
+        since = tick if key in told else max(tick, began)
+        if situation.now - since > limit:
+            yield _stopped(situation, key, name, tick)
+
+
+def _stopped(situation: Situation, key: str, name: str, tick: datetime) -> Condition:
+    errors = {group.subject: group.message for group in situation.failures if group.kind == SENSOR}
+    facts = {"sensor": name, "last_tick": tick.isoformat(), "error": errors.get(name)}
     return Condition(key, Kind.SENSOR_STOPPED, 1, tick, facts)
 
 
@@ -241,6 +280,22 @@ def _pull_difference(found: Sequence[PullDifference]) -> Condition | None:
     }
     events = sum(abs(one.counted - one.read) for one in found)
     return Condition(key, Kind.PULL_DIFFERENCE, events, min(one.since for one in found), facts)
+
+
+# A sensor that fails is told when it has failed for as long as one may stand still.
+_FAILURES = {RUN: Kind.FAILED_RUN, CHECK: Kind.FAILED_CHECK, RULES: Kind.BROKEN_RULES}
+
+
+def _failure(kind: Kind, group: FailureGroup) -> Condition:
+    facts = {
+        "subject": group.subject,
+        "parts": group.parts,
+        "first_part": group.first_part,
+        "last_part": group.last_part,
+        "run": group.run_id,
+        "error": group.message,
+    }
+    return Condition(f"{kind}/{group.subject}", kind, group.parts, group.since, facts)
 
 
 def _is_overdue(

@@ -25,13 +25,16 @@ from enrichment_pipeline.store.alerts import (
     waiting_batches,
 )
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.failures import failure_groups
 from enrichment_pipeline.store.heartbeats import (
     DUE_WINDOWS_SENSOR,
     LIVE_EVENT,
+    SENSORS_BEGAN,
     WATCH,
     WATCH_BEGAN,
     beat,
     last_seen,
+    sensor_ticks,
 )
 from enrichment_pipeline.store.pulled import pull_differences
 
@@ -80,14 +83,22 @@ def _situation(connection: Connection, now: datetime) -> Situation:
     live = max(filter(None, (newest_live_batch(connection), seen.get(LIVE_EVENT))), default=None)
     if live and live != seen.get(LIVE_EVENT):
         beat(connection, LIVE_EVENT, live)
+    tick = seen.get(DUE_WINDOWS_SENSOR)
+    sensors_since = seen.get(SENSORS_BEGAN)
+    if tick is None or now - tick > LONGEST_PAUSE:
+        sensors_since = now
+        beat(connection, SENSORS_BEGAN, sensors_since)
     return Situation(
         now=now,
         letters=letter_groups(connection),
         waiting=waiting_batches(connection, now),
         live_event=live,
-        sensor_tick=seen.get(DUE_WINDOWS_SENSOR),
+        sensor_tick=tick,
         watched_since=began,
         pull_differences=pull_differences(connection),
+        failures=failure_groups(connection),
+        other_ticks=sensor_ticks(seen),
+        sensors_since=sensors_since,
     )
 
 

@@ -201,14 +201,18 @@ def _stalled_queue(condition: Condition) -> _Words:
 
 
 def _sensor_stopped(condition: Condition) -> _Words:
+    facts, name = condition.facts, condition.facts["sensor"]
+    # What was told by an older version knows of no error.
+    said = f" It fails with: {facts['error']}." if facts.get("error") else ""
+    missed = "; without it no event is enriched" if name == "due_windows" else ""
     return _Words(
-        what=f"Dagster's sensor {condition.facts['sensor']} has stopped",
-        text=f"It ticked last at {_moment(condition.since)}; without it no event is enriched. "
-        "See whether Dagster's daemon and its code server run, and whether the sensor is switched "
-        "on.",
-        over=f"Dagster's sensor {condition.facts['sensor']} ticks again",
+        what=f"Dagster's sensor {name} has stopped",
+        text=f"It ticked last at {_moment(condition.since)} without an error{missed}.{said} "
+        "See whether Dagster's daemon and its code server run, whether the sensor is switched "
+        "on, and what its ticks say.",
+        over=f"Dagster's sensor {name} ticks again",
         commands=[command("up")],
-        page="/deployment/daemons",
+        page="/automation" if facts.get("error") else "/deployment/daemons",
     )
 
 
@@ -237,6 +241,55 @@ def _window_end(window: str) -> str:
     return minute(datetime.fromisoformat(window).replace(tzinfo=UTC) + timedelta(minutes=1))
 
 
+def _failed_run(condition: Condition) -> _Words:
+    facts, what = condition.facts, f"{condition.facts['subject']}{_parts(condition)}"
+    return _Words(
+        what=f"Failed: the run of {what}",
+        text=f"Since {_moment(condition.since)} the run of {what} has failed, and no later one "
+        f"has succeeded: {facts['error']}. The page of the run says where.",
+        over=f"a later run of {facts['subject']} has succeeded",
+        commands=[command(f"{_COMMANDS.get(facts['subject'], 'status')}")],
+        page=f"/runs/{facts['run']}" if facts["run"] else "/runs",
+    )
+
+
+# What does by hand what a run of these does.
+_COMMANDS = {"pull": "pull", "raw_events": "pull", "session_timelines": "sessions tell"}
+
+
+def _failed_check(condition: Condition) -> _Words:
+    facts, subject = condition.facts, condition.facts["subject"]
+    asset, _, check = subject.rpartition("/")
+    where = f"{check} of {asset}{_parts(condition)}"
+    return _Words(
+        what=f"Red: the check {where}",
+        text=f"Since {_moment(condition.since)} the check {where} fails: {facts['error']}.",
+        over=f"the check {check} of {asset} passes",
+        commands=[command("status --verify")],
+        page=f"/assets/{asset}?view=checks",
+    )
+
+
+def _broken_rules(condition: Condition) -> _Words:
+    facts = condition.facts
+    return _Words(
+        what="The rules cannot be read",
+        text=f"Since {_moment(condition.since)}: {facts['error']}. What is enriched meanwhile is "
+        "under the rules that could be read last, or waits.",
+        over="the rules can be read",
+        commands=[command("rules check")],
+        page=None,
+    )
+
+
+def _parts(condition: Condition) -> str:
+    """The partitions concerned, where there are any."""
+    facts = condition.facts
+    if facts["parts"] == 1:
+        return f" ({facts['first_part']})" if facts["first_part"] else ""
+    return f" ({facts['parts']:,} partitions, {facts['first_part']} to {facts['last_part']})"
+
+
 def _store_down(condition: Condition) -> _Words:
     return _Words(
         what="PostgreSQL does not answer",
@@ -255,6 +308,9 @@ _WORDS: Mapping[Kind, Callable[[Condition], _Words]] = {
     Kind.SILENT_INGEST: _silent_ingest,
     Kind.STALLED_QUEUE: _stalled_queue,
     Kind.SENSOR_STOPPED: _sensor_stopped,
+    Kind.FAILED_RUN: _failed_run,
+    Kind.FAILED_CHECK: _failed_check,
+    Kind.BROKEN_RULES: _broken_rules,
     Kind.STORE_DOWN: _store_down,
     Kind.PULL_DIFFERENCE: _pull_difference,
 }

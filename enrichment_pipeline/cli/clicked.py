@@ -8,7 +8,7 @@ from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.sessions import SessionNotFoundError, newest_timeline_of, timeline_of
 from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import is_store_failure
+from enrichment_pipeline.store.errors import driver_error, is_store_failure
 from enrichment_pipeline.store.sessions import newest_event_since
 from enrichment_pipeline.wording import command
 
@@ -64,7 +64,7 @@ class Clicked:
             return None
         except Exception as error:
             # Whoever watches the services says so.
-            if not is_store_failure(error):
+            if not is_store_failure(error) and driver_error(error) is None:
                 raise
             return None
 

@@ -9,10 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from enrichment_pipeline.cli.console import err, fail, out, print_json, say, write
 from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.events.masked import masked_id
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.changes import changed_days
+from enrichment_pipeline.store.claims import pending_events
 from enrichment_pipeline.store.engine import Store, existing_store
 from enrichment_pipeline.store.sessions import list_sessions
 from enrichment_pipeline.wording import command, counted
@@ -59,7 +61,9 @@ def list_(
         )
         is_any = bool(found or list_sessions(connection, limit=1))
     if as_json:
-        print_json([session._asdict() for session in found])
+        print_json(
+            [session._asdict() | {"session_id": masked_id(session.session_id)} for session in found]
+        )
         return
     if not found:
         say(
@@ -72,7 +76,7 @@ def list_(
     for session in found:
         lasted = session.ended_at - session.started_at
         write(
-            f"{session.session_id}  {session.started_at:%Y-%m-%d %H:%M:%S}  "
+            f"{masked_id(session.session_id)}  {session.started_at:%Y-%m-%d %H:%M:%S}  "
             f"{lasted.total_seconds():.0f}s  {counted(session.events, 'event')}  {session.person}"
         )
         signals = f"  [{', '.join(session.signals)}]" if session.signals else ""
@@ -97,6 +101,8 @@ def tell(
             with store.transaction() as connection:
                 wanted = changed_days(connection)
         reports = _tell(store, wanted, is_whole=bool(days))
+        with store.transaction() as connection:
+            pending = pending_events(connection)
     if as_json:
         print_json(
             [
@@ -118,8 +124,15 @@ def tell(
             f"{report.seconds:.1f} s",
             highlight=False,
         )
-    if not reports:
+    if not reports and not pending:
         out.print("Every day is told.")
+    if pending:
+        out.print(
+            f"{counted(pending, 'event')} pending: in no session before enriched; "
+            f"see: {command('status')}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _tell(store: Store, days: Sequence[date], *, is_whole: bool) -> list[DayReport]:

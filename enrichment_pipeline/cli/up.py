@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import IO
 
 from enrichment_pipeline.alerts.channels import channels
-from enrichment_pipeline.classification import load_rules
+from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port
 from enrichment_pipeline.cli.console import fail, out, print_error, print_warning, say
 from enrichment_pipeline.cli.services import ServiceError, Services, url_host, why_not_listen
 from enrichment_pipeline.cli.worker import QueueName, broker_of
+from enrichment_pipeline.enrichment.rules_in_use import stamp_of
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.errors import first_line, is_store_failure
+from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
 from enrichment_pipeline.store.letters import LetterFilter, count_letters_by
 from enrichment_pipeline.wording import command, counted
 
@@ -113,7 +114,7 @@ def watch(
     Raises:
         ServiceError: a service ends again and again.
     """
-    seen = _Seen(store)
+    seen, rules = _Seen(store), _RulesFile(store.settings)
     seen.look()
     looked = time.monotonic()
     while not services.stopping.wait(_LOOK_SECONDS):
@@ -124,6 +125,7 @@ def watch(
             continue
         looked = time.monotonic()
         seen.look()
+        rules.check()
     out.print("Stopping …")
 
 
@@ -143,7 +145,8 @@ class _Seen:
             with self.store.transaction() as connection:
                 found = count_letters_by(connection, LetterFilter(), "reason_code")
         except Exception as error:
-            if not is_store_failure(error):
+            # Whatever PostgreSQL says is no reason to end everything that we started.
+            if not is_store_failure(error) and driver_error(error) is None:
                 raise
             if not self.is_away:
                 print_error(f"PostgreSQL does not answer: {first_line(error)}")
@@ -165,12 +168,42 @@ class _Seen:
             )
 
 
+class _RulesFile:
+    """The file of rules, as it was seen last. What enriches reads it again by itself; Dagster has
+    to be told, so that what was enriched under others shows as stale."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stamp = stamp_of(settings.rules_file)
+
+    def check(self) -> None:
+        """Say that it has changed, and what came of it."""
+        stamp = stamp_of(self._settings.rules_file)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            version = load_rules(self._settings.rules_file).version
+        except RulesFileError as error:
+            print_error(f"{error}; nothing is enriched under it")
+            return
+        out.print(f"The rules have changed: what is enriched from now on is under {version}.")
+        from enrichment_pipeline.orchestration.instance import reload_location
+
+        try:
+            reload_location(url_host(self._settings.host), self._settings.ui_port)
+        except Exception as error:  # noqa: BLE001  of a client; the rules are in use all the same
+            print_error(f"reload {ui_url(self._settings)}/locations by hand: {first_line(error)}")
+
+
 def _environment(settings: Settings, home: Path) -> dict[str, str]:
     return {
         "ENRICHMENT_HOME": str(home),
         "ENRICHMENT_SENSOR_SECONDS": str(settings.sensor_seconds),
         "DAGSTER_HOME": str(home / "dagster"),
         "DAGSTER_DISABLE_TELEMETRY": "1",
+        # A backfill waits for a code server that is away, and does not take its assets for gone.
+        "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1",
     }
 
 
@@ -229,9 +262,14 @@ def _clean_up(dagster_home: Path, location: str, socket: Path) -> None:
         # The sensor takes runs for gone that have said nothing for a quarter of an hour.
         print_error(f"the runs of {location} could not be ended: {first_line(error)}")
     else:
-        if ended:
+        if ended.again:
+            runs = counted(ended.again, "run")
+            print_error(f"{runs} of {location} ended with it, and will be started again")
+        if ended.given_up:
+            runs = counted(len(ended.given_up), "run")
             print_error(
-                f"{counted(ended, 'run')} of {location} ended with it; what they had is due again"
+                f"{runs} of {location} ended with it once too often: materialize the failed "
+                f"partitions again in Dagster (the first run: {ended.given_up[0]})"
             )
 
 

@@ -10,21 +10,10 @@ from collections.abc import Set
 
 from enrichment_pipeline.events.elements import MAX_LABEL_LENGTH, ElementName
 from enrichment_pipeline.events.inputs import EnrichmentInput
-from enrichment_pipeline.events.privacy import (
-    NOTHING,
-    Private,
-    mask,
-    parse_unmasked,
-    without_torn_end,
-)
+from enrichment_pipeline.events.masked import masked_path, masked_text, masked_word
+from enrichment_pipeline.events.privacy import NOTHING, Private, parse_unmasked
 from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
-from enrichment_pipeline.events.safe_text import (
-    cut,
-    has_few_words,
-    safe_path,
-    safe_text,
-    safe_word,
-)
+from enrichment_pipeline.events.safe_text import cut, has_few_words
 
 MAX_LENGTH = 120
 _MAX_LABEL = 60
@@ -95,7 +84,7 @@ def _verb_of_element(inputs: EnrichmentInput) -> str | None:
 
 def _name(event: str, unmasked: Set[Private]) -> str:
     told = event if event.startswith("$") else event.replace("_", " ")
-    name = safe_text(_masked(told, MAX_EVENT_NAME_LENGTH, unmasked), _MAX_NAME)
+    name = masked_text(told, _MAX_NAME, unmasked, cut_at=MAX_EVENT_NAME_LENGTH)
     if not name:
         return "An event without a name"
     # What is more than a name may say anything: it is quoted, as all that strangers wrote.
@@ -104,19 +93,14 @@ def _name(event: str, unmasked: Set[Private]) -> str:
 
 
 def _page(path: str | None, unmasked: Set[Private]) -> str:
-    return safe_path(mask(path, unmasked), _MAX_PATH) if path else ""
+    return masked_path(path, _MAX_PATH, unmasked) if path else ""
 
 
 def _element(element: ElementName, unmasked: Set[Private]) -> str:
-    tag = element.tag and safe_word(mask(element.tag), _MAX_TAG)
+    tag = element.tag and masked_word(element.tag, _MAX_TAG)
     word = _WORDS.get(tag or "", tag)
-    label = element.label and safe_text(
-        _masked(element.label, MAX_LABEL_LENGTH, unmasked), _MAX_LABEL
+    label = element.label and masked_text(
+        element.label, _MAX_LABEL, unmasked, cut_at=MAX_LABEL_LENGTH
     )
     quoted = f'"{label}"' if label else None
     return " ".join(part for part in (word, quoted) if part) or "an element"
-
-
-def _masked(text: str, cut_at: int, unmasked: Set[Private]) -> str:
-    """Masked; of what was cut before, without the end: half an address would not be recognized."""
-    return mask(without_torn_end(text) if len(text) >= cut_at else text, unmasked)

@@ -165,11 +165,14 @@ class _Path:
         with Apart() as apart:
             self._enrich_alone(batch, self._writing._replace(derive=apart.derive))
 
-    def _enrich_alone(self, batch: Batch, writing: Writing) -> None:
+    def _enrich_alone(self, claimed: Batch, writing: Writing) -> None:
+        batch = claimed
         try:
             with self._hand() as hand, self._store.transaction() as connection:
-                if not claim_again(connection, batch):
+                again = claim_again(connection, claimed)
+                if not again:
                     return
+                batch = again
                 hand.take(connection, [batch.id])
                 buried = write_alone(connection, writing, batch)
                 hand.put_down(connection)

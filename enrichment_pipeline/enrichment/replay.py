@@ -83,6 +83,13 @@ class ReplayReport:
         self.parked += parked
         self.events += sum(letter.event_count for letter in resolved)
 
+    def add_report(self, other: "ReplayReport") -> None:
+        """Count what became of more letters."""
+        self.resolved += other.resolved
+        self.failed += other.failed
+        self.parked += other.parked
+        self.events += other.events
+
 
 class _Outcome(NamedTuple):
     """What became of the letters of one group."""
@@ -138,9 +145,16 @@ class _Replay:
         with self._store.transaction() as connection:
             return count_marked(connection).letters == 0
 
-    @retry_conflicts
     def events(self) -> int:
         """Replay some letters of single events; returns how many."""
+        # Counted once it is committed: a conflict rolls back, and all of it is done again.
+        handled, done = self._replay_events()
+        self._report.add_report(done)
+        return handled
+
+    @retry_conflicts
+    def _replay_events(self) -> tuple[int, ReplayReport]:
+        done = ReplayReport()
         with ExitStack() as stack:
             hand = stack.enter_context(Hand(self._store, self._writing.worker))
             connection = stack.enter_context(self._store.transaction())
@@ -149,16 +163,16 @@ class _Replay:
                 connection, "event", suspects, suspected=True
             )
             if not letters:
-                return 0
+                return 0, done
             hand.take(connection, letters=[letter.id for letter in letters])
             refused = [letter for letter in letters if letter.uuid is None]
             later = [letter for letter in letters if letter.uuid is not None]
             if refused:
-                self._tell(connection, self._let_in(connection, refused), _LET_IN)
+                self._close(connection, self._let_in(connection, refused), _LET_IN, done)
             if later:
-                self._tell(connection, self._enrich(connection, later), _ENRICHED)
+                self._close(connection, self._enrich(connection, later), _ENRICHED, done)
             hand.put_down(connection)
-        return len(letters)
+        return len(letters), done
 
     @retry_conflicts
     def batch(self) -> int:
@@ -191,10 +205,12 @@ class _Replay:
             self._report.add(letters)
         return letters[0].event_count
 
-    def _tell(self, connection: Connection, outcome: _Outcome, note: str) -> None:
+    def _close(
+        self, connection: Connection, outcome: _Outcome, note: str, done: ReplayReport
+    ) -> None:
         resolve(connection, [letter.id for letter in outcome.resolved], note)
         parked = sum(self._fail(connection, *failed) for failed in outcome.failed)
-        self._report.add(outcome.resolved, len(outcome.failed), parked)
+        done.add(outcome.resolved, len(outcome.failed), parked)
 
     def _fail(self, connection: Connection, letter: Letter, failure: Failure) -> int:
         """Returns how many letters are parked by that."""

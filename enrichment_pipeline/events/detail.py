@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 
-from enrichment_pipeline.events.privacy import NOTHING, Private, mask, without_torn_end
+from enrichment_pipeline.events.masked import masked_text, masked_word
+from enrichment_pipeline.events.privacy import NOTHING, Private, without_torn_end
 from enrichment_pipeline.events.private_names import is_private_name
-from enrichment_pipeline.events.safe_text import cut, has_few_words, safe_text, safe_word
+from enrichment_pipeline.events.safe_text import cut, has_few_words
 
 MAX_DETAIL_LENGTH = 60
 MAX_DEVICE_LENGTH = 60
@@ -118,7 +119,7 @@ def _pair(name: str, value: object, unmasked: Set[Private]) -> str | None:
 
 @lru_cache(maxsize=8_192)
 def _name(name: str) -> str:
-    return safe_word(mask(name), _MAX_NAME_LENGTH) or "property"
+    return masked_word(name, _MAX_NAME_LENGTH) or "property"
 
 
 def _shown(value: object, unmasked: Set[Private]) -> str | None:
@@ -131,13 +132,13 @@ def _shown(value: object, unmasked: Set[Private]) -> str | None:
         value = int(value)
     if isinstance(value, int):
         is_small = -_SMALL < value < _SMALL
-        return str(value) if is_small else safe_text(mask(str(value), unmasked), _MAX_VALUE_LENGTH)
+        return str(value) if is_small else masked_text(str(value), _MAX_VALUE_LENGTH, unmasked)
     return _text(_short(value), frozenset(unmasked))
 
 
 @lru_cache(maxsize=8_192)
 def _text(value: str | None, unmasked: frozenset[Private]) -> str | None:
-    text = value and safe_text(mask(value, unmasked), _MAX_VALUE_LENGTH)
+    text = value and masked_text(value, _MAX_VALUE_LENGTH, unmasked)
     # A word stands for itself; a sentence is quoted, so that it is seen to be theirs.
     is_word = not text or (text.isalnum() and has_few_words(text, _MOST_WORDS_OF_VALUE))
     return text if is_word else f'"{text}"'
@@ -156,14 +157,14 @@ def _exception(properties: Mapping[str, object], unmasked: Set[Private]) -> str 
     if isinstance(found, list) and found and isinstance(found[0], dict):
         kind, message = found[0].get("type") or kind, found[0].get("value") or message
     parts = [
-        safe_word(mask(kind, unmasked), _MAX_KIND_LENGTH) if isinstance(kind, str) else "",
+        masked_word(kind, _MAX_KIND_LENGTH, unmasked) if isinstance(kind, str) else "",
         _quoted(message, _MAX_MESSAGE_LENGTH, unmasked) if isinstance(message, str) else "",
     ]
     return ": ".join(part for part in parts if part) or None
 
 
 def _quoted(text: str, limit: int, unmasked: Set[Private]) -> str:
-    safe = safe_text(mask(text, unmasked), limit)
+    safe = masked_text(text, limit, unmasked)
     return f'"{safe}"' if safe else ""
 
 
@@ -190,5 +191,5 @@ def _device(
 
 
 def _part(text: str) -> str:
-    safe = safe_text(mask(text), MAX_DEVICE_LENGTH)
+    safe = masked_text(text, MAX_DEVICE_LENGTH)
     return safe if has_few_words(safe, _MOST_WORDS_OF_DEVICE) else f'"{safe}"'

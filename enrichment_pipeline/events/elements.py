@@ -123,10 +123,15 @@ def name_element(chain: str | None, element_text: str | None) -> ElementName:
             None,
         )
         if element is first and name:
-            return ElementName(element.tag, label or name)
+            return ElementName(_tag(element), label or name)
         if element.tag in _INTERACTIVE_TAGS:
-            return ElementName(element.tag, label or name)
-    return ElementName(first.tag if first else None, label)
+            return ElementName(_tag(element), label or name)
+    return ElementName(first and _tag(first), label)
+
+
+def _tag(element: Element) -> str | None:
+    """The tag; None where it is the beginning of an address, whose dots end a tag."""
+    return None if "@" in element.tag else element.tag
 
 
 def _label(text: str | None) -> str | None:

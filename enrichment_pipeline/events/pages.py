@@ -15,7 +15,7 @@ _ID_SEGMENT = re.compile(
     | [0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}   # a UUID
     | (?=[a-f]*\d)[0-9a-f]{8,}                      # 5f2a9c1e, a hash or an ObjectId
     | (?=[^\d]*\d)(?=[^a-z]*[a-z])[0-9a-z_]{20,}    # a long token of letters and digits
-    | [^/@]+@[^/@]+\.[^/@]+                         # an e-mail address
+    | [^/@]+(?:@|%(?:25)*40)[^/@]+\.[^/@]+          # an e-mail address
     """,
     re.VERBOSE | re.IGNORECASE,
 )

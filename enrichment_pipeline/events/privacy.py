@@ -98,6 +98,8 @@ _LONG_TOKEN = 16
 _LONG_JUMBLE = 20
 _SHORTEST_NUMBER = 9
 _CARD_LENGTHS = range(13, 20)
+# Thirteen digits are mostly milliseconds.
+_CARD_LENGTHS_TODAY = range(14, 20)
 _LONGEST_WORD = 40
 _MOST_PASSES = 8
 
@@ -113,6 +115,15 @@ def mask(text: str, unmasked: Iterable[Private] = NOTHING) -> str:
     # First: what is not seen would keep apart what belongs together.
     text = visible(text)
     return _mask(text, frozenset(unmasked)) if _MAY_HOLD.search(text) else text
+
+
+def is_known_secret(word: str) -> bool:
+    """Whether a word is a key, an account or a card as those write them who hand them out. What is
+    only random is none: ids are."""
+    digits = [int(one) for one in word if one.isdecimal()]
+    is_card = word.isdecimal() and len(digits) in _CARD_LENGTHS_TODAY and _passes_luhn(digits)
+    is_account = _IBAN.fullmatch(word) and len(digits) >= _FEWEST_DIGITS_OF_IBAN
+    return bool(is_card or is_account or _KEY.search(word))
 
 
 _TORN_WORD = re.compile(r"[!-.0-~]*\Z")

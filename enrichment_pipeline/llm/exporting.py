@@ -9,15 +9,19 @@ import gzip
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
 import fsspec
 
+from enrichment_pipeline.events.masked import masked_id, masked_path, masked_text, masked_word
+from enrichment_pipeline.events.pages import MAX_PATH_LENGTH
+from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.exporting import What, columns_of, days_to_export, rows_of_day
@@ -157,13 +161,14 @@ def _parts(
 ) -> Iterator[Path]:
     """The files of a day, one after the other, each written whole."""
     columns = columns_of(export.what, with_private=export.with_private)
+    masked = _masking(columns)
     writer: _Writer | None = None
     with store.transaction() as connection:
         for rows in rows_of_day(
             connection, export.what, day, export.project, with_private=export.with_private
         ):
             writer = writer or _WRITERS[export.format](folder / uuid4().hex, columns)
-            writer.write(rows)
+            writer.write(rows if export.with_private else [masked(row) for row in rows])
             report.rows += len(rows)
             on_progress(len(rows))
             if writer.rows >= ROWS_OF_A_FILE:
@@ -171,6 +176,35 @@ def _parts(
                 writer = None
     if writer:
         yield writer.close()
+
+
+# What strangers wrote, in columns that no sentence was made of: `description` and what is in a
+# timeline are masked already.
+_MASKS: Mapping[str, Callable[[str], str]] = {
+    "event": lambda value: masked_text(value, MAX_EVENT_NAME_LENGTH),
+    "path_template": lambda value: masked_path(value, MAX_PATH_LENGTH),
+    "element_tag": lambda value: masked_word(value, MAX_EVENT_NAME_LENGTH),
+    "session_id": masked_id,
+}
+_MOST_REMEMBERED = 65_536
+
+
+def _masking(columns: Sequence[str]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What masks a row of these columns."""
+    masks = {
+        place: lru_cache(_MOST_REMEMBERED)(_MASKS[name])
+        for place, name in enumerate(columns)
+        if name in _MASKS
+    }
+
+    def masked(row: Sequence[Any]) -> Sequence[Any]:
+        values = list(row)
+        for place, mask in masks.items():
+            if values[place] is not None:
+                values[place] = mask(values[place])
+        return values
+
+    return masked
 
 
 class _Writer:

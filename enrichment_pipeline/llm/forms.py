@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
 
 from enrichment_pipeline.events.detail import split_detail
-from enrichment_pipeline.events.privacy import mask
-from enrichment_pipeline.events.safe_text import cut, safe_text
+from enrichment_pipeline.events.masked import masked_id, masked_text
+from enrichment_pipeline.events.safe_text import cut
 from enrichment_pipeline.llm.signals import Signal
 from enrichment_pipeline.llm.timelines import Entry, Timeline
 from enrichment_pipeline.llm.tokens import estimate_tokens
@@ -43,7 +43,6 @@ WHOLE = Brevity(signals=12, length=200, outline=2_000, noise=20)
 SHORT = Brevity(signals=3, length=60, outline=60, noise=3)
 LEAST = Brevity(signals=0, length=0, outline=30, noise=0, is_least=True)
 
-_MAX_ID = 200
 _MAX_NAME = 80
 _LEAST_OF_SIGNAL = 20
 _ID_TOKENS = 36
@@ -136,6 +135,8 @@ def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
             "dropped": _dropped(timeline, brevity),
             "merged": timeline.merged,
         }
+    if timeline.not_read:
+        shown["not_read"] = timeline.not_read
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -165,7 +166,7 @@ _WRITERS: dict[Form, Callable[[Timeline, Sequence[Line], Brevity], str]] = {
 
 
 def _session(timeline: Timeline, brevity: Brevity) -> str:
-    session = safe_text(timeline.session_id, _MAX_ID)
+    session = masked_id(timeline.session_id)
     return _cut_to(session, _ID_TOKENS) if brevity.is_least else session
 
 
@@ -213,6 +214,8 @@ def _length(timeline: Timeline, brevity: Brevity) -> str:
     not_shown += [f"{timeline.merged} merged"] if timeline.merged else []
     if not_shown and not brevity.is_least:
         events += f" ({', '.join(not_shown)})"
+    if timeline.not_read:
+        events += f", of which the first {timeline.events - timeline.not_read:,} are told"
     return f"{_duration(timeline.seconds)}{still}, {events}"
 
 
@@ -237,7 +240,7 @@ def _dropped(timeline: Timeline, brevity: Brevity) -> dict[str, int]:
     """Names of events that were dropped, as a model may read them, and how many of each."""
     counts = Counter[str]()
     for at, (name, count) in enumerate(timeline.dropped.most_common()):
-        counts[safe_text(mask(name), _MAX_NAME) if at < brevity.noise else "…"] += count
+        counts[masked_text(name, _MAX_NAME) if at < brevity.noise else "…"] += count
     return dict(counts)
 
 

@@ -13,8 +13,8 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from enrichment_pipeline.events.privacy import mask
-from enrichment_pipeline.events.safe_text import cut, has_few_words, safe_text
+from enrichment_pipeline.events.masked import masked_text
+from enrichment_pipeline.events.safe_text import cut, has_few_words
 from enrichment_pipeline.llm.tokens import estimate_tokens
 
 FEWEST_TOKENS_OF_TABLE = 500
@@ -26,8 +26,6 @@ _MAX_MESSAGE = 200
 _AROUND = 120
 _SHORT_ENOUGH = 12
 _PLAIN_NAME = re.compile(r"[\w$.:-]{1,80}")
-# Of PostHog's SDKs, of other senders that take care, and of events that name none.
-_PLAIN_SESSION = re.compile(r"[A-Za-z0-9_.:-]{1,100}(?:@\d{8}T\d{6}Z)?")
 
 Cell = str | int | list[str] | None
 
@@ -187,23 +185,15 @@ def _cell(value: Cell) -> str:
 
 def shown_name(name: str) -> str:
     """The name of an event: a word as it is, anything else masked and in quotes."""
-    masked = mask(name)
+    masked = masked_text(name, _MAX_NAME)
     if masked == name and _PLAIN_NAME.fullmatch(name) and has_few_words(name):
         return name
-    return f'"{safe_text(masked, _MAX_NAME)}"'
-
-
-def shown_session(session_id: str) -> str:
-    """The id of a session, by which it can be read; one that is no id but text of somebody's is
-    masked and in quotes."""
-    if _PLAIN_SESSION.fullmatch(session_id):
-        return session_id
-    return f'"{safe_text(mask(session_id), _MAX_NAME)}"'
+    return f'"{masked}"'
 
 
 def shown_message(message: str) -> str:
     """What went wrong, which may hold what somebody sent."""
-    return f'"{safe_text(mask(message), _MAX_MESSAGE)}"'
+    return f'"{masked_text(message, _MAX_MESSAGE)}"'
 
 
 def shown_moment(moment: datetime) -> str:

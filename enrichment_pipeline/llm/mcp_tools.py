@@ -6,7 +6,6 @@ What it may ask of all events together belongs to `mcp_overviews`; how a tool is
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -14,6 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from sqlalchemy import Connection
 
+from enrichment_pipeline.events.masked import masked_id
 from enrichment_pipeline.llm.mcp_answers import (
     EventLine,
     Events,
@@ -21,7 +21,6 @@ from enrichment_pipeline.llm.mcp_answers import (
     Sessions,
     nothing_between,
     shown_moment,
-    shown_session,
     table,
 )
 from enrichment_pipeline.llm.mcp_arguments import (
@@ -90,7 +89,7 @@ class Tools:
             )
         rows = [
             SessionLine(
-                shown_session(one.session_id),
+                masked_id(one.session_id),
                 shown_moment(one.started_at),
                 round((one.ended_at - one.started_at).total_seconds()),
                 one.person,
@@ -135,8 +134,7 @@ class Tools:
                 timeline = timeline_of(connection, session_id, project=project)
             else:
                 timeline = newest_timeline_of(connection, str(distinct_id), project=project)
-        shown = replace(timeline, session_id=shown_session(timeline.session_id))
-        return render(shown, form, max_tokens)
+        return render(timeline, form, max_tokens)
 
     def search_events(
         self,
@@ -184,7 +182,7 @@ class Tools:
                 one.event_type,
                 one.action_type,
                 one.description,
-                shown_session(one.session_id) if one.session_id else None,
+                masked_id(one.session_id) if one.session_id else None,
             )
             for one in found
         ]

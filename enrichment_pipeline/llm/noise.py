@@ -4,7 +4,7 @@ Pure. What is done with the others belongs to `timelines`.
 """
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -31,16 +31,18 @@ _EVEN_ONES = 0.75
 
 def noise_of(events: Sequence[SessionEvent]) -> set[str]:
     """The names of those events, of a session in the order of time, that say nothing."""
-    counts = Counter([event.event for event in events])
-    return {name for name, count in counts.items() if _is_noise(name, count, events)}
+    by_name: defaultdict[str, list[SessionEvent]] = defaultdict(list)
+    for event in events:
+        by_name[event.event].append(event)
+    return {name for name, of_name in by_name.items() if _is_noise(name, of_name)}
 
 
-def _is_noise(name: str, count: int, events: Sequence[SessionEvent]) -> bool:
+def _is_noise(name: str, events: Sequence[SessionEvent]) -> bool:
     if name.startswith("$"):
         return name in _NOISE
     if is_error(name):
         return False
-    return _is_heartbeat(name) or (count >= _FEWEST_BEATS and _beats(name, events))
+    return _is_heartbeat(name) or (len(events) >= _FEWEST_BEATS and _beats(events))
 
 
 @lru_cache(maxsize=8_192)
@@ -48,13 +50,13 @@ def _is_heartbeat(name: str) -> bool:
     return bool(_HEARTBEAT.search(name))
 
 
-def _beats(name: str, events: Sequence[SessionEvent]) -> bool:
+def _beats(events: Sequence[SessionEvent]) -> bool:
     """Whether these come like a clock, and say the same again and again."""
-    moments = [event.occurred_at for event in events if event.event == name]
+    moments = [event.occurred_at for event in events]
     gaps = [after - before for before, after in pairwise(moments)]
     middle = median(gaps)
     even = sum(abs(gap - middle) <= _EVENNESS * middle for gap in gaps)
     if middle < _SHORTEST_BEAT or even < _EVEN_ONES * len(gaps):
         return False
-    said = {event.description for event in events if event.event == name}
+    said = {event.description for event in events}
     return 2 * len(said) <= len(moments)

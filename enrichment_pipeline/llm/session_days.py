@@ -16,7 +16,7 @@ from enrichment_pipeline.llm.timelines import Timeline, build_timeline
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.people import pseudonym_key, pseudonym_of
 from enrichment_pipeline.store.session_building import Build, DayEvents, ToldSession
-from enrichment_pipeline.store.sessions import SessionEvent
+from enrichment_pipeline.store.sessions import SessionEvents
 
 MOST_TOKENS = 20_000
 """Of a timeline in the table; the command and the API tell longer ones whole."""
@@ -78,18 +78,19 @@ def _told(
             yield told
 
 
-def _sessions(found: DayEvents, key: str, day: date) -> Iterator[tuple[str, list[SessionEvent]]]:
+def _sessions(found: DayEvents, key: str, day: date) -> Iterator[tuple[str, SessionEvents]]:
     if found.session_id is not None:
-        yield found.session_id, found.events
+        yield found.session_id, SessionEvents(found.events)
         return
     person = pseudonym_of(key, UUID(found.person))
     for events in cut_at_silence(found.events):
         # Of the day before and the day after there may be more than was read.
-        if any(_date(moment) == day for moment in (events[0].occurred_at, events[-1].occurred_at)):
-            yield derived_id(person, events[0].occurred_at), list(events)
+        last = events.last or events[-1]
+        if any(_date(moment) == day for moment in (events[0].occurred_at, last.occurred_at)):
+            yield derived_id(person, events[0].occurred_at), events
 
 
-def tell(project: str, session_id: str, events: list[SessionEvent]) -> ToldSession:
+def tell(project: str, session_id: str, events: SessionEvents) -> ToldSession:
     """A session as a row of the table. Without the person: who that is may change, and is looked
     up when the row is read."""
     timeline = build_timeline(project, session_id, "", events)
@@ -97,7 +98,7 @@ def tell(project: str, session_id: str, events: list[SessionEvent]) -> ToldSessi
         project=project,
         session_id=session_id,
         day=_date(timeline.started_at),
-        distinct_id=events[-1].distinct_id,
+        distinct_id=(events.last or events[-1]).distinct_id,
         started_at=_moment(timeline.started_at),
         ended_at=_moment(timeline.started_at + timeline.seconds),
         events=timeline.events,

@@ -5,8 +5,9 @@ Building all of a day's belongs to `session_days`; what a timeline is to `timeli
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 
 from sqlalchemy import Connection
 
@@ -21,6 +22,7 @@ from enrichment_pipeline.store.sessions import (
     LONGEST,
     SILENCE,
     SessionEvent,
+    SessionEvents,
     events_of_session,
     events_without_session,
     find_people,
@@ -54,7 +56,9 @@ def timeline_of(connection: Connection, session_id: str, *, project: str | None 
         raise SessionNotFoundError(
             f"session {_shown(session_id)} is in the projects {', '.join(projects)}: name one"
         )
-    events = events_of_session(connection, projects[0], session_id) if projects else []
+    events = SessionEvents()
+    if projects:
+        events = events_of_session(connection, projects[0], session_id)
     if not events:
         raise _not_found(session_id, project)
     return _told(connection, projects[0], session_id, events)
@@ -85,28 +89,29 @@ def derived_id(person: str, started_at: float) -> str:
     return f"{person}@{datetime.fromtimestamp(started_at, UTC):%Y%m%dT%H%M%SZ}"
 
 
-def cut_at_silence(events: Sequence[SessionEvent]) -> Iterator[Sequence[SessionEvent]]:
+def cut_at_silence(events: Iterable[SessionEvent]) -> Iterator[SessionEvents]:
     """The events of a person that name no session, in the order of time, as sessions: cut at 30
     minutes of silence, and at midnight (UTC) where they go on for more than a day."""
-    first = 0
-    for at in range(1, len(events) + 1):
-        is_end = at == len(events)
-        if is_end or (
-            events[at].occurred_at - events[at - 1].occurred_at > SILENCE.total_seconds()
-        ):
-            yield from _cut_at_midnight(events[first:at])
-            first = at
+    days: list[SessionEvents] = []
+    for event in events:
+        last = days[-1].last if days else None
+        if last and event.occurred_at - last.occurred_at > SILENCE.total_seconds():
+            yield from _whole_or_by_day(days)
+            days, last = [], None
+        if last is None or _day(event) != _day(last):
+            days.append(SessionEvents())
+        days[-1].add(event)
+    if days:
+        yield from _whole_or_by_day(days)
 
 
-def _cut_at_midnight(events: Sequence[SessionEvent]) -> Iterator[Sequence[SessionEvent]]:
-    if events[-1].occurred_at - events[0].occurred_at <= LONGEST.total_seconds():
-        yield events
-        return
-    first = 0
-    for at in range(1, len(events) + 1):
-        if at == len(events) or _day(events[at]) != _day(events[at - 1]):
-            yield events[first:at]
-            first = at
+def _whole_or_by_day(days: Sequence[SessionEvents]) -> Iterator[SessionEvents]:
+    """The events between two silences, day by day, as one session or several."""
+    last = days[-1].last or days[-1][-1]
+    if last.occurred_at - days[0][0].occurred_at <= LONGEST.total_seconds():
+        yield reduce(SessionEvents.join, days)
+    else:
+        yield from days
 
 
 def _day(event: SessionEvent) -> int:
@@ -125,20 +130,20 @@ def _derived(
         everything = {one for held in ids for one in ids_of(connection, name, held)}
         events = events_without_session(connection, name, sorted(everything), start, end)
         for session in cut_at_silence(events):
-            if session[0].occurred_at - 1 < seconds < session[-1].occurred_at + 1:
+            last = session.last or session[-1]
+            if session[0].occurred_at - 1 < seconds < last.occurred_at + 1:
                 # Who logged in meanwhile is called otherwise by now.
-                now = Pseudonyms(connection).of(name, session[-1].distinct_id)
+                now = Pseudonyms(connection).of(name, last.distinct_id)
                 identity = derived_id(now, session[0].occurred_at)
                 return _told(connection, name, identity, session)
     raise _not_found(f"{person}@{moment:%Y%m%dT%H%M%SZ}", project)
 
 
-def _told(
-    connection: Connection, project: str, session_id: str, events: Sequence[SessionEvent]
-) -> Timeline:
+def _told(connection: Connection, project: str, session_id: str, events: SessionEvents) -> Timeline:
     # Of the last event: who logged in meanwhile is known by that.
-    person = Pseudonyms(connection).of(project, events[-1].distinct_id)
-    is_open = time.time() - events[-1].occurred_at < SILENCE.total_seconds()
+    last = events.last or events[-1]
+    person = Pseudonyms(connection).of(project, last.distinct_id)
+    is_open = time.time() - last.occurred_at < SILENCE.total_seconds()
     return build_timeline(project, session_id, person, events, is_open=is_open)
 
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from operator import itemgetter
 
 from enrichment_pipeline.events.detail import split_detail
-from enrichment_pipeline.events.privacy import mask
-from enrichment_pipeline.events.safe_text import cut, safe_path, visible
+from enrichment_pipeline.events.masked import masked_path
+from enrichment_pipeline.events.safe_text import cut, visible
 from enrichment_pipeline.llm.noise import noise_of
 from enrichment_pipeline.llm.signals import (
     RageWatch,
@@ -21,7 +21,7 @@ from enrichment_pipeline.llm.signals import (
     is_error,
     is_sent,
 )
-from enrichment_pipeline.store.sessions import SessionEvent
+from enrichment_pipeline.store.sessions import SessionEvent, SessionEvents
 
 IDLE_SECONDS = 60
 """From so long a silence on it is an entry of its own."""
@@ -110,6 +110,8 @@ class Timeline:
     merged: int = 0
     """Events that are told in the entry of another: leaving a page in the view of the next one,
     what PostHog says of a click in the click."""
+    not_read: int = 0
+    """Events of the end of a session that has more than `MOST_EVENTS`: counted, and not told."""
 
 
 def build_timeline(
@@ -120,8 +122,13 @@ def build_timeline(
     *,
     is_open: bool = False,
 ) -> Timeline:
-    """Tell a session. `events` are all of its events, one at least, in any order."""
+    """Tell a session. `events` are all of its events, one at least, in any order; or those that
+    were read of it, in the order of time."""
     ordered = _in_order(events)
+    count, last = len(events), ordered[-1]
+    if isinstance(events, SessionEvents):
+        count, last = events.total, events.last or last
+    not_read = count - len(ordered)
     start, end = ordered[0].occurred_at, ordered[-1].occurred_at
     noise = noise_of(ordered)
     told = [event for event in ordered if event.event not in noise] if noise else ordered
@@ -134,18 +141,19 @@ def build_timeline(
         session_id=session_id,
         person=person,
         started_at=start,
-        seconds=end - start,
-        events=len(ordered),
+        seconds=last.occurred_at - start,
+        events=count,
         pages=len(set(visits)),
         entry=visits[0] if visits else None,
         exit=visits[-1] if visits else None,
         device=next((event.device for event in ordered if event.device), None),
-        outline=_outline(visits, entries),
+        outline=_outline(visits, entries, len(ordered) if not_read else None),
         signals=signals,
         entries=entries,
         is_open=is_open,
         dropped=Counter([event.event for event in ordered if event.event in noise]),
         merged=len(told) - shown,
+        not_read=not_read,
     )
 
 
@@ -172,7 +180,7 @@ def _place(event: SessionEvent) -> tuple[float | int | str, ...]:
 @lru_cache(maxsize=8_192)
 def page_of(path_template: str | None) -> str | None:
     """A page as it stands in sentences: masked and safe."""
-    return safe_path(mask(path_template), _MAX_PAGE) or None if path_template else None
+    return masked_path(path_template, _MAX_PAGE) or None if path_template else None
 
 
 def _visits(events: Sequence[SessionEvent]) -> list[str]:
@@ -289,8 +297,8 @@ def _action(event: str, sentence: str) -> str:
     return next(told, action)
 
 
-def _outline(visits: Sequence[str], entries: Sequence[Entry]) -> str:
-    """The way through the pages, and what was done that has a name."""
+def _outline(visits: Sequence[str], entries: Sequence[Entry], first: int | None) -> str:
+    """The way through the pages, and what was done that has a name; of the `first` events."""
     shown = list(visits)
     if len(shown) > _MOST_PAGES_OF_OUTLINE:
         half = _MOST_PAGES_OF_OUTLINE // 2
@@ -304,4 +312,5 @@ def _outline(visits: Sequence[str], entries: Sequence[Entry]) -> str:
     done = [name for name, _ in names.most_common(4)]
     if sent:
         done.append(f"{sent} form{'s' if sent > 1 else ''} sent")
-    return f"{way}; {', '.join(done)}" if done else way
+    outline = f"{way}; {', '.join(done)}" if done else way
+    return outline if first is None else f"(of the first {first:,} events) {outline}"

@@ -1,15 +1,25 @@
-"""The sensor `alerts`: looks at what is wrong and delivers, so that alerts are told where no API
-runs. What it does belongs to the room `alerts`."""
+"""The sensor `alerts`: writes down what Dagster alone knows to be wrong, looks at all that is, and
+delivers, so that alerts are told where no API runs. The looking belongs to the room `alerts`."""
+
+from contextlib import suppress
 
 import dagster as dg
 
 from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.alerts.delivery import deliver_everywhere
 from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.classification import RulesFileError
+from enrichment_pipeline.orchestration.beating import beating
+from enrichment_pipeline.orchestration.outcomes import note_outcomes
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
-from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.replaying import marked_letters, transient_letters
+from enrichment_pipeline.orchestration.resources import Pipeline, rules_in_use
+from enrichment_pipeline.store.heartbeats import forget_other_sensors
 
 _SECONDS = 30
+
+# Of the other code location.
+_ELSEWHERE = (marked_letters, transient_letters)
 
 
 @dg.sensor(
@@ -19,9 +29,28 @@ _SECONDS = 30
     description="Tells people what is wrong, as the API does; launches nothing.",
 )
 @keeps_errors_private
+@beating("alerts")
 def alerts(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason:
     """Look once, and deliver what is due."""
+    store, definitions = pipeline.store, context.repository_def
+    with suppress(RulesFileError):
+        # What is wrong with them is written down.
+        rules_in_use(pipeline.settings.rules_file).now(store)
+    if definitions is not None:
+        checks = definitions.asset_graph.asset_check_keys
+        context.update_cursor(note_outcomes(context.instance, checks, store, context.cursor))
+        with store.transaction() as connection:
+            forget_other_sensors(connection, _switched_on(context.instance, definitions))
     found = channels(pipeline.settings)
-    told = look(pipeline.store, pipeline.settings, [channel.name for channel in found])
-    deliver_everywhere(pipeline.store, found)
+    told = look(store, pipeline.settings, [channel.name for channel in found])
+    deliver_everywhere(store, found)
     return dg.SkipReason("; ".join(message.title for message in told) or "nothing new to tell")
+
+
+def _switched_on(instance: dg.DagsterInstance, definitions: dg.RepositoryDefinition) -> set[str]:
+    """The sensors and schedules that are expected to tick."""
+    here = {sensor.name for sensor in (*definitions.sensor_defs, *_ELSEWHERE)}
+    here |= {schedule.name for schedule in definitions.schedule_defs}
+    states = instance.all_instigator_state() if instance.schedule_storage else ()
+    # Dagster's own enumeration of these is not public.
+    return here - {state.name for state in states if state.status.value == "STOPPED"}

@@ -22,6 +22,7 @@ from enrichment_pipeline.orchestration.checks import (
 )
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.metadata import broken_metadata
+from enrichment_pipeline.orchestration.outcomes import ALERTED_OTHERWISE
 from enrichment_pipeline.orchestration.partitions import WINDOWS, partition_key, windows_of
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import code_version_tags, seen_by_dagster
@@ -54,6 +55,11 @@ RETRY_OUTAGES = dg.RetryPolicy(
 _MAX_RETRIES_OF_A_BATCH = 3
 
 
+IN_PIECES = dg.BackfillPolicy.multi_run(100)
+"""So many partitions of a backfill are one run. Dagster writes down each of them before a run
+starts: one of thousands is given up before it has begun, and takes what was green along."""
+
+
 class EnrichmentConfig(dg.Config):
     """How to materialize `enriched_events`."""
 
@@ -71,7 +77,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=RAW_EVENTS,
         partitions_def=WINDOWS,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=IN_PIECES,
         group_name=_GROUP,
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,
@@ -89,7 +95,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         code_version=rules_version,
         deps=[RAW_EVENTS],
         partitions_def=WINDOWS,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=IN_PIECES,
         group_name=_GROUP,
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,
@@ -229,4 +235,8 @@ def _unfinished(outcome: Outcome) -> dg.RetryRequested | dg.Failure:
             max_retries=_MAX_RETRIES_OF_A_BATCH,
             seconds_to_wait=max(outcome.waits.total_seconds(), 0.1),
         )
-    return dg.Failure(failure_message(outcome.dead), allow_retries=False)
+    return dg.Failure(
+        failure_message(outcome.dead),
+        metadata={ALERTED_OTHERWISE: "as failed windows"},
+        allow_retries=False,
+    )

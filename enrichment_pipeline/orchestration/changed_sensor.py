@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.events.times import window_start
+from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
     WINDOWS,
@@ -74,6 +75,7 @@ def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.Sen
         "FAILED what holds a dead batch, and launches the building of sessions.",
     )
     @keeps_errors_private
+    @beating("changed_windows")
     def changed_sensor(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:

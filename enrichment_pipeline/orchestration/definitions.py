@@ -1,11 +1,12 @@
 """The code location `enrichment_pipeline`: all definitions, built by one function."""
 
+import logging
 import warnings
 from datetime import timedelta
 
 import dagster as dg
 
-from enrichment_pipeline.classification import load_rules
+from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.orchestration.alerting import alerts
 from enrichment_pipeline.orchestration.assets import build_assets
 from enrichment_pipeline.orchestration.changed_sensor import build_changed_sensor
@@ -23,6 +24,8 @@ from enrichment_pipeline.orchestration.session_timelines import (
 from enrichment_pipeline.orchestration.sweep import enrichment_sweep
 from enrichment_pipeline.settings import Settings, load_settings
 
+logger = logging.getLogger(__name__)
+
 # Dagster says of backfill_policy, which it recommends for assets like these, that it is in beta; in
 # every process, several times.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -30,8 +33,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All definitions."""
-    rules = load_rules(settings.rules_file)
-    assets = [*build_assets(rules.version), build_session_timelines()]
+    assets = [*build_assets(_rules_version(settings)), build_session_timelines()]
     maintenance = build_maintenance(assets)
     schedules = [build_maintenance_schedule(maintenance)]
     if settings.pulls:
@@ -52,6 +54,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         # A run is one short step after another: a process for each would take some 3 s a run.
         executor=dg.in_process_executor,
     )
+
+
+def _rules_version(settings: Settings) -> str | None:
+    """None where the rules cannot be read: runs say so, and the sensors go on."""
+    try:
+        return load_rules(settings.rules_file).version
+    except RulesFileError as error:
+        logger.warning("%s", error)
+        return None
 
 
 @dg.definitions

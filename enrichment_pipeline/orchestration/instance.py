@@ -6,9 +6,13 @@ Starting and stopping the processes belongs to `cli.services`.
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import yaml
+from dagster_graphql import DagsterGraphQLClient
+
+from enrichment_pipeline.orchestration.runs import WILL_RETRY
 
 LOCATION = "enrichment_pipeline"
 
@@ -60,9 +64,23 @@ def prepare_instance(dagster_home: Path, *, alone: bool) -> None:
                 instance.report_run_failed(run, "The process of this run ended with its server.")
 
 
-def end_runs(dagster_home: Path, location: str) -> int:
+def reload_location(host: str, port: int) -> None:
+    """Let the running webserver load the definitions again, under the rules as they are now."""
+    DagsterGraphQLClient(host, port_number=port).reload_repository_location(LOCATION)
+
+
+class EndedRuns(NamedTuple):
+    """Runs that ended with their code server."""
+
+    again: int
+    """Dagster starts these again by itself."""
+    given_up: list[str]
+    """These have ended so too often; their ids."""
+
+
+def end_runs(dagster_home: Path, location: str) -> EndedRuns:
     """Say of the runs of a code location that they failed: their processes ended with its server,
-    and a killed one leaves them STARTED. Returns how many there were."""
+    and a killed one leaves them STARTED."""
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         gone = [
             run
@@ -71,4 +89,7 @@ def end_runs(dagster_home: Path, location: str) -> int:
         ]
         for run in gone:
             instance.report_run_failed(run, "The process of this run ended with its server.")
-    return len(gone)
+        ids = [run.run_id for run in gone]
+        ended = instance.get_runs(dg.RunsFilter(run_ids=ids)) if ids else []
+    given_up = [run.run_id for run in ended if run.tags.get(WILL_RETRY) != "true"]
+    return EndedRuns(len(ended) - len(given_up), given_up)

@@ -4,13 +4,14 @@ Pictures belong to `plots`, where the numbers come from to `store`, what they me
 `checks`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from enrichment_pipeline.events.masked import masked_id, masked_line
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.pull.folder import FolderReport
 from enrichment_pipeline.orchestration.plots import plot_by_reason
@@ -111,7 +112,9 @@ def _run_of(worker: str | None) -> dg.DagsterRunMetadataValue | None:
 
 def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
     """A frame as a table; what is no number is shown as text."""
-    shown = frame.apply(lambda column: column if _is_number(column) else column.map(_text))
+    shown = frame.apply(
+        lambda column: column if _is_number(column) else column.map(_MASKS.get(column.name, _text))
+    )
     columns = [
         dg.TableColumn(str(name), "int" if _is_number(frame[name]) else "string")
         for name in frame.columns
@@ -121,6 +124,13 @@ def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
         for row in shown.to_dict("records")
     ]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+# Columns that hold what strangers wrote.
+_MASKS: Mapping[Hashable, Callable[[object], str]] = {
+    name: lambda value: masked_line(_text(value))
+    for name in ("event", "sample", "last_error", "message")
+} | {"session_id": lambda value: masked_id(_text(value))}
 
 
 def _is_number(column: pd.Series) -> bool:

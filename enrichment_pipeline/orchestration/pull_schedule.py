@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.ingest.pull.pull import windows_due
+from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_windows, places, range_tags
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
@@ -37,6 +38,7 @@ def build_pull_schedule() -> dg.ScheduleDefinition:
         "and those that were not read to their end.",
     )
     @keeps_errors_private
+    @beating("pull_every_5_minutes")
     def pull_schedule(
         context: dg.ScheduleEvaluationContext, pipeline: Pipeline
     ) -> dg.RunRequest | dg.SkipReason:

@@ -1,24 +1,31 @@
 """What every run, sensor tick and schedule tick needs: the open store and the rules."""
 
+from functools import cache
+
 import dagster as dg
 from pydantic import PrivateAttr
 
-from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.classification import Rules, RulesFileError, load_rules
+from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
+from enrichment_pipeline.orchestration.outcomes import ALERTED_OTHERWISE
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.engine import Store, open_store
+
+# Those of the process: the code server's ticks go on with what they have where a file breaks.
+rules_in_use = cache(RulesInUse)
 
 
 class Pipeline(dg.ConfigurableResource[None]):
     """The store and the rules that the settings of the process name, open for one execution."""
 
     _store: Store = PrivateAttr()
-    _rules: Rules = PrivateAttr()
     _settings: Settings = PrivateAttr()
+    _rules: Rules | None = PrivateAttr(None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Open the store for as long as the execution lasts."""
         self._settings = load_settings()
-        self._rules = load_rules(self._settings.rules_file)
+        self._rules = None
         self._store = open_store(self._settings)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
@@ -32,7 +39,19 @@ class Pipeline(dg.ConfigurableResource[None]):
 
     @property
     def rules(self) -> Rules:
-        """The rules in effect."""
+        """The rules in effect.
+
+        Raises:
+            dg.Failure: their file cannot be read; one line that says where and why.
+        """
+        # Once for an execution, however long that goes on.
+        if self._rules is None:
+            try:
+                in_use = rules_in_use(self._settings.rules_file)
+                self._rules = in_use.now(self._store, load_rules)
+            except RulesFileError as error:
+                said = {ALERTED_OTHERWISE: "as broken rules"}
+                raise dg.Failure(str(error), metadata=said, allow_retries=False) from error
         return self._rules
 
     @property

@@ -8,6 +8,9 @@ LAUNCHED_BY_SENSOR = "enrichment/launched_by_sensor"
 LAUNCHED_BY_SCHEDULE = "enrichment/launched_by_schedule"
 """Tag of the runs of the pull's schedule."""
 
+WILL_RETRY = "dagster/will_retry"
+"""Dagster's tag of a failed run: whether it starts it again by itself; `true` or `false`."""
+
 _RETRY_NUMBER = "dagster/retry_number"
 
 UNDER_WAY = [

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import dagster as dg
 
+from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
     add_windows,
@@ -21,7 +22,6 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, UNDER_WAY
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
 from enrichment_pipeline.store.claims import due_windows
-from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, beat
 from enrichment_pipeline.wording import counted
 
 ENRICHMENT_JOB = "enrichment"
@@ -56,11 +56,11 @@ def build_sensor(job: Job, seconds: int, grace: timedelta = timedelta(0)) -> dg.
         description="Launches partitioned runs for the windows that hold due batches.",
     )
     @keeps_errors_private
+    @beating("due_windows")
     def due_windows_sensor(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:
         with pipeline.store.transaction() as connection:
-            beat(connection, DUE_WINDOWS_SENSOR)
             due = due_windows(connection, grace)
         if not due:
             return dg.SkipReason("nothing is due")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.tokens import estimate_tokens
-from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
+from enrichment_pipeline.orchestration.assets import IN_PIECES, RETRY_OUTAGES
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, SESSION_TIMELINES
 from enrichment_pipeline.orchestration.metadata import table
 from enrichment_pipeline.orchestration.partitions import DAYS
@@ -35,7 +35,7 @@ def build_session_timelines() -> dg.AssetsDefinition:
         key=SESSION_TIMELINES,
         deps=[ENRICHED_EVENTS],
         partitions_def=DAYS,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=IN_PIECES,
         group_name="events",
         kinds={"postgres"},
         retry_policy=RETRY_OUTAGES,

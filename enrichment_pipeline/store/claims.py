@@ -195,9 +195,11 @@ def enriched_batches(connection: Connection, windows: Sequence[datetime]) -> lis
     return [Batch(*row) for row in rows]
 
 
-def claim_again(connection: Connection, batch: Batch) -> bool:
-    """Lock one batch that was claimed before; False where somebody else has it now."""
-    return bool(_fetch(connection, "id = %(id)s", {"id": batch.id}, 0))
+def claim_again(connection: Connection, batch: Batch) -> Batch | None:
+    """Lock one batch that was claimed before, as it is now: a replay or a `forget` may have come in
+    between. None where somebody else has it, or nothing of it is due any more."""
+    found = _fetch(connection, "id = %(id)s", {"id": batch.id}, 0)
+    return found[0] if found else None
 
 
 def claim_crashed(connection: Connection, ids: Sequence[int]) -> list[Batch]:
@@ -223,6 +225,19 @@ def _fetch(
             average = max(1, events // len(claimed))
             wanted = max(1, min(_MOST_FETCHED, (most_events - events) // average))
     return claimed
+
+
+def pending_events(connection: Connection) -> int:
+    """How many events wait to be enriched, due or not."""
+    pending: int = connection.execute(
+        text(
+            """
+            SELECT coalesce(sum(event_count - dead_count), 0)::bigint
+            FROM raw_batch WHERE state = 'pending'
+            """
+        )
+    ).scalar_one()
+    return pending
 
 
 def due_windows(connection: Connection, grace: timedelta = timedelta(0)) -> list[DueWindow]:

@@ -3,12 +3,19 @@
 What follows from one that stopped belongs to `alerts`.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
-DUE_WINDOWS_SENSOR = "due_windows_sensor"
-"""Dagster's sensor, at each of its ticks."""
+_SENSOR = "_sensor"
+
+DUE_WINDOWS_SENSOR = f"due_windows{_SENSOR}"
+"""Dagster's sensor without which nothing is enriched, at each tick that did not fail."""
+
+SENSORS_BEGAN = "sensors_began"
+"""Since when that sensor ticks without a long pause."""
 
 LIVE_EVENT = "live_event"
 """The newest event that came by itself. Kept, because its batch may be dropped by retention, or lie
@@ -38,3 +45,30 @@ def last_seen(connection: Connection) -> dict[str, datetime]:
     """When each part was last seen; those that never were are missing."""
     rows = connection.execute(text("SELECT name, seen_at FROM heartbeat"))
     return {row.name: row.seen_at for row in rows}
+
+
+def sensor_heartbeat(sensor: str) -> str:
+    """The name of the heartbeat of a sensor."""
+    return f"{sensor}{_SENSOR}"
+
+
+def sensor_ticks(seen: Mapping[str, datetime]) -> dict[str, datetime]:
+    """Of what was last seen, the sensors by their names, but for `DUE_WINDOWS_SENSOR`."""
+    return {
+        name.removesuffix(_SENSOR): at
+        for name, at in seen.items()
+        if name.endswith(_SENSOR) and name != DUE_WINDOWS_SENSOR
+    }
+
+
+def forget_other_sensors(connection: Connection, sensors: Collection[str]) -> None:
+    """Of the sensors, only these are there and switched on: no other is missed."""
+    connection.execute(
+        text("DELETE FROM heartbeat WHERE name LIKE :sensors AND name <> ALL(:kept)").bindparams(
+            bindparam("kept", type_=ARRAY(Text))
+        ),
+        {
+            "sensors": f"%\\{_SENSOR}",
+            "kept": [DUE_WINDOWS_SENSOR, *map(sensor_heartbeat, sensors)],
+        },
+    )

@@ -5,7 +5,8 @@ How a session is told belongs to `llm`; reading what was told to `sessions`.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import NamedTuple, cast
 
 import psycopg
@@ -18,8 +19,9 @@ from enrichment_pipeline.store.people import person_join, person_sql
 from enrichment_pipeline.store.sessions import EVENT_COLUMNS, SessionEvent
 
 _DAY = timedelta(days=1)
-_FETCHED_AT_ONCE = 20_000
-_WRITTEN_AT_ONCE = 1_000
+_FETCHED_AT_ONCE = 5_000
+# A long timeline has 80 KB.
+_WRITTEN_AT_ONCE = 200
 
 
 class ToldSession(NamedTuple):
@@ -48,7 +50,8 @@ class DayEvents(NamedTuple):
     session_id: str | None
     person: str
     """The person's id, where no session is named; else empty."""
-    events: list[SessionEvent]
+    events: Iterator[SessionEvent]
+    """In the order of time; to be read before the next ones are asked for."""
 
 
 def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
@@ -137,21 +140,14 @@ class Build:
     def _stream(self, statement: str) -> Iterator[DayEvents]:
         driver = cast("psycopg.Connection", self._connection.connection.driver_connection)
         bounds = {"start": self._start - _DAY, "end": self._start + 2 * _DAY}
-        current: DayEvents | None = None
         # Rows without SQLAlchemy's: a million of them come in a third of the time.
         with driver.cursor(name="session_events") as cursor:
             cursor.itersize = _FETCHED_AT_ONCE
-            for project, session_id, person, *columns in cursor.execute(
-                sql.SQL(statement),
-                bounds,
-            ):
-                if current is None or (project, session_id, person) != current[:3]:
-                    if current is not None:
-                        yield current
-                    current = DayEvents(project, session_id, person, [])
-                current.events.append(SessionEvent(*columns))
-        if current is not None:
-            yield current
+            # Some people are servers, with millions of events: no one's are held all at once.
+            for whose, rows in groupby(cursor.execute(sql.SQL(statement), bounds), _whose):
+                project, session_id, person = whose
+                events = (SessionEvent(*row[len(whose) :]) for row in rows)
+                yield DayEvents(project, session_id, person, events)
 
     def write_all(self, sessions: Iterable[ToldSession]) -> None:
         """Take in what was told, while more of it is being read on the same connection."""
@@ -167,6 +163,9 @@ class Build:
         if self.is_whole:
             self._connection.execute(text(_STALE), {"day": self._day})
         self._connection.execute(text(_REPLACE))
+
+
+_whose = itemgetter(0, 1, 2)
 
 
 def _batched(sessions: Iterable[ToldSession], size: int) -> Iterator[list[ToldSession]]:

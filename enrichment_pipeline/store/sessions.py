@@ -3,7 +3,7 @@ has told. Writing them belongs to `session_building`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -34,6 +34,40 @@ class SessionEvent(NamedTuple):
     path_template: str | None
     distinct_id: str
     device: str | None
+
+
+MOST_EVENTS = 20_000
+"""Of one session that are read; of more the first, and how many there are. A line for each would
+be past what a timeline of the table may have, and a server's session can have millions."""
+
+_FETCHED_AT_ONCE = 5_000
+
+
+class SessionEvents(list[SessionEvent]):
+    """The events of one session, in the order of time; of a very long one the first."""
+
+    def __init__(self, events: Iterable[SessionEvent] = ()) -> None:
+        super().__init__()
+        self.total = 0
+        """Of all that there are."""
+        self.last: SessionEvent | None = None
+        for event in events:
+            self.add(event)
+
+    def add(self, event: SessionEvent) -> None:
+        """One more, later than those before."""
+        if self.total < MOST_EVENTS:
+            self.append(event)
+        self.total += 1
+        self.last = event
+
+    def join(self, later: "SessionEvents") -> "SessionEvents":
+        """These, and those that go on after them."""
+        joined = SessionEvents(self)
+        if self.total == len(self):
+            joined.extend(later[: MOST_EVENTS - len(self)])
+        joined.total, joined.last = self.total + later.total, later.last or self.last
+        return joined
 
 
 _LONGEST_LISTED = timedelta(days=7)
@@ -175,18 +209,21 @@ def projects_of_session(connection: Connection, session_id: str) -> list[str]:
     return list(rows.scalars())
 
 
-def events_of_session(connection: Connection, project: str, session_id: str) -> list[SessionEvent]:
-    """All enriched events of a session, in the order of time."""
-    rows = connection.execute(
-        text(
-            f"""
-            SELECT {EVENT_COLUMNS} FROM enriched_event
-            WHERE session_id = :id AND project = :project ORDER BY occurred_at, uuid
-            """
-        ),
-        {"id": session_id, "project": project},
-    )
-    return [SessionEvent(*row) for row in rows]
+_OF_SESSION = "FROM enriched_event WHERE session_id = :id AND project = :project"
+
+
+def events_of_session(connection: Connection, project: str, session_id: str) -> SessionEvents:
+    """The enriched events of a session, in the order of time."""
+    of = {"id": session_id, "project": project}
+    first = f"SELECT {EVENT_COLUMNS} {_OF_SESSION} ORDER BY occurred_at, uuid LIMIT :most"
+    rows = connection.execute(text(first), {**of, "most": MOST_EVENTS})
+    events = SessionEvents(SessionEvent(*row) for row in rows)
+    if events.total == MOST_EVENTS:
+        last = f"SELECT {EVENT_COLUMNS} {_OF_SESSION} ORDER BY occurred_at DESC, uuid DESC LIMIT 1"
+        count = connection.execute(text(f"SELECT count(*) {_OF_SESSION}"), of).scalar_one()
+        events.total = int(count)
+        events.last = SessionEvent(*connection.execute(text(last), of).one())
+    return events
 
 
 def events_without_session(
@@ -195,8 +232,9 @@ def events_without_session(
     distinct_ids: Sequence[str],
     start: datetime,
     end: datetime,
-) -> list[SessionEvent]:
-    """The enriched events of a person that name no session, in the order of time."""
+) -> Iterator[SessionEvent]:
+    """The enriched events of a person that name no session, in the order of time; not all at
+    once, for there can be millions."""
     rows = connection.execute(
         text(
             f"""
@@ -207,8 +245,9 @@ def events_without_session(
             """
         ).bindparams(bindparam("ids", type_=ARRAY(Text))),
         {"ids": list(distinct_ids), "project": project, "start": start, "end": end},
+        execution_options={"yield_per": _FETCHED_AT_ONCE},
     )
-    return [SessionEvent(*row) for row in rows]
+    return (SessionEvent(*row) for row in rows)
 
 
 def find_people(

@@ -248,6 +248,8 @@ work_in_hand = Table(
     ),
     Column("batch_ids", ARRAY(BigInteger), nullable=False),
     Column("letter_ids", ARRAY(BigInteger), nullable=False),
+    # Whether it was seen that nobody holds the lock of this row any more; begun_at says when.
+    Column("seen_unlocked", Boolean, nullable=False, server_default=text("false")),
     prefixes=["UNLOGGED"],
     comment="What each process is at work on, so that one that dies is noticed. Unlogged: when the "
     "store dies, nothing in it may be held against the work.",
@@ -259,6 +261,24 @@ heartbeat = Table(
     Column("name", Text, primary_key=True),
     _moment("seen_at"),
     comment="When each part that must not stop was last seen, for the alerts.",
+)
+
+failure = Table(
+    "failure",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    # The asset, the job, the check, the sensor, the file.
+    Column("subject", Text, primary_key=True),
+    # A partition of it; empty where it has none.
+    Column("part", Text, primary_key=True),
+    _moment("since"),
+    _moment("failed_at"),
+    Column("message", Text, nullable=False),
+    Column("run_id", Text),
+    # Of Dagster's log of events: what follows can heal it.
+    Column("event_id", BigInteger),
+    comment="What failed and has not succeeded since: runs, checks, sensors, the file of rules; "
+    "for the alerts.",
 )
 
 alert = Table(

@@ -14,6 +14,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store, connect_store
 from enrichment_pipeline.store.errors import StoreUnavailableError, first_line
@@ -39,7 +40,7 @@ class _Answering:
     def __init__(self, app: Celery, settings: Settings, rules: Rules, queue: Queue) -> None:
         self._app = app
         self._settings = settings
-        self._rules = rules
+        self._rules = RulesInUse(settings.rules_file, rules)
         self._queue = queue
         self._answer = _ANSWERS[queue]
         self._store: Store | None = None
@@ -60,7 +61,7 @@ class _Answering:
             time.sleep(_AWAY_SECONDS)
             self._ring(batches)
             return
-        self._answer(store, self._rules, batches, self._ring)
+        self._answer(store, self._rules.now(store), batches, self._ring)
 
     def _opened(self) -> Store:
         if self._store is None:

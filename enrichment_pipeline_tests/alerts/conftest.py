@@ -18,7 +18,8 @@ from enrichment_pipeline_tests.conftest import copy_database, database_url, exec
 AddLetters = Callable[..., None]
 
 _FILLED = (
-    "raw_batch, raw_event, event_key, enriched_event, dead_letter, heartbeat, alert, alert_message"
+    "raw_batch, raw_event, event_key, enriched_event, dead_letter, heartbeat, failure, alert, "
+    "alert_message"
 )
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call
-from enrichment_pipeline_tests.conftest import make_event
+from enrichment_pipeline_tests.conftest import make_event, raw_events
 from enrichment_pipeline_tests.llm.telling import take_in, visit
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -39,6 +40,13 @@ def test_sessions_are_told_listed_and_read() -> None:
     assert call("timeline", "--person", "ann@example.com").stdout == text
     assert call("timeline", "one", "--markdown").stdout.startswith("## Session one")
     assert json.loads(call("timeline", "one", "--json").stdout)["session_id"] == "one"
+
+
+def test_events_that_are_not_enriched_yet_are_said_to_be_in_no_session(store: Store) -> None:
+    load_events(store, raw_events(60, NOON), [], "test")
+    said = call("sessions", "tell").stdout
+    assert said.startswith("60 events pending: in no session before enriched")
+    assert "told." not in said
 
 
 @pytest.mark.usefixtures("filled")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from sqlalchemy import text
 
 from enrichment_pipeline.cli import up
 from enrichment_pipeline.cli.services import Services
@@ -50,6 +51,24 @@ def test_an_outage_of_the_store_is_told_once_and_ends_nothing(
     up.watch(Services(tmp_path / "logs", {}, steps), store)
     said = capsys.readouterr()
     assert said.err.count("PostgreSQL does not answer") == 1
+    assert said.out.count("PostgreSQL answers again") == 1
+
+
+def test_whatever_else_postgresql_says_ends_nothing_either(
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def rename(name: str, other: str) -> None:
+        with store.transaction() as connection:
+            connection.execute(text(f"ALTER TABLE {name} RENAME TO {other}"))
+
+    monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+    steps = Steps(lambda: rename("dead_letter", "away"), lambda: rename("away", "dead_letter"))
+    up.watch(Services(tmp_path / "logs", {}, steps), store)
+    said = capsys.readouterr()
+    assert said.err.count('relation "dead_letter" does not exist') == 1
     assert said.out.count("PostgreSQL answers again") == 1
 
 

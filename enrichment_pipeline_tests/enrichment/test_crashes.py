@@ -5,12 +5,14 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import psutil
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import apart
@@ -142,6 +144,62 @@ def test_a_process_of_another_machine_is_dead_after_a_silence(store: Store) -> N
         connection.execute(text("UPDATE work_in_hand SET begun_at = now() - interval '2 minutes'"))
         assert [work.batch_ids for work in take_work_of_the_dead(connection)] == [[7]]
         assert take_work_of_the_dead(connection) == []
+
+
+def of_another_machine(store: Store) -> None:
+    """What is in hand was begun an hour ago, by a process that cannot be asked."""
+    rows(
+        store,
+        """
+        UPDATE work_in_hand SET host = 'elsewhere', begun_at = now() - interval '1 h' RETURNING id
+        """,
+    )
+
+
+def test_long_work_of_another_machine_that_has_just_failed_is_no_death(store: Store) -> None:
+    def work(hand: Hand) -> None:
+        with store.transaction() as connection:
+            hand.take(connection, [1])
+            of_another_machine(store)
+            with store.transaction() as other:
+                assert take_work_of_the_dead(other) == []
+            raise ZeroDivisionError
+
+    hand = Hand(store, "me")
+    with pytest.raises(ZeroDivisionError) as error:
+        work(hand)
+    # Its transaction is over, and its row still there.
+    with store.transaction() as other:
+        assert take_work_of_the_dead(other) == []
+    hand.__exit__(error.type, error.value, None)
+    assert rows(store, "SELECT * FROM work_in_hand") == []
+
+
+def test_work_has_its_lock_before_anybody_can_see_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks as soon as the row is written down finds a living process."""
+    load_events(store, raw_events(1, NOON), [], "test")
+    found: list[object] = []
+    transaction = Store.transaction
+
+    @contextmanager
+    def looked_at(self: Store) -> Iterator[Connection]:
+        with transaction(self) as connection:
+            yield connection
+        with store.engine.begin() as other:
+            if other.execute(text("SELECT count(*) FROM work_in_hand")).scalar_one():
+                other.execute(text("UPDATE work_in_hand SET host = 'elsewhere'"))
+                found.append(take_work_of_the_dead(other))
+                flags = other.execute(text("SELECT seen_unlocked FROM work_in_hand"))
+                found.extend(flags.scalars())
+
+    with store.transaction() as connection, Hand(store, "me") as hand:
+        monkeypatch.setattr(Store, "transaction", looked_at)
+        hand.take(connection, [1])
+        monkeypatch.undo()
+        hand.put_down(connection)
+    assert found == [[], False]
 
 
 def test_what_a_restart_of_the_store_cut_off_is_held_against_nobody(store: Store) -> None:

@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.enrichment import deriving, writing
+from enrichment_pipeline.enrichment import deriving, path, writing
 from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.people import People
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.claims import claim, reopen_dead
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.forget import forget_events
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
@@ -192,6 +194,25 @@ def test_a_failure_of_the_store_spends_no_attempt(
     monkeypatch.undo()
     assert rows(store, "SELECT state, attempts FROM raw_batch") == [("pending", 0)]
     assert enrich_due(store, rules).events == 5
+
+
+def test_a_batch_that_changes_between_two_claims_is_taken_as_it_is_now(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_events(store, raw_events(5, NOON, event="bad"), [], "test")
+    load_events(store, [*raw_events(2, NOON), *raw_events(2, NOON, distinct_id="ann")], [], "test")
+    original = path.claim_again
+
+    def after_forgetting(*arguments: Any) -> Any:
+        forget_events(store, People(["ann"]))
+        return original(*arguments)
+
+    monkeypatch.setattr(path, "claim_again", after_forgetting)
+    report = enrich_due(store, poisoned(rules, bad=RAISES))
+    assert report.events == 2
+    with store.transaction() as connection:
+        [window] = books(connection)
+    assert (window.accepted, window.enriched, window.dead, window.pending) == (7, 2, 0, 5)
 
 
 def test_a_batch_set_back_by_hand_is_enriched_again_and_not_twice(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
@@ -142,6 +143,24 @@ def test_a_letter_whose_uuid_another_event_has_comes_in_beside_it(
     enrich_due(store, rules)
     assert rows(store, "SELECT event FROM enriched_event ORDER BY 1") == [("a",), ("b",)]
     assert balance(store) == (2, 2, 0, 0)
+
+
+def test_a_replay_that_a_conflict_rolled_back_is_counted_once(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_events(store, raw_events(3, NOON, event="bad"), [], "test")
+    load_events(store, raw_events(1, NOON), [], "test")
+    enrich_due(store, poisoned(rules, bad=IS_BAD))
+    conflicts = [DeadlockDetected()]
+
+    def conflict(*_: Any) -> None:
+        if conflicts:
+            raise conflicts.pop()
+
+    # The last thing before the commit.
+    monkeypatch.setattr(replay.Hand, "put_down", conflict)
+    report = replayed(store, rules)
+    assert (report.resolved, report.events, conflicts) == (3, 3, [])
 
 
 def test_an_event_that_came_in_meanwhile_is_not_doubled(store: Store, rules: Rules) -> None:

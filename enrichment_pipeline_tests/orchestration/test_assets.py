@@ -221,3 +221,14 @@ def test_a_sweep_shows_each_of_its_windows_and_leaves_failed_ones_to_a_run_of_th
             text("SELECT attempts FROM raw_batch WHERE state = 'pending'")
         ).scalar_one()
     assert pending == 1
+
+
+def test_runs_over_several_windows_log_no_mismatch_of_versions(
+    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    load_events(store, [*raw_events(5, START), *raw_events(7, START + HOUR)], [], "test")
+    for first in (KEYS[0], KEYS[1], KEYS[0]):
+        result = run(definitions, instance, first)
+        assert result.success
+        said = [record.user_message for record in instance.all_logs(result.run_id)]
+        assert not [line for line in said if "mismatch" in line]

@@ -77,6 +77,20 @@ def test_runs_that_ended_with_the_last_start_are_told_failed_where_nobody_else_c
         assert statuses() == {run_id: after for run_id, (_, after) in runs.items()}
 
 
+def test_runs_that_end_with_their_code_server_are_started_again_but_not_for_ever(
+    definitions: dg.Definitions, dagster_home: Path
+) -> None:
+    job = definitions.resolve_job_def(ENRICHMENT_JOB)
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        first = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        tags = {"dagster/max_retries": "0"}
+        last = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        for run in (first, last):
+            instance.report_run_failed(run, "The process of this run ended with its server.")
+        again = {run.run_id: run.tags.get("dagster/will_retry") for run in instance.get_runs()}
+    assert again == {first.run_id: "true", last.run_id: "false"}
+
+
 def test_a_closed_instance_uses_the_embedded_server_no_longer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 zone, behind PgBouncer, in a schema of its own, under the limits of a role that may do little."""
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -94,7 +95,7 @@ def books(**variables: str) -> tuple[int, ...]:
 def backup(what: str, folder: Path, url: str) -> str:
     done = subprocess.run(
         [sys.executable, BACKUP, what, folder],
-        env={"PATH": "/usr/bin:/bin", "DATABASE_URL": url, "COLUMNS": "300"},
+        env={**os.environ, "DATABASE_URL": url, "COLUMNS": "300"},
         capture_output=True,
         text=True,
         check=False,

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
+from enrichment_pipeline.events.masked import masked_line, masked_traceback
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, accept
 from enrichment_pipeline.ingest.processes import process_pool, process_store, sigint_blocked
 from enrichment_pipeline.store.engine import Store
@@ -130,9 +131,9 @@ def _commit_in_process(group: Sequence[Submission]) -> Accepted:
 def _commit(store: Store, group: Sequence[Submission]) -> Accepted:
     try:
         return accept(store, group)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  it is logged, and raised as another
         # As errors that another process can read.
         if is_store_failure(error):
             raise StoreUnavailableError(first_line(error)) from None
-        logger.exception("events could not be taken")
-        raise CommitError(f"{type(error).__name__}: {first_line(error)}") from None
+        logger.error("events could not be taken\n%s", masked_traceback(error))  # noqa: TRY400  masked
+        raise CommitError(f"{type(error).__name__}: {masked_line(first_line(error))}") from None

@@ -1,0 +1,51 @@
+"""The heartbeat of sensors and schedules: each tick that ends well is written into the store, and
+why one did not. A sensor that fails cannot be noticed from within Dagster.
+
+What follows from one that does not beat belongs to `alerts`.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import TypeVar
+
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
+from enrichment_pipeline.store.failures import SENSOR, Failure, clear_failures, note_failures
+from enrichment_pipeline.store.heartbeats import beat, sensor_heartbeat
+
+Context = TypeVar("Context")
+Answer = TypeVar("Answer")
+Evaluate = Callable[[Context, Pipeline], Answer]
+
+
+def beating(name: str) -> Callable[[Evaluate[Context, Answer]], Evaluate[Context, Answer]]:
+    """Let the sensor or schedule of this name beat; to be written below Dagster's decorator."""
+
+    def decorate(evaluate: Evaluate[Context, Answer]) -> Evaluate[Context, Answer]:
+        @wraps(evaluate)
+        def evaluated(context: Context, pipeline: Pipeline) -> Answer:
+            try:
+                answer = evaluate(context, pipeline)
+            except Exception as error:
+                # A store that fails cannot be written to; that is told elsewhere.
+                if not is_store_failure(error):
+                    _note(pipeline, name, error)
+                raise
+            with pipeline.store.transaction() as connection:
+                clear_failures(connection, SENSOR, name)
+                beat(connection, sensor_heartbeat(name))
+            return answer
+
+        return evaluated
+
+    return decorate
+
+
+def _note(pipeline: Pipeline, name: str, error: Exception) -> None:
+    now = datetime.now(UTC)
+    # What PostgreSQL says may quote a row.
+    said = "" if driver_error(error) else f": {first_line(error)}"
+    with pipeline.store.transaction() as connection:
+        failure = Failure(SENSOR, name, "", now, now, f"{type(error).__name__}{said}")
+        note_failures(connection, [failure])

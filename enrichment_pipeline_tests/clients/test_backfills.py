@@ -1,0 +1,85 @@
+"""Backfills from the UI: large ones, and the code server killed meanwhile. With real processes."""
+
+import os
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from enrichment_pipeline.classification import load_rules
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
+from enrichment_pipeline.orchestration.partitions import WINDOWS, add_windows, partition_key
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline_tests.clients.pipeline import Pipeline, wait_until
+from enrichment_pipeline_tests.clients.test_dagster_ui import _BACKFILL
+from enrichment_pipeline_tests.conftest import HOUR, raw_events
+
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+COUNT = int(os.environ.get("ENRICHMENT_TEST_BACKFILL", "300"))
+"""Of windows. `docs/architecture.md` has figures of 2,000."""
+
+
+def code_servers(pipeline: Pipeline) -> list[psutil.Process]:
+    return [
+        process
+        for process in pipeline.process.children(recursive=True)
+        if "code-server" in process.cmdline()
+        and "enrichment_pipeline.orchestration.definitions" in process.cmdline()
+    ]
+
+
+def test_a_large_backfill_ends_green_though_the_code_server_is_killed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Pipeline(tmp_path)
+    monkeypatch.setenv("ENRICHMENT_HOME", str(tmp_path))
+    windows = [FIRST + number * HOUR for number in range(COUNT)]
+    keys = [partition_key(window) for window in windows]
+    with pipeline.running() as store:
+        events = [event for window in windows for event in raw_events(1, window)]
+        load_events(store, events, [], "test")
+        enrich_due(store, load_rules())
+        with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+            add_windows(instance, windows)
+            began = time.monotonic()
+            pipeline.ask(_BACKFILL, partitions=keys)
+
+            def runs() -> list[dg.DagsterRun]:
+                return [run for run in instance.get_runs() if "dagster/backfill" in run.tags]
+
+            def is_at_work() -> bool:
+                return any(run.status is dg.DagsterRunStatus.STARTED for run in runs())
+
+            wait_until(is_at_work, "a run of the backfill is at work")
+            for process in code_servers(pipeline):
+                process.send_signal(signal.SIGKILL)
+
+            def statuses() -> dict[str, int]:
+                found = instance.get_status_by_partition(ENRICHED_EVENTS, keys, WINDOWS) or {}
+                names = [status.value if status else "MISSING" for status in found.values()]
+                return {name: names.count(name) for name in set(names)}
+
+            last = time.monotonic()
+            while any(
+                backfill["status"] not in {"COMPLETED", "COMPLETED_SUCCESS"}
+                for backfill in pipeline.ask(_STATUSES)["partitionBackfillsOrError"]["results"]
+            ):
+                assert time.monotonic() - last < _SECONDS, (statuses(), runs())
+                time.sleep(1)
+            took = time.monotonic() - began
+            print(f"{COUNT} windows in {took:.0f} s, {len(runs())} runs, {statuses()}")  # noqa: T201
+            assert statuses() == {"MATERIALIZED": COUNT}
+            log = (tmp_path / "up.log").read_text()
+    assert "ended with it; they are started again" in log
+
+
+_SECONDS = 900
+
+_STATUSES = """
+{ partitionBackfillsOrError { ... on PartitionBackfills { results { id status } } } }
+"""

@@ -1,0 +1,328 @@
+"""Whatever leaves the pipeline is masked: every way out, with one set of secrets.
+
+Who may see everything (tables by `sql`, `show`, exports with what is private) is not asked here.
+"""
+
+import ast
+import asyncio
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import dagster as dg
+import duckdb
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+import enrichment_pipeline
+from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.raw_event import Arrival, Reason, RejectedEvent, parse_event
+from enrichment_pipeline.ingest.api.accept import Kind, Submission
+from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.committers import CommitError, Committers
+from enrichment_pipeline.llm.exporting import FORMATS, Export, Format, count_rows, run_export
+from enrichment_pipeline.llm.forms import FORMS
+from enrichment_pipeline.llm.http import timeline_routes
+from enrichment_pipeline.llm.rendering import render
+from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
+from enrichment_pipeline.orchestration.definitions import build_definitions
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
+from enrichment_pipeline.orchestration.partitions import add_days, add_windows, partition_key
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
+from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
+from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.workers.answering import answer
+from enrichment_pipeline_tests.cli.test_commands import call
+from enrichment_pipeline_tests.conftest import HOUR, make_event
+from enrichment_pipeline_tests.llm.mcp_asking import ask
+from enrichment_pipeline_tests.llm.telling import NAME, take_in
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+SECRETS = {
+    "jane@corp.example": ["jane", "corp.example"],
+    "+49 151 23456789": ["23456789"],
+    "4111 1111 1111 1111": ["1111 1111", "1111%201111", "11111111"],
+    "DE89370400440532013000": ["DE8937", "44053201"],
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2ln": ["eyJhbGci"],
+    "sk_live_4eC39HqLyjWDarjtT1zdp7dc": ["sk_live_4e", "sk live 4e"],
+    "https://jo:hunter2@db.example/x?key=topsecret": ["hunter2", "topsecret"],
+    "pwd=opensesame": ["opensesame"],
+}
+"""What somebody may have typed, and what of it must be read nowhere."""
+
+BY_NAME = {"pwd": "opensesame", "otp": "483920", "surname": "Featherstonehaugh", "pin": "7741"}
+_NEVER = [*(piece for pieces in SECRETS.values() for piece in pieces), *BY_NAME.values()]
+JANE = next(iter(SECRETS))
+
+
+def events() -> Iterable[bytes]:
+    """Each secret in each place in which an event can hold one."""
+    for number, secret in enumerate(SECRETS):
+        session = {NAME: f"s{number}", "title": f"Inbox of {secret}"}
+        places: list[tuple[str, dict[str, object]]] = [
+            (f"Chat with {secret}", {}),
+            (f"$chat {secret}", {}),
+            ("$pageview", {"$pathname": f"/u/{secret}/edit"}),
+            ("$pageview", {"$pathname": f"/u/{quote(secret, safe='')}"}),
+            ("$pageview", {"$pathname": f"/u/{quote(quote(secret, safe=''), safe='')}/x"}),
+            ("$screen", {"$screen_name": f"Chat {secret}", "$pathname": ""}),
+            ("$autocapture", {"$event_type": "change", "$el_text": f"Write to {secret}"}),
+            ("$autocapture", {"$elements_chain": f'a:attr__aria-label="Call {secret}"'}),
+            ("$autocapture", {"$elements_chain": f'{secret}:text="x"'}),
+            ("order placed", {"sku": f"of {secret}", secret: 1, **BY_NAME}),
+            ("payment failed", {"reason": secret}),
+            ("$exception", {"$exception_type": secret, "$exception_message": f"no {secret}"}),
+            ("survey sent", {"$survey_name": secret}),
+            ("seen", {"$browser": secret, "$os": secret, "$device_type": secret}),
+            ("of a session", {NAME: secret}),
+            ("ping", {}),
+        ]
+        for second, (name, properties) in enumerate(places):
+            at = NOON + timedelta(minutes=2 * number, seconds=5 * second)
+            yield make_event(name, at, distinct_id=secret, properties=session | properties)
+    yield make_event("without a session", NOON, distinct_id=JANE)
+
+
+@pytest.fixture
+def filled(store: Store, rules: Rules) -> Store:
+    """A store with all of them, told, and with dead letters that quote them."""
+    take_in(store, rules, list(events()))
+    tell_day(store, NOON.date(), is_whole=True)
+    rejected = [
+        RejectedEvent(
+            payload=make_event(f"Chat with {secret}", NOON),
+            project="default",
+            reason=Reason.REFUSED_BY_STORE,
+            message=f"refused: {secret}",
+            occurred_at=NOON,
+            event=f"Chat with {secret}",
+        )
+        for secret in SECRETS
+    ]
+    load_events(store, [], rejected, "test")
+    return store
+
+
+def sentences(store: Store, _: Path) -> object:
+    return _rows(store, "SELECT description, device FROM enriched_event")
+
+
+def details(store: Store, _: Path) -> object:
+    return _rows(store, "SELECT detail, device FROM raw_event")
+
+
+def timelines(store: Store, _: Path) -> object:
+    ids = [*(f"s{number}" for number in range(len(SECRETS))), *SECRETS]
+    with store.transaction() as connection:
+        found = [timeline_of(connection, one) for one in ids]
+        found += [newest_timeline_of(connection, one) for one in SECRETS]
+    budgets = (None, 300, 200)
+    return [render(one, form, most) for one in found for form in FORMS for most in budgets]
+
+
+def table_of_sessions(store: Store, _: Path) -> object:
+    return _rows(
+        store, "SELECT entry, exit, device, outline, signals, timeline FROM session_timeline"
+    )
+
+
+def command_line(_: Store, __: Path) -> object:
+    listed = [call("sessions", "list", *form).stdout for form in ([], ["--json"])]
+    return [*listed, call("timeline", "s0").stdout, call("timeline", "--person", JANE).stdout]
+
+
+def mcp(store: Store, _: Path) -> object:
+    asked: list[tuple[str, dict[str, object]]] = [
+        ("list_sessions", {"limit": 50}),
+        ("search_events", {"limit": 200, "max_tokens": 20_000}),
+        ("event_catalogue", {"limit": 200, "max_tokens": 20_000}),
+        ("dead_letters", {}),
+        ("status", {}),
+        *(("get_timeline", {"distinct_id": secret}) for secret in SECRETS),
+        *(("get_timeline", {"session_id": "s0", "form": form}) for form in FORMS),
+    ]
+    return [asyncio.run(ask(store, tool, **given)).model_dump() for tool, given in asked]
+
+
+def http(store: Store, _: Path) -> object:
+    settings = store.settings.model_copy(update={"read_token": SecretStr("reader")})
+    with TestClient(create_app(store, settings, readable=timeline_routes(store))) as client:
+        client.headers["Authorization"] = "Bearer reader"
+        paths = [
+            f"/v1/{of}/{quote(one, safe='')}/timeline"
+            for of, ids in (("sessions", ["s0", "s4"]), ("people", SECRETS))
+            for one in ids
+        ]
+        kinds = ("text/plain", "text/markdown", "application/json")
+        answers = [client.get(path, headers={"Accept": kind}) for path in paths for kind in kinds]
+        assert {answer.status_code for answer in answers} == {200}
+        open_to_all = [client.get(path).text for path in ("/metrics", "/health", "/")]
+    return [*(answer.text for answer in answers), *open_to_all]
+
+
+def _exports(form: Format) -> Callable[[Store, Path], object]:
+    def exported(store: Store, folder: Path) -> object:
+        for what in ("events", "timelines"):
+            wanted = Export(what, str(folder), form)  # type: ignore[arg-type]
+            run_export(store, wanted, list(count_rows(store, wanted)))
+        read = {"parquet": "read_parquet", "jsonl": "read_json", "csv": "read_csv"}[form]
+        rows = [duckdb.sql(f"SELECT * FROM {read}('{one}')").fetchall() for one in _files(folder)]
+        assert sum(map(len, rows)) > len(SECRETS)
+        return rows
+
+    return exported
+
+
+def _files(folder: Path) -> list[Path]:
+    return [one for one in folder.rglob("part-*") if one.is_file()]
+
+
+def dagster(store: Store, _: Path) -> object:
+    """What runs of all assets leave in Dagster: metadata, logs, errors; a window FAILED."""
+    store_of_dead(store)
+    definitions = build_definitions(store.settings)
+    with dg.DagsterInstance.ephemeral() as instance:
+        add_windows(instance, [NOON])
+        add_days(instance, [NOON.date()])
+        jobs = definitions.get_repository_def()
+        for asset in (RAW_EVENTS, ENRICHED_EVENTS):
+            dg.materialize(
+                list(definitions.assets or []),
+                selection=[asset],
+                partition_key=partition_key(NOON),
+                instance=instance,
+                resources=definitions.resources,
+                raise_on_error=False,
+                # A person's would take the dead batch in again, and wait.
+                tags={LAUNCHED_BY_SENSOR: "true"},
+            )
+        dg.materialize(
+            list(definitions.assets or []),
+            selection=[DEAD_LETTER],
+            instance=instance,
+            resources=definitions.resources,
+        )
+        jobs.get_job(SESSIONS_JOB).execute_in_process(
+            instance=instance, partition_key=str(NOON.date())
+        )
+        kept = [
+            dg.serialize_value(entry)
+            for run in instance.get_runs()
+            for entry in instance.all_logs(run.run_id)
+        ]
+    assert "dead batches, the first is" in str(kept)
+    return kept
+
+
+def alerts(store: Store, _: Path) -> object:
+    store_of_dead(store)
+    told = look(store, store.settings, ["one"], datetime.now(UTC) + HOUR)
+    assert told
+    return [*(dataclasses.asdict(one) for one in told), *(one.body for one in told)]
+
+
+def logs_of_the_api(store: Store, _: Path) -> object:
+    with store.transaction() as connection:
+        connection.execute(text(_REFUSING.format(table="raw_event")))
+    secret = make_event("Chat", NOON, distinct_id=" ".join(SECRETS))
+    committers = Committers(store, 0)
+    submission = Submission(Kind("api"), "default", [secret], Arrival(NOON))
+    try:
+        with pytest.raises(CommitError) as caught:
+            asyncio.run(committers.commit([submission]))
+    finally:
+        committers.close()
+    return str(caught.value)
+
+
+def logs_of_a_worker(store: Store, _: Path) -> object:
+    with store.transaction() as connection:
+        connection.execute(text(_REFUSING.format(table="enriched_event")))
+    take_in_only(store)
+    answer(store, load_rules(), [], lambda _: None)
+    return ""
+
+
+# As of a constraint of somebody's own, that is no error of the data for PostgreSQL.
+_REFUSING = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'refused %', NEW.distinct_id; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+def take_in_only(store: Store) -> None:
+    """Events that are not enriched yet."""
+    one = make_event("Chat", NOON, distinct_id=" ".join(SECRETS))
+    load_events(store, [parse_event(one, "default", Arrival(NOON))], [], "test")
+
+
+def store_of_dead(store: Store) -> None:
+    """A batch that has failed for good, with an error that quotes its event."""
+    with store.transaction() as connection:
+        connection.execute(text(_REFUSING.format(table="enriched_event")))
+    take_in_only(store)
+    for _ in range(4):
+        enrich_due(store, load_rules())
+        with store.transaction() as connection:
+            connection.execute(text("UPDATE raw_batch SET due_at = now() WHERE state = 'pending'"))
+    assert "jane@corp" in str(_rows(store, "SELECT message FROM dead_letter WHERE kind = 'batch'"))
+
+
+def _rows(store: Store, statement: str) -> list[list[object]]:
+    with store.transaction() as connection:
+        rows = [list(row) for row in connection.execute(text(statement))]
+    assert rows
+    return rows
+
+
+EXITS: dict[str, Callable[[Store, Path], object]] = {
+    "sentences": sentences,
+    "details": details,
+    "timelines": timelines,
+    "table of sessions": table_of_sessions,
+    "command line": command_line,
+    "MCP": mcp,
+    "HTTP": http,
+    **{f"export as {form}": _exports(form) for form in FORMATS},
+    "alerts": alerts,
+    "logs of the API": logs_of_the_api,
+}
+
+
+@pytest.mark.parametrize("leaving", EXITS.values(), ids=EXITS)
+def test_no_secret_leaves(
+    filled: Store,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    leaving: Callable[[Store, Path], object],
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="enrichment_pipeline"):
+        found = leaving(filled, tmp_path)
+    told = json.dumps(found, default=str, ensure_ascii=False) + caplog.text
+    leaks = [told[max(0, told.index(one) - 80) :][:120] for one in _NEVER if one in told]
+    assert not leaks, "\n".join(leaks)
+
+
+def test_one_module_alone_masks_what_leaves() -> None:
+    """Who masks by hand forgets a part of it: to make it harmless, or short."""
+    package = Path(enrichment_pipeline.__file__).parent
+    found = [
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "enrichment_pipeline.events.privacy"
+        if any(name.name == "mask" for name in node.names)
+    ]
+    assert found == ["events/masked.py"]
