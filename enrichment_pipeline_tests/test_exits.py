@@ -296,8 +296,10 @@ EXITS: dict[str, Callable[[Store, Path], object]] = {
     "MCP": mcp,
     "HTTP": http,
     **{f"export as {form}": _exports(form) for form in FORMATS},
+    "Dagster": dagster,
     "alerts": alerts,
     "logs of the API": logs_of_the_api,
+    "logs of a worker": logs_of_a_worker,
 }
 
 

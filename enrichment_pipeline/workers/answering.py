@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import EnrichmentReport, enrich_due, enrich_suspects
+from enrichment_pipeline.events.masked import masked_line
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line, is_store_failure
 from enrichment_pipeline.store.outages import wait_for_store
@@ -59,7 +60,7 @@ def _answered(
         ring(batches)
         return
     for failure in report.failures:
-        logger.warning("batch %d: %s", failure.batch, failure.message)
+        logger.warning("batch %d: %s", failure.batch, masked_line(failure.message))
     if report.events:
         logger.info("%d events in %.3f s", report.events, report.seconds)
     if report.is_unfinished:
