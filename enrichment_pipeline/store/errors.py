@@ -28,17 +28,25 @@ def driver_error(error: BaseException) -> psycopg.Error | None:
     return error if isinstance(error, psycopg.Error) else None
 
 
+# It may only be read, as after a fail-over; it ended a transaction that said nothing, or took long.
+_OF_THE_SERVER = {"25006", "25P03", "25P04"}
+
+
 def is_store_failure(error: BaseException) -> bool:
     """Whether the store itself failed (gone, full, locked, out of memory), not data or code.
 
     PostgreSQL's own account of that is the class of the SQLSTATE, which psycopg turns into
     OperationalError: 08 connection, 40 rollback, 53 resources, 55 locks, 57 operator, 58 system.
-    So it does with class 54, limits of the program, but what passes those is the data.
+    So it does with class 54, limits of the program, but what passes those is the data; and not with
+    those of class 25 that come from the server and not from what it was told.
     """
     if isinstance(error, StoreUnavailableError):
         return True
     found = driver_error(error)
-    if found is not None and (found.sqlstate or "").startswith("54"):
+    state = (found.sqlstate if found else None) or ""
+    if state in _OF_THE_SERVER:
+        return True
+    if state.startswith("54"):
         return False
     return isinstance(found, psycopg.OperationalError | psycopg.InterfaceError)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import deriving, path, writing
@@ -14,6 +15,7 @@ from enrichment_pipeline.events.people import People
 from enrichment_pipeline.store.books import books, counted_books
 from enrichment_pipeline.store.claims import claim, reopen_dead
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.errors import is_store_failure
 from enrichment_pipeline.store.forget import forget_events
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
@@ -213,6 +215,25 @@ def test_a_batch_that_changes_between_two_claims_is_taken_as_it_is_now(
     with store.transaction() as connection:
         [window] = books(connection)
     assert (window.accepted, window.enriched, window.dead, window.pending) == (7, 2, 0, 5)
+
+
+def test_a_server_that_may_only_be_read_as_after_a_fail_over_spends_no_attempt(
+    store: Store, rules: Rules
+) -> None:
+    load_events(store, raw_events(3, NOON), [], "test")
+    name = store.engine.url.database
+    with store.transaction() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only TO on"))
+    store.engine.dispose()
+    with pytest.raises(DBAPIError, match="read-only transaction") as told:
+        enrich_due(store, rules)
+    assert is_store_failure(told.value)
+    with store.transaction() as connection:
+        connection.execute(text("SET TRANSACTION READ WRITE"))
+        connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    store.engine.dispose()
+    assert rows(store, "SELECT attempts, crashes FROM raw_batch") == [(0, 0)]
+    assert enrich_due(store, rules).events == 3
 
 
 def test_a_batch_set_back_by_hand_is_enriched_again_and_not_twice(

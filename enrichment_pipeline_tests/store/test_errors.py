@@ -34,6 +34,9 @@ def wrapped(error: BaseException) -> DBAPIError:
         wrapped(psycopg.errors.QueryCanceled()),
         psycopg.errors.SerializationFailure(),
         psycopg.errors.IoError(),
+        psycopg.errors.ReadOnlySqlTransaction(),
+        wrapped(psycopg.errors.IdleInTransactionSessionTimeout()),
+        wrapped(psycopg.errors.TransactionTimeout()),
     ],
     ids=repr,
 )
