@@ -18,6 +18,9 @@ from enrichment_pipeline.orchestration.plots import plot_by_reason
 from enrichment_pipeline.store.books import WindowBooks
 from enrichment_pipeline.store.dead_letters import BrokenNow
 from enrichment_pipeline.store.rewriting import Change
+from enrichment_pipeline.wording import command
+
+_LONGEST_BAR = 40
 
 
 def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
@@ -46,7 +49,7 @@ def folder_metadata(report: FolderReport) -> dict[str, dg.MetadataValue[Any]]:
         "files_pulled_before": dg.MetadataValue.int(report.known),
         "files_passed_over": dg.MetadataValue.int(report.passed_over),
         "files_broken": dg.MetadataValue.int(len(report.broken)),
-        "events_of_files": dg.MetadataValue.int(report.summary.accepted),
+        "file_events": dg.MetadataValue.int(report.summary.accepted),
     }
     if report.broken:
         metadata["broken_files"] = table(pd.DataFrame({"file": report.broken}))
@@ -61,10 +64,32 @@ def window_metadata(
     `counts` and `first_events` are what `store.books.classified` and `preview` give.
     """
     by_type = counts.groupby(["event_type", "action_type"])["events"].sum().reset_index()
+    seen = first_events.assign(time=first_events["occurred_at"].map(_time_of_day))
     return {
+        # What a person comes for stands first: what users did, then how many did it when.
+        "preview": table(seen[["time", "description", "event"]]),
+        "events_by_time": bars(counts.groupby(counts["minute"].map(_five_minutes))["events"].sum()),
         "by_type_and_action": table(by_type.sort_values("events", ascending=False)),
-        "preview": table(first_events),
     }
+
+
+def bars(counts: "pd.Series[int]") -> dg.MarkdownMetadataValue:
+    """Counts as bars of text, one a line: Dagster shows Markdown of less than 1,000 characters in
+    its place, and all else, pictures too, behind a link."""
+    most = max(counts.max(), 1)
+    lines = [
+        f"{name}  {'█' * round(_LONGEST_BAR * count / most) or '▏':<{_LONGEST_BAR}} {count:,}"
+        for name, count in counts.items()
+    ]
+    return dg.MetadataValue.md("\n".join(["```", *lines, "```"]))
+
+
+def _five_minutes(minute: datetime) -> str:
+    return f"{minute.hour:02}:{minute.minute // 5 * 5:02}"
+
+
+def _time_of_day(moment: datetime) -> str:
+    return f"{moment:%H:%M:%S}"
 
 
 def changes_table(changes: Sequence[Change]) -> dg.TableMetadataValue:
@@ -80,27 +105,32 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
         "dead_events": dg.MetadataValue.int(broken.events),
         "failed_windows": dg.MetadataValue.int(broken.failed_windows),
     }
-    if broken.letters:
-        metadata["by_reason"] = table(broken.by_reason)
-        metadata["letters_by_reason"] = plot_by_reason(broken.by_reason)
-        metadata["look"] = dg.MetadataValue.md(
-            "Read them: `enrichment-pipeline dead-letters list`, one whole: "
-            f"`enrichment-pipeline dead-letters show {broken.by_reason['letter'].max()}`"
-        )
-        metadata["way_out_of_letters"] = dg.MetadataValue.md(
-            "Mend the cause, then `enrichment-pipeline dead-letters replay --reason REASON`, or "
-            "launch the job `replay_dead_letters` of the code location `dead_letter_worker`. What "
-            "nobody needs: `enrichment-pipeline dead-letters discard ID --because TEXT`"
-        )
     if broken.failed_windows:
-        metadata["windows"] = table(broken.windows)
-        metadata["way_out_of_windows"] = dg.MetadataValue.md(
-            "Mend the cause, then materialize the failed partitions of `enriched_events` "
-            "(*Materialize* → *failed and missing*), or run `enrichment-pipeline backfill "
-            "--failed`: both take in their dead batches."
+        metadata["how_to_fix_windows"] = dg.MetadataValue.md(
+            "Remove the cause, then materialize the failed partitions of `enriched_events` "
+            f"(*Materialize* → *failed and missing*), or run `{command('backfill --failed')}`: "
+            "both take in their dead batches."
         )
+        windows = broken.windows.assign(
+            window=broken.windows["window_start"].map(_minute),
+            since=broken.windows["since"].map(_minute),
+        )
+        metadata["windows"] = table(windows[["window", "last_error", "events", "since"]])
         if run := _run_of(broken.windows["worker"].iloc[0]):
             metadata["latest_failed_run"] = run
+    if broken.letters:
+        metadata["how_to_fix"] = dg.MetadataValue.md(
+            f"Remove the cause, then run `{command('dead-letters replay --reason REASON')}`, or "
+            "launch the job `replay_dead_letters` of the code location `dead_letter_worker`. Close "
+            f"what nobody needs: `{command('dead-letters discard ID --because TEXT')}`"
+        )
+        letters = broken.by_reason.assign(last=broken.by_reason["last_failed_at"].map(_minute))
+        columns = ["reason_code", "sample", "letters", "events", "last"]
+        metadata["by_reason"] = table(letters[columns])
+        metadata["letters_by_reason"] = plot_by_reason(broken.by_reason)
+        metadata["how_to_list"] = dg.MetadataValue.md(
+            f"`{command('dead-letters list')}`; one in full: `{command('dead-letters show ID')}`"
+        )
     return metadata
 
 
@@ -135,6 +165,10 @@ _MASKS: Mapping[Hashable, Callable[[object], str]] = {
 
 def _is_number(column: pd.Series) -> bool:
     return bool(pd.api.types.is_integer_dtype(column))
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _text(value: object) -> str:

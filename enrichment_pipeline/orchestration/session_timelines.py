@@ -22,6 +22,7 @@ from enrichment_pipeline.orchestration.runs import is_asked_for
 from enrichment_pipeline.orchestration.sensors import Job
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.sessions import SessionRow, list_sessions, text_of_session
+from enrichment_pipeline.wording import counted
 
 SESSIONS_JOB = "sessions"
 
@@ -51,7 +52,8 @@ def build_session_timelines() -> dg.AssetsDefinition:
         for key in context.partition_keys:
             report = tell_day(pipeline.store, date.fromisoformat(key), is_whole=is_whole)
             context.log.info(
-                f"{key}: {report.sessions:,} sessions of {report.events:,} events built in "
+                f"{key}: {counted(report.sessions, 'session')} of "
+                f"{counted(report.events, 'event')} built in "
                 f"{report.seconds:.1f} s"
             )
             context.add_asset_metadata(_metadata(pipeline.store, report), partition_key=key)
@@ -78,20 +80,22 @@ def _metadata(store: Store, report: DayReport) -> dict[str, dg.MetadataValue[Any
         example = _example(newest)
         timeline = text_of_session(connection, example) if example else None
     metadata: dict[str, dg.MetadataValue[Any]] = {
-        "sessions_told": dg.MetadataValue.int(report.sessions),
-        "events_told": dg.MetadataValue.int(report.events),
-        "seconds": dg.MetadataValue.float(round(report.seconds, 3)),
-        "all_of_the_day": dg.MetadataValue.bool(report.is_whole),
+        "sessions_written": dg.MetadataValue.int(report.sessions),
+        "events": dg.MetadataValue.int(report.events),
     }
+    if newest:
+        # What happened stands first, and few columns beside it: a table is cut at the page's edge.
+        frame = pd.DataFrame(newest)
+        time = frame["started_at"].map(lambda moment: f"{moment:%H:%M:%S}")
+        metadata["newest"] = table(frame.assign(time=time)[["time", "outline", "signals"]])
     if report.signals:
         counts = pd.DataFrame(report.signals.most_common(), columns=["signal", "sessions"])
         metadata["signals"] = table(counts)
-    if newest:
-        columns = ["started_at", "person", "events", "outline", "signals", "session_id"]
-        metadata["newest"] = table(pd.DataFrame(newest)[columns])
     if timeline:
         metadata["example"] = dg.MetadataValue.md(f"```\n{timeline}\n```")
-        metadata["tokens_of_the_example"] = dg.MetadataValue.int(estimate_tokens(timeline))
+        metadata["example_tokens"] = dg.MetadataValue.int(estimate_tokens(timeline))
+    metadata["whole_day_rebuilt"] = dg.MetadataValue.bool(report.is_whole)
+    metadata["seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
     return metadata
 
 

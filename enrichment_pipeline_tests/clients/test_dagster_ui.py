@@ -117,7 +117,7 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
         shot(page, "failed_window")
 
         url = f"{pipeline.ui}/assets/dead_letter?view=overview"
-        see(page, url, "enrichment_failed", "way_out_of_windows")
+        see(page, url, "enrichment_failed", "how_to_fix_windows")
         page.set_viewport_size({"width": 1900, "height": 1500})
         shot(page, "dead_letter")
         page.set_viewport_size(_SIZE)

@@ -193,7 +193,7 @@ def test_the_dead_letter_asset_says_what_is_broken_and_how_to_mend_it(
     result = dg.materialize([asset], instance=instance)
     shown = materializations(result, DEAD_LETTER)[None]
     assert (shown["dead_letters"], shown["dead_events"], shown["failed_windows"]) == (1, 5, 1)
-    assert {"by_reason", "letters_by_reason", "windows", "way_out_of_windows"} <= set(shown)
+    assert {"by_reason", "letters_by_reason", "windows", "how_to_fix_windows"} <= set(shown)
     assert checks(result) == {"nothing_is_dead": False}
 
 

@@ -168,7 +168,7 @@ def test_the_folder_is_pulled_and_a_broken_file_is_shown_and_fails_nothing(
     (folder / "b.parquet").write_bytes(b"PAR1, and no more")
     result = run(instance)
     assert result.success
-    names = ("files_pulled", "files_broken", "events_of_files")
+    names = ("files_pulled", "files_broken", "file_events")
     assert shown(result, SECOND, *names) == (1, 1, 1)
     assert "b.parquet" in str(shown(result, SECOND, "broken_files"))
     assert shown(result, FIRST, *names) == (None, None, None), "files are of no window"

@@ -39,7 +39,7 @@ def test_a_day_shows_its_sessions_and_an_example(
     take_in(store, rules, visit("one", NOON, "/", "/a", "/", "/a") + visit("two", NOON, "/"))
     assert run(definitions, instance, "2026-03-01").success
     shown = metadata_of(instance, "2026-03-01")
-    assert shown["sessions_told"] == 2
+    assert shown["sessions_written"] == 2
     assert "back_and_forth" in str(shown["signals"])
     assert "view /a" in str(shown["example"])
     assert set(told(store)) == {"one", "two"}
