@@ -4,6 +4,8 @@ What a subcommand does is in the module of its name, which is imported when it i
 them together take more than a second.
 """
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -130,6 +132,8 @@ def before_every_subcommand(
 
 def run() -> None:
     """Run the command line; what a person can put right is told in one line."""
+    # When it ends, Python looks for garbage among all that was imported: seconds, after Dagster.
+    atexit.register(gc.freeze)
     try:
         app()
     except Exception as error:

@@ -22,6 +22,8 @@ from typing import Any
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
 
+_LOOK_SECONDS = 0.1
+
 MOST_ENDS = 5
 """In a row; with one more, a service is given up, and everything with it."""
 
@@ -69,6 +71,8 @@ class _Service:
     name: str
     command: Sequence[str]
     before_again: Callable[[], None]
+    is_idle: Callable[[int], bool]
+    """Whether a process with this id may be killed, once it was asked to stop: nothing is lost."""
     process: subprocess.Popen[bytes]
     started_at: float
     ends: int = 0
@@ -118,14 +122,19 @@ class Services:
         self.stopping.set()
 
     def start(
-        self, name: str, command: Sequence[str], before_again: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        command: Sequence[str],
+        before_again: Callable[[], None] = lambda: None,
+        is_idle: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """Start a process; what it prints goes to its log file.
 
-        `before_again` is called each time before it is started again.
+        `before_again` is called each time before it is started again. While a process is asked to
+        stop, it is killed as soon as `is_idle` says of its id that nothing would be lost.
         """
         process = self._started(name, command)
-        self._services[name] = _Service(name, command, before_again, process, self.clock())
+        self._services[name] = _Service(name, command, before_again, is_idle, process, self.clock())
 
     def _started(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with self.log_of(name).open("ab") as log:
@@ -180,19 +189,25 @@ class Services:
         return f"it is started again in {wait:g} s: see {log}"
 
     def stop(self) -> None:
-        """Stop all, the last started first; a process that does not stop in time is killed, with
-        its children."""
-        processes = list(reversed(self.processes.values()))
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        for process in processes:
-            try:
-                process.wait(self.stop_seconds)
-            except subprocess.TimeoutExpired:
-                _kill_group(process)
-                process.wait()
+        """Stop all, the last started first; a process that is idle, or does not stop in time, is
+        killed, with its children."""
+        services = list(reversed(self._services.values()))
+        for service in services:
+            if service.process.poll() is None:
+                service.process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + self.stop_seconds
+        for service in services:
+            self._await_end(service, deadline)
         self._services.clear()
+
+    @staticmethod
+    def _await_end(service: _Service, deadline: float) -> None:
+        process = service.process
+        while process.poll() is None:
+            if time.monotonic() > deadline or service.is_idle(process.pid):
+                _kill_group(process)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_SECONDS)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

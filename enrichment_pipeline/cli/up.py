@@ -226,6 +226,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 f"code-server-{location}",
                 [*start, "--module-name", module],
                 before_again=partial(_clean_up, dagster_home, location, sockets[location]),
+                is_idle=instance.runs_nothing,
             )
         services.start(
             "webserver",
@@ -233,6 +234,8 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 *(sys.executable, "-m", "dagster_webserver", "--workspace", str(workspace)),
                 *("--host", settings.host, "--port", str(settings.ui_port)),
             ],
+            # It takes seconds to end, and holds nothing.
+            is_idle=lambda _: True,
         )
         services.start("api", [_program("enrichment-pipeline"), "api"])
         if settings.broker_url:

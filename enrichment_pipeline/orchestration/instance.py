@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
+import psutil
 import yaml
 from dagster_graphql import DagsterGraphQLClient
 
@@ -67,6 +68,16 @@ def prepare_instance(dagster_home: Path, *, alone: bool) -> None:
 def reload_location(host: str, port: int) -> None:
     """Let the running webserver load the definitions again, under the rules as they are now."""
     DagsterGraphQLClient(host, port_number=port).reload_repository_location(LOCATION)
+
+
+def runs_nothing(code_server: int) -> bool:
+    """Whether a code server, named by its process id, has no run at work: each is a process that
+    one of its children has spawned. An idle one takes seconds to end, and holds nothing."""
+    try:
+        below = psutil.Process(code_server).children(recursive=True)
+        return not any("spawn_main" in " ".join(process.cmdline()) for process in below)
+    except psutil.Error:
+        return False
 
 
 class EndedRuns(NamedTuple):

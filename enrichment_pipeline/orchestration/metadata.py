@@ -66,8 +66,9 @@ def window_metadata(
     by_type = counts.groupby(["event_type", "action_type"])["events"].sum().reset_index()
     seen = first_events.assign(time=first_events["occurred_at"].map(_time_of_day))
     return {
-        # What a person comes for stands first: what users did, then how many did it when.
-        "preview": table(seen[["time", "description", "event"]]),
+        # What a person comes for stands first: what users did, then how many did it when. Few
+        # columns: beside its menus, Dagster leaves a table a quarter of the page.
+        "preview": table(seen[["time", "description"]]),
         "events_by_time": bars(counts.groupby(counts["minute"].map(_five_minutes))["events"].sum()),
         "by_type_and_action": table(by_type.sort_values("events", ascending=False)),
     }
@@ -111,11 +112,8 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
             f"(*Materialize* → *failed and missing*), or run `{command('backfill --failed')}`: "
             "both take in their dead batches."
         )
-        windows = broken.windows.assign(
-            window=broken.windows["window_start"].map(_minute),
-            since=broken.windows["since"].map(_minute),
-        )
-        metadata["windows"] = table(windows[["window", "last_error", "events", "since"]])
+        windows = broken.windows.assign(window=broken.windows["window_start"].map(_minute))
+        metadata["windows"] = table(windows[["window", "last_error", "events"]])
         if run := _run_of(broken.windows["worker"].iloc[0]):
             metadata["latest_failed_run"] = run
     if broken.letters:
@@ -124,9 +122,7 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
             "launch the job `replay_dead_letters` of the code location `dead_letter_worker`. Close "
             f"what nobody needs: `{command('dead-letters discard ID --because TEXT')}`"
         )
-        letters = broken.by_reason.assign(last=broken.by_reason["last_failed_at"].map(_minute))
-        columns = ["reason_code", "sample", "letters", "events", "last"]
-        metadata["by_reason"] = table(letters[columns])
+        metadata["by_reason"] = table(broken.by_reason[["reason_code", "sample", "letters"]])
         metadata["letters_by_reason"] = plot_by_reason(broken.by_reason)
         metadata["how_to_list"] = dg.MetadataValue.md(
             f"`{command('dead-letters list')}`; one in full: `{command('dead-letters show ID')}`"

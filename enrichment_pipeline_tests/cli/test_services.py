@@ -189,3 +189,28 @@ def test_signals_that_come_while_others_are_heeded_hold_nothing_up(tmp_path: Pat
             heed(signal.SIGINT, None)
         assert nested
         assert services.stopping.wait(_SECONDS)
+
+
+def test_what_is_idle_is_killed_once_it_was_asked_to_stop_and_all_else_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    named_pipe = tmp_path / "told"
+    os.mkfifo(named_pipe)
+    finishing = "trap 'read line < $1; exit 7' INT; echo ready > $1; while :; do sleep 0.1; done"
+    asked: list[int] = []
+
+    def is_idle(process: int) -> bool:
+        # Asked of what started last alone, until it has ended.
+        if not asked:
+            threading.Thread(target=named_pipe.write_text, args=["go\n"]).start()
+        asked.append(process)
+        return True
+
+    with Services(tmp_path / "logs", {}) as services:
+        services.start("busy", ["bash", "-c", finishing, "bash", str(named_pipe)])
+        busy = services.processes["busy"]
+        assert named_pipe.read_text() == "ready\n"
+        services.start("idle", ["bash", "-c", "trap '' INT; sleep 600"], is_idle=is_idle)
+        idle = services.processes["idle"]
+    assert (idle.returncode, busy.returncode) == (-signal.SIGKILL, 7)
+    assert set(asked) == {idle.pid}

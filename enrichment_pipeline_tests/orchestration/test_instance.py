@@ -1,5 +1,7 @@
 """Dagster's own instance: where it keeps its history, and what a new start makes of the last."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +15,7 @@ from enrichment_pipeline.orchestration.instance import (
     LOCATIONS,
     prepare_home,
     prepare_instance,
+    runs_nothing,
     write_workspace,
 )
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
@@ -129,3 +132,24 @@ def test_the_workspace_of_the_project_has_the_same_code_locations() -> None:
 def test_the_package_has_the_files_that_dagster_reads_as_the_project_has_them(name: str) -> None:
     packaged = Path(str(instance.__file__)).with_name(name)
     assert packaged.read_text() == (Path(__file__).parents[2] / name).read_text()
+
+
+def test_a_code_server_is_idle_while_no_run_is_at_work_below_it() -> None:
+    at_work = "import multiprocessing as m, sys; p = m.get_context('spawn').Process(target=input)"
+    code = f"{at_work}; print('idle', flush=True); input(); p.start(); print('busy', flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{code}; input(); p.kill()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stdout.readline() == "idle\n"
+        assert runs_nothing(server.pid)
+        server.stdin.write("\n")
+        server.stdin.flush()
+        assert server.stdout.readline() == "busy\n"
+        assert not runs_nothing(server.pid)
+        server.communicate("\n")
+    assert not runs_nothing(server.pid), "of what is gone nobody knows"

@@ -1,0 +1,114 @@
+"""What a person sees first of a window, a day and what is broken, and that it is on the page."""
+
+import base64
+import io
+from datetime import UTC, datetime
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from enrichment_pipeline.orchestration.metadata import bars, broken_metadata, window_metadata
+from enrichment_pipeline.orchestration.plots import plot_over_time
+from enrichment_pipeline.store.dead_letters import BrokenNow
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MARKDOWN_IN_ITS_PLACE = 1_000
+"""Characters; Dagster puts what is longer behind a link."""
+
+
+def columns_of(value: object) -> list[str]:
+    assert isinstance(value, dg.TableMetadataValue)
+    return [column.name for column in value.schema.columns]
+
+
+def counts_at(*minutes: int, events: int = 1) -> pd.DataFrame:
+    rows = [(NOON.replace(minute=minute), "click", "click", events) for minute in minutes]
+    return pd.DataFrame(rows, columns=["minute", "event_type", "action_type", "events"])
+
+
+def broken() -> BrokenNow:
+    reasons = [("invalid_json", 2, 2, NOON, NOON, "not JSON: " + "x" * 80)]
+    windows = [(NOON, 1, 5, NOON, "column of a constraint", "run 1")]
+    return BrokenNow(
+        3,
+        7,
+        1,
+        pd.DataFrame(
+            reasons,
+            columns=[
+                *("reason_code", "letters", "events", "first_failed_at", "last_failed_at"),
+                "sample",
+            ],
+        ),
+        pd.DataFrame(
+            windows,
+            columns=["window_start", "batches", "events", "since", "last_error", "worker"],
+        ),
+    )
+
+
+def test_of_a_window_the_sentences_come_first_and_beside_them_the_time_alone() -> None:
+    events = pd.DataFrame(
+        [(NOON, "e", "custom", "click", "Viewed /", "me")],
+        columns=["occurred_at", "event", "event_type", "action_type", "description", "distinct_id"],
+    )
+    shown = window_metadata(counts_at(0, 7), events)
+    assert list(shown) == ["preview", "events_by_time", "by_type_and_action"]
+    assert columns_of(shown["preview"]) == ["time", "description"]
+    assert "12:00" in str(shown["events_by_time"].value)
+    assert "12:05" in str(shown["events_by_time"].value)
+
+
+@pytest.mark.parametrize("events", [1, 999_999_999])
+def test_the_bars_of_a_full_window_are_short_enough_to_be_shown_in_their_place(events: int) -> None:
+    counts = counts_at(*range(60), events=events)
+    shown = window_metadata(counts, pd.DataFrame({"occurred_at": [], "description": []}))
+    text = str(shown["events_by_time"].value)
+    assert len(text) < MARKDOWN_IN_ITS_PLACE
+    assert len(text.splitlines()) == 12 + 2
+
+
+def test_a_bar_is_as_long_as_its_share_and_never_nothing() -> None:
+    lines = str(bars(pd.Series({"a": 1_000, "b": 500, "c": 1})).value).splitlines()[1:-1]
+    assert [line.count("█") for line in lines] == [40, 20, 0]
+    assert lines[2].startswith("c  ▏")
+    assert [line.split()[-1] for line in lines] == ["1,000", "500", "1"]
+
+
+def test_what_is_broken_says_how_to_fix_it_before_what_it_is() -> None:
+    shown = broken_metadata(broken())
+    names = list(shown)
+    assert names[:5] == [
+        *("dead_letters", "dead_events", "failed_windows"),
+        *("how_to_fix_windows", "windows"),
+    ]
+    assert names.index("how_to_fix") < names.index("by_reason") < names.index("how_to_list")
+    assert columns_of(shown["by_reason"]) == ["reason_code", "sample", "letters"]
+    assert columns_of(shown["windows"]) == ["window", "last_error", "events"]
+    for name in ("how_to_fix", "how_to_fix_windows", "how_to_list"):
+        assert "enrichment-pipeline " in str(shown[name].value)
+        assert len(str(shown[name].value)) < MARKDOWN_IN_ITS_PLACE
+
+
+def test_the_plot_counts_in_integers_and_draws_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    real = Figure.savefig
+
+    def savefig(figure: Figure, *args: object, **options: object) -> None:
+        drawn.append(figure)
+        real(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    end = NOON.replace(hour=13)
+    shown = plot_over_time(counts_at(0, 40), NOON, end)
+    [axes] = drawn[0].axes
+    ticks = np.array(axes.get_yticks())
+    assert (ticks == ticks.round()).all()
+    assert sum(bar.get_height() for bar in axes.patches) == 2
+    assert not axes.collections, "an area draws what lies between two minutes"
+    encoded = str(shown.value).partition("base64,")[2].rstrip(")")
+    assert Image.open(io.BytesIO(base64.b64decode(encoded))).width >= 750
