@@ -20,7 +20,7 @@ from enrichment_pipeline.store.dead_letters import BrokenNow
 from enrichment_pipeline.store.rewriting import Change
 from enrichment_pipeline.wording import command
 
-_LONGEST_BAR = 40
+_LONGEST_BAR = 16
 
 
 def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
@@ -74,15 +74,14 @@ def window_metadata(
     }
 
 
-def bars(counts: "pd.Series[int]") -> dg.MarkdownMetadataValue:
-    """Counts as bars of text, one a line: Dagster shows Markdown of less than 1,000 characters in
-    its place, and all else, pictures too, behind a link."""
+def bars(counts: "pd.Series[int]") -> dg.TableMetadataValue:
+    """Counts as bars of text: Dagster shows a table in its place, and a picture behind a link."""
     most = max(counts.max(), 1)
-    lines = [
-        f"{name}  {'█' * round(_LONGEST_BAR * count / most) or '▏':<{_LONGEST_BAR}} {count:,}"
+    rows = [
+        (name, "█" * round(_LONGEST_BAR * count / most) or "▏", count)
         for name, count in counts.items()
     ]
-    return dg.MetadataValue.md("\n".join(["```", *lines, "```"]))
+    return table(pd.DataFrame(rows, columns=["time", "bar", "events"]))
 
 
 def _five_minutes(minute: datetime) -> str:
