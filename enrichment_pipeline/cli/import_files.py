@@ -22,6 +22,7 @@ from enrichment_pipeline.ingest.importer import import_source
 from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.wording import command, counted
 
 _INTERRUPTED = 130
 """As shells have it for a command that Ctrl-C ended."""
@@ -109,8 +110,8 @@ def _unusable(summary: ImportSummary) -> str:
     if not records:
         return "there is no event in it"
     return (
-        f"none of its {records:,} records is an event that can be used; "
-        "enrichment-pipeline dead-letters list says why"
+        f"none of its {counted(records, 'record')} is an event that can be used; "
+        f"`{command('dead-letters list')}` says why"
     )
 
 

@@ -112,7 +112,7 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
             "both take in their dead batches."
         )
         windows = broken.windows.assign(window=broken.windows["window_start"].map(_minute))
-        metadata["windows"] = table(windows[["window", "last_error", "events"]])
+        metadata["windows"] = table(windows[["window", "events", "letter"]])
         if run := _run_of(broken.windows["worker"].iloc[0]):
             metadata["latest_failed_run"] = run
     if broken.letters:
@@ -121,10 +121,11 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
             "launch the job `replay_dead_letters` of the code location `dead_letter_worker`. Close "
             f"what nobody needs: `{command('dead-letters discard ID --because TEXT')}`"
         )
-        metadata["by_reason"] = table(broken.by_reason[["reason_code", "sample", "letters"]])
+        metadata["by_reason"] = table(broken.by_reason[["reason_code", "letters", "letter"]])
         metadata["letters_by_reason"] = plot_by_reason(broken.by_reason)
         metadata["how_to_list"] = dg.MetadataValue.md(
-            f"`{command('dead-letters list')}`; one in full: `{command('dead-letters show ID')}`"
+            f"`{command('dead-letters list')}`; the newest in full, with its message: "
+            f"`{command('dead-letters show')} {broken.by_reason['letter'].max()}`"
         )
     return metadata
 

@@ -31,6 +31,8 @@ from enrichment_pipeline.store.claims import waiting_batches
 from enrichment_pipeline.store.dead_letters import dead_windows
 from enrichment_pipeline.store.engine import Store
 
+enrichment_pipeline / orchestration / windows.pycommand, counted
+
 Metadata = dict[str, dg.MetadataValue[Any]]
 
 _PREVIEW_ROWS = 10
@@ -136,7 +138,7 @@ def failure_message(dead: dict[datetime, int]) -> str:
     name a person, whom nobody could forget in Dagster."""
     first, letter = next(iter(sorted(dead.items())))
     return (
-        f"{len(dead)} of the windows hold dead batches, the first is {partition_key(first)}: "
-        f"`enrichment-pipeline dead-letters show {letter}` says why. Mend the cause and "
+        f"{counted(len(dead), 'window')} with dead batches, the first is {partition_key(first)}: "
+        f"`{command(f'dead-letters show {letter}')}` says why. Mend the cause and "
         "materialize the failed partitions again."
     )

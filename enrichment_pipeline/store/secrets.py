@@ -12,6 +12,8 @@ from sqlalchemy import Connection, text
 from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.tables import store_secret
 
+enrichment_pipeline / orchestration / windows.pycommand
+
 PSEUDONYM_KEY = "pseudonym_key"
 LEDGER_KEY = "ledger_key"
 
@@ -47,7 +49,7 @@ def lent_secret(connection: Connection, name: str) -> Iterator[None]:
     if not is_there:
         raise StoreError(
             "the store has no keys of its own that may be read: an older version made it; "
-            "`enrichment-pipeline status` brings it up to date"
+            f"`{command('status')}` brings it up to date"
         )
     if not may_see:
         raise StoreError(

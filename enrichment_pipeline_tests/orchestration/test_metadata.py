@@ -31,8 +31,8 @@ def counts_at(*minutes: int, events: int = 1) -> pd.DataFrame:
 
 
 def broken() -> BrokenNow:
-    reasons = [("invalid_json", 2, 2, NOON, NOON, "not JSON: " + "x" * 80)]
-    windows = [(NOON, 1, 5, NOON, "column of a constraint", "run 1")]
+    reasons = [("invalid_json", 2, 2, NOON, NOON, 7)]
+    windows = [(NOON, 1, 5, NOON, 7, "run 1")]
     return BrokenNow(
         3,
         7,
@@ -41,12 +41,12 @@ def broken() -> BrokenNow:
             reasons,
             columns=[
                 *("reason_code", "letters", "events", "first_failed_at", "last_failed_at"),
-                "sample",
+                "letter",
             ],
         ),
         pd.DataFrame(
             windows,
-            columns=["window_start", "batches", "events", "since", "last_error", "worker"],
+            columns=["window_start", "batches", "events", "since", "letter", "worker"],
         ),
     )
 
@@ -88,8 +88,8 @@ def test_what_is_broken_says_how_to_fix_it_before_what_it_is() -> None:
         *("how_to_fix_windows", "windows"),
     ]
     assert names.index("how_to_fix") < names.index("by_reason") < names.index("how_to_list")
-    assert columns_of(shown["by_reason"]) == ["reason_code", "sample", "letters"]
-    assert columns_of(shown["windows"]) == ["window", "last_error", "events"]
+    assert columns_of(shown["by_reason"]) == ["reason_code", "letters", "letter"]
+    assert columns_of(shown["windows"]) == ["window", "events", "letter"]
     for name in ("how_to_fix", "how_to_fix_windows", "how_to_list"):
         assert "enrichment-pipeline " in str(shown[name].value)
         assert len(str(shown[name].value)) < MARKDOWN_IN_ITS_PLACE
