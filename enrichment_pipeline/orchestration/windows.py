@@ -30,8 +30,7 @@ from enrichment_pipeline.store.books import (
 from enrichment_pipeline.store.claims import waiting_batches
 from enrichment_pipeline.store.dead_letters import dead_windows
 from enrichment_pipeline.store.engine import Store
-
-enrichment_pipeline / orchestration / windows.pycommand, counted
+from enrichment_pipeline.wording import command, counted
 
 Metadata = dict[str, dg.MetadataValue[Any]]
 

@@ -11,8 +11,7 @@ from sqlalchemy import Connection, text
 
 from enrichment_pipeline.store.errors import StoreError
 from enrichment_pipeline.store.tables import store_secret
-
-enrichment_pipeline / orchestration / windows.pycommand
+from enrichment_pipeline.wording import command
 
 PSEUDONYM_KEY = "pseudonym_key"
 LEDGER_KEY = "ledger_key"
