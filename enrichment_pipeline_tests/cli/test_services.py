@@ -210,7 +210,9 @@ def test_what_is_idle_is_killed_once_it_was_asked_to_stop_and_all_else_is_waited
         services.start("busy", ["bash", "-c", finishing, "bash", str(named_pipe)])
         busy = services.processes["busy"]
         assert named_pipe.read_text() == "ready\n"
-        services.start("idle", ["bash", "-c", "trap '' INT; sleep 600"], is_idle=is_idle)
+        deaf = "trap '' INT; echo ready > $1; sleep 600"
+        services.start("idle", ["bash", "-c", deaf, "bash", str(named_pipe)], is_idle=is_idle)
         idle = services.processes["idle"]
+        assert named_pipe.read_text() == "ready\n"
     assert (idle.returncode, busy.returncode) == (-signal.SIGKILL, 7)
     assert set(asked) == {idle.pid}
