@@ -21,6 +21,8 @@ from enrichment_pipeline.events.times import parse_timestamp, window_start
         ("/u/01a2074a-16f5-75be-ae39-7a682b08770e/", "/u/:id/"),
         ("/invite/aGVsbG8gd29ybGQ4c2VjcmV0", "/invite/:id"),
         ("/people/jo@example.com", "/people/:id"),
+        ("/people/jo%40example.com/edit", "/people/:id/edit"),
+        ("/people/jo%2540example.com", "/people/:id"),
         ("/docs/getting-started", "/docs/getting-started"),
         ("/products/desk-lamp", "/products/desk-lamp"),
         ("/deadbeef", "/deadbeef"),
