@@ -239,3 +239,15 @@ def test_single_things_are_told_in_the_singular(store: Store, rules: Rules) -> N
     load_events(store, [], [broken], "test")
     told = call("backfill", "--from", "2026-03-02", "--dry-run").stdout
     assert "1 window with 2 events would be done again." in told
+
+
+def test_a_letter_of_the_year_1_is_not_said_to_need_an_older_import(
+    store: Store, rules: Rules
+) -> None:
+    event = make_event(at=datetime(1, 1, 1, tzinfo=UTC))
+    broken = RejectedEvent("default", Reason.BEFORE_FIRST_PARTITION, "too early", event, NOON)
+    load_events(store, [], [broken], "test")
+    assert call("dead-letters", "replay", "1", "--json").returncode == 1
+    [letter] = json.loads(call("dead-letters", "list", "--json").stdout)["letters"]
+    assert "the oldest that can be kept" in letter["message"]
+    assert "import" not in letter["message"]
