@@ -12,10 +12,10 @@ PLAIN, POOLED, SCHEMA, LIMITED = "plain", "pooled", "schema", "limited"
 
 _SEARCH_PATH = "?options=-csearch_path%3Dapp"
 
-# What somebody may have set for a role. Each is shorter than what this package does with it takes.
+# What somebody may have set for a role. The limits are short, so that a test need not last.
 _OF_A_ROLE = {
-    "statement_timeout": "20ms",
-    "lock_timeout": "20ms",
+    "statement_timeout": "100ms",
+    "lock_timeout": "100ms",
     "idle_in_transaction_session_timeout": "200ms",
     "default_transaction_isolation": "repeatable read",
     "client_encoding": "LATIN1",

@@ -1,12 +1,14 @@
 """What is different on a server that is not the embedded one: what is made there, what is refused
 in one line, and what a transaction has of its own."""
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -23,7 +25,7 @@ from enrichment_pipeline.store.reading import reading, took_too_long
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.postgres.conftest import LIMITED, PLAIN, POOLED, SCHEMA, Place
-from enrichment_pipeline_tests.postgres.servers import Server, pgbouncer
+from enrichment_pipeline_tests.postgres.servers import TIME_ZONE, Server, pgbouncer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -148,10 +150,15 @@ def test_databases_are_made_through_a_pooler_under_a_limit(
     elsewhere: Server, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere.do("ALTER ROLE {} CREATEDB", owner)
-    elsewhere.do("ALTER ROLE {} SET statement_timeout TO '5ms'", owner)
+    elsewhere.do("ALTER ROLE {} SET statement_timeout TO '100ms'", owner)
     # It believes in what it was told longer than a connection is waited for.
     monkeypatch.setitem(databases.CONNECT, "connect_timeout", 2)
-    with pgbouncer(elsewhere, [owner], server_login_retry=3) as port:
+    with (
+        pgbouncer(elsewhere, [owner], server_login_retry=3) as port,
+        # While somebody is in the template, to make a database of it takes longer than the limit.
+        psycopg.connect(elsewhere.url("template1")) as somebody,
+    ):
+        threading.Timer(1, somebody.close).start()
         open_store(Settings(database_url=elsewhere.url(owner, owner, port))).close()
 
 
@@ -160,7 +167,7 @@ def test_a_limit_of_the_role_is_none_of_our_transactions_but_who_waits_has_one(
     place: Place, store_there: Store
 ) -> None:
     with store_there.transaction() as connection:
-        connection.execute(text("SELECT pg_sleep(0.1)"))  # past each of its limits
+        connection.execute(text("SELECT pg_sleep(0.5)"))  # past each of its limits
     with pytest.raises(DBAPIError) as told, store_there.bounded(1) as connection:
         connection.execute(text("SELECT pg_sleep(60)"))
     assert took_too_long(told.value)
@@ -193,7 +200,7 @@ def test_what_a_pull_has_claimed_is_its_own_until_it_ends(place: Place, store_th
 def test_dagster_writes_its_times_in_utc(
     store_there: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PGTZ", "")  # put back afterwards
+    monkeypatch.setenv("PGTZ", TIME_ZONE)  # and put back afterwards
     home = prepare_home(tmp_path)
     prepare_instance(home, alone=False)
     before = datetime.now(UTC) - timedelta(minutes=1)
