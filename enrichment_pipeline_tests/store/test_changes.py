@@ -23,6 +23,7 @@ from enrichment_pipeline.store.changes import (
 )
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.schema import downgrade, upgrade
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -167,6 +168,29 @@ def test_the_feed_stays_small_when_nobody_consumes_it_and_loses_nothing(
     with store.transaction() as connection:
         assert take_day(connection, DAY).is_whole
     assert of_dagster(store) == [START]
+
+
+def test_a_store_of_the_version_before_begins_with_what_its_consumers_have_not_seen(
+    store: Store, rules: Rules
+) -> None:
+    enrich(store, rules)
+    enrich(store, rules, hour=30)
+    load_events(
+        store, [], [RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", START)], "test"
+    )
+    with store.transaction() as connection:
+        downgrade(connection, "0006")
+        connection.execute(
+            text(
+                "INSERT INTO session_day VALUES ('2026-03-01', now(), 2), ('2026-03-02', now(), 1)"
+            )
+        )
+        upgrade(connection)
+    assert of_dagster(store) == [START + 30 * HOUR, START], "their partitions are to be made"
+    with store.transaction() as connection:
+        assert changed_days(connection) == [date(2026, 3, 2)]
+        assert take_day(connection, date(2026, 3, 2)).is_whole
+        assert take_letter_changes(connection)
 
 
 def test_the_watermark_is_that_of_the_oldest_change_that_sessions_lack(
