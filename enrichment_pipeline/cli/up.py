@@ -228,6 +228,18 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 before_again=partial(_clean_up, dagster_home, location, sockets[location]),
                 is_idle=instance.runs_nothing,
             )
+        services.start("api", [_program("enrichment-pipeline"), "api"])
+        if settings.broker_url:
+            for queue in QueueName:
+                command = [_program("enrichment-pipeline"), "worker", "--queue", queue]
+                services.start(f"worker-{queue}", [*command, "--processes", "1"])
+        # A daemon that starts first fails the runs that the last stop left in the queue, and a
+        # webserver gives up a location that does not answer soon.
+        wait_until(
+            services,
+            lambda: all(socket.exists() for socket in sockets.values()),
+            "a code server",
+        )
         services.start(
             "webserver",
             [
@@ -236,17 +248,6 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
             ],
             # It takes seconds to end, and holds nothing.
             is_idle=lambda _: True,
-        )
-        services.start("api", [_program("enrichment-pipeline"), "api"])
-        if settings.broker_url:
-            for queue in QueueName:
-                command = [_program("enrichment-pipeline"), "worker", "--queue", queue]
-                services.start(f"worker-{queue}", [*command, "--processes", "1"])
-        # A daemon that starts first fails the runs that the last stop left in the queue.
-        wait_until(
-            services,
-            lambda: all(socket.exists() for socket in sockets.values()),
-            "a code server",
         )
         services.start("daemon", [_program("dagster-daemon"), "run", "--workspace", str(workspace)])
         wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")

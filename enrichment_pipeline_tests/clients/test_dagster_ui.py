@@ -102,7 +102,7 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
 
         # Materializing by hand what is finished changes nothing.
         see_partitions(page, pipeline, Failed=0, Missing=0)
-        launch_from_dialog(page, "Latest")
+        launch_from_dialog(page, "All")
         see_partitions(page, pipeline, Failed=0, Missing=0)
         assert counts(store) == (EVENTS, 0, 0)
         shot(page, "partitions")
