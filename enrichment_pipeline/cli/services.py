@@ -71,12 +71,15 @@ class _Service:
     name: str
     command: Sequence[str]
     before_again: Callable[[], None]
+    after_again: Callable[[], bool]
     is_idle: Callable[[int], bool]
     """Whether a process with this id may be killed, once it was asked to stop: nothing is lost."""
     process: subprocess.Popen[bytes]
     started_at: float
     ends: int = 0
     """In a row."""
+    is_settled: bool = True
+    """Whether `after_again` has done what it had to do."""
     again_at: float | None = None
     """When it will be started again, if it has ended."""
 
@@ -126,15 +129,19 @@ class Services:
         name: str,
         command: Sequence[str],
         before_again: Callable[[], None] = lambda: None,
+        after_again: Callable[[], bool] = lambda: True,
         is_idle: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """Start a process; what it prints goes to its log file.
 
-        `before_again` is called each time before it is started again. While a process is asked to
-        stop, it is killed as soon as `is_idle` says of its id that nothing would be lost.
+        `before_again` is called each time before it is started again, `after_again` afterwards,
+        again and again until it is true. While a process is asked to stop, it is killed as soon as
+        `is_idle` says of its id that nothing would be lost.
         """
         process = self._started(name, command)
-        self._services[name] = _Service(name, command, before_again, is_idle, process, self.clock())
+        self._services[name] = _Service(
+            name, command, before_again, after_again, is_idle, process, self.clock()
+        )
 
     def _started(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with self.log_of(name).open("ab") as log:
@@ -169,10 +176,13 @@ class Services:
             if service.again_at is None:
                 if ended := service.ended:
                     yield f"{ended}; {self._plan(service, ended)}"
+                elif not service.is_settled:
+                    service.is_settled = service.after_again()
             elif self.clock() >= service.again_at:
                 service.before_again()
                 service.process = self._started(service.name, service.command)
                 service.started_at, service.again_at = self.clock(), None
+                service.is_settled = False
                 yield f"{service.name} is started again"
 
     def _plan(self, service: _Service, ended: str) -> str:

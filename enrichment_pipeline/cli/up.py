@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +35,7 @@ from enrichment_pipeline.wording import command, counted
 _READY_SECONDS = 180
 _LOOK_SECONDS = 0.5
 _LOOK_AT_STORE_SECONDS = 5
+_KNOWN_AFTER_SECONDS = 30
 
 
 def up() -> None:
@@ -222,10 +223,12 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
         dagster = [sys.executable, "-m", "dagster"]
         for location, module in instance.LOCATIONS.items():
             start = (*dagster, "code-server", "start", "--socket", str(sockets[location]))
+            server = _CodeServer(dagster_home, location, sockets[location])
             services.start(
                 f"code-server-{location}",
                 [*start, "--module-name", module],
-                before_again=partial(_clean_up, dagster_home, location, sockets[location]),
+                before_again=server.clean_up,
+                after_again=server.settle,
                 is_idle=instance.runs_nothing,
             )
         services.start("api", [_program("enrichment-pipeline"), "api"])
@@ -254,27 +257,55 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
         wait_until(services, lambda: _answers(f"{api_url(settings)}/readyz"), "the API")
 
 
-def _clean_up(dagster_home: Path, location: str, socket: Path) -> None:
-    """Remove what a code server that ended has left behind: its socket, and its runs, which nobody
-    else would end."""
-    from enrichment_pipeline.orchestration import instance
+class _CodeServer:
+    """What a code server that ends leaves behind: its socket, and its runs, which nobody else would
+    end. These are ended when it is there again: Dagster, which starts them again, would find nobody
+    before, and give them up."""
 
-    socket.unlink(missing_ok=True)
-    try:
-        ended = instance.end_runs(dagster_home, location)
-    except Exception as error:  # noqa: BLE001  whatever it is, the code server is to run again
-        # The sensor takes runs for gone that have said nothing for a quarter of an hour.
-        print_error(f"the runs of {location} could not be ended: {first_line(error)}")
-    else:
+    def __init__(self, dagster_home: Path, location: str, socket: Path) -> None:
+        self._dagster_home = dagster_home
+        self._location = location
+        self._socket = socket
+        self._left: dict[str, datetime] = {}
+        self._there_since: float | None = None
+
+    def clean_up(self) -> None:
+        """It has ended, and is to be started again."""
+        from enrichment_pipeline.orchestration import instance
+
+        self._socket.unlink(missing_ok=True)
+        self._there_since = None
+        try:
+            self._left |= instance.running_runs(self._dagster_home, self._location)
+        except Exception as error:  # noqa: BLE001  whatever it is, the code server is to run again
+            # The sensor takes runs for gone that have said nothing for a quarter of an hour.
+            print_error(f"the runs of {self._location} could not be found: {first_line(error)}")
+
+    def settle(self) -> bool:
+        """End its runs, once it is there and Dagster knows; whether that is done."""
+        if not self._socket.exists():
+            return False
+        self._there_since = self._there_since or time.monotonic()
+        if time.monotonic() - self._there_since < _KNOWN_AFTER_SECONDS:
+            return False
+        from enrichment_pipeline.orchestration import instance
+
+        try:
+            ended = instance.end_runs(self._dagster_home, self._left)
+        except Exception as error:  # noqa: BLE001  as above
+            print_error(f"the runs of {self._location} could not be ended: {first_line(error)}")
+            return True
+        self._left = {}
         if ended.again:
             runs = counted(ended.again, "run")
-            print_error(f"{runs} of {location} ended with it, and will be started again")
+            print_error(f"{runs} of {self._location} ended with it, and will be started again")
         if ended.given_up:
             runs = counted(len(ended.given_up), "run")
             print_error(
-                f"{runs} of {location} ended with it once too often: materialize the failed "
+                f"{runs} of {self._location} ended with it once too often: materialize the failed "
                 f"partitions again in Dagster (the first run: {ended.given_up[0]})"
             )
+        return True
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:

@@ -5,6 +5,7 @@ Starting and stopping the processes belongs to `cli.services`.
 
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,14 +90,28 @@ class EndedRuns(NamedTuple):
     """These have ended so too often; their ids."""
 
 
-def end_runs(dagster_home: Path, location: str) -> EndedRuns:
-    """Say of the runs of a code location that they failed: their processes ended with its server,
-    and a killed one leaves them STARTED."""
+def running_runs(dagster_home: Path, location: str) -> dict[str, datetime]:
+    """The runs of a code location that are said to be running, by their ids, and when something was
+    heard of them last."""
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        return {
+            record.dagster_run.run_id: record.update_timestamp
+            for record in instance.get_run_records(dg.RunsFilter(statuses=_RUNNING))
+            if (origin := record.dagster_run.remote_job_origin) and origin.location_name == location
+        }
+
+
+def end_runs(dagster_home: Path, left: Mapping[str, datetime]) -> EndedRuns:
+    """Say of these runs that they failed, where nothing was heard of them since: their processes
+    ended with their server, and a killed one leaves them STARTED."""
+    if not left:
+        return EndedRuns(0, [])
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        records = instance.get_run_records(dg.RunsFilter(run_ids=[*left], statuses=_RUNNING))
         gone = [
-            run
-            for run in instance.get_runs(dg.RunsFilter(statuses=_RUNNING))
-            if (origin := run.remote_job_origin) and origin.location_name == location
+            record.dagster_run
+            for record in records
+            if record.update_timestamp == left[record.dagster_run.run_id]
         ]
         for run in gone:
             instance.report_run_failed(run, "The process of this run ended with its server.")

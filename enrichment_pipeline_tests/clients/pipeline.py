@@ -48,7 +48,7 @@ class Pipeline:
             up = subprocess.Popen([PROGRAM, "up"], env=environment, stdout=log, stderr=log)
         self.process = psutil.Process(up.pid)
         try:
-            wait_until(lambda: "Dagster:" in (self.home / "up.log").read_text(), "up is ready")
+            wait_until(lambda: "Dagster:" in (self.home / "up.log").read_text(), "up is ready", 300)
             with opened_store(Settings(home=self.home)) as store:
                 yield store
         finally:

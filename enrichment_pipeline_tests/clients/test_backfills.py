@@ -20,7 +20,7 @@ from enrichment_pipeline_tests.clients.test_dagster_ui import _BACKFILL
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
-COUNT = int(os.environ.get("ENRICHMENT_TEST_BACKFILL", "200"))
+COUNT = int(os.environ.get("ENRICHMENT_TEST_BACKFILL", "120"))
 """Of windows. `docs/architecture.md` has figures of 2,000."""
 
 
