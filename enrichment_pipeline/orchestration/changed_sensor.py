@@ -35,6 +35,7 @@ from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, UNDER_WAY
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job, windows_under_way
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
+from enrichment_pipeline.store.books import books
 from enrichment_pipeline.store.changes import changed_days, changed_windows, take_letter_changes
 from enrichment_pipeline.store.dead_letters import broken_now, failed_windows
 from enrichment_pipeline.store.freshness import newest_enriched_window
@@ -48,6 +49,9 @@ _MOST_WINDOWS = 500
 _AT_ONCE = 20
 _MOST_SECONDS = 20.0
 """Dagster gives up a tick after a minute."""
+
+_MOST_COUNTED = 50_000
+"""Events of a window that is still filling: of a fuller one only the books are shown."""
 
 _MOST_FAILING = 20
 _MOST_DAYS = 5
@@ -133,14 +137,22 @@ def _publish_some(instance: dg.DagsterInstance, pipeline: Pipeline, windows: lis
     store = pipeline.store
     publish = instance.report_runless_asset_event
     with seen_by_dagster(store, windows, wait=False) as free:
-        still_open = window_start(datetime.now(UTC), store.window)
-        over = [window for window in free if window < still_open]
-        filling = [window for window in free if window >= still_open]
-        if over:
-            publish_windows(publish, look_at_windows(store, over), pipeline.rules.version)
-        if filling:
-            publish_windows(publish, look_at_open_window(store, filling), pipeline.rules.version)
+        full = _full(pipeline, free)
+        rest = [window for window in free if window not in full]
+        if rest:
+            publish_windows(publish, look_at_windows(store, rest), pipeline.rules.version)
+        if full:
+            publish_windows(publish, look_at_open_window(store, full), pipeline.rules.version)
     return len(free)
+
+
+def _full(pipeline: Pipeline, windows: Sequence[datetime]) -> list[datetime]:
+    """Those of these windows that are still filling and hold so much that their rows are not
+    counted each half minute."""
+    still_open = window_start(datetime.now(UTC), pipeline.store.window)
+    with pipeline.store.transaction() as connection:
+        kept = books(connection, [window for window in windows if window >= still_open])
+    return [row.window_start for row in kept if row.accepted > _MOST_COUNTED]
 
 
 def _publish_broken(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
