@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -313,6 +314,8 @@ def test_no_secret_leaves(
     with caplog.at_level(logging.DEBUG, logger="enrichment_pipeline"):
         found = leaving(filled, tmp_path)
     told = json.dumps(found, default=str, ensure_ascii=False) + caplog.text
+    # Digits of a uuid or of a moment can be those of a secret.
+    told = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|:\d\d\.\d{3,6}", "", told)
     leaks = [told[max(0, told.index(one) - 80) :][:120] for one in _NEVER if one in told]
     assert not leaks, "\n".join(leaks)
 

@@ -27,6 +27,7 @@ from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, WATCH, WATCH_BEGAN, beat
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.pulled import WindowPosition, keep_position
+from enrichment_pipeline.wording import command
 from enrichment_pipeline_tests.alerts.conftest import AddLetters
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 
@@ -252,7 +253,8 @@ def test_without_a_channel_alerts_are_logged_and_kept(
     look(store, settings, [])
     [line] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert line.getMessage().startswith("alert: 1 dead letter: invalid_json, ")
-    assert "; run: enrichment-pipeline dead-letters list --reason invalid_json" in line.getMessage()
+    hint = command("dead-letters list --reason invalid_json")
+    assert f"; run: {hint}" in line.getMessage()
     with store.transaction() as connection:
         assert count_open(connection) == {"dead_letters": 1}
         assert undelivered_messages(connection, 9) == []

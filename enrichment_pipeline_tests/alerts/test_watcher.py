@@ -20,6 +20,7 @@ from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.alerts import listed_alerts
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.wording import command
 from enrichment_pipeline_tests.alerts.conftest import AddLetters
 from enrichment_pipeline_tests.alerts.receivers import SECONDS, Receiver, receiver
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
@@ -227,7 +228,7 @@ def test_without_a_channel_an_outage_is_logged(
         if "alert: " in record.msg
     ]
     assert told == [
-        ("WARNING", "alert: PostgreSQL does not answer; run: enrichment-pipeline status"),
+        ("WARNING", f"alert: PostgreSQL does not answer; run: {command('status')}"),
         ("INFO", "alert: All clear: PostgreSQL answers again"),
     ]
 

@@ -71,7 +71,7 @@ def test_a_session_of_a_server_is_cut_and_says_so_with_the_true_count(
     assert (row.events, row.distinct_id) == (EVENTS, "server")
     assert row.ended_at == datetime(2026, 3, 2, 20, 49, 59, 750_000, tzinfo=UTC)
     assert row.outline.startswith("(of the first 20,000 events) ")
-    assert "300000 events, of which the first 20,000 are told" in row.timeline
+    assert "300,000 events, of which the first 20,000 are told" in row.timeline
 
     with store.transaction() as connection, bounded():
         told = timeline_of(connection, row.session_id)
@@ -86,10 +86,7 @@ def test_a_session_of_a_server_is_cut_and_says_so_with_the_true_count(
 
 
 def moments(*seconds: float) -> list[SessionEvent]:
-    return [
-        SessionEvent(at, f"step {at}", "custom", "click", f"step {at}", None, "me", None)
-        for at in seconds
-    ]
+    return [SessionEvent(at, f"step {at}", f"step {at}", None, "me", None) for at in seconds]
 
 
 def test_what_is_cut_is_the_end_and_its_silence_is_not_told_as_one(

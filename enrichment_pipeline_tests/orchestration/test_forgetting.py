@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import dagster as dg
-import pandas as pd
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -23,7 +22,6 @@ from enrichment_pipeline.events.raw_event import (
 from enrichment_pipeline.orchestration import dead_letter_worker
 from enrichment_pipeline.orchestration.forgetting import forget_in_dagster
 from enrichment_pipeline.orchestration.instance import prepare_home
-from enrichment_pipeline.orchestration.metadata import table
 from enrichment_pipeline.orchestration.partitions import add_days, add_windows, partition_key
 from enrichment_pipeline.orchestration.private_errors import FailedError
 from enrichment_pipeline.orchestration.resources import Pipeline
@@ -63,7 +61,13 @@ def test_previews_of_earlier_versions_lose_their_events_and_all_else_is_as_it_wa
     store: Store, kept: dg.DagsterInstance
 ) -> None:
     def tell(asset: str, name: str, **columns: list[str]) -> None:
-        metadata = {name: table(pd.DataFrame(columns))}
+        # As it was written then: without masks.
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
+        schema = dg.TableSchema([dg.TableColumn(column) for column in columns])
+        metadata = {name: dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema)}
         partition = partition_key(NOON) if asset == "enriched_events" else None
         kept.report_runless_asset_event(
             dg.AssetMaterialization(asset, partition=partition, metadata=metadata)

@@ -12,7 +12,6 @@ import yaml
 
 import enrichment_pipeline
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
-from enrichment_pipeline.orchestration.maintenance import delete_runs_before
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, enrichment_sweep
@@ -118,22 +117,6 @@ def test_the_assets_follow_one_another(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     assert graph.get(ENRICHED_EVENTS).parent_keys == {RAW_EVENTS}
     assert graph.get(DEAD_LETTER).parent_keys == {ENRICHED_EVENTS}
-
-
-def test_trimming_keeps_the_run_that_made_the_latest_materialization(
-    store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance, windows_of_a_day: None
-) -> None:
-    job = definitions.resolve_job_def(ENRICHMENT_JOB)
-    runs = [
-        job.execute_in_process(instance=instance, partition_key="2026-03-01-00:00").run_id
-        for _ in range(3)
-    ]
-    age_runs(instance, timedelta(days=40))
-    assert delete_runs_before(instance, datetime.now(UTC) - timedelta(days=50)) == 0
-    assert delete_runs_before(instance, datetime.now(UTC) - timedelta(days=30)) == 2
-    assert [run.run_id for run in instance.get_runs()] == runs[-1:]
-    keys = instance.get_materialized_partitions(ENRICHED_EVENTS)
-    assert keys == {"2026-03-01-00:00"}
 
 
 def test_the_maintenance_job_runs_and_drops_nothing_unless_asked_to(
