@@ -23,6 +23,12 @@ from enrichment_pipeline_tests.poison import RAISES, poisoned
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often something is tried again is what tests look at, not how long that takes."""
+    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+
+
 @pytest.fixture
 def definitions(settings: Settings) -> dg.Definitions:
     """All definitions; their resource opens the store of the test."""
