@@ -45,7 +45,8 @@ def ctrl_c_is_heeded() -> None:
 @pytest.fixture(autouse=True)
 def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable or .env file of whoever runs the tests reaches them."""
-    for name in ("DATABASE_URL", "BROKER_URL", *_own_variables()):
+    # PGTZ: Dagster's storage sets it for its process, which here is that of all tests.
+    for name in ("DATABASE_URL", "BROKER_URL", "PGTZ", *_own_variables()):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -168,10 +168,13 @@ def _share_of_word(character: str) -> int:
 
 def safe_word(text: str, limit: int) -> str:
     """A name as `safe_text`, as one word that may stand outside of quotes (`attr_id`, `my-tag`);
-    where it has more words than a name, it is quoted."""
+    where it has more words than a name, it is quoted, and stays so."""
+    is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
     word = _NO_WORD.sub("_", safe_text(text, _READ_AT_MOST))
     word = safe_text(word, _READ_AT_MOST).strip("_")
-    return cut(word if has_few_words(word) else f'"{word}"', limit)
+    if word and (is_quoted or not has_few_words(word)):
+        word = f'"{word}"'
+    return cut(word, limit)
 
 
 def safe_path(path: str, limit: int) -> str:
