@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from enrichment_pipeline.classification import Rules, load_rules
+from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, opened_store
 from enrichment_pipeline.workers import answering, worker
@@ -22,7 +22,6 @@ def main(queue: str) -> None:
     """Serve until the process is asked to stop."""
     settings = load_settings()
     assert settings.broker_url
-    worker.load_rules = lambda path: poisoned(load_rules(path), kills=KILLS)  # type: ignore[attr-defined]
     worker._ANSWERS[Queue.ENRICH] = _answer_and_note
     with opened_store(settings):
         broker = broker_at(settings.broker_url.get_secret_value())
@@ -34,7 +33,7 @@ def _answer_and_note(
 ) -> None:
     with open(os.environ[DELIVERIES], "a", encoding="ascii") as file:
         file.write(" ".join(map(str, batches)) + "\n")
-    answering.answer(store, rules, batches, ring)
+    answering.answer(store, poisoned(rules, kills=KILLS), batches, ring)
 
 
 if __name__ == "__main__":
