@@ -15,21 +15,28 @@ MAX_STRING_LENGTH = 1_000
 # Without `$`, but PostHog's own: they have columns of their own, or say nothing of the user.
 _NOT_CUSTOM = frozenset({"distinct_id", "title", "token"})
 
+_NO_NOTES: Mapping[str, str] = {}
+
 _encode = msgspec.json.Encoder().encode
 
 
-def custom_properties(properties: Mapping[str, object]) -> bytes | None:
+def custom_properties(
+    properties: Mapping[str, object], notes: Mapping[str, str] = _NO_NOTES
+) -> bytes | None:
     """The custom properties as JSON that `jsonb` accepts, or None where there are none.
 
     Nulls are left out (posthog-js sends some twenty campaign parameters as null), long strings
     are cut at 1,000 characters, and properties that would take the whole past 8 KB are left out.
+    `notes` are ours, of the event as a whole: they come first, and so stay.
     """
-    custom = {
+    custom: dict[str, object] = {
         name: value
         for name, value in properties.items()
         # A slice, because startswith takes three times as long, some eighty times an event.
         if value is not None and name[:1] != "$" and name not in _NOT_CUSTOM
     }
+    if notes:
+        custom = {**notes, **custom}
     if not custom:
         return None
     encoded = _encode(custom)

@@ -22,8 +22,8 @@ from enrichment_pipeline.events.privacy import NOTHING, Private
 from enrichment_pipeline.events.sameness import names, written_time
 from enrichment_pipeline.events.text import clean_text, read_json
 from enrichment_pipeline.events.times import (
+    is_too_far_ahead,
     milliseconds_before,
-    no_later_than_allowed,
     on_our_clock,
     parse_timestamp,
     read_time,
@@ -60,8 +60,13 @@ _OF_NO_EVENT = frozenset({0, 2**128 - 1})
 # What PostHog's tables, exports and queues call the moment in which they had an event: best first.
 _ARRIVAL_FIELDS = ("now", "sent_at", "created_at", "inserted_at", "_inserted_at", "_timestamp")
 
-# A time that no window can hold: the event is booked under its arrival.
-_TIMES_OF_NO_USE = frozenset({Reason.TIMESTAMP_TOO_OLD, Reason.BEFORE_FIRST_PARTITION})
+TIME_IS_ARRIVAL = "$time_is_arrival"
+"""Among the properties of an event that happened, as far as we know, when it arrived: why that is
+not the time of its own. No sender's property has this name there, since it begins with `$`."""
+
+UNREADABLE = "its time cannot be read"
+TOO_FAR_AHEAD = "its time is more than 23 hours in the future"
+NO_TIME = "it names no time"
 
 
 class EventRejectedError(ValueError):
@@ -84,7 +89,7 @@ class RawEvent(NamedTuple):
     path: str | None
     title: str | None
     properties: bytes | None
-    """The custom properties, as JSON."""
+    """The custom properties, as JSON, and `TIME_IS_ARRIVAL`."""
     input_key: UUID
     payload: bytes
     """The event as it arrived."""
@@ -135,8 +140,9 @@ def parse_event(
     """Parse the JSON of one event as PostHog exports it or an SDK sends it.
 
     An event without uuid gets what `make_uuid` makes of its payload; by default one made from its
-    content, so that taking it in again adds nothing. One without timestamp happened at its arrival.
-    `unmasked` is what the project lets models see; before `oldest` there can be no windows.
+    content, so that taking it in again adds nothing. One without timestamp happened at its arrival;
+    where it names a time that is of no use, its properties say so (`TIME_IS_ARRIVAL`). `unmasked`
+    is what the project lets models see; before `oldest` there can be no windows.
 
     Raises:
         EventRejectedError: the event cannot be taken; its neighbours are not concerned.
@@ -155,17 +161,19 @@ def parse_event(
         unmasked="+".join(sorted(unmasked)) or None,
     )
     distinct_id = _distinct_id(fields, properties)
+    occurred_at, why_arrival = _occurred_at(fields, properties, arrival, oldest)
+    notes = {TIME_IS_ARRIVAL: why_arrival} if why_arrival else {}
     session = get("$session_id") or fields.get("session_id")
     return RawEvent(
         project=project,
         uuid=_uuid(fields, event, distinct_id, payload, make_uuid),
-        occurred_at=_occurred_at(fields, properties, arrival, oldest),
+        occurred_at=occurred_at,
         event=event,
         distinct_id=distinct_id,
         session_id=_text(session, MAX_ID_LENGTH),
         path=clean_text(path, MAX_PATH_LENGTH) if path else None,
         title=_text(get("title"), MAX_TITLE_LENGTH),
-        properties=custom_properties(properties),
+        properties=custom_properties(properties, notes),
         input_key=input_key(inputs),
         payload=payload,
         inputs=inputs,
@@ -176,16 +184,25 @@ def parse_event(
 
 
 def reject(
-    payload: bytes, project: str, arrival: Arrival, error: EventRejectedError
+    payload: bytes,
+    project: str,
+    arrival: Arrival,
+    error: EventRejectedError,
+    oldest: datetime | None = None,
 ) -> RejectedEvent:
-    """The rejected event, with as much of its name and time as can be read."""
+    """The rejected event, with as much of its name and time as can be read.
+
+    It is assigned to the window of its arrival where it claims a time before `oldest`, for which
+    there can be none.
+    """
     occurred_at: datetime | None = None
     try:
         fields = _decode(payload)
-        if error.reason not in _TIMES_OF_NO_USE:
-            occurred_at = _told_time(fields, _properties(fields), arrival)
+        occurred_at, _ = _when(fields, _properties(fields), arrival)
     except EventRejectedError:
         fields = {}
+    if occurred_at is None or (oldest is not None and occurred_at < oldest):
+        occurred_at = arrival.at
     # The implied name too: a replay has no other way to know it.
     event = fields.get("event") or arrival.default_name
     return RejectedEvent(
@@ -193,7 +210,7 @@ def reject(
         reason=error.reason,
         message=str(error),
         payload=payload,
-        occurred_at=occurred_at or arrival.at,
+        occurred_at=occurred_at,
         event=clean_text(event, MAX_EVENT_NAME_LENGTH) if isinstance(event, str) else None,
         sent_at=_sent_at_to_keep(fields, arrival),
     )
@@ -206,14 +223,6 @@ def _sent_at_to_keep(fields: dict[str, object], arrival: Arrival) -> datetime | 
         return sent_at
     written = read_time(fields.get("timestamp"))
     return sent_at.replace(tzinfo=UTC) if written and written.tzinfo is None else None
-
-
-def booked_from(start: datetime, rejection: RejectedEvent, arrival: Arrival) -> RejectedEvent:
-    """The rejected event, booked under its arrival where it claims a time before `start`, for which
-    there is no window."""
-    return (
-        rejection if rejection.occurred_at >= start else rejection._replace(occurred_at=arrival.at)
-    )
 
 
 def _decode(payload: bytes) -> dict[str, object]:
@@ -298,8 +307,8 @@ def _occurred_at(
     properties: dict[str, object],
     arrival: Arrival,
     oldest: datetime | None,
-) -> datetime:
-    moment = _told_time(fields, properties, arrival)
+) -> tuple[datetime, str | None]:
+    moment, why_arrival = _when(fields, properties, arrival)
     if moment is None:
         raise EventRejectedError(
             Reason.INVALID_TIMESTAMP, "the timestamp is no time in a known form"
@@ -309,39 +318,44 @@ def _occurred_at(
             Reason.TIMESTAMP_TOO_OLD,
             f"{moment} is before {oldest.date()}, the oldest that can be kept",
         )
-    return moment
+    return moment, why_arrival
 
 
-def _told_time(
+def _when(
     fields: dict[str, object], properties: dict[str, object], arrival: Arrival
-) -> datetime | None:
-    """When the event happened, by our clock; None where it names a time that is none.
+) -> tuple[datetime | None, str | None]:
+    """When the event happened, by our clock; and why that is its arrival, where it is not the time
+    of its own. No time where it was recorded elsewhere, and what it says of its time cannot be
+    read: the arrival here would be wrong by years, and whoever has the record can mend it.
 
     PostHog's order: the offset in milliseconds from sending; the timestamp, moved by how far the
     sender's clock is off; the arrival.
     """
+    arrived = _arrived_at(fields, arrival) if arrival.is_recorded else arrival.at
     told, offset = fields.get("timestamp"), fields.get("offset")
     is_told = told is not None and told != ""
-    moment: datetime | None = None
     # Of what was recorded elsewhere, the timestamp has been put right there, by the offset too.
-    if offset is not None and not (is_told and arrival.is_recorded):
-        moment = milliseconds_before(_arrived_at(fields, arrival), offset)
+    if arrived is None or (is_told and arrival.is_recorded):
+        offset = None
+    if not is_told and offset is None:
+        return (arrived, None) if arrived else (arrival.at, NO_TIME)
+    moment = milliseconds_before(arrived, offset) if arrived and offset is not None else None
     if moment is None and is_told:
         written = read_time(told)
         sent_at = None if _ignores_sent_at(fields, properties) else arrival.sent_at
         moment = written and on_our_clock(written, sent_at, arrival.at)
-    elif moment is None and offset is None:
-        moment = _arrived_at(fields, arrival)
-    return moment and no_later_than_allowed(moment, arrival.at)
+    if moment is None:
+        return arrived, UNREADABLE
+    if is_too_far_ahead(moment, arrival.at):
+        return arrived or arrival.at, TOO_FAR_AHEAD
+    return moment, None
 
 
-def _arrived_at(fields: dict[str, object], arrival: Arrival) -> datetime:
-    """When the event came to whoever has it from its sender, by what a recorded one says of it."""
-    if arrival.is_recorded:
-        for name in _ARRIVAL_FIELDS:
-            if (moment := parse_timestamp(fields.get(name))) is not None:
-                return moment
-    return arrival.at
+def _arrived_at(fields: dict[str, object], arrival: Arrival) -> datetime | None:
+    """When a recorded event came to whoever had it from its sender; None where it does not say."""
+    moments = (parse_timestamp(fields.get(name)) for name in _ARRIVAL_FIELDS)
+    usable = (one for one in moments if one and not is_too_far_ahead(one, arrival.at))
+    return next(usable, None)
 
 
 def _ignores_sent_at(fields: dict[str, object], properties: dict[str, object]) -> bool:

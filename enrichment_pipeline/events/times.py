@@ -169,9 +169,9 @@ def milliseconds_before(arrival: datetime, offset: object) -> datetime | None:
         return None
 
 
-def no_later_than_allowed(moment: datetime, arrival: datetime) -> datetime:
-    """`moment`, or `arrival` where `moment` lies further in the future than PostHog allows."""
-    return arrival if moment > arrival + FUTURE_LIMIT else moment
+def is_too_far_ahead(moment: datetime, arrival: datetime) -> bool:
+    """Whether `moment` lies further in the future than PostHog allows."""
+    return moment > arrival + FUTURE_LIMIT
 
 
 def window_start(moment: datetime, window: timedelta) -> datetime:

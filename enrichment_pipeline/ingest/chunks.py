@@ -14,7 +14,6 @@ from enrichment_pipeline.events.raw_event import (
     RawEvent,
     Reason,
     RejectedEvent,
-    booked_from,
     parse_event,
     reject,
 )
@@ -63,8 +62,7 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
                 parse_event(record.payload, project, arrival, unmasked=unmasked, oldest=oldest)
             )
         except EventRejectedError as error:
-            rejected.append(reject(record.payload, project, arrival, error))
-    rejected = [booked_from(oldest, rejection, arrival) for rejection in rejected]
+            rejected.append(reject(record.payload, project, arrival, error, oldest))
     result = load_events(store, events, rejected, source)
     usable = len(events) - len(result.refused or ())
     return ImportSummary(result.accepted, result.duplicates, result.quarantined, usable)

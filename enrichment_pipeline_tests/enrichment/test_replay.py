@@ -15,6 +15,8 @@ from enrichment_pipeline.enrichment.crashes import charge_crashes
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
 from enrichment_pipeline.events.raw_event import (
+    TIME_IS_ARRIVAL,
+    UNREADABLE,
     Arrival,
     EventRejectedError,
     Reason,
@@ -130,6 +132,21 @@ def test_an_event_that_was_refused_for_its_age_comes_in(store: Store, rules: Rul
     enrich_due(store, rules)
     assert balance(store) == (1, 1, 0, 0)
     assert rows(store, "SELECT occurred_at FROM enriched_event") == [(old,)]
+
+
+@pytest.mark.parametrize("source", ["api", "import"])
+def test_an_event_that_was_refused_for_a_time_nobody_can_read_comes_in_if_it_was_live(
+    store: Store, rules: Rules, source: str
+) -> None:
+    error = EventRejectedError(Reason.INVALID_TIMESTAMP, "no time in a known form")
+    payload = make_event(timestamp="28/11/2026 12:30")
+    load_events(store, [], [reject(payload, "default", Arrival(NOON), error)], source)
+    [(arrived,)] = rows(store, "SELECT first_failed_at FROM dead_letter")
+    assert replayed(store, rules).resolved == (1 if source == "api" else 0)
+    enrich_due(store, rules)
+    found = rows(store, "SELECT occurred_at, properties FROM enriched_event")
+    assert found == ([(arrived, {TIME_IS_ARRIVAL: UNREADABLE})] if source == "api" else [])
+    balance(store)
 
 
 def test_a_letter_whose_uuid_another_event_has_comes_in_beside_it(

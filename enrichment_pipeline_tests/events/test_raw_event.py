@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 
 from enrichment_pipeline.events.raw_event import (
     MAX_ID_LENGTH,
+    NO_TIME,
+    TIME_IS_ARRIVAL,
+    TOO_FAR_AHEAD,
+    UNREADABLE,
     Arrival,
     EventRejectedError,
     RawEvent,
@@ -64,9 +68,6 @@ def without(*names: str, **fields: Any) -> bytes:
         (make_event(properties="no JSON"), Reason.INVALID_PROPERTIES),
         (make_event(uuid="1234"), Reason.INVALID_UUID),
         (make_event(uuid=7), Reason.INVALID_UUID),
-        (make_event(timestamp="yesterday"), Reason.INVALID_TIMESTAMP),
-        (make_event(timestamp="+294277-01-01T00:00:00Z"), Reason.INVALID_TIMESTAMP),
-        (make_event(timestamp=12), Reason.INVALID_TIMESTAMP),
     ],
 )
 def test_an_event_that_cannot_be_taken_is_rejected_with_its_reason(
@@ -106,17 +107,19 @@ def test_however_deeply_an_event_is_nested_it_is_read_or_rejected(
 
 
 @pytest.mark.parametrize(
-    ("reason", "occurred_at"),
+    ("oldest", "occurred_at"),
     [
-        (Reason.INVALID_UUID, datetime(2026, 2, 28, 9, tzinfo=UTC)),
-        (Reason.TIMESTAMP_TOO_OLD, ARRIVAL),
+        (None, datetime(2026, 2, 28, 9, tzinfo=UTC)),
+        (datetime(2026, 2, 28, 9, tzinfo=UTC), datetime(2026, 2, 28, 9, tzinfo=UTC)),
+        (datetime(2026, 2, 28, 10, tzinfo=UTC), ARRIVAL),
     ],
 )
 def test_a_rejected_event_keeps_its_name_and_its_time_where_that_can_be_used(
-    reason: Reason, occurred_at: datetime
+    oldest: datetime | None, occurred_at: datetime
 ) -> None:
     payload = make_event("a\0b", uuid="1234", at=datetime(2026, 2, 28, 9, tzinfo=UTC))
-    kept = reject(payload, "default", Arrival(ARRIVAL), EventRejectedError(reason, "why"))
+    error = EventRejectedError(Reason.INVALID_UUID, "why")
+    kept = reject(payload, "default", Arrival(ARRIVAL), error, oldest)
     assert (kept.event, kept.occurred_at, kept.message) == ("a\ufffdb", occurred_at, "why")
 
 
@@ -270,19 +273,99 @@ def test_a_recorded_event_without_timestamp_happened_when_it_was_had_elsewhere(n
     assert parse(without("timestamp", **{name: had.isoformat()})).occurred_at == ARRIVAL
 
 
+def note_of(event: RawEvent) -> str | None:
+    """Why the event happened at its arrival, as its row says it."""
+    return json.loads(event.properties or b"{}").get(TIME_IS_ARRIVAL)
+
+
 @pytest.mark.parametrize(
-    ("ahead", "occurred_at"),
+    ("ahead", "occurred_at", "why"),
     [
-        (timedelta(hours=-23), ARRIVAL - timedelta(hours=23)),
-        (timedelta(hours=23), ARRIVAL + timedelta(hours=23)),
-        (timedelta(hours=23, microseconds=1), ARRIVAL),
-        (timedelta(days=3000), ARRIVAL),
+        (timedelta(hours=-23), ARRIVAL - timedelta(hours=23), None),
+        (timedelta(hours=23), ARRIVAL + timedelta(hours=23), None),
+        (timedelta(hours=23, microseconds=1), ARRIVAL, TOO_FAR_AHEAD),
+        (timedelta(days=3000), ARRIVAL, TOO_FAR_AHEAD),
     ],
 )
-def test_a_time_too_far_in_the_future_becomes_that_of_the_arrival(
-    ahead: timedelta, occurred_at: datetime
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_a_time_too_far_in_the_future_becomes_that_of_the_arrival_and_the_row_says_so(
+    ahead: timedelta, occurred_at: datetime, why: str | None, is_recorded: bool
 ) -> None:
-    assert parse(make_event(at=ARRIVAL + ahead)).occurred_at == occurred_at
+    arrival = Arrival(ARRIVAL, is_recorded=is_recorded)
+    event = parse_event(make_event(at=ARRIVAL + ahead), "default", arrival)
+    assert (event.occurred_at, note_of(event)) == (occurred_at, why)
+
+
+UNREADABLE_TIMES: list[dict[str, object]] = [
+    *({"timestamp": told} for told in ("yesterday", "+294277-01-01T00:00:00Z", 12, 0, True, [])),
+    *({"timestamp": told} for told in ("28/11/2026 12:30", "01.03.2026", "2026-03-01 12:30 CET")),
+    # Outside of the years that there are, once it is moved to UTC.
+    {"timestamp": "0001-01-01T00:00:00+14:00"},
+    *({"timestamp": None, "offset": offset} for offset in (1e300, "soon", True)),
+    {"timestamp": "yesterday", "offset": 1e300},
+]
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_TIMES, ids=str)
+def test_an_event_whose_time_cannot_be_read_happened_when_it_arrived_and_its_row_says_so(
+    fields: dict[str, object],
+) -> None:
+    event = parse(make_event(**fields, properties={"sku": "a-1"}))
+    assert event.occurred_at == ARRIVAL
+    assert json.loads(event.properties or b"") == {TIME_IS_ARRIVAL: UNREADABLE, "sku": "a-1"}
+
+
+@pytest.mark.parametrize("told", [1772368200, "1772368200", "1772368200000", "3/1/2026 12:30"])
+def test_of_a_time_that_is_read_the_row_says_nothing(told: object) -> None:
+    event = parse(make_event(timestamp=told))
+    moment = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    assert (event.occurred_at, event.properties) == (moment, None)
+
+
+def test_what_the_row_says_of_the_time_is_never_what_a_sender_says() -> None:
+    event = parse(make_event(properties={TIME_IS_ARRIVAL: "no", "sku": 1}))
+    assert json.loads(event.properties or b"") == {"sku": 1}
+    large = {TIME_IS_ARRIVAL: "no"} | {f"p{number}": "x" * 900 for number in range(20)}
+    assert note_of(parse(make_event(timestamp="yesterday", properties=large))) == UNREADABLE
+
+
+@pytest.mark.parametrize("fields", [*UNREADABLE_TIMES, {"timestamp": "9999-01-01T00:00:00Z"}])
+def test_a_recorded_event_without_a_time_of_its_own_has_that_of_its_arrival_elsewhere(
+    fields: dict[str, object],
+) -> None:
+    recorded = Arrival(ARRIVAL, is_recorded=True)
+    had = ARRIVAL - timedelta(days=300)
+    # The first that is a time counts.
+    payload = make_event(**fields, now="9000-01-01", sent_at="soon", created_at=had.isoformat())
+    if fields["timestamp"] is None:
+        with_offset = parse_event(payload, "default", recorded)
+        assert (with_offset.occurred_at, note_of(with_offset)) == (had, UNREADABLE)
+        return
+    event = parse_event(payload, "default", recorded)
+    why = TOO_FAR_AHEAD if fields["timestamp"] == "9999-01-01T00:00:00Z" else UNREADABLE
+    assert (event.occurred_at, note_of(event)) == (had, why)
+
+
+@pytest.mark.parametrize("fields", UNREADABLE_TIMES, ids=str)
+def test_a_recorded_event_of_which_no_time_can_be_read_is_rejected_so_that_it_can_be_mended(
+    fields: dict[str, object],
+) -> None:
+    recorded = Arrival(ARRIVAL, is_recorded=True)
+    if fields["timestamp"] is None:
+        # It names none: there is nothing to mend.
+        event = parse_event(make_event(**fields), "default", recorded)
+        assert (event.occurred_at, note_of(event)) == (ARRIVAL, NO_TIME)
+        return
+    with pytest.raises(EventRejectedError) as caught:
+        parse_event(make_event(**fields), "default", recorded)
+    assert caught.value.reason is Reason.INVALID_TIMESTAMP
+
+
+def test_of_a_recorded_event_that_names_no_time_at_all_the_row_says_so() -> None:
+    payload = without("timestamp")
+    event = parse_event(payload, "default", Arrival(ARRIVAL, is_recorded=True))
+    assert (event.occurred_at, note_of(event)) == (ARRIVAL, NO_TIME)
+    assert note_of(parse(payload)) is None
 
 
 def test_a_nul_becomes_a_replacement_character_in_columns_and_stays_in_the_payload() -> None:

@@ -14,7 +14,13 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.events.raw_event import (
+    NO_TIME,
+    TIME_IS_ARRIVAL,
+    TOO_FAR_AHEAD,
+    UNREADABLE,
+    Reason,
+)
 from enrichment_pipeline.ingest import importer
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import BrokenFileError, FileRecord
@@ -25,6 +31,7 @@ from enrichment_pipeline.store.payloads import decompress
 from enrichment_pipeline_tests.conftest import make_event
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+UUID = "01a2074a-16f5-45be-ae39-7a682b08770e"
 
 
 def rows(store: Store, statement: str) -> list[Any]:
@@ -99,6 +106,39 @@ def test_lines_without_timestamp_happened_when_posthog_had_them(
     ]
     assert import_file(store, write(tmp_path / "lines.jsonl", lines)).accepted == 4
     assert rows(store, "SELECT DISTINCT occurred_at FROM raw_event") == [(had,)]
+
+
+def test_a_line_whose_time_is_of_no_use_has_that_of_posthog_or_is_kept_to_be_mended(
+    store: Store, tmp_path: Path
+) -> None:
+    had = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    ahead = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    lines = [
+        make_event("had elsewhere", timestamp="28/11/2025 12:30", created_at=had.isoformat()),
+        make_event("ahead", timestamp=ahead, inserted_at=had.isoformat()),
+        make_event("epoch", timestamp=str(int(had.timestamp()))),
+        make_event("only ahead", timestamp=ahead),
+        json.dumps({"event": "none", "distinct_id": "d"}).encode(),
+        make_event("two ways", timestamp="28/11/2025 12:30", uuid=UUID),
+        make_event("words", timestamp="yesterday"),
+        make_event("year 1", timestamp="0001-01-01T00:00:00Z"),
+    ]
+    before = datetime.now(UTC)
+    summary = import_file(store, write(tmp_path / "lines.jsonl", lines))
+    assert (summary.accepted, summary.quarantined) == (
+        5,
+        {Reason.INVALID_TIMESTAMP: 2, Reason.TIMESTAMP_TOO_OLD: 1},
+    )
+    why = f"properties->>'{TIME_IS_ARRIVAL}'"
+    at_posthog, at_import = (
+        rows(store, f"SELECT event, {why} FROM raw_event WHERE occurred_at {when} ORDER BY event")
+        for when in (f"= '{had}'", f">= '{before}'")
+    )
+    assert at_posthog == [("ahead", TOO_FAR_AHEAD), ("epoch", None), ("had elsewhere", UNREADABLE)]
+    assert at_import == [("none", NO_TIME), ("only ahead", TOO_FAR_AHEAD)]
+    # Its uuid stayed free for the line with the time put right.
+    mended = make_event("two ways", timestamp="2025-11-28 12:30", uuid=UUID)
+    assert import_file(store, write(tmp_path / "mended.jsonl", [mended])).accepted == 1
 
 
 def test_an_event_for_which_there_would_be_too_many_windows_is_quarantined(

@@ -17,7 +17,6 @@ from enrichment_pipeline.events.raw_event import (
     RawEvent,
     Reason,
     RejectedEvent,
-    booked_from,
     parse_event,
     reject,
 )
@@ -84,7 +83,7 @@ def accept(store: Store, group: Sequence[Submission]) -> Accepted:
     code fails for most events. Then none, or some, of the events are in, and sending them all again
     does no harm.
     """
-    suspects = _Suspects(store.engine, _most_at_fault(store, group))
+    suspects = _Suspects(store, _most_at_fault(store, group))
     accepted = _isolating(store, group, suspects)
     if not suspects.by_our_code:
         _flowing.add(store.engine)
@@ -106,8 +105,8 @@ def _most_at_fault(store: Store, group: Sequence[Submission]) -> int:
 class _Suspects:
     """The events of a group that failed when they stood alone."""
 
-    def __init__(self, engine: Engine, most: int) -> None:
-        self._engine = engine
+    def __init__(self, store: Store, most: int) -> None:
+        self._store = store
         self._most = most
         self.events: list[RejectedEvent] = []
         self.by_our_code = 0
@@ -116,12 +115,14 @@ class _Suspects:
         """One more, which stands alone; raises `error` where there are too many of them."""
         if not blames_data(error):
             self.by_our_code += 1
-            _flowing.discard(self._engine)
+            _flowing.discard(self._store.engine)
         if self.by_our_code > self._most:
             raise error
         refusal = EventRejectedError(Reason.REFUSED_BY_STORE, first_line(error))
         [payload] = submission.payloads
-        self.events.append(reject(payload, submission.project, submission.arrival, refusal))
+        arrival = submission.arrival
+        oldest = oldest_possible_start(arrival.at, self._store.window)
+        self.events.append(reject(payload, submission.project, arrival, refusal, oldest))
         return Verdict(refusal.reason, str(refusal))
 
 
@@ -147,14 +148,10 @@ def _isolating(store: Store, group: Sequence[Submission], suspects: _Suspects) -
 
 def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
     events: list[RawEvent] = []
-    rejected: list[tuple[RejectedEvent, Arrival]] = []
+    rejected: list[RejectedEvent] = []
     verdicts = [_parse(store, submission, events, rejected) for submission in group]
-    booked = [
-        booked_from(oldest_possible_start(arrival.at, store.window), rejection, arrival)
-        for rejection, arrival in rejected
-    ]
     kind = group[0].kind
-    result = load_events(store, events, booked, kind.source, historical=kind.historical)
+    result = load_events(store, events, rejected, kind.source, historical=kind.historical)
     if result.refused:
         _tell_refused(verdicts, events, result.refused)
     # Without what is refused: that is told now, and need not go to another process.
@@ -179,7 +176,7 @@ def _parse(
     store: Store,
     submission: Submission,
     events: list[RawEvent],
-    rejected: list[tuple[RejectedEvent, Arrival]],
+    rejected: list[RejectedEvent],
 ) -> Verdicts:
     project, arrival = submission.project, submission.arrival
     unmasked = store.settings.unmasked_of(project)
@@ -194,7 +191,7 @@ def _parse(
             )
             verdicts.append(None)
         except EventRejectedError as error:
-            rejected.append((reject(payload, project, arrival, error), arrival))
+            rejected.append(reject(payload, project, arrival, error, oldest))
             verdicts.append(Verdict(error.reason, str(error)))
     return verdicts
 

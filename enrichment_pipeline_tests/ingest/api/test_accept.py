@@ -162,6 +162,15 @@ def test_a_rejected_event_is_booked_where_there_is_a_window(store: Store, at: st
     assert [NOW - window < timedelta(hours=2) for (window,) in windows] == [True, True]
 
 
+@pytest.mark.usefixtures("poison")
+def test_an_event_that_our_code_fails_for_is_booked_where_there_is_a_window(store: Store) -> None:
+    ancient = make_event("poison", timestamp="0001-01-01T00:00:00Z")
+    others = submission("a", "b")
+    accept(store, [others, Submission(LIVE, "shop", [ancient], Arrival(NOW))])
+    [(window,)] = rows(store, "SELECT window_start FROM dead_letter")
+    assert NOW - window < timedelta(hours=2)
+
+
 def test_a_failure_of_the_store_is_raised_and_quarantines_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.raw_event import TIME_IS_ARRIVAL, TOO_FAR_AHEAD, UNREADABLE
 from enrichment_pipeline.ingest.api import capture
 from enrichment_pipeline.ingest.api.app import MEMORY_BYTES
 from enrichment_pipeline.ingest.api.bodies import read_body
@@ -142,9 +143,8 @@ BAD_EVENTS = {
     "properties that are no object": (event(properties=[1]), "invalid_properties"),
     "no distinct_id": (event(distinct_id=None), "missing_distinct_id"),
     "a broken uuid": (event(uuid="x"), "invalid_uuid"),
-    "a time that is none": (event(timestamp="yesterday"), "invalid_timestamp"),
-    "an absurd offset": (event(offset=1e300), "invalid_timestamp"),
     "a time that no window can have": (event(timestamp="1999-01-01T00:00Z"), "timestamp_too_old"),
+    "the year 1": (event(timestamp="0001-01-01T00:00:00Z"), "timestamp_too_old"),
     "a megabyte of properties": (event(properties={"x": "y" * 1_000_001}), "too_large"),
     "no object": ("hello", "not_an_object"),
 }
@@ -369,11 +369,51 @@ def test_a_migration_may_say_so_in_text(client: TestClient, query: Query, yes: o
     assert query("SELECT historical FROM raw_batch ORDER BY id") == [(True,), (False,)]
 
 
-def test_further_in_the_future_than_posthog_allows_is_now(client: TestClient, query: Query) -> None:
-    ahead = datetime.now(UTC) + timedelta(hours=24)
-    client.post("/e", content=batch(event(timestamp=ahead.isoformat())))
-    [(moment,)] = query("SELECT occurred_at FROM raw_event")
-    assert abs(moment - datetime.now(UTC)) < timedelta(seconds=10)  # type: ignore[operator]
+USELESS_TIMES = {
+    "words": ({"timestamp": "yesterday"}, UNREADABLE),
+    "two ways to read it": ({"timestamp": "28/11/2026 12:30"}, UNREADABLE),
+    "a zone of nobody": ({"timestamp": "2026-03-01 12:30 CET"}, UNREADABLE),
+    "a small number": ({"timestamp": 12}, UNREADABLE),
+    "before all years": ({"timestamp": "0001-01-01T00:00:00+14:00"}, UNREADABLE),
+    "an absurd offset": ({"offset": 1e300}, UNREADABLE),
+    "a day ahead": ({"timestamp": now(hours=-25)}, TOO_FAR_AHEAD),
+    "an offset ahead": ({"offset": -90_000_000}, TOO_FAR_AHEAD),
+}
+
+
+@pytest.mark.parametrize("path", ["/capture", "/batch", V1])
+@pytest.mark.parametrize(("fields", "why"), USELESS_TIMES.values(), ids=USELESS_TIMES)
+def test_an_event_lives_whatever_it_says_of_its_time_and_its_row_says_which_time_that_is(
+    client: TestClient,
+    store: Store,
+    rules: Rules,
+    query: Query,
+    path: str,
+    fields: dict[str, object],
+    why: str,
+) -> None:
+    events = [
+        event(event="useless", **fields, properties={"sku": 1}),
+        event(event="epoch", timestamp=str(int((datetime.now(UTC) - HOUR).timestamp()))),
+        event(event="none"),
+    ]
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    for _ in range(2):
+        assert client.post(path, content=batch(*events), headers=headers).status_code == 200
+    enrich_due(store, rules)
+    rows = query("SELECT event, occurred_at, properties FROM enriched_event")
+    found = {name: (moment, properties) for name, moment, properties in rows}
+    assert {name: properties for name, (_, properties) in found.items()} == {
+        "useless": {TIME_IS_ARRIVAL: why, "sku": 1},
+        "epoch": None,
+        "none": None,
+    }
+    arrived = datetime.now(UTC)
+    expected = {"useless": arrived, "epoch": arrived - HOUR, "none": arrived}
+    for name, (moment, _) in found.items():
+        assert abs(moment - expected[name]) < timedelta(seconds=30), name  # type: ignore[operator]
+    assert query("SELECT count(*) FROM dead_letter") == [(0,)]
+    balance(store)
 
 
 def test_a_migration_waits_behind_what_happens_now(
