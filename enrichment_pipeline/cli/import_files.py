@@ -14,7 +14,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json
+from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json, print_warning
 from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import SourceError, expand_source, source_size
@@ -69,6 +69,8 @@ def import_files(
         _print_json(summary, seconds, broken, interrupted=interrupted)
     else:
         _print(summary, seconds)
+    for line in summary.warnings:
+        print_warning(line)
     for line in broken:
         print_error(line)
     if interrupted:
@@ -145,6 +147,7 @@ def _print_json(
             "quarantined": dict(summary.quarantined),
             "seconds": round(seconds, 3),
             "interrupted": interrupted,
+            "warnings": summary.warnings,
             "errors": broken,
         }
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json
+from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json, print_warning
 from enrichment_pipeline.cli.moments import parse_moment
 from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.events.times import window_start
@@ -52,6 +52,8 @@ def pull_events(
     if report.summary.accepted:
         ring_workers(settings)
     _print(report, time.monotonic() - started, errors, as_json=as_json)
+    for line in report.summary.warnings:
+        print_warning(line)
     for line in errors:
         print_error(line)
     if errors:
@@ -120,6 +122,7 @@ def _print(report: PullReport, seconds: float, errors: list[str], *, as_json: bo
                 "windows": sorted(report.windows),
                 "busy": [*folder.busy, *report.busy],
                 "seconds": round(seconds, 3),
+                "warnings": summary.warnings,
                 "errors": errors,
             }
         )

@@ -38,6 +38,8 @@ class ImportSummary:
     usable: int = 0
     """Records that were events, new or known; a record that is broken is none, and known by its
     text it is among the duplicates when it comes again."""
+    warnings: list[str] = field(default_factory=list)
+    """A line each for what is in, and not all that there is."""
 
     def add(self, other: "ImportSummary") -> None:
         """Count what became of more events."""
@@ -45,6 +47,7 @@ class ImportSummary:
         self.duplicates += other.duplicates
         self.quarantined.update(other.quarantined)
         self.usable += other.usable
+        self.warnings += other.warnings
 
 
 def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE) -> ImportSummary:

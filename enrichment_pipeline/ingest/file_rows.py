@@ -194,6 +194,18 @@ def answer_columns(envelope: bytes) -> list[str] | None:
     return columns
 
 
+def next_page(envelope: bytes) -> str | None:
+    """What says in an answer of PostHog's APIs, given without its events, that this is one page of
+    more, and what to do; None where it is all."""
+    fields = _object(msgspec.Raw(envelope)) or {}
+    # Not the address itself, which may hold somebody's key.
+    if _plain(fields.get("next")):
+        return 'import the page that its "next" names'
+    if _plain(fields.get("hasMore")) is True:
+        return 'its "hasMore" says so; import the answer with the next OFFSET'
+    return None
+
+
 def answer_record(columns: list[str], record: FileRecord) -> FileRecord:
     """The event of a row of an answer: a list of as many values as there are columns."""
     if record.problem:

@@ -49,6 +49,7 @@ from enrichment_pipeline.ingest.file_rows import (
     answer_record,
     check_columns,
     is_wrapped,
+    next_page,
     object_keys,
     object_record,
 )
@@ -60,6 +61,7 @@ from enrichment_pipeline.ingest.file_source import (
     read_chunks,
     source_size,
 )
+from enrichment_pipeline.wording import command, counted
 
 __all__ = [
     "BrokenFileError",
@@ -86,15 +88,20 @@ _JUDGED_RECORDS, _JUDGED_BYTES = 1_000, 4 * 1024 * 1024
 
 
 def read_events(
-    source: str, on_progress: Callable[[int], None] | None = None
+    source: str,
+    on_progress: Callable[[int], None] | None = None,
+    on_warning: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[FileRecord]:
     """`read_records` of a source that is to hold events.
+
+    `on_warning` is called with a line that names the source, where it is one page of an answer that
+    has more.
 
     Raises SourceError, before any record is handed out, where none of the first ones looks like an
     event: a file of something else is one line that says so, and not a dead letter for each line.
     """
     with closing(open_source(source)) as raw:
-        yield from _records(source, SourceReader(raw, on_progress), _judged)
+        yield from _records(source, SourceReader(raw, on_progress), _judged, on_warning)
 
 
 def read_records(
@@ -114,35 +121,55 @@ def read_records(
     others are read.
     """
     with closing(open_source(source)) as raw:
-        yield from _records(source, SourceReader(raw, on_progress), lambda content: content.records)
+        reader = SourceReader(raw, on_progress)
+        yield from _records(source, reader, lambda content: content.records, lambda _line: None)
 
 
 class _Archive(NamedTuple):
     members: Iterator[Member]
 
 
+class _Envelope:
+    """The text around the events of an array, an empty one in its place; once they are read."""
+
+    def __init__(self) -> None:
+        self.text = b""
+
+    def of(self, elements: Generator[FileRecord, None, bytearray]) -> Iterator[FileRecord]:
+        self.text = bytes((yield from elements))
+
+
+_NO_ENVELOPE = _Envelope()
+
+
 class _Records(NamedTuple):
     unit: str
     """What one of them is called."""
     records: Iterator[FileRecord]
+    envelope: _Envelope = _NO_ENVELOPE
 
 
 _Judge = Callable[[_Records], Iterator[FileRecord]]
+_Warn = Callable[[str], None]
 
 
 def _records(
-    name: str, reader: SourceReader, judge: _Judge, depth: int = 0
+    name: str, reader: SourceReader, judge: _Judge, warn: _Warn, depth: int = 0
 ) -> Iterator[FileRecord]:
     unit, position = "record", 0
     try:
         content = _content(name, reader)
         if isinstance(content, _Archive):
-            yield from _of_members(name, content.members, judge, depth + 1)
+            yield from _of_members(name, content.members, judge, warn, depth + 1)
             return
         unit = content.unit
         for record in judge(content):
             position = record.position
             yield record
+        if todo := next_page(content.envelope.text):
+            read = counted(position, "record")
+            every = f"take everything with `{command('pull')}`"
+            warn(f"{name}: one page of more ({read} read): {todo} too, or {every}")
     except OtherContentError as error:
         raise BrokenFileError(f"{name}: {error}") from error
     except DamageError as damage:
@@ -151,7 +178,7 @@ def _records(
 
 
 def _of_members(
-    name: str, members: Iterator[Member], judge: _Judge, depth: int
+    name: str, members: Iterator[Member], judge: _Judge, warn: _Warn, depth: int
 ) -> Iterator[FileRecord]:
     if depth > _MOST_NESTED:
         raise OtherContentError("archives within archives within archives: unpack it first")
@@ -159,7 +186,7 @@ def _of_members(
     for member in members:
         inner = SourceReader(member.file, None, seekable=False)
         try:
-            yield from _records(f"{name}: {member.name}", inner, judge, depth)
+            yield from _records(f"{name}: {member.name}", inner, judge, warn, depth)
         except SourceError as error:
             # The other files are read all the same.
             failures.append(error)
@@ -235,7 +262,7 @@ def _unpacked(name: str, chunks: Iterator[bytes]) -> IO[bytes]:
 def _text_records(head: bytes, rest: Iterator[bytes]) -> _Records:
     text = head.lstrip()
     if text.startswith(b"["):
-        return _elements(chain([text[1:]], rest), envelope=b"")
+        return _elements(chain([text[1:]], rest), before=b"")
     if text.startswith(b"{"):
         start = batch_start(text) or results_start(text)
         if start is not None:
@@ -255,55 +282,50 @@ def _is_event(text: bytes | None) -> bool:
     return keys is not None and ("event" in keys or is_wrapped(keys))
 
 
-def _unwrapped(unit: str, records: Iterator[FileRecord]) -> _Records:
+def _unwrapped(
+    unit: str, records: Iterator[FileRecord], envelope: _Envelope = _NO_ENVELOPE
+) -> _Records:
     """The records; where the first is in another shape than an event, all of them as events."""
     first = next(records, None)
     if first is None:
-        return _Records(unit, iter(()))
+        return _Records(unit, iter(()), envelope)
     records = chain([first], records)
     keys = None if first.problem else object_keys(first.payload)
     if keys and is_wrapped(keys):
-        return _Records(_ROW, map(object_record, records))
-    return _Records(unit, records)
+        return _Records(_ROW, map(object_record, records), envelope)
+    return _Records(unit, records, envelope)
 
 
-def _elements(chunks: Iterator[bytes], envelope: bytes) -> _Records:
-    elements = read_elements(chunks, envelope)
+def _elements(chunks: Iterator[bytes], before: bytes) -> _Records:
+    envelope = _Envelope()
+    elements = envelope.of(read_elements(chunks, before))
     first = next(elements, None)
-    if first is not None and first.payload.startswith(b"["):
-        return _Records(_ROW, _answer_rows(first, elements, envelope))
-    return _unwrapped("element", elements if first is None else chain([first], elements))
+    if first is None:
+        return _Records("element", iter(()), envelope)
+    elements = chain([first], elements)
+    if first.payload.startswith(b"["):
+        return _Records(_ROW, _answer_rows(elements, before, envelope), envelope)
+    return _unwrapped("element", elements, envelope)
 
 
 def _answer_rows(
-    first: FileRecord, rest: Generator[FileRecord, None, bytearray], envelope: bytes
+    rows: Iterator[FileRecord], before: bytes, envelope: _Envelope
 ) -> Iterator[FileRecord]:
     """The rows of an answer to a query, whose columns may stand behind them."""
-    columns = answer_columns(envelope + b"[]}")
+    columns = answer_columns(before + b"[]}")
     if columns is not None:
         check_columns(columns)
-        for record in chain([first], rest):
+        for record in rows:
             yield answer_record(columns, record)
         return
     with tempfile.TemporaryFile() as file:
-        columns = answer_columns(_spool(file, first, rest))
+        for record in rows:
+            # No line break of JSON is within a string.
+            file.write(record.payload.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
+        columns = answer_columns(envelope.text)
         if columns is None:
             raise OtherContentError("looks like rows without the names of their columns")
         check_columns(columns)
         file.seek(0)
         for record in read_lines(iter(lambda: file.read(CHUNK_BYTES), b"")):
             yield answer_record(columns, record)
-
-
-def _spool(
-    file: IO[bytes], first: FileRecord, rest: Generator[FileRecord, None, bytearray]
-) -> bytes:
-    """Write the records to lines of a file; returns the text around them."""
-    record = first
-    while True:
-        # No line break of JSON is within a string.
-        file.write(record.payload.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
-        try:
-            record = next(rest)
-        except StopIteration as end:
-            return bytes(end.value)

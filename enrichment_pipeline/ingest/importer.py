@@ -51,7 +51,8 @@ def import_source(
         SourceError: the source cannot be read (to its end), or holds no events; what came before is
             in the store.
     """
-    import_records(store, read_events(source, on_progress), project, summary, event_source)
+    records = read_events(source, on_progress, summary.warnings.append)
+    import_records(store, records, project, summary, event_source)
 
 
 def import_records(

@@ -53,6 +53,8 @@ def folder_metadata(report: FolderReport) -> dict[str, dg.MetadataValue[Any]]:
     }
     if report.broken:
         metadata["broken_files"] = table(pd.DataFrame({"file": report.broken}))
+    if report.summary.warnings:
+        metadata["pages_of_more"] = table(pd.DataFrame({"file": report.summary.warnings}))
     return metadata
 
 

@@ -76,6 +76,23 @@ def test_a_file_in_which_nothing_is_accepted_ends_with_1_and_one_line_the_second
     assert count(store, "dead_letter") == letters
 
 
+@pytest.mark.usefixtures("store")
+def test_a_page_is_imported_and_that_there_are_more_is_said(tmp_path: Path) -> None:
+    page = tmp_path / "page.json"
+    results = [json.loads(event) for event in events(3)]
+    page.write_text(json.dumps({"next": "https://eu.posthog.com/x", "results": results}))
+    told = call("import", str(page))
+    assert told.returncode == 0
+    assert "accepted 3 " in told.stdout
+    [line] = told.stderr.strip().splitlines()
+    assert line.startswith(f"warning: {page}: one page of more")
+    told = call("import", str(page), str(page), "--json")
+    assert json.loads(told.stdout)["warnings"] == [line.removeprefix("warning: ")] * 2
+    page.write_text(json.dumps({"next": None, "results": results}))
+    told = call("import", str(page), "--json")
+    assert (json.loads(told.stdout)["warnings"], told.stderr.strip()) == ([], "")
+
+
 def test_what_is_known_already_is_no_failure(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"\n".join([*events(2), b"broken"]))

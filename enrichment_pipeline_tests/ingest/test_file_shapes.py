@@ -84,7 +84,7 @@ FILES = {
         ["_airbyte_ab_id", "_airbyte_emitted_at", "_airbyte_data"],
         [["1", "2", json.dumps(event)] for event in API_EVENTS],
     ),
-    "a page of the events API": dumped({"next": "https://posthog", "results": API_EVENTS}),
+    "a page of the events API": dumped({"next": None, "previous": None, "results": API_EVENTS}),
     "a pretty page of it": dumped({"next": None, "results": API_EVENTS}, indent=2),
     "a list of its events": dumped(API_EVENTS),
     "its events by line": lines(API_EVENTS),
@@ -136,6 +136,56 @@ def test_every_shape_of_events_is_read_as_the_same_events(
     events = found(compress(data))
     assert [{name: event[name] for name in EVENTS[0]} for event in events] == EVENTS
     assert [event["properties"]["$browser"] for event in events] == ["Safari", "Safari"]
+
+
+NEXT = "https://eu.posthog.com/api/projects/1/events/?before=2026&personal_api_key=phx_secret"
+MORE = {**ANSWER, "hasMore": True}
+PAGES = {
+    "of the events API": (dumped({"next": NEXT, "results": API_EVENTS}), "next"),
+    "of the events API, pretty": (dumped({"next": NEXT, "results": API_EVENTS}, indent=2), "next"),
+    "of the events API, next last": (dumped({"results": API_EVENTS, "next": NEXT}), "next"),
+    "of events as they are": (dumped({"next": NEXT, "results": FULL_EVENTS}), "next"),
+    "of the query API": (dumped({**MORE, "results": ROWS}), "hasMore"),
+    "of the query API, columns last": (dumped({"results": ROWS, **MORE}), "hasMore"),
+    "of the query API, pretty": (dumped({"results": ROWS, **MORE}, indent=2), "hasMore"),
+    "of the query API, more last": (
+        dumped({"columns": COLUMNS, "results": ROWS, "hasMore": True}),
+        "hasMore",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "key"), PAGES.values(), ids=PAGES)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda data: zipped({"p.json": data})])
+def test_a_file_that_is_one_page_of_more_is_said_to_be_one_in_one_line(
+    data: bytes, key: str, pack: Callable[[bytes], bytes]
+) -> None:
+    warnings: list[str] = []
+    source = stored(pack(data))
+    assert len(list(read_events(source, on_warning=warnings.append))) == 2
+    [line] = warnings
+    assert line.startswith(source)
+    assert f'its "{key}"' in line
+    assert "2 records" in line
+    assert "enrichment-pipeline pull" in line
+    assert "phx_secret" not in line
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *FILES.values(),
+        dumped({"results": ROWS, **ANSWER, "hasMore": None}),
+        dumped({"next": "", "results": API_EVENTS}),
+        # Of an event, not of an answer.
+        dumped([{**event, "next": NEXT, "hasMore": True} for event in FULL_EVENTS]),
+        lines([{**event, "next": NEXT, "hasMore": True} for event in FULL_EVENTS]),
+    ],
+)
+def test_of_a_file_that_is_all_there_is_nothing_is_said(data: bytes) -> None:
+    warnings: list[str] = []
+    assert len(list(read_events(stored(data), on_warning=warnings.append))) == 2
+    assert warnings == []
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if b"1.10" in FILES[name]])

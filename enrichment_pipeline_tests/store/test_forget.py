@@ -122,7 +122,7 @@ def happen(store: Store, events: Sequence[tuple[str, datetime, str]]) -> None:
     good, bad = [], []
     for number, (person, at, kind) in enumerate(events):
         if kind == "no time":
-            payload = make_event(at=at, distinct_id=person, timestamp=f"day {number}")
+            payload = make_event(at=at, distinct_id=person, uuid=f"day {number}")
             bad.append(rejected(payload, at))
         elif kind == "broken":
             payload = make_event(f"number {number}", at, distinct_id=person)[:-1]
@@ -175,7 +175,7 @@ def test_the_ledger_tells_how_many_went_of_which_window_and_not_who(
     load(store, ANN, LATE, 3)
     enrich_due(store, rules)
     load(store, ANN, LATE + HOUR, 2)
-    refuse(store, make_event(at=LATE, distinct_id=ANN, timestamp="today"), LATE)
+    refuse(store, make_event(at=LATE, distinct_id=ANN, uuid="today"), LATE)
     forget(store, ANN)
     kept = rows(
         store,
@@ -246,7 +246,7 @@ def test_an_event_that_died_alone_goes_with_its_letter(store: Store, rules: Rule
 
 
 def test_a_letter_that_was_resolved_goes_and_counts_for_nothing(store: Store, rules: Rules) -> None:
-    refuse(store, make_event(at=LATE, distinct_id=ANN, timestamp="today"))
+    refuse(store, make_event(at=LATE, distinct_id=ANN, uuid="today"))
     change(store, "UPDATE dead_letter SET state = 'resolved'")
     change(store, "UPDATE raw_batch SET event_count = 0, dead_count = 0")
     report = forget(store, ANN)
@@ -288,7 +288,7 @@ def test_only_the_project_that_is_named_forgets(store: Store, rules: Rules) -> N
     for project in ("shop", "blog"):
         event = parse_event(make_event(at=LATE, distinct_id=ANN), project, Arrival(LATE))
         load_events(store, [event], [], "test")
-        refuse(store, make_event(at=LATE, distinct_id=ANN, timestamp="x"), project=project)
+        refuse(store, make_event(at=LATE, distinct_id=ANN, uuid="x"), project=project)
     enrich(store, rules)
     report = forget(store, ANN, project="shop")
     assert {row.project for row in report.events} == {"shop"}
@@ -301,7 +301,7 @@ def test_an_event_that_is_sent_again_after_it_was_forgotten_is_a_duplicate(
     store: Store, rules: Rules
 ) -> None:
     payloads = [make_event(at=datetime.now(UTC), distinct_id=ANN) for _ in range(3)]
-    payloads.append(make_event(at=datetime.now(UTC), distinct_id=ANN, timestamp="x"))
+    payloads.append(make_event(at=datetime.now(UTC), distinct_id=ANN, uuid="x"))
     request = Submission(Kind("api"), "shop", payloads, Arrival(datetime.now(UTC)))
     accept(store, [request])
     enrich(store, rules)
