@@ -9,7 +9,8 @@ CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 install: .venv/installed
 
 PIP := $(BIN)/pip --disable-pip-version-check
-UV := $(BIN)/uv pip install --python $(BIN)/python
+# With the certificates that the system trusts, as pip and curl do: uv brings its own otherwise.
+UV := $(BIN)/uv pip install --system-certs --python $(BIN)/python
 
 .venv/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

@@ -147,7 +147,8 @@ class Services:
         with self.log_of(name).open("ab") as log:
             return subprocess.Popen(
                 [*_ending_with_us(), *command],
-                env={**os.environ, **self.environment},
+                # A file where we were started, such as click.py, is no module of theirs.
+                env={**os.environ, "PYTHONSAFEPATH": "1", **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ Here they are declared and told apart by what they do when something fails; the 
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 import dagster as dg
 from pydantic import Field
@@ -25,7 +26,11 @@ from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.outcomes import ALERTED_OTHERWISE
 from enrichment_pipeline.orchestration.partitions import WINDOWS, partition_key, windows_of
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
-from enrichment_pipeline.orchestration.publishing import code_version_tags, seen_by_dagster
+from enrichment_pipeline.orchestration.publishing import (
+    code_version_tags,
+    evaluated,
+    seen_by_dagster,
+)
 from enrichment_pipeline.orchestration.pulling import (
     pull_for_run,
     raw_metadata,
@@ -53,6 +58,11 @@ RETRY_OUTAGES = dg.RetryPolicy(
     max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 _MAX_RETRIES_OF_A_BATCH = 3
+
+_Yielded: TypeAlias = (
+    dg.AssetMaterialization | dg.MaterializeResult | dg.Output[None] | dg.AssetCheckEvaluation
+)
+"""By an asset that has checks."""
 
 
 IN_PIECES = dg.BackfillPolicy.multi_run(100)
@@ -117,7 +127,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
     @keeps_errors_private
     def enriched_events(
         context: dg.AssetExecutionContext, config: EnrichmentConfig, pipeline: Pipeline
-    ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
+    ) -> Iterator[_Yielded]:
         windows = windows_of(context.partition_keys)
         if is_asked_for(context.run) and not context.retry_number:
             with pipeline.store.transaction() as connection:
@@ -154,19 +164,18 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         "Table `dead_letter`.",
     )
     @keeps_errors_private
-    def dead_letter(pipeline: Pipeline) -> dg.MaterializeResult:
+    def dead_letter(pipeline: Pipeline) -> Iterator[_Yielded]:
         with pipeline.store.transaction() as connection:
             broken = broken_now(connection)
-        return dg.MaterializeResult(
-            metadata=broken_metadata(broken), check_results=[nothing_is_dead(broken)]
-        )
+        yield dg.MaterializeResult(metadata=broken_metadata(broken))
+        yield from evaluated(DEAD_LETTER, [nothing_is_dead(broken)])
 
     return [raw_events, enriched_events, dead_letter]
 
 
 def _shown(
     context: dg.AssetExecutionContext, pipeline: Pipeline, outcome: Outcome
-) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
+) -> Iterator[_Yielded]:
     """What Dagster is to show of the windows that are finished. Where others are not, the asset
     raises, and what was only added to its metadata would be lost."""
     if outcome.dead or outcome.waits is not None:
@@ -175,9 +184,10 @@ def _shown(
         return
     for window, metadata in outcome.finished.items():
         context.add_asset_metadata(metadata, partition_key=partition_key(window))
-    yield dg.MaterializeResult(check_results=outcome.checks)
+    yield dg.MaterializeResult()
     tags = code_version_tags(pipeline.rules.version)
     yield from _newest_last(ENRICHED_EVENTS, outcome.finished, tags)
+    yield from evaluated(ENRICHED_EVENTS, outcome.checks)
 
 
 def _newest_last(

@@ -28,20 +28,22 @@ def books_balance(
         for books in counted
         if not books.balances or books != by_batch.get(books.window_start, books)
     ]
+    metadata: dict[str, int | str] = {
+        "windows": len(counted),
+        "accepted": sum(books.accepted for books in counted),
+        "enriched": sum(books.enriched for books in counted),
+        "dead": sum(books.dead for books in counted),
+        "pending": sum(books.pending for books in counted),
+    }
+    if wrong:
+        metadata["out_of_balance"] = ", ".join(
+            partition_key(books.window_start) for books in wrong[:_MOST_NAMED]
+        )
     return dg.AssetCheckResult(
         check_name=BOOKS_BALANCE,
         passed=not wrong,
         severity=dg.AssetCheckSeverity.ERROR,
-        metadata={
-            "windows": len(counted),
-            "accepted": sum(books.accepted for books in counted),
-            "enriched": sum(books.enriched for books in counted),
-            "dead": sum(books.dead for books in counted),
-            "pending": sum(books.pending for books in counted),
-            "out_of_balance": ", ".join(
-                partition_key(books.window_start) for books in wrong[:_MOST_NAMED]
-            ),
-        },
+        metadata=metadata,
     )
 
 
@@ -52,7 +54,12 @@ def few_unknown(events: int, unknown: int) -> dg.AssetCheckResult:
         check_name=FEW_UNKNOWN,
         passed=share <= MOST_UNKNOWN,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"events": events, "unknown": unknown, "share": share, "limit": MOST_UNKNOWN},
+        metadata={
+            "events": events,
+            "unknown": unknown,
+            "unknown_share": round(share, 3),
+            "unknown_share_allowed": MOST_UNKNOWN,
+        },
     )
 
 

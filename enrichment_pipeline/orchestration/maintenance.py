@@ -156,4 +156,6 @@ def build_maintenance_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         cron_schedule="15 2 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Makes PostgreSQL's partitions of the next days, drops days past retention and "
+        "runs past their time.",
     )

@@ -33,6 +33,12 @@ def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
     }
 
 
+def accepted_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
+    """What has arrived for a window. Not what became of it, which would be wrong as soon as it is
+    enriched: until more arrives, nobody shows the raw events again."""
+    return {"accepted": dg.MetadataValue.int(books.accepted)}
+
+
 def pulled_metadata(summary: ImportSummary) -> dict[str, dg.MetadataValue[Any]]:
     """What was pulled of a window from the query API."""
     return {
@@ -59,19 +65,19 @@ def folder_metadata(report: FolderReport) -> dict[str, dg.MetadataValue[Any]]:
 
 
 def window_metadata(
-    counts: pd.DataFrame, first_events: pd.DataFrame
+    counts: pd.DataFrame, newest_events: pd.DataFrame
 ) -> dict[str, dg.MetadataValue[Any]]:
     """What lies enriched in a window that is not empty: counts by type and action, a preview.
 
-    `counts` and `first_events` are what `store.books.classified` and `preview` give.
+    `counts` and `newest_events` are what `store.books.classified` and `preview` give.
     """
     by_type = counts.groupby(["event_type", "action_type"])["events"].sum().reset_index()
-    seen = first_events.assign(time=first_events["occurred_at"].map(_time_of_day))
+    seen = newest_events.assign(time=newest_events["occurred_at"].map(_time_of_day))
     return {
         # What a person comes for stands first: what users did, then how many did it when. Few
         # columns: beside its menus, Dagster leaves a table a quarter of the page.
         "preview": table(seen[["time", "description"]]),
-        "events_by_time": bars(counts.groupby(counts["minute"].map(_five_minutes))["events"].sum()),
+        "events_by_time": bars(_by_five_minutes(counts)),
         "by_type_and_action": table(by_type.sort_values("events", ascending=False)),
     }
 
@@ -80,14 +86,18 @@ def bars(counts: "pd.Series[int]") -> dg.TableMetadataValue:
     """Counts as bars of text: Dagster shows a table in its place, and a picture behind a link."""
     most = max(counts.max(), 1)
     rows = [
-        (name, "█" * round(_LONGEST_BAR * count / most) or "▏", count)
+        (name, "█" * round(_LONGEST_BAR * count / most) or "▏" * (count > 0), count)
         for name, count in counts.items()
     ]
     return table(pd.DataFrame(rows, columns=["time", "bar", "events"]))
 
 
-def _five_minutes(minute: datetime) -> str:
-    return f"{minute.hour:02}:{minute.minute // 5 * 5:02}"
+def _by_five_minutes(counts: pd.DataFrame) -> "pd.Series[int]":
+    """Events from the first five minutes that have some to the last, those without included: what
+    is left out would look like no time at all."""
+    by_time = counts.groupby(pd.to_datetime(counts["minute"]).dt.floor("5min"))["events"].sum()
+    by_time = by_time.asfreq("5min", fill_value=0)
+    return by_time.set_axis([f"{moment:%H:%M}" for moment in by_time.index])
 
 
 def _time_of_day(moment: datetime) -> str:

@@ -4,7 +4,7 @@ what is broken now. From within an op, or from a sensor without any run.
 What there is to show is found out in `windows`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeAlias
@@ -13,7 +13,7 @@ import dagster as dg
 
 from enrichment_pipeline.orchestration.checks import nothing_is_dead
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
-from enrichment_pipeline.orchestration.metadata import books_metadata, broken_metadata
+from enrichment_pipeline.orchestration.metadata import accepted_metadata, broken_metadata
 from enrichment_pipeline.orchestration.partitions import partition_key
 from enrichment_pipeline.orchestration.windows import Outcome
 from enrichment_pipeline.store.changes import Consumer, lock_windows, remove_changes
@@ -47,19 +47,19 @@ def publish_windows(publish: Publish, outcome: Outcome, rules_version: str) -> N
     for window, metadata in sorted(outcome.finished.items()):
         key = partition_key(window)
         if window in found:
-            books = books_metadata(found[window])
-            publish(dg.AssetMaterialization(RAW_EVENTS, partition=key, metadata=books))
+            accepted = accepted_metadata(found[window])
+            publish(dg.AssetMaterialization(RAW_EVENTS, partition=key, metadata=accepted))
         publish(
             dg.AssetMaterialization(ENRICHED_EVENTS, partition=key, metadata=metadata, tags=tags)
         )
     for result in outcome.checks:
-        publish(_evaluation(ENRICHED_EVENTS, result))
+        publish(evaluation(ENRICHED_EVENTS, result))
 
 
 def publish_broken(publish: Publish, broken: BrokenNow) -> None:
     """What is broken now, and its check."""
     publish(dg.AssetMaterialization(DEAD_LETTER, metadata=broken_metadata(broken)))
-    publish(_evaluation(DEAD_LETTER, nothing_is_dead(broken)))
+    publish(evaluation(DEAD_LETTER, nothing_is_dead(broken)))
 
 
 def code_version_tags(rules_version: str) -> dict[str, str]:
@@ -74,7 +74,20 @@ def code_version_tags(rules_version: str) -> dict[str, str]:
     }
 
 
-def _evaluation(asset: dg.AssetKey, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+def evaluated(
+    asset: dg.AssetKey, results: Iterable[dg.AssetCheckResult]
+) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
+    """What an asset yields of its checks. Dagster would look up what was materialized last, takes
+    it for what they are about, and warns of a "data version mismatch" where that was made by
+    another run, or by a sensor."""
+    for result in results:
+        spec = dg.AssetCheckSpec(str(result.check_name), asset=asset)
+        yield dg.Output(None, output_name=spec.get_python_identifier())
+        yield evaluation(asset, result)
+
+
+def evaluation(asset: dg.AssetKey, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """The outcome of a check of this asset, as an event of its own."""
     return dg.AssetCheckEvaluation(
         asset_key=asset,
         check_name=str(result.check_name),

@@ -15,7 +15,7 @@ from enrichment_pipeline.ingest.pull.errors import (
 )
 from enrichment_pipeline.ingest.pull.pull import PullReport, pull
 from enrichment_pipeline.orchestration.metadata import (
-    books_metadata,
+    accepted_metadata,
     folder_metadata,
     pulled_metadata,
 )
@@ -75,11 +75,12 @@ def unpulled(error: PullError) -> Exception:
 def raw_metadata(
     pipeline: Pipeline, windows: Sequence[datetime], report: PullReport | None
 ) -> dict[datetime, Metadata]:
-    """What to show of these windows: their books, and what was pulled, where there was a pull."""
+    """What to show of these windows: what has arrived, and what was pulled, where there was a
+    pull."""
     with pipeline.store.transaction() as connection:
         found = {row.window_start: row for row in books(connection, windows)}
     shown = {
-        window: books_metadata(found.get(window, WindowBooks(window, 0, 0, 0, 0)))
+        window: accepted_metadata(found.get(window, WindowBooks(window, 0, 0, 0, 0)))
         for window in windows
     }
     if report is None:

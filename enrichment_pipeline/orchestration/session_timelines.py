@@ -21,7 +21,12 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import is_asked_for
 from enrichment_pipeline.orchestration.sensors import Job
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.sessions import SessionRow, list_sessions, text_of_session
+from enrichment_pipeline.store.sessions import (
+    SessionRow,
+    day_totals,
+    list_sessions,
+    text_of_session,
+)
 from enrichment_pipeline.wording import counted
 
 SESSIONS_JOB = "sessions"
@@ -74,27 +79,32 @@ def build_sessions_job() -> Job:
 def _metadata(store: Store, report: DayReport) -> dict[str, dg.MetadataValue[Any]]:
     with store.transaction() as connection:
         start = datetime.combine(report.day, datetime.min.time(), UTC)
+        totals = day_totals(connection, report.day)
         newest = list_sessions(
             connection, start=start, end=start + timedelta(days=1), limit=_PREVIEW_ROWS
         )
         example = _example(newest)
         timeline = text_of_session(connection, example) if example else None
     metadata: dict[str, dg.MetadataValue[Any]] = {
-        "sessions_written": dg.MetadataValue.int(report.sessions),
-        "events": dg.MetadataValue.int(report.events),
+        # Of the day, whatever of it was built now.
+        "sessions": dg.MetadataValue.int(totals.sessions),
+        "events": dg.MetadataValue.int(totals.events),
     }
     if newest:
         # Few columns: beside its menus, Dagster leaves a table a quarter of the page.
         rows = [(f"{one.started_at:%H:%M:%S}", _in_short(one)) for one in newest]
         metadata["newest"] = table(pd.DataFrame(rows, columns=["time", "outline"]))
-    if report.signals:
-        counts = pd.DataFrame(report.signals.most_common(), columns=["signal", "sessions"])
-        metadata["signals"] = table(counts)
+    if totals.signals:
+        metadata["signals"] = table(pd.DataFrame(totals.signals, columns=["signal", "sessions"]))
     if timeline:
-        metadata["example"] = dg.MetadataValue.md(f"```\n{timeline}\n```")
+        # A line a row: as one text it would be as wide as its longest line, and with it what
+        # stands above.
+        lines = pd.DataFrame({"as a model reads it": timeline.splitlines()})
+        metadata["example"] = table(lines)
         metadata["example_tokens"] = dg.MetadataValue.int(estimate_tokens(timeline))
+    metadata["sessions_built_now"] = dg.MetadataValue.int(report.sessions)
     metadata["whole_day_rebuilt"] = dg.MetadataValue.bool(report.is_whole)
-    metadata["seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
+    metadata["run_seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
     return metadata
 
 

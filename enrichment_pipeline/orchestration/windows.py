@@ -121,13 +121,15 @@ def _look_at(
     start, end = window.window_start, window.window_start + store.window
     with store.transaction() as connection:
         counts = classified(connection, start, end)
-        first_events = preview(connection, start, end, _PREVIEW_ROWS)
-    metadata |= window_metadata(counts, first_events)
+        newest_events = preview(connection, start, end, _PREVIEW_ROWS)
+    metadata |= window_metadata(counts, newest_events)
     if with_plot:
         metadata["events_over_the_window"] = plot_over_time(counts, start, end)
     if report.events:
-        metadata["seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
-        metadata["events_per_second"] = dg.MetadataValue.int(round(report.events / report.seconds))
+        # Of the run, which may have been about other windows too.
+        metadata["run_seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
+        rate = round(report.events / report.seconds)
+        metadata["run_events_per_second"] = dg.MetadataValue.int(rate)
     unknown = counts.loc[counts["event_type"] == "unknown", "events"].sum()
     return metadata, int(unknown)
 

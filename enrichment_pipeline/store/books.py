@@ -128,7 +128,7 @@ def classified(connection: Connection, start: datetime, end: datetime) -> "pd.Da
 
 
 def preview(connection: Connection, start: datetime, end: datetime, most: int) -> "pd.DataFrame":
-    """The first enriched events between `start` and `end`, as a person would want to see them;
+    """The newest enriched events between `start` and `end`, as a person would want to see them;
     `person` is a pseudonym."""
     rows = connection.execute(
         text(
@@ -137,9 +137,9 @@ def preview(connection: Connection, start: datetime, end: datetime, most: int) -
                 {pseudonym_sql("shown")} AS person
             FROM (
                 SELECT * FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
-                ORDER BY occurred_at LIMIT :most
+                ORDER BY occurred_at DESC LIMIT :most
             ) shown {person_join("shown")}
-            ORDER BY occurred_at
+            ORDER BY occurred_at DESC
             """
         ),
         {

@@ -117,6 +117,15 @@ _LIST = """
     LIMIT :limit OFFSET :offset
 """
 
+_DAY_TOTALS = """
+    SELECT count(*), coalesce(sum(events), 0)::bigint FROM session_timeline WHERE day = :day
+"""
+
+_DAY_SIGNALS = """
+    SELECT signal, count(*) FROM session_timeline, unnest(signals) signal WHERE day = :day
+    GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+
 _CONDITIONS = {
     "project": "session.project = :project",
     "start": "session.ended_at >= :start",
@@ -127,6 +136,22 @@ _CONDITIONS = {
     "start_day": "session.day >= :start_day",
     "end_day": "session.day <= :end_day",
 }
+
+
+class DayTotals(NamedTuple):
+    """The sessions that began on a UTC day, in figures."""
+
+    sessions: int
+    events: int
+    signals: list[tuple[str, int]]
+    """Kinds of signals, and how many sessions have such; the most frequent first."""
+
+
+def day_totals(connection: Connection, day: date) -> DayTotals:
+    """What the table holds of a UTC day."""
+    counted = connection.execute(text(_DAY_TOTALS), {"day": day}).one()
+    signals = connection.execute(text(_DAY_SIGNALS), {"day": day})
+    return DayTotals(counted[0], counted[1], [(name, count) for name, count in signals])
 
 
 def list_sessions(

@@ -58,6 +58,16 @@ def test_a_process_that_does_not_stop_in_time_is_killed_with_its_children(tmp_pa
     assert psutil.wait_procs([child], timeout=_SECONDS)[1] == []
 
 
+def test_a_file_where_we_were_started_is_no_module_of_what_we_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "click.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    with Services(tmp_path / "logs", {}) as services:
+        services.start("importer", [sys.executable, "-m", "dagster", "--version"])
+        assert services.processes["importer"].wait(_SECONDS) == 0
+
+
 def test_what_we_started_ends_when_we_are_killed(tmp_path: Path) -> None:
     named_pipe = tmp_path / "told"
     os.mkfifo(named_pipe)

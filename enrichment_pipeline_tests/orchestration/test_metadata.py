@@ -11,11 +11,18 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from enrichment_pipeline.orchestration.metadata import bars, broken_metadata, window_metadata
+from enrichment_pipeline.orchestration.metadata import (
+    accepted_metadata,
+    bars,
+    broken_metadata,
+    window_metadata,
+)
 from enrichment_pipeline.orchestration.plots import plot_over_time
+from enrichment_pipeline.store.books import WindowBooks
 from enrichment_pipeline.store.dead_letters import BrokenNow
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOTHING = pd.DataFrame({"occurred_at": [], "description": []})
 MARKDOWN_IN_ITS_PLACE = 1_000
 """Characters; Dagster puts what is longer behind a link."""
 
@@ -64,6 +71,21 @@ def test_of_a_window_the_sentences_come_first_and_beside_them_the_time_alone() -
     assert [record.data["time"] for record in times.records] == ["12:00", "12:05"]
 
 
+def test_five_minutes_without_events_between_others_are_shown_as_such() -> None:
+    shown = window_metadata(counts_at(3, 17), NOTHING)["events_by_time"]
+    assert isinstance(shown, dg.TableMetadataValue)
+    assert [(record.data["time"], record.data["events"]) for record in shown.records] == [
+        *(("12:00", 1), ("12:05", 0)),
+        *(("12:10", 0), ("12:15", 1)),
+    ]
+    assert [record.data["bar"] for record in shown.records][1:3] == ["", ""]
+
+
+def test_what_has_arrived_is_shown_without_what_becomes_of_it() -> None:
+    shown = accepted_metadata(WindowBooks(NOON, accepted=9, enriched=0, dead=0, pending=9))
+    assert {name: held.value for name, held in shown.items()} == {"accepted": 9}
+
+
 def test_a_bar_is_as_long_as_its_share_and_never_nothing() -> None:
     shown = bars(pd.Series({"12:00": 1_000, "12:05": 500, "12:10": 1}))
     assert [dict(record.data) for record in shown.records] == [
@@ -74,8 +96,7 @@ def test_a_bar_is_as_long_as_its_share_and_never_nothing() -> None:
 
 
 def test_a_full_window_has_a_bar_for_each_five_minutes() -> None:
-    nothing = pd.DataFrame({"occurred_at": [], "description": []})
-    shown = window_metadata(counts_at(*range(60)), nothing)["events_by_time"]
+    shown = window_metadata(counts_at(*range(60)), NOTHING)["events_by_time"]
     assert isinstance(shown, dg.TableMetadataValue)
     assert [record.data["events"] for record in shown.records] == [5] * 12
 

@@ -10,7 +10,7 @@ from enrichment_pipeline.orchestration.partitions import add_days
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.llm.telling import take_in, told, visit
-from enrichment_pipeline_tests.orchestration.conftest import START
+from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
 
 NOON = START + timedelta(hours=12)
 
@@ -39,10 +39,37 @@ def test_a_day_shows_its_sessions_and_an_example(
     take_in(store, rules, visit("one", NOON, "/", "/a", "/", "/a") + visit("two", NOON, "/"))
     assert run(definitions, instance, "2026-03-01").success
     shown = metadata_of(instance, "2026-03-01")
-    assert shown["sessions_written"] == 2
+    assert (shown["sessions"], shown["events"], shown["sessions_built_now"]) == (2, 5, 2)
     assert "back_and_forth" in str(shown["signals"])
     assert "view /a" in str(shown["example"])
     assert set(told(store)) == {"one", "two"}
+
+
+def test_the_figures_are_of_the_day_where_one_session_of_it_is_built(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    later = NOON + timedelta(hours=1)
+    for visits in (visit("one", NOON, "/", "/a", "/", "/a"), visit("two", later, "/")):
+        take_in(store, rules, visits)
+        [request] = ticks.asked(job=SESSIONS_JOB)
+        assert ticks.run(request).success
+    shown = metadata_of(ticks.instance, "2026-03-01")
+    assert (shown["sessions"], shown["events"], shown["sessions_built_now"]) == (2, 5, 1)
+    assert "back_and_forth" in str(shown["signals"])
+
+
+def test_an_example_is_no_wider_than_its_column(
+    store: Store, rules: Rules, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    take_in(store, rules, visit("one", NOON, *(f"/{'page' * 9}/{letter}" for letter in "abcdefghij")))
+    assert run(definitions, instance, "2026-03-01").success
+    event = instance.get_latest_materialization_event(SESSION_TIMELINES)
+    assert event is not None
+    assert event.asset_materialization is not None
+    example = event.asset_materialization.metadata["example"]
+    # A table breaks its lines, a block of text does not, and pushes all off the page.
+    assert isinstance(example, dg.TableMetadataValue)
+    assert len(example.records) > 9
 
 
 def test_a_backfill_of_several_days_is_one_run(

@@ -194,7 +194,7 @@ def test_what_is_broken_now_is_counted_in_full_and_shown_up_to_the_limit(
         assert dead_windows(connection, WINDOWS) == {}
 
 
-def test_enriched_events_are_counted_by_minute_and_kind_and_shown_from_the_first(
+def test_enriched_events_are_counted_by_minute_and_kind_and_shown_from_the_newest(
     store: Store, rules: Rules
 ) -> None:
     minute = timedelta(minutes=1)
@@ -212,7 +212,7 @@ def test_enriched_events_are_counted_by_minute_and_kind_and_shown_from_the_first
             [LATE + minute, "pageview", "view", 1],
         ]
         shown = preview(connection, LATE, LATE + HOUR, 2)
-        assert shown["occurred_at"].tolist() == [LATE, LATE + timedelta(seconds=1)]
+        assert shown["occurred_at"].tolist() == [LATE + minute, LATE + timedelta(seconds=1)]
         assert shown["description"].tolist() == ["Viewed /pricing"] * 2
         [person] = set(shown["person"])
         assert person.startswith("person_")
