@@ -127,7 +127,8 @@ def import_with_progress(store: Store, file: str, project: str, summary: ImportS
         TimeRemainingColumn(),
         TextColumn("{task.fields[events]:,} events"),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
+    # Where nobody looks, it would leave an empty line for each file.
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(file.rpartition("/")[2], total=source_size(file), events=0)
 
         def advance(done: int) -> None:

@@ -114,7 +114,20 @@ def _unreadable(source: str, error: Exception) -> SourceError:
         return SourceError(f"cannot read {source}: a package is missing: {one_line(error)}")
     if isinstance(error, OSError) and error.strerror:
         return SourceError(f"cannot read {source}: {error.strerror}")
-    return SourceError(f"cannot read {source}: {one_line(error) or type(error).__name__}")
+    return SourceError(f"cannot read {source}: {_why(error, source)}")
+
+
+def _why(error: BaseException, source: str) -> str:
+    """What an error says, or its cause where it says no more than the source: over HTTP, whatever
+    is wrong is a file that is not found."""
+    said = one_line(error)
+    if said not in {"", source}:
+        return said
+    if error.__cause__ is None:
+        return type(error).__name__
+    if status := getattr(error.__cause__, "status", None):
+        return f"the server answers {status} {getattr(error.__cause__, 'message', '')}".rstrip()
+    return _why(error.__cause__, source)
 
 
 def one_line(error: BaseException) -> str:

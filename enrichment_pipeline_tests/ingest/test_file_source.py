@@ -2,7 +2,9 @@
 
 import io
 import random
+import threading
 import tracemalloc
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import fsspec
@@ -50,6 +52,27 @@ def test_a_file_system_whose_package_is_missing_is_one_line() -> None:
 def test_an_unknown_protocol_is_one_line() -> None:
     with pytest.raises(SourceError, match=r"^cannot read nonsense://x: Protocol not known"):
         list(read_records("nonsense://x"))
+
+
+class _Forbids(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(403)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_why_nothing_comes_over_http_is_said() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Forbids) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/events.jsonl"
+        with pytest.raises(SourceError, match=f"^cannot read {url}: the server answers 403 Forb"):
+            source_size(url)
+        server.shutdown()
+    with pytest.raises(SourceError, match=f"^cannot read {url}: Cannot connect to host 127"):
+        list(read_records(url))
 
 
 def test_brotli_is_refused_by_its_name(tmp_path: Path) -> None:
