@@ -61,7 +61,7 @@ def test_the_figures_are_of_the_day_where_one_session_of_it_is_built(
 def test_an_example_is_no_wider_than_its_column(
     store: Store, rules: Rules, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    take_in(store, rules, visit("one", NOON, *(f"/{'page' * 9}/{letter}" for letter in "abcdefghij")))
+    take_in(store, rules, visit("one", NOON, *(f"/{letter * 40}" for letter in "abcdefghij")))
     assert run(definitions, instance, "2026-03-01").success
     event = instance.get_latest_materialization_event(SESSION_TIMELINES)
     assert event is not None

@@ -120,8 +120,13 @@ def _parse(entries: Iterable[str]) -> dict[str, str]:
     projects: dict[str, str] = {}
     for entry in entries:
         token, _, project = (part.strip() for part in entry.partition("="))
-        if not token and not project:
+        if not token and not project and "=" not in entry:
             continue
+        if not token:
+            raise SettingsError(
+                f"ENRICHMENT_PROJECT_TOKENS: {entry.strip()!r}: no token stands before the =; "
+                "write phc_abc=shop"
+            )
         try:
             checked_token(token)
         except RequestError as error:

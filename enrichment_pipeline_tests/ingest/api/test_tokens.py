@@ -61,6 +61,12 @@ def test_a_wrong_list_is_refused_by_its_name(value: str) -> None:
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("value", ["==", "=shop"])
+def test_a_project_without_a_token_is_told_how_to_write_it(value: str) -> None:
+    with pytest.raises(SettingsError, match="no token stands before the =; write phc_abc=shop"):
+        ProjectTokens(Settings(project_tokens=value))
+
+
 def test_tokens_in_a_file_are_rotated_without_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
