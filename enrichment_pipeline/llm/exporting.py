@@ -95,7 +95,8 @@ def run_export(
             _write_day(store, export, files, folder, day, report, on_progress)
             report.days.append(day)
     except OSError as error:
-        raise ExportError(f"{export.target}: cannot be written: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise ExportError(f"{export.target}: cannot be written: {why}") from error
     return report
 
 
