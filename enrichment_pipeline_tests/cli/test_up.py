@@ -1,20 +1,26 @@
-"""`up` while it runs: what it says and does about its store."""
+"""`up` and `demo` while they run: what they say first, and what they say and do about the store."""
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import typer
 from sqlalchemy import text
 
-from enrichment_pipeline.cli import up
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.cli import demo, up
 from enrichment_pipeline.cli.services import Services
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreUnavailableError
+from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
@@ -37,6 +43,46 @@ class Steps(threading.Event):
             return True
         self._steps.pop(0)()
         return False
+
+
+@pytest.mark.parametrize("command", [up.up, demo.demo], ids=["up", "demo"])
+def test_what_to_do_next_is_said_and_a_dead_letter_that_comes_while_all_runs(
+    store: Store,
+    rules: Rules,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[], None],
+) -> None:
+    said_before: list[str] = []
+
+    def quarantine() -> None:
+        said_before.append(capsys.readouterr().out)
+        broken = RejectedEvent("demo", Reason.INVALID_JSON, "why", b"{", datetime.now(UTC))
+        load_events(store, [], [broken], "api")
+
+    @contextmanager
+    def nothing_started(_: Settings) -> Iterator[tuple[Services, Store]]:
+        yield Services(tmp_path / "logs", {}, Steps(quarantine)), store
+
+    for module in (up, demo):
+        monkeypatch.setattr(module, "running", nothing_started)
+        monkeypatch.setattr(module, "wait_until", lambda *_: enrich_due(store, rules))
+    monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+    command()
+    [first] = said_before
+    assert "phc_local" in first
+    assert "http://127.0.0.1:8000" in first
+    assert "http://127.0.0.1:3000" in first
+    if command is demo.demo:
+        assert '<script src="http://127.0.0.1:8000/static/array.js">' in first
+        assert "PostHog's CDN" in first
+        assert "enrichment-pipeline sql" in first
+    else:
+        assert "enrichment-pipeline import FILE" in first
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert "1 dead letter (invalid_json), see: " in line
+    assert "dead-letters list" in line
 
 
 def test_an_outage_of_the_store_is_told_once_and_ends_nothing(
