@@ -368,7 +368,7 @@ store_setting = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    comment="What the store itself must remember: partition_start, window_minutes.",
+    comment="What the store itself must remember: window_minutes.",
 )
 
 store_secret = Table(

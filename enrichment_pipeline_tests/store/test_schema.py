@@ -47,7 +47,7 @@ def test_the_schema_can_be_undone_and_made_again(store: Store) -> None:
         ).scalars()
         assert not [name for name in left if not name.startswith("alembic")]
         upgrade(connection)
-        assert schema_version(connection) == "0011"
+        assert schema_version(connection) == "0012"
 
 
 def test_secrets_of_an_older_store_leave_the_tables_that_readers_see(store: Store) -> None:
@@ -74,6 +74,17 @@ def test_secrets_of_an_older_store_leave_the_tables_that_readers_see(store: Stor
         assert PSEUDONYM_KEY not in settings
         kept = connection.execute(text("SELECT person FROM forgotten")).scalars().all()
         assert kept == [ledger_name(secret(connection, LEDGER_KEY), "default", "ann")] != [unkeyed]
+
+
+def test_what_a_process_of_the_version_before_reads_stays_while_it_is_replaced(
+    store: Store,
+) -> None:
+    kept = text("SELECT name FROM store_setting ORDER BY name")
+    with store.transaction() as connection:
+        downgrade(connection, "0011")
+        connection.execute(text("INSERT INTO store_setting VALUES ('partition_start', '2026')"))
+        upgrade(connection)
+        assert connection.execute(kept).scalars().all() == ["partition_start", "window_minutes"]
 
 
 def open_and_close(settings: Settings) -> None:
