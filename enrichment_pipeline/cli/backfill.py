@@ -118,7 +118,8 @@ def _run(
 
     home = prepare_home(settings.home.resolve())
     prepare_instance(home, alone=False)
-    with Progress(console=err, transient=True) as progress:
+    bar = Progress(console=err, transient=True, disable=not err.is_terminal)
+    with bar as progress:
         task = progress.add_task("Windows", total=len(windows))
 
         def on_progress(report: BackfillReport) -> None:

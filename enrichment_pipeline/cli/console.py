@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime
 from typing import NoReturn
 
@@ -41,6 +42,15 @@ def write(text: str) -> None:
 def say(line: str) -> None:
     """Print one line as it is, however narrow the terminal."""
     out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def waiting(what: str) -> AbstractContextManager[object]:
+    """Show what is waited for in the block: on a terminal as something that moves, elsewhere as a
+    line."""
+    if out.is_terminal:
+        return out.status(what)
+    say(what)
+    return nullcontext()
 
 
 def print_json(value: object) -> None:

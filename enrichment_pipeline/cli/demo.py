@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from enrichment_pipeline.cli.api import api_url
 from enrichment_pipeline.cli.clicked import Clicked
-from enrichment_pipeline.cli.console import out, print_table, say, write
+from enrichment_pipeline.cli.console import out, print_table, say, waiting, write
 from enrichment_pipeline.cli.up import running, ui_url, wait_until, watch
 from enrichment_pipeline.cli.worker import ring_workers
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
@@ -54,7 +54,7 @@ def demo() -> None:
                 f"{summary.duplicates:,} known already",
                 highlight=False,
             )
-            with out.status("Waiting until they are enriched …"):
+            with waiting("Waiting until they are enriched …"):
                 wait_until(services, lambda: not _pending(store), "the enrichment")
         except KeyboardInterrupt:
             return

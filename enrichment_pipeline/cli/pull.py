@@ -91,7 +91,8 @@ def _pull_with_progress(
         TextColumn("{task.fields[share]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
+    bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    with bar as progress:
         task: TaskID = progress.add_task("asking …", total=None, share="")
 
         def advance(what: str, done: int, total: int | None) -> None:

@@ -21,7 +21,7 @@ from typing import IO
 from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port
-from enrichment_pipeline.cli.console import fail, out, print_error, print_warning, say
+from enrichment_pipeline.cli.console import fail, out, print_error, print_warning, say, waiting
 from enrichment_pipeline.cli.services import ServiceError, Services, url_host, why_not_listen
 from enrichment_pipeline.cli.worker import QueueName, broker_of
 from enrichment_pipeline.enrichment.rules_in_use import stamp_of
@@ -218,7 +218,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
         # Left by a code server that was killed, it would be taken for that of the new one.
         socket.unlink(missing_ok=True)
     workspace = instance.write_workspace(dagster_home, sockets)
-    with out.status("Starting Dagster …"):
+    with waiting("Starting Dagster …"):
         instance.prepare_instance(dagster_home, alone=alone)
         dagster = [sys.executable, "-m", "dagster"]
         for location, module in instance.LOCATIONS.items():

@@ -29,6 +29,7 @@ from enrichment_pipeline.orchestration.private_errors import keeps_errors_privat
 from enrichment_pipeline.orchestration.publishing import (
     code_version_tags,
     evaluated,
+    evaluation,
     seen_by_dagster,
 )
 from enrichment_pipeline.orchestration.pulling import (
@@ -181,6 +182,8 @@ def _shown(
     if outcome.dead or outcome.waits is not None:
         tags = code_version_tags(pipeline.rules.version)
         yield from _materializations(ENRICHED_EVENTS, outcome.finished, tags)
+        # Otherwise Dagster would show the checks as failed too, as if events were lost.
+        yield from (evaluation(ENRICHED_EVENTS, result) for result in outcome.checks)
         return
     for window, metadata in outcome.finished.items():
         context.add_asset_metadata(metadata, partition_key=partition_key(window))

@@ -21,6 +21,7 @@ from enrichment_pipeline.store.rewriting import Change
 from enrichment_pipeline.wording import command
 
 _LONGEST_BAR = 16
+_NEWEST_LETTER = {"letter": "newest_letter"}
 
 
 def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
@@ -124,7 +125,8 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
             "both take in their dead batches."
         )
         windows = broken.windows.assign(window=broken.windows["window_start"].map(_minute))
-        metadata["windows"] = table(windows[["window", "events", "letter"]])
+        windows = windows.rename(columns=_NEWEST_LETTER)
+        metadata["windows"] = table(windows[["window", "events", "newest_letter"]])
         if run := _run_of(broken.windows["worker"].iloc[0]):
             metadata["latest_failed_run"] = run
     if broken.letters:
@@ -133,7 +135,8 @@ def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
             "launch the job `replay_dead_letters` of the code location `dead_letter_worker`. Close "
             f"what nobody needs: `{command('dead-letters discard ID --because TEXT')}`"
         )
-        metadata["by_reason"] = table(broken.by_reason[["reason_code", "letters", "letter"]])
+        by_reason = broken.by_reason.rename(columns=_NEWEST_LETTER)
+        metadata["by_reason"] = table(by_reason[["reason_code", "letters", "newest_letter"]])
         metadata["letters_by_reason"] = plot_by_reason(broken.by_reason)
         metadata["how_to_list"] = dg.MetadataValue.md(
             f"`{command('dead-letters list')}`; the newest in full, with its message: "

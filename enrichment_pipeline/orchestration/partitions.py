@@ -19,8 +19,6 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 """Dagster's tags of a run over a range of partitions: their keys, the last one included."""
 
-_FOR_PEOPLE = "windows"
-
 _ADDED_AT_ONCE = 5_000
 
 
@@ -74,14 +72,16 @@ def partition_key(window: datetime) -> str:
 
 
 def range_tags(windows: Sequence[datetime]) -> dict[str, str]:
-    """The tags of a run over these windows, which stand side by side. Dagster's list of runs shows
-    nothing of its own tags, so there is one for people."""
-    first = partition_key(windows[0])
-    return {
-        RANGE_START: first,
-        RANGE_END: partition_key(windows[-1]),
-        _FOR_PEOPLE: first if len(windows) == 1 else f"{first} +{len(windows) - 1}",
-    }
+    """The tags of a run over these windows, which stand side by side."""
+    ends = {RANGE_START: partition_key(windows[0]), RANGE_END: partition_key(windows[-1])}
+    return ends | windows_tag(windows)
+
+
+def windows_tag(windows: Sequence[datetime]) -> dict[str, str]:
+    """The tag of a run that says which windows it is about, for people: in its list of runs Dagster
+    shows no tags of its own."""
+    more = f" +{len(windows) - 1}" if len(windows) > 1 else ""
+    return {"windows": f"{partition_key(windows[0])}{more}"}
 
 
 def windows_in_range(tags: Mapping[str, str], places: Mapping[datetime, int]) -> list[datetime]:

@@ -15,6 +15,7 @@ from enrichment_pipeline.orchestration.partitions import (
     range_tags,
     windows_in_range,
     windows_of,
+    windows_tag,
 )
 from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
@@ -108,7 +109,7 @@ def _request(launch: Launch) -> dg.RunRequest:
             launch.run_key,
             job_name=enrichment_sweep.name,
             run_config=dg.RunConfig(ops={SWEEP_OP: SweepConfig(windows=keys)}),
-            tags=tags,
+            tags=tags | windows_tag(launch.windows),
         )
     return dg.RunRequest(
         launch.run_key, job_name=ENRICHMENT_JOB, tags=tags | range_tags(launch.windows)

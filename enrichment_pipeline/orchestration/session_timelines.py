@@ -31,7 +31,7 @@ from enrichment_pipeline.wording import counted
 
 SESSIONS_JOB = "sessions"
 
-_PREVIEW_ROWS = 20
+_PREVIEW_ROWS = 10
 
 
 def build_session_timelines() -> dg.AssetsDefinition:

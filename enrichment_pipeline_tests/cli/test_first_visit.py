@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import make_url
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.cli.console import print_table
+from enrichment_pipeline.cli.console import print_table, waiting
 from enrichment_pipeline.cli.services import why_not_listen
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
@@ -49,6 +49,13 @@ READING = (
     ("forget", "somebody", "--yes"),
     ("export", "events", "out"),
 )
+
+
+def test_what_is_waited_for_is_a_line_where_nothing_can_move(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with waiting("Starting Dagster …"):
+        assert capsys.readouterr().out == "Starting Dagster …\n"
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)

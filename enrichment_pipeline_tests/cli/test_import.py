@@ -101,6 +101,13 @@ def test_what_is_known_already_is_no_failure(store: Store, tmp_path: Path) -> No
     assert count(store, "raw_event") == 2
 
 
+def test_where_nobody_looks_progress_leaves_no_empty_lines(store: Store, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.jsonl").write_bytes(make_event(uuid=None, event=name))
+    told = call("import", str(tmp_path))
+    assert (told.returncode, told.stderr) == (0, "")
+
+
 def test_the_other_files_are_imported_where_one_holds_no_events(
     store: Store, tmp_path: Path
 ) -> None:

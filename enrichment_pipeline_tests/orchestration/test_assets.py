@@ -195,6 +195,7 @@ def test_a_window_with_a_dead_batch_is_failed_its_neighbours_green_and_a_person_
         make_rules_fail(failing, rules)
         result = run(definitions, instance)
     assert not result.success
+    assert checks(result) == {"books_balance": True, "few_unknown": True}, "no event is lost"
     assert set(materializations(result, ENRICHED_EVENTS)) == {KEYS[0], KEYS[2]}
     assert failed(instance, definitions) == {KEYS[1]}
 

@@ -109,8 +109,8 @@ def test_what_is_broken_says_how_to_fix_it_before_what_it_is() -> None:
         *("how_to_fix_windows", "windows"),
     ]
     assert names.index("how_to_fix") < names.index("by_reason") < names.index("how_to_list")
-    assert columns_of(shown["by_reason"]) == ["reason_code", "letters", "letter"]
-    assert columns_of(shown["windows"]) == ["window", "events", "letter"]
+    assert columns_of(shown["by_reason"]) == ["reason_code", "letters", "newest_letter"]
+    assert columns_of(shown["windows"]) == ["window", "events", "newest_letter"]
     for name in ("how_to_fix", "how_to_fix_windows", "how_to_list"):
         assert "enrichment-pipeline " in str(shown[name].value)
         assert len(str(shown[name].value)) < MARKDOWN_IN_ITS_PLACE

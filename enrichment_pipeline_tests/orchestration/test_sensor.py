@@ -38,6 +38,9 @@ def test_windows_side_by_side_are_requested_as_a_range_and_scattered_ones_as_a_s
     windows = sweep.run_config["ops"][SWEEP_OP]["config"]["windows"]
     assert windows == ["2026-03-01-10:00", "2026-03-01-20:00"]
     assert stretch.tags[LAUNCHED_BY_SENSOR] == sweep.tags[LAUNCHED_BY_SENSOR] == "true"
+    # Dagster's list of runs shows no more of which windows they are about.
+    assert stretch.tags["windows"] == "2026-03-01-00:00 +2"
+    assert sweep.tags["windows"] == "2026-03-01-10:00 +1"
 
 
 @pytest.mark.usefixtures("windows_of_a_day")
