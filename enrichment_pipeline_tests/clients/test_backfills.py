@@ -55,7 +55,7 @@ def test_a_large_backfill_ends_green_though_the_code_server_is_killed_meanwhile(
             def is_at_work() -> bool:
                 return any(run.status is dg.DagsterRunStatus.STARTED for run in runs())
 
-            wait_until(is_at_work, "a run of the backfill is at work")
+            wait_until(is_at_work, "a run of the backfill is at work", _SECONDS)
             for process in code_servers(pipeline):
                 process.send_signal(signal.SIGKILL)
 
