@@ -3,10 +3,15 @@
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
+from datetime import datetime
 from typing import Any, cast
 
 from enrichment_pipeline.classification import EventClassification, Rules
+from enrichment_pipeline.enrichment.derive import Refusal, parse_again
+from enrichment_pipeline.events.inputs import EnrichmentInput
+from enrichment_pipeline.events.privacy import Private
+from enrichment_pipeline.events.raw_event import Arrival, RawEvent
 
 RAISES = "raises"
 """An error of code: it may not be the event's fault."""
@@ -34,6 +39,28 @@ class PoisonedRules:
 def poisoned(rules: Rules, **poison: str) -> Rules:
     """These rules, with harm for some event names: `poison="raises"`."""
     return cast("Rules", PoisonedRules(rules, poison))
+
+
+class _FailsToLoad:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (int, ("no number",))
+
+    def __call__(self, inputs: EnrichmentInput) -> None:
+        raise NotImplementedError
+
+
+def fails_to_load() -> Callable[[EnrichmentInput], None]:
+    """A function that no other process can load."""
+    return _FailsToLoad()
+
+
+def kills_with_some(
+    payload: bytes, project: str, arrival: Arrival, unmasked: Set[Private], oldest: datetime
+) -> RawEvent | Refusal:
+    """As `parse_again`, but for a payload with this word in it."""
+    if KILLS.encode() in payload:
+        _do(KILLS)
+    return parse_again(payload, project, arrival, unmasked, oldest)
 
 
 def _do(harm: str) -> None:

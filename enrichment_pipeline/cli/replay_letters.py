@@ -20,10 +20,9 @@ from enrichment_pipeline.cli.letter_options import (
     meant_letters,
     refuse_everything,
 )
-from enrichment_pipeline.enrichment.apart import ApartError
-from enrichment_pipeline.enrichment.crashes import charge_crashes
 from enrichment_pipeline.enrichment.path import this_worker
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
+from enrichment_pipeline.enrichment.sandbox import SandboxError
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.engine import Store, existing_store
 from enrichment_pipeline.store.letters import (
@@ -88,8 +87,6 @@ def replay(
     settings = load_settings()
     rules = load_rules(settings.rules_file)
     with existing_store(settings) as store:
-        if not dry_run:
-            charge_crashes(store, rules.version)
         outcome = _look(store, chosen)
         if dry_run or not outcome.meant.total.letters:
             _tell_plan(outcome, dry_run=dry_run, as_json=as_json)
@@ -141,7 +138,7 @@ def _drain(store: Store, rules: Rules, rate: int, outcome: _Outcome) -> None:
             outcome.report = replay_marked(store, rules, worker, rate, on_progress)
         except KeyboardInterrupt:
             outcome.interrupted = True
-        except ApartError as error:
+        except SandboxError as error:
             fail(f"{error}; the letters are still marked, and the same command goes on with them")
     outcome.seconds = time.monotonic() - started
     with store.transaction() as connection:

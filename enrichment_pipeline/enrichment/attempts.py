@@ -8,23 +8,15 @@ import random
 from datetime import timedelta
 from enum import StrEnum
 
-import msgspec
-
-from enrichment_pipeline.store.errors import blames_data, is_store_failure
+from enrichment_pipeline.store.errors import is_store_failure
 
 MAX_RETRIES = 3
 
 FIRST_WAIT = timedelta(seconds=2)
 _JITTER = 0.25
 
-BISECT_AFTER = 2
-"""Deaths of a process with a batch in hand, after which each of its inputs is tried in a process of
-its own kind, with limits on time and memory."""
-
 MAX_REPLAYS = 2
 """Failed replays after which a letter is parked, until somebody names it."""
-
-_DATA = (UnicodeError, RecursionError, MemoryError, OverflowError, msgspec.MsgspecError)
 
 
 class Reason(StrEnum):
@@ -34,7 +26,7 @@ class Reason(StrEnum):
     FAILED = "enrichment_failed"
     """A batch kept failing."""
     CRASHED_BATCH = "enrichment_crashed_batch"
-    """A batch whose process kept dying."""
+    """Of letters of older versions: a batch whose process kept dying."""
     RAISED = "enrichment_raised"
     """An event on which the code raised."""
     TIMED_OUT = "enrichment_timed_out"
@@ -61,13 +53,6 @@ def spends_attempt(error: BaseException) -> bool:
     """Whether `error` counts against the batch: a failure of data or code does, a failure of the
     store does not, however long it lasts."""
     return not is_store_failure(error)
-
-
-def is_about_data(error: BaseException) -> bool:
-    """Whether `error` is about the data it was raised for. Any other can be about everything (a bad
-    release, a missing file): where most of a batch fails with it, the batch is tried again whole,
-    not poured out event by event."""
-    return isinstance(error, _DATA) or blames_data(error)
 
 
 def is_last(attempts: int, error: BaseException | None = None) -> bool:

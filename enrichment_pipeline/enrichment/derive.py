@@ -1,10 +1,23 @@
-"""Everything that is derived from one input: its classification, its element, its sentence."""
+"""What our code makes of data, in the sandbox: of an input its classification, its element, its
+sentence; of a payload that was refused an event. It knows no store: the sandbox starts quickly.
+"""
+
+from collections.abc import Set
+from datetime import datetime
+from typing import NamedTuple
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.describe import describe
 from enrichment_pipeline.events.elements import name_element
-from enrichment_pipeline.events.inputs import EnrichmentInput
-from enrichment_pipeline.store.inputs import EnrichmentOutput
+from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
+from enrichment_pipeline.events.privacy import Private
+from enrichment_pipeline.events.raw_event import (
+    Arrival,
+    EventRejectedError,
+    RawEvent,
+    Reason,
+    parse_event,
+)
 
 # Counts up when the same rules would give another output (a better sentence, a mended parser):
 # outputs are kept by version, and those of older code must not be found again.
@@ -28,3 +41,20 @@ def derive(inputs: EnrichmentInput, rules: Rules) -> EnrichmentOutput:
         element_label=element.label,
         description=describe(inputs, element),
     )
+
+
+class Refusal(NamedTuple):
+    """Why a payload is refused again."""
+
+    reason: Reason
+    message: str
+
+
+def parse_again(
+    payload: bytes, project: str, arrival: Arrival, unmasked: Set[Private], oldest: datetime
+) -> RawEvent | Refusal:
+    """The event of a payload that was refused, as it would be let in now."""
+    try:
+        return parse_event(payload, project, arrival, unmasked=unmasked, oldest=oldest)
+    except EventRejectedError as error:
+        return Refusal(error.reason, str(error))

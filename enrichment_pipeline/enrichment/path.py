@@ -16,9 +16,6 @@ from typing import NamedTuple
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
-from enrichment_pipeline.enrichment.apart import Apart
-from enrichment_pipeline.enrichment.crashes import charge_crashes
-from enrichment_pipeline.enrichment.deriving import derive_here
 from enrichment_pipeline.enrichment.writing import Writing, write, write_alone
 from enrichment_pipeline.store.claims import (
     Batch,
@@ -27,12 +24,10 @@ from enrichment_pipeline.store.claims import (
     claim_again,
     mark_dead,
     spend_attempt,
-    suspect,
 )
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line, kind_of
 from enrichment_pipeline.store.latency import observe_latency
-from enrichment_pipeline.store.work_in_hand import Hand
 
 CLAIM_EVENTS = 50_000
 """Events in one transaction: more gain no speed, and a crash would throw away more."""
@@ -94,32 +89,10 @@ def enrich_due(
     report = EnrichmentReport()
     started = monotonic()
     path = _Path(store, rules, worker or this_worker(), report)
-    charge_crashes(store, rules.version)
     while path.enrich_claim(windows, claim_events):
         if monotonic() - started > most_seconds:
             report.is_unfinished = True
             break
-    report.seconds = monotonic() - started
-    return report
-
-
-def enrich_suspects(
-    store: Store, rules: Rules, batches: Sequence[int], worker: str | None = None
-) -> EnrichmentReport:
-    """Enrich those of these batches that are due as if processes had died with them: each alone,
-    its inputs derived in a process with limits.
-
-    Raises:
-        Exception: as for `enrich_due`.
-    """
-    report = EnrichmentReport()
-    started = monotonic()
-    path = _Path(store, rules, worker or this_worker(), report)
-    charge_crashes(store, rules.version)
-    with store.transaction() as connection:
-        suspects = suspect(connection, batches, attempts.BISECT_AFTER)
-    for batch in suspects:
-        path.enrich_apart(batch)
     report.seconds = monotonic() - started
     return report
 
@@ -130,21 +103,18 @@ class _Path:
     def __init__(self, store: Store, rules: Rules, worker: str, report: EnrichmentReport) -> None:
         self._store = store
         self._report = report
-        self._writing = Writing(store, rules, worker, derive_here)
+        self._writing = Writing(store, rules, worker)
 
     def enrich_claim(self, windows: Sequence[datetime] | None, claim_events: int) -> bool:
         """Enrich one claim; False where nothing was due."""
         claimed: list[Batch] = []
         buried = 0
-        failed = suspect = False
+        failed = False
         try:
-            with self._hand() as hand, self._store.transaction() as connection:
+            with self._store.transaction() as connection:
                 claimed = claim(connection, claim_events, windows)
-                suspect = any(batch.crashes >= attempts.BISECT_AFTER for batch in claimed)
-                if claimed and not suspect:
-                    hand.take(connection, [batch.id for batch in claimed])
+                if claimed:
                     buried = write(connection, self._writing, claimed)
-                    hand.put_down(connection)
                     observe_latency(connection, [batch.id for batch in claimed])
         except Exception as error:  # whatever data or code can raise is charged to the batch below
             if not claimed or not attempts.spends_attempt(error):
@@ -153,29 +123,20 @@ class _Path:
         if failed:
             # Which of them failed is not known: each is tried again alone, and charged for itself.
             for batch in claimed:
-                self._enrich_alone(batch, self._writing)
-        elif suspect:
-            self.enrich_apart(claimed[0])
+                self._enrich_alone(batch)
         else:
             self._report.add(claimed, buried)
         return bool(claimed)
 
-    def enrich_apart(self, batch: Batch) -> None:
-        """Enrich a batch that nobody has in hand, its inputs derived in a process with limits."""
-        with Apart() as apart:
-            self._enrich_alone(batch, self._writing._replace(derive=apart.derive))
-
-    def _enrich_alone(self, claimed: Batch, writing: Writing) -> None:
+    def _enrich_alone(self, claimed: Batch) -> None:
         batch = claimed
         try:
-            with self._hand() as hand, self._store.transaction() as connection:
+            with self._store.transaction() as connection:
                 again = claim_again(connection, claimed)
                 if not again:
                     return
                 batch = again
-                hand.take(connection, [batch.id])
-                buried = write_alone(connection, writing, batch)
-                hand.put_down(connection)
+                buried = write_alone(connection, self._writing, batch)
                 observe_latency(connection, [batch.id])
         except Exception as error:  # as above
             if not attempts.spends_attempt(error):
@@ -200,6 +161,3 @@ class _Path:
             else:
                 wait = attempts.wait_before_retry(batch.attempts)
                 spend_attempt(connection, batch, first_line(error), wait)
-
-    def _hand(self) -> Hand:
-        return Hand(self._store, self._writing.worker)

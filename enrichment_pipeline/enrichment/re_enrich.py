@@ -10,7 +10,7 @@ from datetime import datetime
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.derive import output_version
-from enrichment_pipeline.enrichment.deriving import derive_here
+from enrichment_pipeline.enrichment.deriving import derive_all
 from enrichment_pipeline.enrichment.path import CLAIM_EVENTS
 from enrichment_pipeline.store.changes import append_changes
 from enrichment_pipeline.store.claims import Batch, enriched_batches
@@ -73,7 +73,7 @@ def _rewrite(store: Store, rules: Rules, batches: Sequence[Batch]) -> list[Chang
     with store.transaction() as connection:
         expect_many(connection, sum(batch.due_count for batch in batches))
         keys = missing_inputs(connection, batches, store.window, version)
-        derived = derive_here(read_inputs(store, keys), rules)
+        derived = derive_all(read_inputs(store, keys), rules)
         remember_outputs(store, version, derived.outputs)
         changes = rewrite_enriched(connection, batches, store.window, version, rules.version)
         append_changes(connection, [change.window_start for change in changes])

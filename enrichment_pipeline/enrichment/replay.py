@@ -7,9 +7,9 @@ what a failed replay costs, to `attempts`.
 
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic, sleep
 from typing import NamedTuple
 from uuid import UUID
@@ -19,17 +19,12 @@ from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
-from enrichment_pipeline.enrichment.apart import Apart
-from enrichment_pipeline.enrichment.crashes import charge_crashes
-from enrichment_pipeline.enrichment.derive import output_version
+from enrichment_pipeline.enrichment.derive import Refusal, output_version, parse_again
+from enrichment_pipeline.enrichment.deriving import derive_all, failure_of
+from enrichment_pipeline.enrichment.sandbox import Fault, sandbox
 from enrichment_pipeline.enrichment.writing import Writing, write_alone
-from enrichment_pipeline.events.raw_event import (
-    Arrival,
-    EventRejectedError,
-    RawEvent,
-    Reason,
-    parse_event,
-)
+from enrichment_pipeline.events.privacy import Private
+from enrichment_pipeline.events.raw_event import Arrival, RawEvent, Reason
 from enrichment_pipeline.store.claims import Death
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import Failure
@@ -50,13 +45,8 @@ from enrichment_pipeline.store.replays import (
     write_letters,
 )
 from enrichment_pipeline.store.windows import oldest_possible_start
-from enrichment_pipeline.store.work_in_hand import Hand
 
 LETTERS_AT_ONCE = 500
-
-SUSPECTED_AT_ONCE = 20
-"""Of letters whose replay has failed before: should one of them end the process, it costs few
-others a replay."""
 
 _ENRICHED = "enriched by a replay"
 _LET_IN = "let in by a replay"
@@ -116,19 +106,17 @@ def replay_marked(
         Exception: the store failed; the letters in hand are still marked.
     """
     report = ReplayReport()
-    charge_crashes(store, rules.version)
-    with Apart() as apart:
-        # At a low rate a full group would be followed by a silence of minutes.
-        most = max(1, min(LETTERS_AT_ONCE, int(events_per_second)))
-        replay = _Replay(Writing(store, rules, worker, apart.derive), report, most)
-        while True:
-            began = monotonic()
-            handled = replay.events() or replay.batch()
-            if not handled:
-                return report
-            on_progress(report)
-            if not replay.is_over():
-                sleep(max(0.0, handled / events_per_second - (monotonic() - began)))
+    # At a low rate a full group would be followed by a silence of minutes.
+    most = max(1, min(LETTERS_AT_ONCE, int(events_per_second)))
+    replay = _Replay(Writing(store, rules, worker), report, most)
+    while True:
+        began = monotonic()
+        handled = replay.events() or replay.batch()
+        if not handled:
+            return report
+        on_progress(report)
+        if not replay.is_over():
+            sleep(max(0.0, handled / events_per_second - (monotonic() - began)))
 
 
 class _Replay:
@@ -155,23 +143,16 @@ class _Replay:
     @retry_conflicts
     def _replay_events(self) -> tuple[int, ReplayReport]:
         done = ReplayReport()
-        with ExitStack() as stack:
-            hand = stack.enter_context(Hand(self._store, self._writing.worker))
-            connection = stack.enter_context(self._store.transaction())
-            suspects = min(self._most, SUSPECTED_AT_ONCE)
-            letters = claim_letters(connection, "event", self._most) or claim_letters(
-                connection, "event", suspects, suspected=True
-            )
+        with self._store.transaction() as connection:
+            letters = claim_letters(connection, "event", self._most)
             if not letters:
                 return 0, done
-            hand.take(connection, letters=[letter.id for letter in letters])
             refused = [letter for letter in letters if letter.uuid is None]
             later = [letter for letter in letters if letter.uuid is not None]
             if refused:
                 self._close(connection, self._let_in(connection, refused), _LET_IN, done)
             if later:
                 self._close(connection, self._enrich(connection, later), _ENRICHED, done)
-            hand.put_down(connection)
         return len(letters), done
 
     @retry_conflicts
@@ -179,20 +160,14 @@ class _Replay:
         """Replay a letter of a whole batch; returns how many events that were."""
         letters: list[Letter] = []
         try:
-            with ExitStack() as stack:
-                hand = stack.enter_context(Hand(self._store, self._writing.worker))
-                connection = stack.enter_context(self._store.transaction())
-                letters = claim_letters(connection, "batch", 1) or claim_letters(
-                    connection, "batch", 1, suspected=True
-                )
+            with self._store.transaction() as connection:
+                letters = claim_letters(connection, "batch", 1)
                 if not letters:
                     return 0
-                hand.take(connection, letters=[letters[0].id])
                 batch = reopen_batch(connection, letters[0])
                 if batch:
                     write_alone(connection, self._writing, batch)
                 resolve(connection, [letters[0].id], _ENRICHED if batch else "was dead no more")
-                hand.put_down(connection)
         except Exception as error:  # whatever data or code can raise is the letter's failure
             if not letters or not attempts.spends_attempt(error):
                 raise
@@ -221,11 +196,11 @@ class _Replay:
         """Events that were refused at the door are at the door again."""
         failed: list[tuple[Letter, Failure]] = []
         events: dict[int, RawEvent] = {}
-        for letter in letters:
-            try:
-                events[letter.id] = _parsed(self._store, letter)
-            except EventRejectedError as error:
-                failed.append((letter, Failure(error.reason, str(error), None)))
+        for letter, parsed in zip(letters, _parsed(self._store, letters), strict=True):
+            if isinstance(parsed, Failure):
+                failed.append((letter, parsed))
+            else:
+                events[letter.id] = parsed
         # In a commit of its own, before the letters': killed in between, they are replayed once
         # more, and find their events known.
         refused = load_events(
@@ -245,7 +220,7 @@ class _Replay:
         return _Outcome(resolved, failed)
 
     def _enrich(self, connection: Connection, letters: Sequence[Letter]) -> _Outcome:
-        """Events that failed in enrichment are derived again, apart, and written."""
+        """Events that failed in enrichment are derived again and written."""
         ids = [letter.id for letter in letters]
         states = lock_batches(connection, ids)
         keys = input_keys(connection, ids)
@@ -271,7 +246,7 @@ class _Replay:
     def _derive(self, connection: Connection, keys: set[UUID]) -> dict[UUID, Failure]:
         version = output_version(self._writing.rules)
         missing = missing_outputs(connection, version, keys)
-        derived = self._writing.derive(read_inputs(self._store, missing), self._writing.rules)
+        derived = derive_all(read_inputs(self._store, missing), self._writing.rules)
         remember_outputs(self._store, version, derived.outputs)
         return derived.failures
 
@@ -302,12 +277,16 @@ class _Replay:
         return first[0] + second[0], first[1] + second[1]
 
 
-def _parsed(store: Store, letter: Letter) -> RawEvent:
-    """The event of a letter that was refused at the door, as it would be let in now.
+def _parsed(store: Store, letters: Sequence[Letter]) -> list[RawEvent | Failure]:
+    """The events of letters that were refused at the door, as they would be let in now."""
+    oldest = oldest_possible_start(datetime.now(UTC), store.window)
+    results = sandbox().run(
+        partial(parse_again, oldest=oldest), [_to_parse(store, letter) for letter in letters]
+    )
+    return [_event_or_failure(result) for result in results]
 
-    Raises:
-        EventRejectedError: it would not.
-    """
+
+def _to_parse(store: Store, letter: Letter) -> tuple[bytes, str, Arrival, frozenset[Private]]:
     arrival = Arrival(
         letter.first_failed_at,
         letter.sent_at,
@@ -315,7 +294,10 @@ def _parsed(store: Store, letter: Letter) -> RawEvent:
         is_recorded=letter.source != _LIVE,
     )
     project = letter.project or ""
-    unmasked = store.settings.unmasked_of(project)
-    oldest = oldest_possible_start(datetime.now(UTC), store.window)
-    payload = letter.payload or b""
-    return parse_event(payload, project, arrival, unmasked=unmasked, oldest=oldest)
+    return letter.payload or b"", project, arrival, store.settings.unmasked_of(project)
+
+
+def _event_or_failure(result: RawEvent | Refusal | Fault) -> RawEvent | Failure:
+    if isinstance(result, Fault):
+        return failure_of(result)
+    return Failure(result.reason, result.message, None) if isinstance(result, Refusal) else result

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.enrichment.derive import output_version
-from enrichment_pipeline.enrichment.deriving import Derive, Derived
+from enrichment_pipeline.enrichment.deriving import Derived, derive_all
 from enrichment_pipeline.store.claims import Batch, mark_enriched
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.enriched import (
@@ -49,7 +49,6 @@ class Writing(NamedTuple):
     store: Store
     rules: Rules
     worker: str
-    derive: Derive
 
 
 def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) -> int:
@@ -70,7 +69,7 @@ def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) ->
     # cost each claim a second pass over its events.
     if written < due:
         keys = missing_inputs(connection, batches, store.window, version)
-        derived = writing.derive(read_inputs(store, keys), rules)
+        derived = derive_all(read_inputs(store, keys), rules)
         remember_outputs(store, version, derived.outputs)
         written += write_enriched(
             connection, batches, store.window, version, rules.version, keys=keys

@@ -24,6 +24,17 @@ class EnrichmentInput(NamedTuple):
     """The kinds of private things that its project lets models see (`email+phone`)."""
 
 
+class EnrichmentOutput(NamedTuple):
+    """What the rules and the describing said of one input."""
+
+    event_type: str
+    action_type: str
+    path_template: str | None
+    element_tag: str | None
+    element_label: str | None
+    description: str
+
+
 @lru_cache(maxsize=8_192)
 def input_key(values: EnrichmentInput) -> UUID:
     """The key of an input: 128 bits of BLAKE2b over its values.

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Connection, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 _COLUMNS = """
-id, window_start, event_count - dead_count AS due_count, attempts, crashes, dead_count
+id, window_start, event_count - dead_count AS due_count, attempts, dead_count
 """
 
 _CLAIM = f"""
@@ -28,14 +28,6 @@ _MOST_FETCHED = 1_000
 
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
 _windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
-
-_CLAIM_CRASHED = text(
-    f"""
-    SELECT {_COLUMNS}
-    FROM raw_batch WHERE state = 'pending' AND id = ANY(:ids)
-    ORDER BY id FOR UPDATE SKIP LOCKED
-    """
-).bindparams(_ids)
 
 _MARK_ENRICHED = text(
     """
@@ -53,27 +45,6 @@ _SPEND_ATTEMPT = text(
     WHERE id = :id AND state = 'pending' AND attempts = :attempts
     """
 )
-
-_COUNT_CRASH = text(
-    """
-    UPDATE raw_batch
-    SET crashes = crashes + 1, attempts = attempts + :spent, last_error = :error,
-        due_at = now() + CAST(:wait AS interval)
-    WHERE id = :id AND state = 'pending'
-    """
-)
-
-_SUSPECT = text(
-    f"""
-    UPDATE raw_batch SET crashes = greatest(crashes, :crashes)
-    WHERE id IN (
-        SELECT id FROM raw_batch
-        WHERE id = ANY(:ids) AND state = 'pending' AND due_at <= now()
-        ORDER BY id FOR UPDATE SKIP LOCKED
-    )
-    RETURNING {_COLUMNS}
-    """
-).bindparams(_ids)
 
 # A batch has one letter, however often it is opened again and dies again: it tells its history.
 _MARK_DEAD = text(
@@ -116,7 +87,7 @@ _REOPEN_DEAD = text(
         RETURNING batch_id, event_count
     )
     UPDATE raw_batch
-    SET state = 'pending', attempts = 0, crashes = 0, due_at = now(), finished_at = NULL,
+    SET state = 'pending', attempts = 0, due_at = now(), finished_at = NULL,
         dead_count = dead_count - letter.event_count
     FROM letter WHERE raw_batch.id = letter.batch_id AND raw_batch.state = 'dead'
     """
@@ -131,8 +102,6 @@ class Batch(NamedTuple):
     due_count: int
     """Events to enrich."""
     attempts: int
-    crashes: int = 0
-    """How often a process died with it in hand."""
     dead_count: int = 0
     """Its events that are dead letters."""
 
@@ -153,7 +122,7 @@ class DueWindow(NamedTuple):
     window_start: datetime
     newest_batch: int
     attempts: int
-    """Sum over its due batches, crashes included."""
+    """Sum over its due batches."""
     waited: timedelta
     """Since the newest of them came due."""
     events: int
@@ -169,14 +138,12 @@ def claim(
     Live batches come before historical ones. Batches that others have claimed are passed over; the
     claim lasts as long as the transaction.
     At least one batch is claimed where one is due, however large. A batch that has spent an
-    attempt, or with which a process died, comes after the others and alone, so that its failure is
-    charged to nobody else.
+    attempt comes after the others and alone, so that its failure is charged to nobody else.
     """
     in_windows = "true" if windows is None else "window_start = ANY(%(windows)s)"
     parameters = {"windows": list(windows or [])}
-    unsuspected = "attempts = 0 AND crashes = 0"
-    return _fetch(connection, f"{unsuspected} AND {in_windows}", parameters, most_events) or _fetch(
-        connection, f"NOT ({unsuspected}) AND {in_windows}", parameters, 0
+    return _fetch(connection, f"attempts = 0 AND {in_windows}", parameters, most_events) or _fetch(
+        connection, f"attempts > 0 AND {in_windows}", parameters, 0
     )
 
 
@@ -200,11 +167,6 @@ def claim_again(connection: Connection, batch: Batch) -> Batch | None:
     between. None where somebody else has it, or nothing of it is due any more."""
     found = _fetch(connection, "id = %(id)s", {"id": batch.id}, 0)
     return found[0] if found else None
-
-
-def claim_crashed(connection: Connection, ids: Sequence[int]) -> list[Batch]:
-    """Lock those of these batches that are pending and that nobody has in hand, due or not."""
-    return [Batch(*row) for row in connection.execute(_CLAIM_CRASHED, {"ids": list(ids)})]
 
 
 def _fetch(
@@ -246,7 +208,7 @@ def due_windows(connection: Connection, grace: timedelta = timedelta(0)) -> list
     rows = connection.execute(
         text(
             """
-            SELECT window_start, max(id), sum(attempts + crashes)::int, now() - max(due_at),
+            SELECT window_start, max(id), sum(attempts)::int, now() - max(due_at),
                 sum(event_count - dead_count)::int, bool_and(historical)
             FROM raw_batch WHERE state = 'pending' AND due_at <= now() - CAST(:grace AS interval)
             GROUP BY window_start ORDER BY window_start
@@ -292,7 +254,7 @@ def waiting_batches(connection: Connection, windows: Sequence[datetime]) -> list
         text(
             """
             SELECT window_start, due_at - clock_timestamp() FROM raw_batch
-            WHERE state = 'pending' AND attempts + crashes > 0 AND window_start = ANY(:windows)
+            WHERE state = 'pending' AND attempts > 0 AND window_start = ANY(:windows)
             ORDER BY due_at
             """
         ).bindparams(_windows),
@@ -312,22 +274,6 @@ def spend_attempt(connection: Connection, batch: Batch, error: str, wait: timede
         _SPEND_ATTEMPT,
         {"id": batch.id, "attempts": batch.attempts, "error": error, "wait": wait},
     )
-
-
-def count_crash(
-    connection: Connection, batch: Batch, error: str, wait: timedelta, *, spends: bool
-) -> None:
-    """A process has died with the batch in hand; it comes due again after `wait`."""
-    connection.execute(
-        _COUNT_CRASH, {"id": batch.id, "spent": int(spends), "error": error, "wait": wait}
-    )
-
-
-def suspect(connection: Connection, ids: Sequence[int], crashes: int) -> list[Batch]:
-    """Treat those of these batches that are due, and that nobody has in hand, as if so many
-    processes had died with them."""
-    found = connection.execute(_SUSPECT, {"ids": list(ids), "crashes": crashes})
-    return [Batch(*row) for row in found]
 
 
 def mark_dead(connection: Connection, batch: Batch, death: Death, most_replays: int) -> None:

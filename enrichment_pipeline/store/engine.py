@@ -4,6 +4,7 @@ Everything that must hold before the first query is seen to from here: the serve
 databases exist, the schema is current. What is in the tables belongs to the other modules here.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -204,7 +205,12 @@ def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) 
         pool_pre_ping=True,
         hide_parameters=True,  # they are people's events, and errors end up in logs
         # PgBouncer gives the next transaction another connection, without what was prepared.
-        connect_args={**CONNECT, "prepare_threshold": None},
+        connect_args={
+            **CONNECT,
+            "prepare_threshold": None,
+            # For whoever looks into pg_stat_activity.
+            "fallback_application_name": f"enrichment-pipeline {os.getpid()}",
+        },
     )
     if embedded:
         # Should the server die under this process, the next new connection starts it again.

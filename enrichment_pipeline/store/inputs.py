@@ -4,7 +4,6 @@ What the rules say is made by `enrichment`; here it is kept and found again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -12,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from enrichment_pipeline.events.inputs import EnrichmentInput
+from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import retry_conflicts
 from enrichment_pipeline.store.tables import enrichment_input
@@ -49,29 +48,9 @@ _missing = text(
     """
 ).bindparams(bindparam("keys", type_=ARRAY(Uuid)))
 
-_missing = text(
-    """
-    SELECT key FROM unnest(:keys) AS key
-    WHERE NOT EXISTS (
-        SELECT FROM enrichment_output WHERE version = :version AND input_key = key
-    )
-    """
-).bindparams(bindparam("keys", type_=ARRAY(Uuid)))
-
 _by_key = select(*enrichment_input.c).where(
     enrichment_input.c.input_key == bindparam("keys", type_=ARRAY(Uuid)).any_()
 )
-
-
-class EnrichmentOutput(NamedTuple):
-    """What the rules said of one input."""
-
-    event_type: str
-    action_type: str
-    path_template: str | None
-    element_tag: str | None
-    element_label: str | None
-    description: str
 
 
 def remember_inputs(store: Store, inputs: Mapping[UUID, EnrichmentInput]) -> None:

@@ -10,7 +10,6 @@ from sqlalchemy import text
 
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line, is_store_failure
-from enrichment_pipeline.store.work_in_hand import remove_left_behind
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 15.0
@@ -39,7 +38,6 @@ def wait_for_store(store: Store, error: Exception, most_seconds: float | None = 
         wait = min(2 * wait, LONGEST_WAIT_SECONDS)
         if _answers(store):
             logger.warning("PostgreSQL answers again; going on")
-            remove_left_behind(store)
             return
     raise error
 

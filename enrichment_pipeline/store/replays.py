@@ -18,12 +18,14 @@ from enrichment_pipeline.store.payloads import decompress
 
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
 
-_CLAIM = """
+_CLAIM = text(
+    """
     SELECT id, kind, batch_id, event_count, project, event, payload, uuid, first_failed_at, sent_at,
         source
-    FROM dead_letter WHERE state = 'replaying' AND kind = :kind AND {which}
+    FROM dead_letter WHERE state = 'replaying' AND kind = :kind
     ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
-"""
+    """
+)
 
 _RESOLVE = text(
     """
@@ -41,18 +43,6 @@ _FAIL = text(
         worker = :worker
     WHERE id = ANY(:ids) AND state = 'replaying'
     RETURNING state
-    """
-).bindparams(_ids)
-
-# Whose fault it was is not known: each says what it said before, and stays marked.
-_COUNT_DEATH = text(
-    """
-    UPDATE dead_letter
-    SET state = CASE WHEN replays + 1 >= :most_replays THEN 'parked' ELSE state END,
-        replays = replays + 1, last_failed_at = now(),
-        message = message || '; a process that replayed it died (' || :worker || ')',
-        worker = :worker
-    WHERE id = ANY(:ids) AND state = 'replaying'
     """
 ).bindparams(_ids)
 
@@ -118,7 +108,7 @@ _REOPEN = text(
     UPDATE raw_batch
     SET state = 'pending', due_at = now(), finished_at = NULL, dead_count = dead_count - :events
     WHERE id = :id AND state = 'dead'
-    RETURNING id, window_start, event_count - dead_count, attempts, crashes, dead_count
+    RETURNING id, window_start, event_count - dead_count, attempts, dead_count
     """
 )
 
@@ -141,14 +131,9 @@ class Letter(NamedTuple):
     source: str
 
 
-def claim_letters(
-    connection: Connection, kind: str, most: int, *, suspected: bool = False
-) -> list[Letter]:
-    """Lock letters of this kind that are to be replayed and that nobody is at work on: those whose
-    replay has failed before, or with which a process died (`suspected`), or those with which
-    neither happened."""
-    which = "replays > 0" if suspected else "replays = 0"
-    rows = connection.execute(text(_CLAIM.format(which=which)), {"kind": kind, "most": most})
+def claim_letters(connection: Connection, kind: str, most: int) -> list[Letter]:
+    """Lock letters of this kind that are to be replayed and that nobody is at work on."""
+    rows = connection.execute(_CLAIM, {"kind": kind, "most": most})
     letters = [Letter(*row) for row in rows]
     return [
         letter._replace(payload=decompress(letter.payload)) if letter.payload else letter
@@ -169,15 +154,6 @@ def fail_replays(
     parameters = death._asdict() | {"ids": list(ids), "most_replays": most_replays}
     states = connection.execute(_FAIL, parameters).scalars().all()
     return states.count("parked")
-
-
-def count_death(connection: Connection, ids: Sequence[int], worker: str, most_replays: int) -> None:
-    """A process has died with these letters in hand, which counts as a replay that failed. They go
-    on to be replayed, or are parked after so many."""
-    if ids:
-        connection.execute(
-            _COUNT_DEATH, {"ids": list(ids), "worker": worker, "most_replays": most_replays}
-        )
 
 
 def take_out_of_books(connection: Connection, ids: Sequence[int]) -> None:

@@ -48,7 +48,6 @@ raw_batch = Table(
     Column("dead_count", Integer, nullable=False, server_default=text("0")),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
     # How often a process died with this batch in hand; not an attempt where there were others.
-    Column("crashes", SmallInteger, nullable=False, server_default=text("0")),
     # A migration of old events, which waits behind what happens now.
     Column("historical", Boolean, nullable=False, server_default=text("false")),
     _moment("due_at"),
@@ -221,38 +220,6 @@ dead_letter = Table(
         postgresql_where=text("state IN ('open', 'replaying', 'parked')"),
     ),
     comment="Events and batches that will not be tried again by themselves.",
-)
-
-work_in_hand = Table(
-    "work_in_hand",
-    metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    # A run of Dagster, a worker, a command: as people know it.
-    Column("worker", Text, nullable=False),
-    # Its process, as the machine knows it.
-    Column("host", Text, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("process_started", Double, nullable=False),
-    # Of the server: work that was cut off by a restart of the store is not held against anybody.
-    Column(
-        "store_started",
-        DateTime(timezone=True),
-        nullable=False,
-        server_default=text("pg_postmaster_start_time()"),
-    ),
-    Column(
-        "begun_at",
-        DateTime(timezone=True),
-        nullable=False,
-        server_default=text("clock_timestamp()"),
-    ),
-    Column("batch_ids", ARRAY(BigInteger), nullable=False),
-    Column("letter_ids", ARRAY(BigInteger), nullable=False),
-    # Whether it was seen that nobody holds the lock of this row any more; begun_at says when.
-    Column("seen_unlocked", Boolean, nullable=False, server_default=text("false")),
-    prefixes=["UNLOGGED"],
-    comment="What each process is at work on, so that one that dies is noticed. Unlogged: when the "
-    "store dies, nothing in it may be held against the work.",
 )
 
 heartbeat = Table(

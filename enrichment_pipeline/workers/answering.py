@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.enrichment.path import EnrichmentReport, enrich_due, enrich_suspects
+from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.masked import masked_line
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line, is_store_failure
@@ -35,24 +35,8 @@ def answer(store: Store, rules: Rules, batches: Sequence[int], ring: Ring) -> No
     Raises:
         Exception: our own code failed. The batches are still due.
     """
-    _answered(store, lambda: enrich_due(store, rules, most_seconds=TURN_SECONDS), batches, ring)
-
-
-def answer_dead_letter(store: Store, rules: Rules, batches: Sequence[int], ring: Ring) -> None:
-    """Enrich what is still pending of batches whose message was delivered too often: each alone, in
-    a process with limits, where an event that kills ends as a dead letter.
-
-    Raises:
-        Exception: as for `answer`.
-    """
-    _answered(store, lambda: enrich_suspects(store, rules, batches), batches, ring)
-
-
-def _answered(
-    store: Store, enrich: Callable[[], EnrichmentReport], batches: Sequence[int], ring: Ring
-) -> None:
     try:
-        report = enrich()
+        report = enrich_due(store, rules, most_seconds=TURN_SECONDS)
     except Exception as error:
         if not is_store_failure(error):
             raise

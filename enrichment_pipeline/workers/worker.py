@@ -18,14 +18,12 @@ from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.engine import Store, connect_store
 from enrichment_pipeline.store.errors import StoreUnavailableError, first_line
-from enrichment_pipeline.workers.answering import answer, answer_dead_letter
+from enrichment_pipeline.workers.answering import answer
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import Broker
 from enrichment_pipeline.workers.pool import TaskPool
 from enrichment_pipeline.workers.queues import RING, Queue
 from enrichment_pipeline.workers.ringing import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, ring
-
-_ANSWERS = {Queue.ENRICH: answer, Queue.DEAD_LETTER: answer_dead_letter}
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +40,6 @@ class _Answering:
         self._settings = settings
         self._rules = RulesInUse(settings.rules_file, rules)
         self._queue = queue
-        self._answer = _ANSWERS[queue]
         self._store: Store | None = None
 
     def open(self, **_: object) -> None:
@@ -61,7 +58,7 @@ class _Answering:
             time.sleep(_AWAY_SECONDS)
             self._ring(batches)
             return
-        self._answer(store, self._rules.now(store), batches, self._ring)
+        answer(store, self._rules.now(store), batches, self._ring)
 
     def _opened(self) -> Store:
         if self._store is None:

@@ -1,7 +1,5 @@
 """Replaying dead letters: each comes back once, or is told why not."""
 
-import os
-import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +9,6 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import replay
-from enrichment_pipeline.enrichment.crashes import charge_crashes
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
 from enrichment_pipeline.events.raw_event import (
@@ -38,7 +35,7 @@ from enrichment_pipeline.store.letters import (
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.store.replays import resolve
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
-from enrichment_pipeline_tests.poison import IS_BAD, KILLS, RAISES, poisoned
+from enrichment_pipeline_tests.poison import IS_BAD, KILLS, RAISES, kills_with_some, poisoned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FAST = 1e9
@@ -170,12 +167,13 @@ def test_a_replay_that_a_conflict_rolled_back_is_counted_once(
     enrich_due(store, poisoned(rules, bad=IS_BAD))
     conflicts = [DeadlockDetected()]
 
-    def conflict(*_: Any) -> None:
+    def conflicting(*of: Any) -> None:
+        resolve(*of)
         if conflicts:
             raise conflicts.pop()
 
     # The last thing before the commit.
-    monkeypatch.setattr(replay.Hand, "put_down", conflict)
+    monkeypatch.setattr(replay, "resolve", conflicting)
     report = replayed(store, rules)
     assert (report.resolved, report.events, conflicts) == (3, 3, [])
 
@@ -233,69 +231,17 @@ def test_a_letter_that_kills_costs_its_neighbours_nothing(store: Store, rules: R
     ]
 
 
-def died_with(store: Store, letters: list[int]) -> None:
-    """A process of this machine, whose id another one has now, died with these in hand."""
-    rows(
-        store,
-        """
-        INSERT INTO work_in_hand (
-            worker, host, pid, process_started, batch_ids, letter_ids
-        ) VALUES ('victim', :host, :pid, 12345.0, '{}', :letters) RETURNING id
-        """,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        letters=letters,
-    )
-
-
-def test_a_replay_that_was_killed_goes_on_where_it_was(store: Store, rules: Rules) -> None:
-    load_events(store, raw_events(3, NOON, event="bad"), [], "test")
-    enrich_due(store, poisoned(rules, bad=IS_BAD))
-    mark(store)
-    died_with(store, [1, 2])
-    charge_crashes(store, rules.version)
-    found = rows(store, "SELECT state, replays, reason_code FROM dead_letter ORDER BY id")
-    assert found == [("replaying", n, "enrichment_raised") for n in (1, 1, 0)]
-    [message] = rows(store, "SELECT message FROM dead_letter WHERE id = 1")
-    assert message[0].endswith("; a process that replayed it died (victim)")
-    assert replay_marked(store, rules, "test", FAST).resolved == 3
-    assert balance(store) == (3, 3, 0, 0)
-
-
-def test_a_letter_with_which_two_processes_died_is_parked(store: Store, rules: Rules) -> None:
-    load_events(store, raw_events(2, NOON, event="bad"), [], "test")
-    enrich_due(store, poisoned(rules, bad=IS_BAD))
-    mark(store)
-    for _ in range(2):
-        died_with(store, [1])
-        charge_crashes(store, rules.version)
-    assert rows(store, "SELECT state FROM dead_letter ORDER BY id") == [("parked",), ("replaying",)]
-
-
-def test_a_death_opens_no_letter_that_is_closed_by_now(store: Store, rules: Rules) -> None:
-    load_events(store, raw_events(2, NOON, event="bad"), [], "test")
-    enrich_due(store, poisoned(rules, bad=IS_BAD))
-    mark(store)
-    died_with(store, [1, 2])
-    with store.transaction() as connection:
-        discard(connection, LetterFilter(ids=(1,)), "a test of ours")
-        resolve(connection, [2], "by another process")
-    charge_crashes(store, rules.version)
-    found = rows(store, "SELECT state, replays FROM dead_letter ORDER BY id")
-    assert found == [("discarded", 0), ("resolved", 0)]
-
-
-def test_letters_that_failed_before_are_replayed_after_the_others_and_few_at_a_time(
+def test_a_payload_that_kills_whoever_parses_it_is_one_failed_replay(
     store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "SUSPECTED_AT_ONCE", 1)
-    load_events(store, raw_events(4, NOON, event="bad"), [], "test")
-    enrich_due(store, poisoned(rules, bad=IS_BAD))
-    rows(store, "UPDATE dead_letter SET replays = 1 WHERE id < 3 RETURNING id")
-    mark(store)
-    seen: list[int] = []
-    replay_marked(store, rules, "test", FAST, lambda report: seen.append(report.resolved))
-    assert seen == [2, 3, 4]
+    payloads = [make_event(event=name, at=NOON) for name in ("a", "kills", "b")]
+    load_events(store, [], [refused_at_the_door(payload) for payload in payloads], "api")
+    monkeypatch.setattr(replay, "parse_again", kills_with_some)
+    report = replayed(store, rules)
+    assert (report.resolved, report.failed) == (2, 1)
+    assert rows(store, "SELECT reason_code FROM dead_letter WHERE state = 'open'") == [
+        ("enrichment_crashed",)
+    ]
 
 
 def test_an_event_that_postgresql_refuses_enriched_is_one_dead_event(

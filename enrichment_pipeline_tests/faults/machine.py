@@ -78,7 +78,12 @@ class Machine(Stage):
 
         def is_there() -> bool:
             with self.connect() as connection:
-                rows = connection.execute("SELECT pid FROM work_in_hand ORDER BY id DESC")
+                rows = connection.execute(
+                    """
+                    SELECT substring(application_name FROM '[0-9]+$')::int FROM pg_stat_activity
+                    WHERE wait_event_type = 'Lock' AND application_name LIKE 'enrichment-pipeline%'
+                    """
+                )
                 found[:] = [pid for (pid,) in rows if psutil.pid_exists(pid)]
             return bool(found)
 

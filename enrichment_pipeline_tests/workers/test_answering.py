@@ -8,15 +8,14 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import path
-from enrichment_pipeline.enrichment.attempts import BISECT_AFTER
 from enrichment_pipeline.store.books import WindowBooks, books
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import StoreUnavailableError
 from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline.workers import answering
-from enrichment_pipeline.workers.answering import answer, answer_dead_letter
+from enrichment_pipeline.workers.answering import answer
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
-from enrichment_pipeline_tests.poison import KILLS, RAISES, poisoned
+from enrichment_pipeline_tests.poison import KILLS, poisoned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -89,7 +88,7 @@ def test_an_outage_of_the_store_spends_nothing_and_puts_a_new_message_in_the_pla
     answer(store, rules, batches, rung)
     assert rung.batches == [batches]
     with store.transaction() as connection:
-        [spent] = connection.execute(text("SELECT attempts + crashes FROM raw_batch")).scalars()
+        [spent] = connection.execute(text("SELECT attempts FROM raw_batch")).scalars()
     assert spent == 0
 
 
@@ -104,26 +103,9 @@ def test_a_bug_of_ours_is_raised(
         answer(store, rules, [1], rung)
 
 
-def test_a_message_delivered_too_often_costs_only_the_event_that_kills(
-    store: Store, rules: Rules, rung: Rung
-) -> None:
+def test_an_event_that_kills_costs_no_worker(store: Store, rules: Rules, rung: Rung) -> None:
     events = [*raw_events(3, NOON), *raw_events(1, NOON, event="bad")]
     batches = load_events(store, events, [], "test").batches
-    others = load_events(store, raw_events(2, NOON + HOUR), [], "test").batches
-    answer_dead_letter(store, poisoned(rules, bad=KILLS), batches, rung)
+    answer(store, poisoned(rules, bad=KILLS), batches, rung)
     found = total(store)
-    assert (found.enriched, found.dead, found.pending) == (3, 1, 2)
-    with store.transaction() as connection:
-        rows = connection.execute(text("SELECT id, crashes FROM raw_batch"))
-        crashes = {row.id: row.crashes for row in rows}
-    assert crashes[batches[0]] == BISECT_AFTER
-    assert crashes[others[0]] == 0
-
-
-def test_a_batch_that_waits_after_a_failure_waits_on_when_its_message_was_delivered_too_often(
-    store: Store, rules: Rules, rung: Rung
-) -> None:
-    batches = load_events(store, raw_events(3, NOON, event="bad"), [], "test").batches
-    answer(store, poisoned(rules, bad=RAISES), batches, rung)
-    answer_dead_letter(store, rules, batches, rung)
-    assert total(store).pending == 3
+    assert (found.enriched, found.dead, found.pending) == (3, 1, 0)

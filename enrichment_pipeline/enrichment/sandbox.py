@@ -1,0 +1,253 @@
+"""The sandbox: a child process in which our code works on data, within limits of time and memory.
+
+The process that holds a transaction runs SQL alone, so no event can kill it. Here belongs how the
+child is asked and judged; what runs in it belongs to `derive`, the child's side to `sandbox_child`.
+"""
+
+import atexit
+import os
+import pickle
+import selectors
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from threading import Lock
+from time import monotonic
+from typing import IO, Any, NamedTuple, TypeVar, TypeVarTuple, cast
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+ITEM_SECONDS = 10.0
+"""For one item, which takes 60 µs."""
+
+START_SECONDS = 60.0
+"""For the child to start, on a busy machine."""
+
+MEMORY = 512 * 1024**2
+"""Bytes that the child may have, on top of what it starts with."""
+
+_CHUNK = 500
+"""Items of a question: more gain no speed."""
+
+_PROGRESS_BYTES = 8
+
+
+class SandboxError(Exception):
+    """The child process cannot be had."""
+
+
+class FaultKind(StrEnum):
+    """What an item did."""
+
+    RAISED = "raised"
+    OUT_OF_MEMORY = "out of memory"
+    TIMED_OUT = "timed out"
+    CRASHED = "crashed"
+
+
+class Fault(NamedTuple):
+    """Why there is no result for an item."""
+
+    kind: FaultKind
+    message: str
+    """One line."""
+    traceback: str | None = None
+    error: str | None = None
+    """The name of the exception's class, where it may be the fault of our code as well."""
+
+
+class _NoAnswerError(Exception):
+    """The child died, or an item took too long."""
+
+    def __init__(self, fault: Fault, number: int, *, for_sure: bool) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+        self.number = number
+        """Of the item in the question."""
+        self.for_sure = for_sure
+        """Whether it was this item, and not what the child did before."""
+
+
+class Sandbox:
+    """A child process that is started when it is needed, and again when it died."""
+
+    def __init__(self, item_seconds: float = ITEM_SECONDS, memory: int = MEMORY) -> None:
+        self._item_seconds = item_seconds
+        self._memory = memory
+        self._child: subprocess.Popen[bytes] | None = None
+        # The child writes here how many items it has begun: the last one is at fault when it ends.
+        self._progress = tempfile.TemporaryFile(prefix="sandbox-")  # noqa: SIM115  as long as this lives
+        self._function: bytes | None = None
+        self._done = 0
+        """Items that this child has been given."""
+        self._lock = Lock()
+
+    def run(
+        self,
+        function: Callable[[*Arguments], Result],
+        items: Sequence[tuple[*Arguments]],
+    ) -> list[Result | Fault]:
+        """What the function makes of each item's arguments, in order; a fault for an item that
+        raises, kills, hangs or eats memory. All of it travels by pickle.
+
+        Raises:
+            SandboxError: the child cannot be started.
+        """
+        wanted = pickle.dumps(function)
+        results: list[Any] = []
+        with self._lock:
+            for start in range(0, len(items), _CHUNK):
+                results += self._results(wanted, items[start : start + _CHUNK])
+        return results
+
+    def _results(self, function: bytes, items: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if not items:
+            return []
+        try:
+            answer = self._ask(function, items)
+        except _NoAnswerError as end:
+            number = end.number
+            result = end.fault if end.for_sure else self._alone(function, items[number])
+            before = self._results(function, items[:number])
+            return [*before, result, *self._results(function, items[number + 1 :])]
+        if self._done > 1:
+            # Memory may have been eaten by what came before.
+            for number, result in enumerate(answer):
+                if isinstance(result, Fault) and result.kind is FaultKind.OUT_OF_MEMORY:
+                    answer[number] = self._alone(function, items[number])
+        return answer
+
+    def _alone(self, function: bytes, item: tuple[Any, ...]) -> Any:
+        """The result of an item in a child of its own."""
+        self.stop()
+        try:
+            [result] = self._ask(function, [item])
+        except _NoAnswerError as end:
+            return end.fault
+        return result
+
+    def _ask(self, function: bytes, items: Sequence[tuple[Any, ...]]) -> list[Any]:
+        child = self._started()
+        before, self._done = self._done, self._done + len(items)
+        try:
+            _send(child, (None if function == self._function else function, items))
+            self._function = function
+            answer = self._receive(child, before)
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            begun = self._begun()
+            slow = isinstance(error, TimeoutError)
+            how = f"took longer than {self._item_seconds:g} s" if slow else ""
+            ended = _how_it_ended(self.stop())
+            if begun == before:
+                if before:
+                    # It was ended while nobody asked.
+                    return self._ask(function, items)
+                raise SandboxError(f"the sandbox's process {how or ended} as it started") from error
+            if slow:
+                fault = Fault(FaultKind.TIMED_OUT, how)
+            else:
+                fault = Fault(FaultKind.CRASHED, f"the process that derived it {ended}")
+            for_sure = slow or begun == 1
+            raise _NoAnswerError(fault, begun - before - 1, for_sure=for_sure) from None
+        except BaseException:
+            # Whoever asks next must not get this answer.
+            self.stop()
+            raise
+        return [Fault(FaultKind(one[0]), *one[1:]) if failed else one for failed, one in answer]
+
+    def _receive(self, child: subprocess.Popen[bytes], before: int) -> Any:
+        """Wait for the answer, as long as the child gets on."""
+        stream = cast("IO[bytes]", child.stdout)
+        begun, since = before, monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while not selector.select(self._item_seconds / 4):
+                now_begun = self._begun()
+                # What it imports for the first one takes longer than any.
+                most = START_SECONDS if now_begun == before else self._item_seconds
+                if now_begun != begun:
+                    begun, since = now_begun, monotonic()
+                elif monotonic() - since >= most:
+                    raise TimeoutError
+        return pickle.load(stream)  # noqa: S301  from our own child
+
+    def _begun(self) -> int:
+        """How many items this child has begun."""
+        return int.from_bytes(os.pread(self._progress.fileno(), _PROGRESS_BYTES, 0), "little")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._child is not None:
+            return self._child
+        progress = self._progress.fileno()
+        os.pwrite(progress, bytes(_PROGRESS_BYTES), 0)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "enrichment_pipeline.enrichment.sandbox_child", str(progress)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[progress],
+            # Ctrl-C is for the parent, which ends this one.
+            process_group=0,
+        )
+        self._child = child
+        try:
+            _send(child, (sys.path, self._item_seconds, self._memory))
+            _await_start(child)
+        except (EOFError, OSError, TimeoutError) as error:
+            how = _how_it_ended(self.stop())
+            raise SandboxError(f"the sandbox's process {how} as it started") from error
+        return child
+
+    def stop(self) -> int:
+        """End the child; returns how it ended."""
+        child, self._child, self._function, self._done = self._child, None, None, 0
+        if child is None:
+            return 0
+        for stream in (child.stdin, child.stdout):
+            if stream:
+                try:
+                    stream.close()
+                except OSError:
+                    # What was not sent to a dead child cannot be flushed.
+                    continue
+        try:
+            # One that has died by itself says how; one that hangs has to be killed.
+            return child.wait(0.2)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return child.wait()
+
+
+# By process: a forked one must not talk to the child of the other.
+_sandboxes: dict[int, Sandbox] = {}
+
+
+def sandbox() -> Sandbox:
+    """That of this process."""
+    found = _sandboxes.get(os.getpid())
+    if found is None:
+        found = _sandboxes.setdefault(os.getpid(), Sandbox())
+        atexit.register(found.stop)
+    return found
+
+
+def _how_it_ended(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+
+
+def _send(child: subprocess.Popen[bytes], value: object) -> None:
+    stream = cast("IO[bytes]", child.stdin)
+    pickle.dump(value, stream, pickle.HIGHEST_PROTOCOL)
+    stream.flush()
+
+
+def _await_start(child: subprocess.Popen[bytes]) -> None:
+    stream = cast("IO[bytes]", child.stdout)
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        if not selector.select(START_SECONDS):
+            raise TimeoutError
+    if not stream.read(1):
+        raise EOFError
