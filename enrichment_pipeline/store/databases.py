@@ -86,14 +86,14 @@ def _reached(url: URL) -> _Connection:
         return _connect(url)
     except psycopg.OperationalError:
         # Why is said in the server's language alone, so the server is asked whether it is there.
-        if not _made(url):
+        if not _is_there_now(url):
             raise
         # PgBouncer has just heard that there is no such database, and believes it for a while.
         return _connect(url, connect_timeout=_NEW_SECONDS)
 
 
-def _made(url: URL) -> bool:
-    """Whether the database was not there, and is now."""
+def _is_there_now(url: URL) -> bool:
+    """Whether the database is there, made here or by another process a moment ago."""
     try:
         maintenance = _connect(url.set(database="postgres"))
     except psycopg.OperationalError:
@@ -101,7 +101,7 @@ def _made(url: URL) -> bool:
     name, user = url.database, maintenance.info.user
     with maintenance as connection, _without_limits(connection):
         if _has(connection, url):
-            return False
+            return True
         statement = sql.SQL("CREATE DATABASE {} {}").format(
             sql.Identifier(str(name)), sql.SQL(_encoding(connection))
         )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from psycopg import sql
-from sqlalchemy import text
+from sqlalchemy import URL, make_url, text
 
 from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store import databases
 from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from enrichment_pipeline.store.engine import Store, open_store, opened_store
 from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError
@@ -50,6 +51,23 @@ def test_databases_that_are_not_there_are_made(server: EmbeddedPostgres, name: s
         ).scalars()
         assert list(made) == [name, f"{name}_dagster"]
         assert store.dagster_url.split("?")[0].endswith(f"/{name}_dagster")
+
+
+def test_a_database_that_another_process_makes_meanwhile_is_taken(
+    server: EmbeddedPostgres, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = databases._connect
+    made: list[str] = []
+
+    def made_meanwhile(url: URL, **parameters: int) -> databases._Connection:
+        if url.database == "postgres" and not made:
+            made.append(name)
+            do(server, "CREATE DATABASE {}", name)
+        return connect(url, **parameters)
+
+    monkeypatch.setattr(databases, "_connect", made_meanwhile)
+    databases.ensure_database(make_url(database_url(server, name)))
+    assert made == [name]
 
 
 def test_both_sides_of_a_connection_notice_when_nobody_is_at_the_other(store: Store) -> None:
