@@ -4,6 +4,18 @@
 `enrichment_pipeline.classification.frame.classify_frame`.
 """
 
-from enrichment_pipeline.classification import EventClassification, classify_event
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enrichment_pipeline.classification import EventClassification, classify_event
 
 __all__ = ["EventClassification", "classify_event"]
+
+
+def __getattr__(name: str) -> object:
+    # A command that classifies nothing does not wait for the rules.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from enrichment_pipeline import classification
+
+    return getattr(classification, name)

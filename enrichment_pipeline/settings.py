@@ -22,11 +22,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
-from enrichment_pipeline.events.privacy import NOTHING, Private, parse_unmasked
-from enrichment_pipeline.wording import command
+from enrichment_pipeline.events.allowed import NOTHING, Private, parse_unmasked
+from enrichment_pipeline.wording import UserError, command
 
 _UNPREFIXED = {"database_url", "broker_url"}
 
@@ -44,7 +42,7 @@ Days = Annotated[int, Field(ge=1)]
 Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError, ValueError):
     """A wrong setting; the message names the variable, what it holds and what it may hold."""
 
 
@@ -313,6 +311,10 @@ def _is_http(url: str) -> bool:
 
 
 def _names_a_database(url: str) -> bool:
+    # Not needed by whoever uses the embedded database, and long in coming.
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         # Without the name of a database, one called None would be made.
         named = bool(make_url(url).database)

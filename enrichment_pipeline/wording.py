@@ -1,4 +1,6 @@
-"""What every package words alike: a number with its noun, and a command that can be typed."""
+"""What every package words alike: a number with its noun, a command that can be typed, and the base
+of errors that a person can put right.
+"""
 
 import os
 import shlex
@@ -7,6 +9,10 @@ import sys
 from pathlib import Path
 
 PROGRAM = "enrichment-pipeline"
+
+
+class UserError(Exception):
+    """What a person can put right; the message is one line that says what, where and how."""
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from enrichment_pipeline.classification import EventClassification, Rules
 from enrichment_pipeline.enrichment.derive import Refusal, parse_again
+from enrichment_pipeline.events.allowed import Private
 from enrichment_pipeline.events.inputs import EnrichmentInput
-from enrichment_pipeline.events.privacy import Private
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent
 
 RAISES = "raises"

@@ -11,13 +11,15 @@ from typing import NoReturn
 
 import yaml
 
+from enrichment_pipeline.wording import UserError
+
 _SHOWN = Repr()
 _SHOWN.maxstring = 60
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _NOTHING_TAG = "tag:yaml.org,2002:null"
 
 
-class RulesFileError(ValueError):
+class RulesFileError(UserError, ValueError):
     """A rules file that cannot be used; one line, `path:line: reason; what to do`."""
 
 

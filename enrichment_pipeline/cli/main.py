@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 from typer.main import get_group
 
 from enrichment_pipeline.cli import console
-from enrichment_pipeline.wording import PROGRAM, command
+from enrichment_pipeline.wording import PROGRAM, UserError, command
 
 
 class _Subcommand(NamedTuple):
@@ -146,20 +146,10 @@ def run() -> None:
 
 def _in_one_line(error: Exception) -> str | None:
     """What a person can put right, in one line."""
-    # Whoever raised it has imported most of these.
-    from enrichment_pipeline.classification import RulesFileError
-    from enrichment_pipeline.ingest.files import SourceError
-    from enrichment_pipeline.settings import SettingsError
-    from enrichment_pipeline.store.errors import (
-        StoreError,
-        driver_error,
-        first_line,
-        is_store_failure,
-    )
-    from enrichment_pipeline.workers.brokers.broker import BrokerError
-
-    if isinstance(error, BrokerError | StoreError | SettingsError | RulesFileError | SourceError):
+    if isinstance(error, UserError):
         return str(error)
+    from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
+
     # Whatever PostgreSQL says, away or well: a right that is missing, a table that was changed.
     if is_store_failure(error) or driver_error(error) is not None:
         return f"PostgreSQL: {first_line(error)}"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.describe import describe
+from enrichment_pipeline.events.allowed import Private
 from enrichment_pipeline.events.elements import name_element
 from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
-from enrichment_pipeline.events.privacy import Private
 from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,

@@ -8,10 +8,10 @@ is masked, made safe and, unless it is a path without spaces or the short name o
 import re
 from collections.abc import Set
 
+from enrichment_pipeline.events.allowed import NOTHING, Private, parse_unmasked
 from enrichment_pipeline.events.elements import MAX_LABEL_LENGTH, ElementName
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.events.masked import masked_path, masked_text, masked_word
-from enrichment_pipeline.events.privacy import NOTHING, Private, parse_unmasked
 from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
 from enrichment_pipeline.events.safe_text import cut, has_few_words
 

@@ -23,7 +23,7 @@ from enrichment_pipeline.enrichment.derive import Refusal, output_version, parse
 from enrichment_pipeline.enrichment.deriving import derive_all, failure_of
 from enrichment_pipeline.enrichment.sandbox import Fault, sandbox
 from enrichment_pipeline.enrichment.writing import Writing, write_alone
-from enrichment_pipeline.events.privacy import Private
+from enrichment_pipeline.events.allowed import Private
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, Reason
 from enrichment_pipeline.store.claims import Death
 from enrichment_pipeline.store.engine import Store

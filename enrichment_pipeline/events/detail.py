@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 
+from enrichment_pipeline.events.allowed import NOTHING, Private
 from enrichment_pipeline.events.masked import masked_text, masked_word
-from enrichment_pipeline.events.privacy import NOTHING, Private, without_torn_end
+from enrichment_pipeline.events.privacy import without_torn_end
 from enrichment_pipeline.events.private_names import is_private_name
 from enrichment_pipeline.events.safe_text import cut, has_few_words
 

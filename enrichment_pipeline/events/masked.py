@@ -9,13 +9,8 @@ import traceback
 from collections.abc import Set
 from urllib.parse import unquote
 
-from enrichment_pipeline.events.privacy import (
-    NOTHING,
-    Private,
-    is_known_secret,
-    mask,
-    without_torn_end,
-)
+from enrichment_pipeline.events.allowed import NOTHING, Private
+from enrichment_pipeline.events.privacy import is_known_secret, mask, without_torn_end
 from enrichment_pipeline.events.safe_text import safe_path, safe_text, safe_word
 
 _MAX_LINE = 500

@@ -1,35 +1,20 @@
 """Masking what is private in text that a model may read.
 
-Kinds of private things and how they are recognized belong here; making text harmless to
+How private things are recognized belongs here, their kinds to `allowed`; making text harmless to
 `safe_text`. The raw event keeps everything. Names of people are not recognized.
 """
 
 import re
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 import phonenumbers
 
+from enrichment_pipeline.events.allowed import NOTHING, Private
 from enrichment_pipeline.events.private_names import is_private_name
 from enrichment_pipeline.events.safe_text import visible
-
-
-class Private(StrEnum):
-    """What a project may let models see. Passwords in URLs are always masked."""
-
-    EMAIL = "email"
-    PHONE = "phone"
-    NUMBER = "number"
-    """Cards, accounts, and any other of nine digits or more."""
-    TOKEN = "token"  # noqa: S105
-    QUERY = "query"
-    """The query string and fragment of a URL or path."""
-
-
-NOTHING: Final[frozenset[Private]] = frozenset()
 
 # Sentences show some dozens of characters; what is private far behind them is nobody's concern.
 _READ_AT_MOST = 1_000
@@ -262,20 +247,3 @@ _STEPS: Final[tuple[tuple[Private, re.Pattern[str], _Instead], ...]] = (
     (Private.NUMBER, _IBAN, _account),
     (Private.TOKEN, _WORD, _long_word),
 )
-
-
-def parse_unmasked(names: str) -> frozenset[Private]:
-    """The kinds in `email+phone`.
-
-    Raises:
-        ValueError: one is none; the message names those there are.
-    """
-    found = set()
-    for name in names.split("+"):
-        try:
-            found.add(Private(name.strip()))
-        except ValueError as error:
-            raise ValueError(
-                f"{name.strip()!r} is nothing that is masked; there are {', '.join(Private)}"
-            ) from error
-    return frozenset(found)

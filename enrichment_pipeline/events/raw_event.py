@@ -12,13 +12,13 @@ from uuid import UUID
 
 import msgspec
 
+from enrichment_pipeline.events.allowed import NOTHING, Private
 from enrichment_pipeline.events.custom_properties import custom_properties
 from enrichment_pipeline.events.detail import detail_of, device_of
 from enrichment_pipeline.events.elements import MAX_CHAIN_LENGTH, chain_from_list
 from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH, page_path, path_template
 from enrichment_pipeline.events.people import MAX_ID_LENGTH, other_id
-from enrichment_pipeline.events.privacy import NOTHING, Private
 from enrichment_pipeline.events.sameness import names, written_time
 from enrichment_pipeline.events.text import clean_text, read_json
 from enrichment_pipeline.events.times import (

@@ -7,6 +7,7 @@ in `file_source`, how records are cut out of them in `file_json` and `file_parqu
 from typing import NamedTuple
 
 from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.wording import UserError
 
 MAX_RECORD_BYTES = 20 * 1024 * 1024
 """A record longer than this is handed out as a problem instead of in full.
@@ -36,7 +37,7 @@ class FileRecord(NamedTuple):
     """Where there is a problem, its code."""
 
 
-class SourceError(Exception):
+class SourceError(UserError):
     """A source cannot be read; the message is one line that names it and says why."""
 
 

@@ -10,10 +10,12 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from enrichment_pipeline.wording import UserError
+
 _PACKAGE = Path(__file__).parents[1]
 
 
-class StoreError(Exception):
+class StoreError(UserError):
     """Something that the user has to put right; the message is one line that says what and how."""
 
 

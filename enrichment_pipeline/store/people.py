@@ -6,14 +6,16 @@ What of an event ties two ids together belongs to `events.people`; removing a pe
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import md5, sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from enrichment_pipeline.events.raw_event import RawEvent
 from enrichment_pipeline.store.secrets import PSEUDONYM_KEY, secret
+
+if TYPE_CHECKING:
+    from enrichment_pipeline.events.raw_event import RawEvent
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('person ' || :project, 0))")
 
@@ -173,7 +175,7 @@ class _Link(NamedTuple):
     """Whether it joins even two people who have both been identified."""
 
 
-def join_people(connection: Connection, events: Sequence[RawEvent]) -> None:
+def join_people(connection: Connection, events: "Sequence[RawEvent]") -> None:
     """Join the ids that these events, in their order, say are one person's.
 
     As PostHog's documentation has it: whoever is identified already is joined to another by

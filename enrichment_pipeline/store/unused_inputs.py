@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from enrichment_pipeline.events.allowed import Private
 from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
-from enrichment_pipeline.events.privacy import Private
 from enrichment_pipeline.events.raw_event import Arrival, EventRejectedError, parse_event
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import retry_conflicts

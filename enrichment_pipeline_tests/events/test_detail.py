@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from enrichment_pipeline.events.allowed import Private
 from enrichment_pipeline.events.detail import MAX_DETAIL_LENGTH, detail_of, device_of, split_detail
-from enrichment_pipeline.events.privacy import Private
 
 
 @pytest.mark.parametrize(

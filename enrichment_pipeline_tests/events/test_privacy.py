@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from enrichment_pipeline.events.privacy import Private, mask, parse_unmasked, without_torn_end
+from enrichment_pipeline.events.allowed import Private, parse_unmasked
+from enrichment_pipeline.events.privacy import mask, without_torn_end
 from enrichment_pipeline.events.safe_text import safe_text
 
 CARDS = ("4111111111111111", "4111 1111 1111 1111", "5500-0000-0000-0004", "3782 822463 10005")

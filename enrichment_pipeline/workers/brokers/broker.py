@@ -4,10 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
+from enrichment_pipeline.wording import UserError
 from enrichment_pipeline.workers.queues import Queue
 
 
-class BrokerError(Exception):
+class BrokerError(UserError):
     """The broker cannot be used; one line that says why and what to do, without its password."""
 
 
