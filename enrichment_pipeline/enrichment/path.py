@@ -27,7 +27,6 @@ from enrichment_pipeline.store.claims import (
 )
 from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.store.errors import first_line, kind_of
-from enrichment_pipeline.store.latency import observe_latency
 
 CLAIM_EVENTS = 50_000
 """Events in one transaction: more gain no speed, and a crash would throw away more."""
@@ -115,7 +114,6 @@ class _Path:
                 claimed = claim(connection, claim_events, windows)
                 if claimed:
                     buried = write(connection, self._writing, claimed)
-                    observe_latency(connection, [batch.id for batch in claimed])
         except Exception as error:  # whatever data or code can raise is charged to the batch below
             if not claimed or not attempts.spends_attempt(error):
                 raise
@@ -137,7 +135,6 @@ class _Path:
                     return
                 batch = again
                 buried = write_alone(connection, self._writing, batch)
-                observe_latency(connection, [batch.id])
         except Exception as error:  # as above
             if not attempts.spends_attempt(error):
                 raise

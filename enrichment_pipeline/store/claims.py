@@ -32,7 +32,8 @@ _windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
 _MARK_ENRICHED = text(
     """
     UPDATE raw_batch
-    SET state = 'enriched', enriched_count = event_count - dead_count, finished_at = now(),
+    SET state = 'enriched', enriched_count = event_count - dead_count,
+        finished_at = clock_timestamp(),
         last_error = NULL
     WHERE id = ANY(:ids)
     """

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
-    Double,
     Identity,
     Index,
     Integer,
@@ -47,7 +46,6 @@ raw_batch = Table(
     Column("enriched_count", Integer, nullable=False, server_default=text("0")),
     Column("dead_count", Integer, nullable=False, server_default=text("0")),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
-    # How often a process died with this batch in hand; not an attempt where there were others.
     # A migration of old events, which waits behind what happens now.
     Column("historical", Boolean, nullable=False, server_default=text("false")),
     _moment("due_at"),
@@ -315,19 +313,6 @@ enriched_change = Table(
     comment="What has changed and a consumer has not seen: appended by the transaction that "
     "changes enriched events or dead letters, removed by that of the consumer's work. "
     "batch_ids: NULL is all of the window.",
-)
-
-enrichment_latency = Table(
-    "enrichment_latency",
-    metadata,
-    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
-    # Of `latency.BUCKETS`; one more than there are for what took longer.
-    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
-    Column("events", BigInteger, nullable=False),
-    # The sum over these events.
-    Column("seconds", Double, nullable=False),
-    comment="A histogram of the time from the commit of an event to its enriched row; one for "
-    "each slot, so that processes that enrich do not wait for each other.",
 )
 
 store_setting = Table(

@@ -3,24 +3,21 @@
 Where something is counted belongs to the code that does it; here are the names.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import HistogramMetricFamily
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 from sqlalchemy import Connection
 
 from enrichment_pipeline.alerts.conditions import Kind
 from enrichment_pipeline.store.alerts import count_open, count_undelivered
 from enrichment_pipeline.store.claims import queue_depth
 from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.latency import BUCKETS, Latency, latency
+from enrichment_pipeline.store.freshness import recent_latency
 from enrichment_pipeline.store.load import LoadResult
 
+_QUANTILES = (0.5, 0.95, 0.99)
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -69,9 +66,12 @@ class Metrics:
         self.alert_failures = self._counter(
             "alert_failures", "Alerts that did not arrive when this process sent them.", "channel"
         )
-        self.latency: Latency | None = None
-        """Over all events ever enriched, as it was looked at last; None before that."""
-        self.registry.register(_LatencyOf(self))
+        self.latency = self._gauge(
+            "latency_seconds",
+            "From the commit of an event to its enriched row, of the last ten minutes; imports of "
+            "the past not counted.",
+            "quantile",
+        )
         self.alert_channels: Sequence[str] = ()
         """Shown although there is nothing to count yet."""
         self.set_store_down(False)
@@ -99,12 +99,18 @@ class Metrics:
         """Measure the queue of the store."""
         with store.transaction() as connection:
             depth = queue_depth(connection)
-            self.latency = latency(connection)
+            self._measure_latency(connection)
             self._look_at_alerts(connection)
         self.queue_batches.set(depth.batches)
         self.queue_events.set(depth.events)
         waited = datetime.now(UTC) - depth.oldest if depth.oldest else None
         self.queue_age.set(max(0.0, waited.total_seconds()) if waited else 0.0)
+
+    def _measure_latency(self, connection: Connection) -> None:
+        self.latency.clear()
+        found = recent_latency(connection, _QUANTILES)
+        for quantile, seconds in zip(_QUANTILES, found, strict=False):
+            self.latency.labels(quantile).set(seconds)
 
     def _look_at_alerts(self, connection: Connection) -> None:
         open_alerts, waiting = count_open(connection), count_undelivered(connection)
@@ -132,23 +138,3 @@ class Metrics:
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"enrichment_{name}", meaning, labels, registry=self.registry)
-
-
-class _LatencyOf(Collector):
-    """The histogram that the store keeps, as one of Prometheus."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        if self._metrics.latency is None:
-            # From zero to what it is would look like a burst of all events ever.
-            return
-        counts, seconds = self._metrics.latency
-        bounds = [*map(floatToGoString, BUCKETS), "+Inf"]
-        yield HistogramMetricFamily(
-            "enrichment_latency_seconds",
-            "From the commit of an event to its enriched row; imports of the past not counted.",
-            buckets=list(zip(bounds, accumulate(counts), strict=True)),
-            sum_value=seconds,
-        )

@@ -1,8 +1,8 @@
 """What our code does to a process happens in a sandbox: no table says who is at work on what, no
-column counts deaths of processes.
+column counts deaths of processes. How long enrichment takes is in the times of raw_batch.
 
-In a store that has events, the version before may be at work with both: there they stay, unused,
-until the version after this one.
+In a store that has events, the version before may be at work with all three: there they stay,
+unused, until the version after this one.
 
 Frozen, as 0001 is.
 """
@@ -16,12 +16,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Drop the table and the column where nobody uses them."""
+    """Drop the tables and the column where nobody uses them."""
     op.execute(
         """
         DO $$ BEGIN
             IF NOT EXISTS (SELECT FROM raw_batch) THEN
-                DROP TABLE work_in_hand;
+                DROP TABLE work_in_hand, enrichment_latency;
                 ALTER TABLE raw_batch DROP COLUMN crashes;
             END IF;
         END $$
@@ -45,6 +45,13 @@ def downgrade() -> None:
             batch_ids bigint[] NOT NULL,
             letter_ids bigint[] NOT NULL,
             seen_unlocked boolean NOT NULL DEFAULT false
+        );
+        CREATE TABLE IF NOT EXISTS enrichment_latency (
+            slot smallint NOT NULL,
+            bucket smallint NOT NULL,
+            events bigint NOT NULL,
+            seconds double precision NOT NULL,
+            PRIMARY KEY (slot, bucket)
         )
         """
     )
