@@ -22,9 +22,8 @@ RING = "enrichment_pipeline.ring"
 """The task of a doorbell. Its one argument: ids of batches, `list[int]`."""
 
 MOST_DELIVERIES = 5
-"""Of one message; after that it goes to the queue for dead letters. What follows a death of a
-worker is decided in the store, where each is counted: this is for messages that kill workers before
-they come that far."""
+"""Of one message; after that it goes to the queue for dead letters: workers are killed again and
+again, or nobody can read it."""
 
 LOCK_SECONDS = 300
 """How long a broker waits for the acknowledgement of a message before it gives it to another
