@@ -7,10 +7,9 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from enrichment_pipeline.llm.timelines import Entry
+from enrichment_pipeline.llm.entries import Entry
 
 # Whoever declines an offer or a cookie wants it so.
 _ERROR = re.compile(
@@ -59,13 +58,13 @@ def is_error(event: str) -> bool:
     return event == "$exception" or bool(_ERROR.search(_CAMEL_HUMP.sub("_", event)))
 
 
-def find_signals(entries: "Sequence[Entry]") -> list[Signal]:
+def find_signals(entries: Sequence[Entry]) -> list[Signal]:
     """The signals of a session, in the order of time; the entries in which they show are marked."""
     signals = [*_clicks_and_errors(entries), *_forms(entries), *_back_and_forth(entries)]
     return sorted(signals, key=lambda signal: signal.at)
 
 
-def _clicks_and_errors(entries: "Sequence[Entry]") -> list[Signal]:
+def _clicks_and_errors(entries: Sequence[Entry]) -> list[Signal]:
     found: list[Signal] = []
     rage_until = -_RAGE_SECONDS
     for entry in entries:
@@ -83,11 +82,11 @@ def _clicks_and_errors(entries: "Sequence[Entry]") -> list[Signal]:
     return found
 
 
-def _where(entry: "Entry") -> str:
+def _where(entry: Entry) -> str:
     return f"{entry.text} on {entry.page}" if entry.page else entry.text
 
 
-def _forms(entries: "Sequence[Entry]") -> list[Signal]:
+def _forms(entries: Sequence[Entry]) -> list[Signal]:
     """Pages on which something was filled in, and nothing sent afterwards."""
     started: dict[str, Entry] = {}
     for entry in entries:
@@ -119,7 +118,7 @@ def is_sent(event: str) -> bool:
     return bool(_SENT.search(_CAMEL_HUMP.sub("_", event)))
 
 
-def _back_and_forth(entries: "Sequence[Entry]") -> list[Signal]:
+def _back_and_forth(entries: Sequence[Entry]) -> list[Signal]:
     """Two pages that were viewed in turns: there, back, and there again."""
     views = [entry for entry in entries if entry.action == "view" and entry.page]
     found: list[Signal] = []

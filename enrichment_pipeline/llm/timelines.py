@@ -13,6 +13,7 @@ from operator import itemgetter
 from enrichment_pipeline.events.detail import split_detail
 from enrichment_pipeline.events.masked import masked_path
 from enrichment_pipeline.events.safe_text import cut, visible
+from enrichment_pipeline.llm.entries import Entry
 from enrichment_pipeline.llm.noise import noise_of
 from enrichment_pipeline.llm.signals import (
     RageWatch,
@@ -59,27 +60,6 @@ _OF_EVENTS = {
 
 _AT_ONCE_SECONDS = 3.0
 """So soon after a click it is told that it was one of rage, or without effect."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """What a user did, once or several times in a row; or nothing, for a while (`idle`)."""
-
-    at: float
-    """Seconds after the start of the session."""
-    action: str
-    """`view`, `leave`, `click`, `rage_click`, `submit`, `change`; `dead_click`, `error`,
-    `identify`; `other` for what else PostHog names; `event` for what the site names; `idle`."""
-    text: str
-    """The sentence, without the word that the action says and without the page."""
-    page: str | None = None
-    times: int = 1
-    until: float = 0.0
-    """Seconds after the start, of the last of these times; of `idle`, its end."""
-    signal: str | None = None
-    """The kind of signal that shows here."""
-    sends: bool = False
-    """Whether the event's name says that something was sent."""
 
 
 @dataclass
