@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from enrichment_pipeline.llm.forms import FORMS, LEAST, SHORT, WHOLE, Brevity, Form, Line, write
-from enrichment_pipeline.llm.timelines import Entry, Timeline
+from enrichment_pipeline.llm.entries import Entry
+from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.llm.tokens import estimate_tokens
 
 __all__ = ["FEWEST_TOKENS", "FORMS", "Form", "render"]
