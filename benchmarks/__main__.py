@@ -25,7 +25,7 @@ from benchmarks.generate import generate_events
 from benchmarks.measure import Report, console, wait_until_stopped
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.database.engine import opened_store
 from enrichment_pipeline_tests.workers.parts.rabbitmq import RabbitMQPart
 
 RESULTS = Path(__file__).parent / "results"

@@ -21,8 +21,8 @@ from benchmarks.generate import generate_events
 from benchmarks.measure import Rate, Report, free_port, timed
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, parse_event
 from enrichment_pipeline.ingest.api.tokens import LOCAL_TOKEN
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.partitions import ensure_partitions
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.partitions import ensure_partitions
 
 LIMIT = "(f) bare COPY as json into the same columns"
 PEER = "(g) FastAPI, each event with the ORM, then a commit"

@@ -25,9 +25,9 @@ from benchmarks.scaled import CELERY, ORM, Stage, Workers, staged
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Arrival, parse_event
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.tables import raw_event
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.tables import raw_event
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.ringing import ring

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks import orm_queue
 from benchmarks.orm_queue import Base, EnrichedEvent, QueuedEvent
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 EVENTS = 3_000
 

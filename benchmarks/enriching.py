@@ -9,7 +9,7 @@ from benchmarks import orm_queue
 from benchmarks.measure import Rate, Report, timed
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import CLAIM_EVENTS, enrich_due
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 LIMIT = "(c) bare INSERT … SELECT, the limit"
 ORM = "(d) ORM, one row at a time, SKIP LOCKED"

@@ -11,7 +11,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.importer import import_source
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 _TABLES = ("raw_event", "event_key", "enriched_event")
 

@@ -16,7 +16,7 @@ from benchmarks.measure import Rate, Report, timed
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store, connect_store
+from enrichment_pipeline.store.database.engine import Store, connect_store
 
 
 def measure(

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from benchmarks.measure import Rate, Report, timed
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.importer import import_source
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 _COPY_CHUNK = 10_000  # as many events in a commit as the import has
 

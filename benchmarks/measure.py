@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from enrichment_pipeline.store.embedded_server import ServerFiles, try_lock
+from enrichment_pipeline.store.database.embedded_server import ServerFiles, try_lock
 
 console = Console()
 

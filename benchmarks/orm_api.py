@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import connect_store
+from enrichment_pipeline.store.database.engine import connect_store
 
 settings = load_settings()
 store = connect_store(settings)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from benchmarks.measure import timed
 from enrichment_pipeline.classification import classify_event
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 EVENTS = 2_000
 

@@ -18,8 +18,8 @@ from benchmarks.measure import Report
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Arrival, parse_event
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.poison import IS_BAD, poisoned
 
 _BATCH = 100

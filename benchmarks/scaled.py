@@ -31,9 +31,9 @@ from benchmarks.measure import Rate, Report, console, free_port, wait_until_stop
 from enrichment_pipeline.cli.up import running, wait_until
 from enrichment_pipeline.ingest.api.tokens import LOCAL_TOKEN
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.claims import queue_depth
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.queue.claims import queue_depth
 from enrichment_pipeline_tests.workers.parts.part import await_port
 from enrichment_pipeline_tests.workers.parts.rabbitmq import RabbitMQPart
 

@@ -13,9 +13,9 @@ from benchmarks.measure import Report, free_port
 from enrichment_pipeline.cli.up import running, wait_until
 from enrichment_pipeline.events.raw_event import Arrival, parse_event
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.books import books
 
 _EVENTS_A_WINDOW = 20
 

@@ -15,8 +15,8 @@ from benchmarks.measure import Rate, Report, console, timed
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import derive
 from enrichment_pipeline.llm.session_days import tell_day
-from enrichment_pipeline.store import enriched
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.queue import enriched
 
 _WITHOUT = "enrichment, {}, without sentences"
 _WITH = "enrichment, {}, with sentences"

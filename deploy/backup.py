@@ -23,13 +23,13 @@ from sqlalchemy import make_url, text
 
 from enrichment_pipeline.cli.console import fail, out, print_error
 from enrichment_pipeline.settings import Settings, SettingsError, load_settings
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.embedded_server import ServerFiles
-from enrichment_pipeline.store.engine import Store, connect_store, opened_store
-from enrichment_pipeline.store.errors import StoreError, first_line, is_store_failure
-from enrichment_pipeline.store.roles import ensure_reader
-from enrichment_pipeline.store.schema import schema_version
-from enrichment_pipeline.store.transactions import wait_long
+from enrichment_pipeline.store.database.embedded_server import ServerFiles
+from enrichment_pipeline.store.database.engine import Store, connect_store, opened_store
+from enrichment_pipeline.store.database.errors import StoreError, first_line, is_store_failure
+from enrichment_pipeline.store.database.roles import ensure_reader
+from enrichment_pipeline.store.database.schema import schema_version
+from enrichment_pipeline.store.database.transactions import wait_long
+from enrichment_pipeline.store.windows.books import books, counted_books
 
 # Dagster's tables first: what Dagster knows of the store is then older than the store, and it
 # catches up. The other way round, it would believe that it had launched what is due.

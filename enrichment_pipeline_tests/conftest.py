@@ -21,8 +21,8 @@ from psycopg import sql
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, parse_event
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, open_store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, open_store
 
 FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

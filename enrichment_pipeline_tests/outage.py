@@ -2,8 +2,8 @@
 
 from psycopg import sql
 
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import execute
 
 

@@ -12,7 +12,7 @@ from enrichment_pipeline.enrichment.derive import derive
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, parse_event
 from enrichment_pipeline.llm.sessions import derived_id
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
-from enrichment_pipeline.store.sessions import SessionEvent
+from enrichment_pipeline.store.sessions.reading import SessionEvent
 
 PROJECT = "understanding"
 PERSON = "person_3f9a12c4d0"

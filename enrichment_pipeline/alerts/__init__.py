@@ -2,5 +2,5 @@
 
 What is wrong, and what of it is told, is decided by pure functions (`conditions`, `decisions`); the
 words are in `messages`. The only room that knows Apprise (`channels`). The facts, and what was
-told, are kept by `store.alerts`.
+told, are kept by `store.monitoring.alerts`.
 """

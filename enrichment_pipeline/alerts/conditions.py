@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.alerts import LetterGroup, ToldAlert, Waiting
-from enrichment_pipeline.store.failures import CHECK, RULES, RUN, SENSOR, FailureGroup
-from enrichment_pipeline.store.pulled import PullDifference
+from enrichment_pipeline.store.ingest.pulled import PullDifference
+from enrichment_pipeline.store.monitoring.alerts import LetterGroup, ToldAlert, Waiting
+from enrichment_pipeline.store.monitoring.failures import CHECK, RULES, RUN, SENSOR, FailureGroup
 
 MOST_ALONE = 3
 """So many windows of one reason have an alert of their own; the others share one, so that a million

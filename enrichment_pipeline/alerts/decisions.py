@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from enrichment_pipeline.alerts.conditions import DAY, Condition, Kind
-from enrichment_pipeline.store.alerts import ToldAlert
+from enrichment_pipeline.store.monitoring.alerts import ToldAlert
 
 GROWTH = 2
 """It has grown when it is so many times what was told last."""

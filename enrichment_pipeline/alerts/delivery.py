@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from enrichment_pipeline.alerts.channels import SEND_SECONDS, Channel, attempt
 from enrichment_pipeline.alerts.messages import Message
-from enrichment_pipeline.store.alerts import mark_delivered, postpone, take_message
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.monitoring.alerts import mark_delivered, postpone, take_message
 
 FIRST_WAIT = timedelta(seconds=15)
 LONGEST_WAIT = timedelta(minutes=15)

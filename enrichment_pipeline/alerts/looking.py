@@ -13,7 +13,9 @@ from enrichment_pipeline.alerts.conditions import Situation, conditions, limits
 from enrichment_pipeline.alerts.decisions import Stage, Telling, decide
 from enrichment_pipeline.alerts.messages import Message, compose
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.alerts import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.pulled import pull_differences
+from enrichment_pipeline.store.monitoring.alerts import (
     ToldAlert,
     begin_look,
     forget_old,
@@ -24,9 +26,8 @@ from enrichment_pipeline.store.alerts import (
     queue_message,
     waiting_batches,
 )
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.failures import failure_groups
-from enrichment_pipeline.store.heartbeats import (
+from enrichment_pipeline.store.monitoring.failures import failure_groups
+from enrichment_pipeline.store.monitoring.heartbeats import (
     DUE_WINDOWS_SENSOR,
     LIVE_EVENT,
     SENSORS_BEGAN,
@@ -36,7 +37,6 @@ from enrichment_pipeline.store.heartbeats import (
     last_seen,
     sensor_ticks,
 )
-from enrichment_pipeline.store.pulled import pull_differences
 
 LONGEST_PAUSE = timedelta(minutes=5)
 """Who has not looked for longer than this has not watched."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from enrichment_pipeline.alerts.conditions import Condition, Kind, minute
 from enrichment_pipeline.alerts.decisions import Stage, Telling, as_told
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.alerts import ToldAlert
+from enrichment_pipeline.store.monitoring.alerts import ToldAlert
 from enrichment_pipeline.wording import command, counted
 
 _VERSION = 1

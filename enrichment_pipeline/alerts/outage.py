@@ -8,7 +8,7 @@ from threading import Lock
 
 from enrichment_pipeline.alerts.conditions import Condition, Kind
 from enrichment_pipeline.alerts.decisions import Stage, Telling, lasting
-from enrichment_pipeline.store.alerts import ToldAlert
+from enrichment_pipeline.store.monitoring.alerts import ToldAlert
 
 PATIENCE = timedelta(minutes=1)
 """A store that is silent for less is told to nobody."""

@@ -18,8 +18,8 @@ from enrichment_pipeline.alerts.looking import log, look, tell
 from enrichment_pipeline.alerts.messages import Message, compose
 from enrichment_pipeline.alerts.outage import PATIENCE, Outage
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import driver_error, first_line, is_store_failure
 
 LOOK_SECONDS = 15.0
 

@@ -9,13 +9,13 @@ from enrichment_pipeline.alerts.channels import channels, send_to_all
 from enrichment_pipeline.alerts.messages import title_of, trial_message
 from enrichment_pipeline.cli.console import fail, out, print_json, print_table, records
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.alerts import (
+from enrichment_pipeline.store.database.engine import existing_store
+from enrichment_pipeline.store.monitoring.alerts import (
     ListedAlert,
     UndeliveredMessage,
     listed_alerts,
     undelivered_messages,
 )
-from enrichment_pipeline.store.engine import existing_store
 
 _MOST = 200
 _ALERTS = ("key", "kind", "count", "what", "since", "told", "closed")

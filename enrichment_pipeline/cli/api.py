@@ -6,7 +6,7 @@ from enrichment_pipeline.cli.console import fail, out
 from enrichment_pipeline.cli.services import url_host, why_not_listen
 from enrichment_pipeline.cli.worker import broker_of
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.database.engine import opened_store
 
 if TYPE_CHECKING:
     from enrichment_pipeline.workers.ringing import Doorbell

@@ -12,9 +12,9 @@ from enrichment_pipeline.cli.moments import parse_moment
 from enrichment_pipeline.enrichment.rules_diff import diff_rules
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.dead_letters import failed_windows, open_events
-from enrichment_pipeline.store.engine import Store, existing_store
+from enrichment_pipeline.store.database.engine import Store, existing_store
+from enrichment_pipeline.store.dead_letters.summary import failed_windows, open_events
+from enrichment_pipeline.store.windows.books import books
 from enrichment_pipeline.wording import command, counted
 
 _SHOWN = 20

@@ -7,9 +7,9 @@ from enrichment_pipeline.cli.console import out, write
 from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.sessions import SessionNotFoundError, newest_timeline_of, timeline_of
 from enrichment_pipeline.llm.timelines import Timeline
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import driver_error, is_store_failure
-from enrichment_pipeline.store.sessions import newest_event_since
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import driver_error, is_store_failure
+from enrichment_pipeline.store.sessions.reading import newest_event_since
 from enrichment_pipeline.wording import command
 
 _EVERY_SECONDS = 2.0

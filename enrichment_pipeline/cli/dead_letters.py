@@ -24,8 +24,8 @@ from enrichment_pipeline.cli.letter_options import (
 from enrichment_pipeline.cli.replay_letters import replay
 from enrichment_pipeline.cli.show import letter_as_json, print_letter, read_letter
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import existing_store
-from enrichment_pipeline.store.letters import (
+from enrichment_pipeline.store.database.engine import existing_store
+from enrichment_pipeline.store.dead_letters.letters import (
     OPEN_STATES,
     STATES,
     LetterCount,

@@ -15,10 +15,10 @@ from enrichment_pipeline.ingest.sample.sample import sample_events
 from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.sessions import timeline_of
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.query import query
-from enrichment_pipeline.store.sessions import telling_session
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.reading.query import query
+from enrichment_pipeline.store.sessions.reading import telling_session
+from enrichment_pipeline.store.windows.books import books
 from enrichment_pipeline.wording import command, counted
 
 _SENSOR_SECONDS = 5

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from enrichment_pipeline.cli.console import err, fail, out, print_json
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import existing_store
+from enrichment_pipeline.store.database.engine import existing_store
 from enrichment_pipeline.wording import counted
 
 

@@ -17,8 +17,8 @@ from rich.progress import Progress
 from enrichment_pipeline.cli.console import err, fail
 from enrichment_pipeline.cli.letter_options import filtered_with_states, letters
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import existing_store
-from enrichment_pipeline.store.letters import LetterFilter, count_letters, read_letters
+from enrichment_pipeline.store.database.engine import existing_store
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, count_letters, read_letters
 
 _STDOUT = "-"
 _UNFINISHED = ".part"

@@ -12,10 +12,10 @@ from enrichment_pipeline.cli.console import fail, out, print_json, print_table
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.orchestration.forgetting import forget_in_dagster
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import Store, existing_store
-from enrichment_pipeline.store.forget import ForgetReport, Forgotten, forget_events
-from enrichment_pipeline.store.people import also_known_as
-from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
+from enrichment_pipeline.store.database.engine import Store, existing_store
+from enrichment_pipeline.store.ingest.people import also_known_as
+from enrichment_pipeline.store.lifecycle.forget import ForgetReport, Forgotten, forget_events
+from enrichment_pipeline.store.queue.unused_inputs import forget_unused_inputs
 from enrichment_pipeline.wording import counted
 
 

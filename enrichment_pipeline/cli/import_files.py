@@ -21,7 +21,7 @@ from enrichment_pipeline.ingest.files import SourceError, expand_source, source_
 from enrichment_pipeline.ingest.importer import import_source
 from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline.wording import command, counted
 
 _INTERRUPTED = 130

@@ -19,7 +19,7 @@ from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.events import raw_event
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.letters import (
+from enrichment_pipeline.store.dead_letters.letters import (
     OPEN_STATES,
     STATES,
     LetterCount,

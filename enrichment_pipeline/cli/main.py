@@ -148,7 +148,7 @@ def _in_one_line(error: Exception) -> str | None:
     """What a person can put right, in one line."""
     if isinstance(error, UserError):
         return str(error)
-    from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
+    from enrichment_pipeline.store.database.errors import driver_error, first_line, is_store_failure
 
     # Whatever PostgreSQL says, away or well: a right that is missing, a table that was changed.
     if is_store_failure(error) or driver_error(error) is not None:

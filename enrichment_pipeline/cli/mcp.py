@@ -13,8 +13,8 @@ from enrichment_pipeline.cli.console import err, fail, write
 from enrichment_pipeline.cli.services import url_host, why_not_listen
 from enrichment_pipeline.ingest.api.tokens import bearer, read_token, same_secret
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.reading import opened_for_reading
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.reading.as_reader import opened_for_reading
 from enrichment_pipeline.wording import command
 
 _PORT = 8765

@@ -14,8 +14,8 @@ from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.ingest.pull.pull import PullReport, pull, windows_due
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.windows import MAX_WINDOWS
+from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.windows.limits import MAX_WINDOWS
 from enrichment_pipeline.wording import counted
 
 

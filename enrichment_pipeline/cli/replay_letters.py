@@ -24,8 +24,8 @@ from enrichment_pipeline.enrichment.path import this_worker
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
 from enrichment_pipeline.enrichment.sandbox import SandboxError
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import Store, existing_store
-from enrichment_pipeline.store.letters import (
+from enrichment_pipeline.store.database.engine import Store, existing_store
+from enrichment_pipeline.store.dead_letters.letters import (
     LetterFilter,
     count_letters,
     count_marked,

@@ -11,8 +11,8 @@ from enrichment_pipeline.classification.deciding import decide, suggestion
 from enrichment_pipeline.cli.console import fail, out, print_json, print_table, write
 from enrichment_pipeline.enrichment.rules_diff import RulesDiff, diff_rules
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.catalogue import CatalogueRow, catalogue
-from enrichment_pipeline.store.engine import existing_store
+from enrichment_pipeline.store.database.engine import existing_store
+from enrichment_pipeline.store.reading.catalogue import CatalogueRow, catalogue
 from enrichment_pipeline.wording import command, counted
 
 app = typer.Typer(

@@ -13,10 +13,10 @@ from enrichment_pipeline.events.masked import masked_id
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.changes import changed_days
-from enrichment_pipeline.store.claims import pending_events
-from enrichment_pipeline.store.engine import Store, existing_store
-from enrichment_pipeline.store.sessions import list_sessions
+from enrichment_pipeline.store.database.engine import Store, existing_store
+from enrichment_pipeline.store.queue.changes import changed_days
+from enrichment_pipeline.store.queue.claims import pending_events
+from enrichment_pipeline.store.sessions.reading import list_sessions
 from enrichment_pipeline.wording import command, counted
 
 app = typer.Typer(

@@ -6,8 +6,8 @@ import typer
 
 from enrichment_pipeline.cli.console import print_json, print_table, records
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import existing_store
-from enrichment_pipeline.store.query import query
+from enrichment_pipeline.store.database.engine import existing_store
+from enrichment_pipeline.store.reading.query import query
 
 
 def sql(

@@ -7,8 +7,8 @@ import typer
 
 from enrichment_pipeline.cli.console import fail, out, print_json, print_table, say
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.books import WindowBooks, books, counted_books
-from enrichment_pipeline.store.engine import existing_store
+from enrichment_pipeline.store.database.engine import existing_store
+from enrichment_pipeline.store.windows.books import WindowBooks, books, counted_books
 from enrichment_pipeline.wording import command, counted
 
 _SHOWN = 24

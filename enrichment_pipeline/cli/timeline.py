@@ -8,7 +8,7 @@ from enrichment_pipeline.cli.console import fail, write
 from enrichment_pipeline.llm.rendering import FEWEST_TOKENS, Form, render
 from enrichment_pipeline.llm.sessions import SessionNotFoundError, newest_timeline_of, timeline_of
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import existing_store
+from enrichment_pipeline.store.database.engine import existing_store
 from enrichment_pipeline.wording import command
 
 

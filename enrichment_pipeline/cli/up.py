@@ -27,9 +27,9 @@ from enrichment_pipeline.cli.worker import QueueName, broker_of
 from enrichment_pipeline.enrichment.rules_in_use import stamp_of
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
-from enrichment_pipeline.store.letters import LetterFilter, count_letters_by
+from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.database.errors import driver_error, first_line, is_store_failure
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, count_letters_by
 from enrichment_pipeline.wording import command, counted
 
 _READY_SECONDS = 180

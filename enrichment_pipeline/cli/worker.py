@@ -8,8 +8,8 @@ import typer
 
 from enrichment_pipeline.cli.console import fail, out, print_error
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import opened_store
-from enrichment_pipeline.store.errors import first_line
+from enrichment_pipeline.store.database.engine import opened_store
+from enrichment_pipeline.store.database.errors import first_line
 
 if TYPE_CHECKING:
     from enrichment_pipeline.workers.brokers.broker import Broker

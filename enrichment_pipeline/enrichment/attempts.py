@@ -8,7 +8,7 @@ import random
 from datetime import timedelta
 from enum import StrEnum
 
-from enrichment_pipeline.store.errors import is_store_failure
+from enrichment_pipeline.store.database.errors import is_store_failure
 
 MAX_RETRIES = 3
 

@@ -12,7 +12,7 @@ from enrichment_pipeline.enrichment.attempts import Reason
 from enrichment_pipeline.enrichment.derive import derive
 from enrichment_pipeline.enrichment.sandbox import Fault, FaultKind, sandbox
 from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
-from enrichment_pipeline.store.enriched import Failure
+from enrichment_pipeline.store.queue.enriched import Failure
 
 _REASONS = {
     FaultKind.RAISED: Reason.RAISED,

@@ -17,7 +17,9 @@ from typing import NamedTuple
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.enrichment.writing import Writing, write, write_alone
-from enrichment_pipeline.store.claims import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import first_line, kind_of
+from enrichment_pipeline.store.queue.claims import (
     Batch,
     Death,
     claim,
@@ -25,8 +27,6 @@ from enrichment_pipeline.store.claims import (
     mark_dead,
     spend_attempt,
 )
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import first_line, kind_of
 
 CLAIM_EVENTS = 50_000
 """Events in one transaction: more gain no speed, and a crash would throw away more."""

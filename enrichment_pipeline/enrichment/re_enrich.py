@@ -12,12 +12,12 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.derive import output_version
 from enrichment_pipeline.enrichment.deriving import derive_all
 from enrichment_pipeline.enrichment.path import CLAIM_EVENTS
-from enrichment_pipeline.store.changes import append_changes
-from enrichment_pipeline.store.claims import Batch, enriched_batches
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.enriched import expect_many, missing_inputs
-from enrichment_pipeline.store.inputs import read_inputs, remember_outputs
-from enrichment_pipeline.store.rewriting import Change, rewrite_enriched
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.queue.changes import append_changes
+from enrichment_pipeline.store.queue.claims import Batch, enriched_batches
+from enrichment_pipeline.store.queue.enriched import expect_many, missing_inputs
+from enrichment_pipeline.store.queue.inputs import read_inputs, remember_outputs
+from enrichment_pipeline.store.queue.rewriting import Change, rewrite_enriched
 from enrichment_pipeline.wording import counted
 
 

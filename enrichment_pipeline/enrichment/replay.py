@@ -1,8 +1,8 @@
 """Replaying dead letters: what was marked to be replayed is tried again, a few at a time.
 
 Each group is one transaction, so a replay that is killed goes on where it was; each is idempotent,
-so nothing is enriched twice. Which letters are marked belongs to `store.letters`; how often, and
-what a failed replay costs, to `attempts`.
+so nothing is enriched twice. Which letters are marked belongs to `store.dead_letters.letters`; how
+often, and what a failed replay costs, to `attempts`.
 """
 
 import traceback
@@ -25,14 +25,10 @@ from enrichment_pipeline.enrichment.sandbox import Fault, sandbox
 from enrichment_pipeline.enrichment.writing import Writing, write_alone
 from enrichment_pipeline.events.allowed import Private
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, Reason
-from enrichment_pipeline.store.claims import Death
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.enriched import Failure
-from enrichment_pipeline.store.errors import blames_data, first_line, retry_conflicts
-from enrichment_pipeline.store.inputs import missing_outputs, read_inputs, remember_outputs
-from enrichment_pipeline.store.letters import count_marked
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.replays import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import blames_data, first_line, retry_conflicts
+from enrichment_pipeline.store.dead_letters.letters import count_marked
+from enrichment_pipeline.store.dead_letters.replays import (
     Letter,
     claim_letters,
     fail_replays,
@@ -44,7 +40,11 @@ from enrichment_pipeline.store.replays import (
     take_out_of_books,
     write_letters,
 )
-from enrichment_pipeline.store.windows import oldest_possible_start
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.queue.claims import Death
+from enrichment_pipeline.store.queue.enriched import Failure
+from enrichment_pipeline.store.queue.inputs import missing_outputs, read_inputs, remember_outputs
+from enrichment_pipeline.store.windows.limits import oldest_possible_start
 
 LETTERS_AT_ONCE = 500
 

@@ -1,6 +1,6 @@
 """What rules would change, before anything is changed.
 
-Changing it belongs to `re_enrich`, the queries to `store.rules_diff`.
+Changing it belongs to `re_enrich`, the queries to `store.queue.rules_diff`.
 """
 
 from collections import Counter
@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.reading import reading
-from enrichment_pipeline.store.rules_diff import Kept, NameChange, Said, changes, kept, sub_types
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.queue.rules_diff import (
+    Kept,
+    NameChange,
+    Said,
+    changes,
+    kept,
+    sub_types,
+)
+from enrichment_pipeline.store.reading.as_reader import reading
 
 _SECONDS = 600
 

@@ -10,8 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from enrichment_pipeline.classification import Rules, RulesFileError, load_rules
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.failures import RULES, Failure, clear_failures, note_failures
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.monitoring.failures import (
+    RULES,
+    Failure,
+    clear_failures,
+    note_failures,
+)
 
 Stamp = tuple[int, int, int] | None
 

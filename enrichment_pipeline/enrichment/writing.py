@@ -14,9 +14,10 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.enrichment.derive import output_version
 from enrichment_pipeline.enrichment.deriving import Derived, derive_all
-from enrichment_pipeline.store.claims import Batch, mark_enriched
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.enriched import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import blames_data, first_line
+from enrichment_pipeline.store.queue.claims import Batch, mark_enriched
+from enrichment_pipeline.store.queue.enriched import (
     Failure,
     bury_events,
     count_by_key,
@@ -26,8 +27,7 @@ from enrichment_pipeline.store.enriched import (
     remove_enriched,
     write_enriched,
 )
-from enrichment_pipeline.store.errors import blames_data, first_line
-from enrichment_pipeline.store.inputs import read_inputs, remember_outputs
+from enrichment_pipeline.store.queue.inputs import read_inputs, remember_outputs
 from enrichment_pipeline.wording import counted
 
 _MOST_REFUSED = 100

@@ -4,7 +4,7 @@ PostHog tells events apart by uuid, name, distinct_id and the day. But of one ev
 from a retry to its export, because each has corrected it by another clock: a time counts where no
 clock explains it.
 
-What becomes of the second one belongs to `store.load`.
+What becomes of the second one belongs to `store.ingest.load`.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """UUIDs for events that have none of their own: made from the moment they arrived, from their
 content, or from what tells them from another event with the same one.
 
-What becomes of two events with one uuid belongs to `store.load`.
+What becomes of two events with one uuid belongs to `store.ingest.load`.
 """
 
 import os

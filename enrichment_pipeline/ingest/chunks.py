@@ -19,9 +19,9 @@ from enrichment_pipeline.events.raw_event import (
 )
 from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.ingest.processes import process_store
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.windows import oldest_possible_start
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.limits import oldest_possible_start
 
 SOURCE = "import"
 

@@ -23,8 +23,8 @@ from enrichment_pipeline.ingest.processes import (
     sigint_blocked,
     sigint_deferred,
 )
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.outages import wait_for_store
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.outages import wait_for_store
 
 CHUNK_EVENTS = 10_000
 """Events in one commit; more are hardly faster, and all of them are in memory."""

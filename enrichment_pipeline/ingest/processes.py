@@ -15,7 +15,7 @@ from threading import Thread, current_thread, main_thread
 from types import FrameType
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store, connect_store
+from enrichment_pipeline.store.database.engine import Store, connect_store
 
 MOST_PROCESSES = 4
 

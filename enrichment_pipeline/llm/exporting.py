@@ -1,7 +1,7 @@
 """Writing enriched events and timelines to files: Parquet, JSONL or CSV, a folder for each day.
 
 Here, because it is one more way out for what was made for models: private columns are left out
-unless they are asked for. Reading the rows belongs to `store.exporting`.
+unless they are asked for. Reading the rows belongs to `store.reading.exporting`.
 """
 
 import csv
@@ -22,9 +22,14 @@ import fsspec
 from enrichment_pipeline.events.masked import masked_id, masked_path, masked_text, masked_word
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH
 from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreError
-from enrichment_pipeline.store.exporting import What, columns_of, days_to_export, rows_of_day
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreError
+from enrichment_pipeline.store.reading.exporting import (
+    What,
+    columns_of,
+    days_to_export,
+    rows_of_day,
+)
 
 Format = Literal["parquet", "jsonl", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple, get_args
 from enrichment_pipeline.events.detail import split_detail
 from enrichment_pipeline.events.masked import masked_id, masked_text
 from enrichment_pipeline.events.safe_text import cut
-from enrichment_pipeline.llm.signals import Signal
 from enrichment_pipeline.llm.entries import Entry
+from enrichment_pipeline.llm.signals import Signal
 from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline.wording import counted

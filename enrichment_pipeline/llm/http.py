@@ -13,8 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from enrichment_pipeline.llm.rendering import Form, render
 from enrichment_pipeline.llm.sessions import SessionNotFoundError, newest_timeline_of, timeline_of
 from enrichment_pipeline.llm.timelines import Timeline
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreUnavailableError
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from enrichment_pipeline.events.times import EPOCH, parse_timestamp
 from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE
 from enrichment_pipeline.llm.rendering import FEWEST_TOKENS
-from enrichment_pipeline.store.freshness import newest_moment
+from enrichment_pipeline.store.windows.freshness import newest_moment
 
 MOST_ROWS = 200
 MOST_TOKENS = 8_000

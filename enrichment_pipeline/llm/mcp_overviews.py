@@ -39,19 +39,19 @@ from enrichment_pipeline.llm.mcp_arguments import (
     time_of,
 )
 from enrichment_pipeline.llm.mcp_running import SECONDS
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.catalogue import catalogue
-from enrichment_pipeline.store.changes import sessions_watermark
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.event_search import count_over_time
-from enrichment_pipeline.store.freshness import newest_moment, newest_windows
-from enrichment_pipeline.store.letters import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.dead_letters.letters import (
     LetterFilter,
     count_letters,
     count_letters_by,
     find_letters,
 )
-from enrichment_pipeline.store.reading import reading
+from enrichment_pipeline.store.queue.changes import sessions_watermark
+from enrichment_pipeline.store.reading.as_reader import reading
+from enrichment_pipeline.store.reading.catalogue import catalogue
+from enrichment_pipeline.store.reading.event_search import count_over_time
+from enrichment_pipeline.store.windows.books import books
+from enrichment_pipeline.store.windows.freshness import newest_moment, newest_windows
 from enrichment_pipeline.wording import counted
 
 _CHARTED = timedelta(days=1)

@@ -17,14 +17,14 @@ from pydantic import ConfigDict, create_model
 from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.llm.sessions import SessionNotFoundError
-from enrichment_pipeline.store.errors import (
+from enrichment_pipeline.store.database.errors import (
     StoreError,
     StoreUnavailableError,
     blames_data,
     first_line,
     is_store_failure,
 )
-from enrichment_pipeline.store.reading import took_too_long
+from enrichment_pipeline.store.reading.as_reader import took_too_long
 
 SECONDS = 10
 """That a statement may take in the store."""

@@ -11,7 +11,7 @@ from mcp.server.mcpserver import MCPServer
 from enrichment_pipeline.llm.mcp_overviews import Overviews
 from enrichment_pipeline.llm.mcp_running import Runner
 from enrichment_pipeline.llm.mcp_tools import Tools
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 INSTRUCTIONS = """\
 What users of a product did, as PostHog saw it, enriched: each event has an event type (pageview,

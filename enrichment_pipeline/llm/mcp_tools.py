@@ -40,10 +40,10 @@ from enrichment_pipeline.llm.mcp_arguments import (
 from enrichment_pipeline.llm.mcp_running import SECONDS
 from enrichment_pipeline.llm.rendering import Form, render
 from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.event_search import search_events
-from enrichment_pipeline.store.reading import reading
-from enrichment_pipeline.store.sessions import list_sessions
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.reading.as_reader import reading
+from enrichment_pipeline.store.reading.event_search import search_events
+from enrichment_pipeline.store.sessions.reading import list_sessions
 
 _SEARCHED = timedelta(days=7)
 

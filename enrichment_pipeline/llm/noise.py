@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 
 from enrichment_pipeline.llm.signals import is_error
-from enrichment_pipeline.store.sessions import SessionEvent
+from enrichment_pipeline.store.sessions.reading import SessionEvent
 
 _NOISE = frozenset(
     {

@@ -1,13 +1,13 @@
 """What people are called where a model reads: a name that is always the same and says nothing.
 
-Which ids are one person belongs to `store.people`.
+Which ids are one person belongs to `store.ingest.people`.
 """
 
 from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from enrichment_pipeline.store.people import people_of, pseudonym_key, pseudonym_of
+from enrichment_pipeline.store.ingest.people import people_of, pseudonym_key, pseudonym_of
 
 _MOST_REMEMBERED = 100_000
 

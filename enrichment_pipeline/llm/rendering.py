@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
-from enrichment_pipeline.llm.forms import FORMS, LEAST, SHORT, WHOLE, Brevity, Form, Line, write
 from enrichment_pipeline.llm.entries import Entry
+from enrichment_pipeline.llm.forms import FORMS, LEAST, SHORT, WHOLE, Brevity, Form, Line, write
 from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.llm.tokens import estimate_tokens
 

@@ -1,6 +1,6 @@
 """Telling all sessions of a day, for the table `session_timeline`.
 
-One session, as it is this moment, belongs to `sessions`; the SQL to `store.session_building`.
+One session, as it is this moment, belongs to `sessions`; the SQL to `store.sessions.building`.
 """
 
 import time
@@ -13,10 +13,10 @@ from uuid import UUID
 from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.sessions import cut_at_silence, derived_id
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.people import pseudonym_key, pseudonym_of
-from enrichment_pipeline.store.session_building import Build, DayEvents, ToldSession
-from enrichment_pipeline.store.sessions import SessionEvents
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.people import pseudonym_key, pseudonym_of
+from enrichment_pipeline.store.sessions.building import Build, DayEvents, ToldSession
+from enrichment_pipeline.store.sessions.reading import SessionEvents
 
 MOST_TOKENS = 20_000
 """Of a timeline in the table; the command and the API tell longer ones whole."""

@@ -16,9 +16,9 @@ from enrichment_pipeline.events.safe_text import safe_text
 from enrichment_pipeline.events.text import clean_text
 from enrichment_pipeline.llm.pseudonyms import Pseudonyms
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
-from enrichment_pipeline.store.errors import StoreError
-from enrichment_pipeline.store.people import ids_of
-from enrichment_pipeline.store.sessions import (
+from enrichment_pipeline.store.database.errors import StoreError
+from enrichment_pipeline.store.ingest.people import ids_of
+from enrichment_pipeline.store.sessions.reading import (
     LONGEST,
     SILENCE,
     SessionEvent,

@@ -22,7 +22,7 @@ from enrichment_pipeline.llm.signals import (
     is_error,
     is_sent,
 )
-from enrichment_pipeline.store.sessions import SessionEvent, SessionEvents
+from enrichment_pipeline.store.sessions.reading import SessionEvent, SessionEvents
 
 IDLE_SECONDS = 60
 """From so long a silence on it is an entry of its own."""

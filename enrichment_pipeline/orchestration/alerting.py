@@ -14,7 +14,7 @@ from enrichment_pipeline.orchestration.outcomes import note_outcomes
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.replaying import marked_letters, transient_letters
 from enrichment_pipeline.orchestration.resources import Pipeline, rules_in_use
-from enrichment_pipeline.store.heartbeats import forget_other_sensors
+from enrichment_pipeline.store.monitoring.heartbeats import forget_other_sensors
 
 _SECONDS = 30
 

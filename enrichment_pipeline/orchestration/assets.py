@@ -47,8 +47,8 @@ from enrichment_pipeline.orchestration.windows import (
     look_at_windows,
     run_name,
 )
-from enrichment_pipeline.store.claims import reopen_dead
-from enrichment_pipeline.store.dead_letters import broken_now
+from enrichment_pipeline.store.dead_letters.summary import broken_now
+from enrichment_pipeline.store.queue.claims import reopen_dead
 from enrichment_pipeline.wording import counted
 
 _GROUP = "events"

@@ -1,7 +1,7 @@
 """Doing windows again from the command line: runs of the enrichment job in this process, recorded
 in Dagster's instance as every run is, so that the windows turn green there.
 
-Which windows are failed belongs to `store.dead_letters`.
+Which windows are failed belongs to `store.dead_letters.summary`.
 """
 
 from collections.abc import Callable, Sequence

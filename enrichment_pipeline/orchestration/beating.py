@@ -10,9 +10,14 @@ from functools import wraps
 from typing import TypeVar
 
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.store.errors import driver_error, first_line, is_store_failure
-from enrichment_pipeline.store.failures import SENSOR, Failure, clear_failures, note_failures
-from enrichment_pipeline.store.heartbeats import beat, sensor_heartbeat
+from enrichment_pipeline.store.database.errors import driver_error, first_line, is_store_failure
+from enrichment_pipeline.store.monitoring.failures import (
+    SENSOR,
+    Failure,
+    clear_failures,
+    note_failures,
+)
+from enrichment_pipeline.store.monitoring.heartbeats import beat, sensor_heartbeat
 
 Context = TypeVar("Context")
 Answer = TypeVar("Answer")

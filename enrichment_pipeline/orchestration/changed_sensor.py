@@ -35,10 +35,14 @@ from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, UNDER_WAY
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job, windows_under_way
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.changes import changed_days, changed_windows, take_letter_changes
-from enrichment_pipeline.store.dead_letters import broken_now, failed_windows
-from enrichment_pipeline.store.freshness import newest_enriched_window
+from enrichment_pipeline.store.dead_letters.summary import broken_now, failed_windows
+from enrichment_pipeline.store.queue.changes import (
+    changed_days,
+    changed_windows,
+    take_letter_changes,
+)
+from enrichment_pipeline.store.windows.books import books
+from enrichment_pipeline.store.windows.freshness import newest_enriched_window
 from enrichment_pipeline.wording import counted
 
 QUIET = timedelta(seconds=30)

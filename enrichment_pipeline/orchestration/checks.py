@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from enrichment_pipeline.orchestration.partitions import partition_key
-from enrichment_pipeline.store.books import WindowBooks
-from enrichment_pipeline.store.dead_letters import BrokenNow
+from enrichment_pipeline.store.dead_letters.summary import BrokenNow
+from enrichment_pipeline.store.windows.books import WindowBooks
 
 BOOKS_BALANCE = "books_balance"
 FEW_UNKNOWN = "few_unknown"

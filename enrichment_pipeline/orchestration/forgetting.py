@@ -2,7 +2,7 @@
 whose each event was. Nothing that is told now names anybody.
 
 Dagster has no API to change what it logged, so its tables are written to here, and only here. What
-is in the store belongs to `store.forget`.
+is in the store belongs to `store.lifecycle.forget`.
 """
 
 import json
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 # Where Dagster keeps materializations: JSON, in a column of text.
 _TOLD = {"event_logs": "event", "asset_keys": "last_materialization"}

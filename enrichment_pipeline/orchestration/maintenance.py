@@ -9,16 +9,16 @@ import dagster as dg
 from enrichment_pipeline.orchestration.partitions import DAYS, places, remove_windows
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.partitions import partition_days
-from enrichment_pipeline.store.retention import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.partitions import partition_days
+from enrichment_pipeline.store.database.tables import enriched_event
+from enrichment_pipeline.store.lifecycle.retention import (
     FirstKept,
     drop_days_before,
     first_days_kept,
     make_partitions_ahead,
 )
-from enrichment_pipeline.store.tables import enriched_event
+from enrichment_pipeline.store.windows.books import books
 from enrichment_pipeline.wording import counted
 
 _ENDED = [

@@ -15,9 +15,9 @@ from enrichment_pipeline.events.masked import masked_id, masked_line
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.pull.folder import FolderReport
 from enrichment_pipeline.orchestration.plots import plot_by_reason
-from enrichment_pipeline.store.books import WindowBooks
-from enrichment_pipeline.store.dead_letters import BrokenNow
-from enrichment_pipeline.store.rewriting import Change
+from enrichment_pipeline.store.dead_letters.summary import BrokenNow
+from enrichment_pipeline.store.queue.rewriting import Change
+from enrichment_pipeline.store.windows.books import WindowBooks
 from enrichment_pipeline.wording import command
 
 _LONGEST_BAR = 16

@@ -18,9 +18,8 @@ from sqlalchemy import Connection
 from enrichment_pipeline.orchestration.checks import BOOKS_BALANCE, NOTHING_IS_DEAD
 from enrichment_pipeline.orchestration.partitions import partition_key, windows_of
 from enrichment_pipeline.orchestration.runs import WILL_RETRY
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.failures import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.monitoring.failures import (
     CHECK,
     RUN,
     Failure,
@@ -28,6 +27,7 @@ from enrichment_pipeline.store.failures import (
     failures,
     note_failures,
 )
+from enrichment_pipeline.store.windows.books import books, counted_books
 
 ALERTED_OTHERWISE = "alerted_otherwise"
 """Key of the metadata of a `dg.Failure` that has an alert of its own kind."""

@@ -9,7 +9,7 @@ from math import floor, log2
 from typing import NamedTuple
 
 from enrichment_pipeline.orchestration.partitions import stretches
-from enrichment_pipeline.store.claims import DueWindow
+from enrichment_pipeline.store.queue.claims import DueWindow
 
 MAX_RANGES = 4
 """More stretches of windows than this are not worth a run each; the short ones go as a sweep."""

@@ -12,7 +12,7 @@ import dagster as dg
 
 from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.settings import SettingsError
-from enrichment_pipeline.store.errors import StoreError, kind_of
+from enrichment_pipeline.store.database.errors import StoreError, kind_of
 
 # What these say are words of ours, with nothing in them that was in an event.
 _OURS = (dg.Failure, dg.RetryRequested, PullError, SettingsError, StoreError)

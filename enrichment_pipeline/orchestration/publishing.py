@@ -16,9 +16,9 @@ from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS,
 from enrichment_pipeline.orchestration.metadata import accepted_metadata, broken_metadata
 from enrichment_pipeline.orchestration.partitions import partition_key
 from enrichment_pipeline.orchestration.windows import Outcome
-from enrichment_pipeline.store.changes import Consumer, lock_windows, remove_changes
-from enrichment_pipeline.store.dead_letters import BrokenNow
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.dead_letters.summary import BrokenNow
+from enrichment_pipeline.store.queue.changes import Consumer, lock_windows, remove_changes
 
 Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 Publish: TypeAlias = Callable[[Event], None]

@@ -23,7 +23,7 @@ from enrichment_pipeline.orchestration.partitions import partition_key, remove_w
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import is_scheduled
 from enrichment_pipeline.orchestration.windows import Metadata
-from enrichment_pipeline.store.books import WindowBooks, books
+from enrichment_pipeline.store.windows.books import WindowBooks, books
 from enrichment_pipeline.wording import counted
 
 

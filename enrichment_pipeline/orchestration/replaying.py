@@ -20,8 +20,7 @@ from enrichment_pipeline.orchestration.private_errors import keeps_errors_privat
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import UNDER_WAY
 from enrichment_pipeline.orchestration.windows import run_name
-from enrichment_pipeline.store.dead_letters import broken_now
-from enrichment_pipeline.store.letters import (
+from enrichment_pipeline.store.dead_letters.letters import (
     LetterCount,
     LetterFilter,
     count_letters,
@@ -29,6 +28,7 @@ from enrichment_pipeline.store.letters import (
     mark_for_replay,
     mark_transient,
 )
+from enrichment_pipeline.store.dead_letters.summary import broken_now
 from enrichment_pipeline.wording import counted
 
 REPLAY_OP = "replay"

@@ -9,7 +9,7 @@ from enrichment_pipeline.classification import Rules, RulesFileError, load_rules
 from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
 from enrichment_pipeline.orchestration.outcomes import ALERTED_OTHERWISE
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import Store, open_store
+from enrichment_pipeline.store.database.engine import Store, open_store
 
 # Those of the process: the code server's ticks go on with what they have where a file breaks.
 rules_in_use = cache(RulesInUse)

@@ -22,7 +22,7 @@ from enrichment_pipeline.orchestration.private_errors import keeps_errors_privat
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, UNDER_WAY
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
-from enrichment_pipeline.store.claims import due_windows
+from enrichment_pipeline.store.queue.claims import due_windows
 from enrichment_pipeline.wording import counted
 
 ENRICHMENT_JOB = "enrichment"

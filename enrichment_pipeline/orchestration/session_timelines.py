@@ -20,8 +20,8 @@ from enrichment_pipeline.orchestration.private_errors import keeps_errors_privat
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import is_asked_for
 from enrichment_pipeline.orchestration.sensors import Job
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.sessions import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.sessions.reading import (
     SessionRow,
     day_totals,
     list_sessions,

@@ -10,7 +10,7 @@ from typing import Any, Self
 from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
 
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import Store, open_store
+from enrichment_pipeline.store.database.engine import Store, open_store
 
 
 class _RunStorage(PostgresRunStorage):

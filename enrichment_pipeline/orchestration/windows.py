@@ -20,16 +20,16 @@ from enrichment_pipeline.orchestration.metadata import (
 )
 from enrichment_pipeline.orchestration.partitions import partition_key
 from enrichment_pipeline.orchestration.plots import plot_over_time
-from enrichment_pipeline.store.books import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.dead_letters.summary import dead_windows
+from enrichment_pipeline.store.queue.claims import waiting_batches
+from enrichment_pipeline.store.windows.books import (
     WindowBooks,
     books,
     classified,
     counted_books,
     preview,
 )
-from enrichment_pipeline.store.claims import waiting_batches
-from enrichment_pipeline.store.dead_letters import dead_windows
-from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline.wording import command, counted
 
 Metadata = dict[str, dg.MetadataValue[Any]]

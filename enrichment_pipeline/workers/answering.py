@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.masked import masked_line
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import first_line, is_store_failure
-from enrichment_pipeline.store.outages import wait_for_store
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import first_line, is_store_failure
+from enrichment_pipeline.store.database.outages import wait_for_store
 
 TURN_SECONDS = 5.0
 """After which a worker that finds more and more rings for whoever is free, and takes the next

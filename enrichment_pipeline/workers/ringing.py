@@ -12,7 +12,7 @@ from queue import Queue as Waiting
 
 from celery import Celery
 
-from enrichment_pipeline.store.errors import first_line
+from enrichment_pipeline.store.database.errors import first_line
 from enrichment_pipeline.workers.brokers.broker import Broker
 from enrichment_pipeline.workers.queues import RING, Queue
 

@@ -16,8 +16,8 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store, connect_store
-from enrichment_pipeline.store.errors import StoreUnavailableError, first_line
+from enrichment_pipeline.store.database.engine import Store, connect_store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError, first_line
 from enrichment_pipeline.workers.answering import answer
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import Broker

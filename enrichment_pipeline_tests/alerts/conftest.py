@@ -10,8 +10,8 @@ from psycopg import sql
 from sqlalchemy import text
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, open_store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, open_store
 from enrichment_pipeline_tests.alerts.receivers import Receiver, receiver
 from enrichment_pipeline_tests.conftest import copy_database, database_url, execute
 

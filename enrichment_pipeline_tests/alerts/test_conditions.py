@@ -20,8 +20,8 @@ from enrichment_pipeline.alerts.conditions import (
     limits,
 )
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.alerts import LetterGroup, ToldAlert, Waiting
-from enrichment_pipeline.store.pulled import PullDifference
+from enrichment_pipeline.store.ingest.pulled import PullDifference
+from enrichment_pipeline.store.monitoring.alerts import LetterGroup, ToldAlert, Waiting
 from enrichment_pipeline_tests.conftest import HOUR
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from enrichment_pipeline.alerts.decisions import (
     Telling,
     decide,
 )
-from enrichment_pipeline.store.alerts import ToldAlert
+from enrichment_pipeline.store.monitoring.alerts import ToldAlert
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

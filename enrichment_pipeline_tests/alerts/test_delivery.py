@@ -20,12 +20,12 @@ from enrichment_pipeline.alerts.delivery import (
 )
 from enrichment_pipeline.alerts.messages import trial_message
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.alerts import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.monitoring.alerts import (
     UndeliveredMessage,
     queue_message,
     undelivered_messages,
 )
-from enrichment_pipeline.store.engine import Store
 from enrichment_pipeline_tests.alerts.receivers import SECRET, Receiver, receiver
 from enrichment_pipeline_tests.conftest import free_port
 

@@ -24,8 +24,9 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.heartbeats import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.monitoring.heartbeats import (
     DUE_WINDOWS_SENSOR,
     SENSORS_BEGAN,
     WATCH,
@@ -34,7 +35,6 @@ from enrichment_pipeline.store.heartbeats import (
     last_seen,
     sensor_heartbeat,
 )
-from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 

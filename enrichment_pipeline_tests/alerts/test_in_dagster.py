@@ -9,8 +9,8 @@ import pytest
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, last_seen
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.monitoring.heartbeats import DUE_WINDOWS_SENSOR, last_seen
 from enrichment_pipeline_tests.alerts.conftest import AddLetters
 from enrichment_pipeline_tests.alerts.receivers import Receiver
 

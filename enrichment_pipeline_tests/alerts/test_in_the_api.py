@@ -12,7 +12,7 @@ from enrichment_pipeline.alerts.looking import look
 from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.settings import Settings, SettingsError
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.alerts.conftest import AddLetters
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -16,17 +16,22 @@ from enrichment_pipeline.ingest.api.capture import SOURCE as API
 from enrichment_pipeline.ingest.api.capture import WEBHOOK_SOURCE
 from enrichment_pipeline.ingest.pull.query_api import SOURCE as QUERY_API
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.alerts import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.ingest.pulled import WindowPosition, keep_position
+from enrichment_pipeline.store.monitoring.alerts import (
     LIVE_SOURCES,
     begin_look,
     count_open,
     listed_alerts,
     undelivered_messages,
 )
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.heartbeats import DUE_WINDOWS_SENSOR, WATCH, WATCH_BEGAN, beat
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.pulled import WindowPosition, keep_position
+from enrichment_pipeline.store.monitoring.heartbeats import (
+    DUE_WINDOWS_SENSOR,
+    WATCH,
+    WATCH_BEGAN,
+    beat,
+)
 from enrichment_pipeline.wording import command
 from enrichment_pipeline_tests.alerts.conftest import AddLetters
 from enrichment_pipeline_tests.conftest import HOUR, raw_events

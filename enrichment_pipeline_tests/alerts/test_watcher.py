@@ -17,9 +17,9 @@ from enrichment_pipeline.alerts.messages import Message
 from enrichment_pipeline.alerts.outage import PATIENCE
 from enrichment_pipeline.alerts.watcher import Watcher
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.alerts import listed_alerts
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.monitoring.alerts import listed_alerts
 from enrichment_pipeline.wording import command
 from enrichment_pipeline_tests.alerts.conftest import AddLetters
 from enrichment_pipeline_tests.alerts.receivers import SECONDS, Receiver, receiver

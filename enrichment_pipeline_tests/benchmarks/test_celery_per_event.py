@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from benchmarks import celery_per_event
 from benchmarks.orm_queue import Base, EnrichedEvent, QueuedEvent
 from enrichment_pipeline import classify_event
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
 
 

@@ -34,8 +34,8 @@ from enrichment_pipeline.ingest.sample.shapes import recorded_shapes
 from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
 from enrichment_pipeline.llm.tokens import estimate_tokens
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 
 SCRIPTS = {script.name: script for script in all_scripts()}
 

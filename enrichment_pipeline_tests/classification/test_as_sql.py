@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from enrichment_pipeline.classification import EventClassification, Rules, load_rules
 from enrichment_pipeline.classification.as_sql import DIALECTS, Dialect, rules_as_sql
 from enrichment_pipeline.ingest.sample.sample import sample_events
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 Event = tuple[str | None, str | None]
 Engine = Callable[[Rules, Sequence[Event]], list[EventClassification]]

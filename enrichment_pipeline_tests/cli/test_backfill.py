@@ -17,9 +17,9 @@ from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.orchestration import resources
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.books import books
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START
 from enrichment_pipeline_tests.poison import RAISES, poisoned

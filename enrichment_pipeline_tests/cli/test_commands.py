@@ -21,8 +21,8 @@ from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import free_port, make_event, raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

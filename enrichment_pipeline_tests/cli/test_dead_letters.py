@@ -20,8 +20,8 @@ from enrichment_pipeline.enrichment import replay as replaying
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import ReplayReport
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.poison import IS_BAD, RAISES, poisoned
 

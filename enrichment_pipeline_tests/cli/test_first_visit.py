@@ -16,8 +16,8 @@ from enrichment_pipeline.cli.console import print_table, waiting
 from enrichment_pipeline.cli.services import why_not_listen
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import free_port, make_event, raw_events
 from enrichment_pipeline_tests.llm.telling import take_in, visit

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import make_event, raw_events
 from enrichment_pipeline_tests.llm.telling import take_in, visit

@@ -13,10 +13,10 @@ from enrichment_pipeline.cli import forget as module
 from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.people import ledger_name
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.secrets import LEDGER_KEY, secret
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.secrets import LEDGER_KEY, secret
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.books import books
 from enrichment_pipeline_tests.conftest import raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

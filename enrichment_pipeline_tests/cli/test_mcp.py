@@ -19,7 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.llm.mcp_asking import fill, text_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from enrichment_pipeline.events.times import window_start
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.ingest.posthog_stand_in import (

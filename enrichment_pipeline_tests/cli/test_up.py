@@ -17,10 +17,10 @@ from enrichment_pipeline.cli.services import Services
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreUnavailableError
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import free_port, make_event
 

@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.windows.books import books, counted_books
 
 _SECONDS = 30
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals
 from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api, ApiProcess, served_api
 from enrichment_pipeline_tests.clients.visits import served_site

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, free_port
 
 PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")

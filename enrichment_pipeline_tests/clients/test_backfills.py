@@ -14,7 +14,7 @@ from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.partitions import WINDOWS, add_windows, partition_key
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.clients.pipeline import Pipeline, wait_until
 from enrichment_pipeline_tests.clients.test_dagster_ui import _BACKFILL
 from enrichment_pipeline_tests.conftest import HOUR, raw_events

@@ -19,9 +19,9 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import (
     copy_database,
     database_url,

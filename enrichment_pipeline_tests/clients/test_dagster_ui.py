@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from sqlalchemy import text
 
 from enrichment_pipeline.orchestration.partitions import partition_key
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.pipeline import EVENTS, Pipeline, counts, wait_until
 from enrichment_pipeline_tests.conftest import HOUR
 

@@ -11,8 +11,8 @@ import pytest
 from posthog import Posthog
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import enriched, rows
 from enrichment_pipeline_tests.clients.node_client import NodeClient, node_client
 from enrichment_pipeline_tests.clients.serving import TOKEN, Api, ApiProcess

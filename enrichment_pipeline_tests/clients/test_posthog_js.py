@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals, enriched, rows
 from enrichment_pipeline_tests.clients.serving import PROJECT, Api
 from enrichment_pipeline_tests.clients.visits import Visit, visiting

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals, enriched, rows
 from enrichment_pipeline_tests.clients.conftest import HERE
 from enrichment_pipeline_tests.clients.serving import Api

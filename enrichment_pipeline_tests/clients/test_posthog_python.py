@@ -12,7 +12,7 @@ from posthog.capture_v1 import CaptureV1Error
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.events.raw_event import Reason
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import enriched, rows
 from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api
 

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import psycopg
 
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import rows
 from enrichment_pipeline_tests.clients.serving import TOKEN, ApiProcess
 from enrichment_pipeline_tests.conftest import make_event

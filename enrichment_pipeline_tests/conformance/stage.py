@@ -23,9 +23,9 @@ from enrichment_pipeline.events.raw_event import RawEvent
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, open_store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, open_store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.queues import Queue

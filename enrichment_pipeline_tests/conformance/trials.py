@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import psutil
 from sqlalchemy import text
 
-from enrichment_pipeline.store.embedded_server import ServerFiles
+from enrichment_pipeline.store.database.embedded_server import ServerFiles
 from enrichment_pipeline_tests.conformance.accounts import await_rest
 from enrichment_pipeline_tests.conformance.stage import Stage, kill
 from enrichment_pipeline_tests.conftest import raw_events

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import Store, opened_store
+from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline.workers import answering, worker
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.queues import Queue

@@ -17,8 +17,8 @@ from enrichment_pipeline.enrichment.attempts import (
     wait_before_retry,
 )
 from enrichment_pipeline.enrichment.writing import EnrichmentError
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreUnavailableError
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError
 
 
 def wrapped(error: psycopg.Error) -> DBAPIError:

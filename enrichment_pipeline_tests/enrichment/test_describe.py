@@ -23,10 +23,10 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.detail import detail_of
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.events.raw_event import Arrival, parse_event
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.enriched import DESCRIPTION
-from enrichment_pipeline.store.errors import StoreUnavailableError
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.queue.enriched import DESCRIPTION
 from enrichment_pipeline_tests.conftest import make_event
 
 BUTTON = 'button:text="Buy now"'

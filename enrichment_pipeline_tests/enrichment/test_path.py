@@ -16,12 +16,12 @@ from enrichment_pipeline.enrichment.deriving import Derived, derive_all
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.events.people import People
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.claims import claim, reopen_dead
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import is_store_failure
-from enrichment_pipeline.store.forget import forget_events
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import is_store_failure
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.lifecycle.forget import forget_events
+from enrichment_pipeline.store.queue.claims import claim, reopen_dead
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 

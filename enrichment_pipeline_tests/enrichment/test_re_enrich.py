@@ -10,9 +10,9 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.re_enrich import re_enrich
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import IS_BAD, poisoned
 

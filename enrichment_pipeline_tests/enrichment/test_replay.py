@@ -21,9 +21,8 @@ from enrichment_pipeline.events.raw_event import (
     parse_event,
     reject,
 )
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.letters import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.dead_letters.letters import (
     LetterFilter,
     count_letters,
     discard,
@@ -32,8 +31,9 @@ from enrichment_pipeline.store.letters import (
     mark_transient,
     read_letters,
 )
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.replays import resolve
+from enrichment_pipeline.store.dead_letters.replays import resolve
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.poison import IS_BAD, KILLS, RAISES, kills_with_some, poisoned
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.enrichment.rules_diff import diff_rules
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import take_in
 

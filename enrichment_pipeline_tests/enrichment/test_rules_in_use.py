@@ -8,7 +8,7 @@ from enrichment_pipeline.alerts.looking import look
 from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.wording import command
 
 GOOD = "events:\n  bought: {event_type: custom, action_type: submit}\n"

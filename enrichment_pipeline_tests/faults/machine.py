@@ -15,7 +15,7 @@ import psutil
 import psycopg
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import connect_store
+from enrichment_pipeline.store.database.engine import connect_store
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.faults.injections import Fault
 from enrichment_pipeline_tests.faults.stage import Load, Stage, Told

@@ -21,8 +21,8 @@ from rich.console import Console
 from sqlalchemy import text
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, connect_store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, connect_store
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.faults.stage import Load, accounts
 from enrichment_pipeline_tests.workers.parts.part import await_port

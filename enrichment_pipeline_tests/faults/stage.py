@@ -25,10 +25,10 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.embedded_server import ServerFiles
-from enrichment_pipeline.store.engine import Store, open_store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.embedded_server import ServerFiles
+from enrichment_pipeline.store.database.engine import Store, open_store
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.faults.proxy import Proxy
 

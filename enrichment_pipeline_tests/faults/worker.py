@@ -10,8 +10,8 @@ from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.sandbox import Sandbox
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.errors import first_line, is_store_failure
+from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.database.errors import first_line, is_store_failure
 from enrichment_pipeline_tests.poison import EATS_MEMORY, HANGS, KILLS, RAISES, poisoned
 
 POISON = {RAISES: RAISES, HANGS: HANGS, EATS_MEMORY: EATS_MEMORY, KILLS: KILLS}

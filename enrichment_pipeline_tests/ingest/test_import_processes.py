@@ -16,11 +16,11 @@ from enrichment_pipeline.ingest import importer
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import FileRecord
 from enrichment_pipeline.ingest.importer import import_records
-from enrichment_pipeline.store import outages
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreError, is_store_failure
-from enrichment_pipeline.store.outages import wait_for_store
+from enrichment_pipeline.store.database import outages
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreError, is_store_failure
+from enrichment_pipeline.store.database.outages import wait_for_store
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
@@ -34,7 +34,7 @@ from itertools import count
 from enrichment_pipeline.ingest import importer
 from enrichment_pipeline.ingest.files import FileRecord
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.database.engine import opened_store
 
 EVENT = b'{"event": "e", "distinct_id": "u", "timestamp": "2026-03-01T12:00:00Z", "n": %d}'
 importer.CHUNK_EVENTS = 10

@@ -26,8 +26,8 @@ from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import BrokenFileError, FileRecord
 from enrichment_pipeline.ingest.importer import import_records, import_source
 from enrichment_pipeline.ingest.sample.sample import sample_events
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.payloads import decompress
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.payloads import decompress
 from enrichment_pipeline_tests.conftest import make_event
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

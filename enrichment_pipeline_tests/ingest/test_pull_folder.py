@@ -19,8 +19,8 @@ from enrichment_pipeline.ingest.pull.errors import PullError, PullRefusedError
 from enrichment_pipeline.ingest.pull.folder import FolderReport
 from enrichment_pipeline.ingest.pull.pull import pull
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.pulled import claimed
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.pulled import claimed
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.ingest.stored_files import parquet
 

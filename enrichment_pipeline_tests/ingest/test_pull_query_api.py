@@ -23,9 +23,9 @@ from enrichment_pipeline.ingest.pull.errors import (
 )
 from enrichment_pipeline.ingest.pull.pull import PullReport, pull, windows_due
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.payloads import decompress
-from enrichment_pipeline.store.pulled import claimed, pull_differences
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.payloads import decompress
+from enrichment_pipeline.store.ingest.pulled import claimed, pull_differences
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.ingest.posthog_stand_in import (
     CUT_OFF,

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from enrichment_pipeline.events.privacy import mask
 from enrichment_pipeline.events.safe_text import safe_text
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline, page_of
-from enrichment_pipeline.store.sessions import SessionEvent
+from enrichment_pipeline.store.sessions.reading import SessionEvent
 
 START = 1_772_452_800.0
 """2026-03-02 12:00:00 UTC."""

@@ -9,7 +9,7 @@ from mcp.types import CallToolResult, TextContent
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm.mcp_server import make_server
 from enrichment_pipeline.llm.session_days import tell_day
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import take_in, visit
 

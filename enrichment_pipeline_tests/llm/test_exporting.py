@@ -15,7 +15,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm import exporting
 from enrichment_pipeline.llm.exporting import Export, ExportError, count_rows, run_export
 from enrichment_pipeline.llm.session_days import tell_day
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import take_in, visit
 

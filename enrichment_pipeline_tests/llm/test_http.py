@@ -12,7 +12,7 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.llm.http import timeline_routes
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import take_in, visit
 

@@ -13,10 +13,10 @@ from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.session_days import tell_day
 from enrichment_pipeline.llm.sessions import cut_at_silence, newest_timeline_of, timeline_of
 from enrichment_pipeline.llm.timelines import build_timeline
-from enrichment_pipeline.store import sessions
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.partitions import ensure_partitions
-from enrichment_pipeline.store.sessions import MOST_EVENTS, SessionEvent, SessionEvents
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.partitions import ensure_partitions
+from enrichment_pipeline.store.sessions import reading as sessions
+from enrichment_pipeline.store.sessions.reading import MOST_EVENTS, SessionEvent, SessionEvents
 
 DAY = date(2026, 3, 2)
 EVENTS = 300_000

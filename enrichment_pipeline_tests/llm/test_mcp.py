@@ -20,10 +20,10 @@ from enrichment_pipeline.llm.mcp_server import make_server
 from enrichment_pipeline.llm.session_days import tell_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.llm.tokens import estimate_tokens
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.reading import reading
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.reading.as_reader import reading
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.mcp_asking import (
     EVIL_NAME,

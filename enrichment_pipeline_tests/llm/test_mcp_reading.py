@@ -10,13 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, connect_store
-from enrichment_pipeline.store.errors import StoreError
-from enrichment_pipeline.store.freshness import newest_windows
-from enrichment_pipeline.store.people import pseudonym_key
-from enrichment_pipeline.store.reading import opened_for_reading, reading, took_too_long
-from enrichment_pipeline.store.sessions import list_sessions
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, connect_store
+from enrichment_pipeline.store.database.errors import StoreError
+from enrichment_pipeline.store.ingest.people import pseudonym_key
+from enrichment_pipeline.store.reading.as_reader import opened_for_reading, reading, took_too_long
+from enrichment_pipeline.store.sessions.reading import list_sessions
+from enrichment_pipeline.store.windows.freshness import newest_windows
 from enrichment_pipeline_tests.conftest import execute
 
 WRITES = (

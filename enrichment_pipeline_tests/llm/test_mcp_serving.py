@@ -14,7 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm.mcp_serving import PATH, http_app
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.llm.mcp_asking import fill, text_of
 
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}

@@ -7,8 +7,8 @@ import pytest
 
 from enrichment_pipeline.llm import pseudonyms as module
 from enrichment_pipeline.llm.pseudonyms import Pseudonyms
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 
 ANN = "ann@shop.example"

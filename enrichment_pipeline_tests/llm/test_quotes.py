@@ -19,7 +19,7 @@ from enrichment_pipeline.llm.mcp_answers import shown_name
 from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.session_days import tell_day
 from enrichment_pipeline.llm.sessions import timeline_of
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import NAME, take_in
 

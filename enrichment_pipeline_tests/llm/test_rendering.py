@@ -14,7 +14,7 @@ from enrichment_pipeline.llm.rendering import FEWEST_TOKENS, render
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.llm.tokens import estimate_tokens
-from enrichment_pipeline.store.sessions import SessionEvent
+from enrichment_pipeline.store.sessions.reading import SessionEvent
 from enrichment_pipeline_tests.llm.made_sessions import (
     SESSIONS,
     change,

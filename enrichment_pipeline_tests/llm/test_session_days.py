@@ -9,9 +9,9 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.llm.session_days import tell_day
-from enrichment_pipeline.store.changes import append_changes, changed_days
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.forget import forget_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.lifecycle.forget import forget_events
+from enrichment_pipeline.store.queue.changes import append_changes, changed_days
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.telling import take_in, told, visit
 

@@ -18,8 +18,8 @@ from enrichment_pipeline.llm.sessions import (
     timeline_of,
 )
 from enrichment_pipeline.llm.timelines import Timeline
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.sessions import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.sessions.reading import (
     SessionEvent,
     events_of_session,
     events_without_session,

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from enrichment_pipeline.llm.signals import KINDS, is_error
-from enrichment_pipeline.store.sessions import SessionEvent
+from enrichment_pipeline.store.sessions.reading import SessionEvent
 from enrichment_pipeline_tests.llm.made_sessions import (
     change,
     click,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrichment_pipeline.llm.timelines import Timeline, page_of
-from enrichment_pipeline.store.sessions import SessionEvent
+from enrichment_pipeline.store.sessions.reading import SessionEvent
 from enrichment_pipeline_tests.llm.made_sessions import (
     DEVICE,
     SESSIONS,

@@ -11,7 +11,7 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.ingest.chunks import load_chunk
 from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.settings import SettingsError, load_settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from enrichment_pipeline.orchestration.partitions import add_windows
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import HOUR
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 

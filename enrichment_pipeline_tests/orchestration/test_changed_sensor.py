@@ -22,10 +22,10 @@ from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START,
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.forget import forget_events
-from enrichment_pipeline.store.letters import LetterFilter, discard, mark_for_replay
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, discard, mark_for_replay
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.lifecycle.forget import forget_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.llm.telling import told
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks, die

@@ -26,8 +26,8 @@ from enrichment_pipeline.orchestration.partitions import add_days, add_windows, 
 from enrichment_pipeline.orchestration.private_errors import FailedError
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import make_event, raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -21,9 +21,9 @@ from enrichment_pipeline.orchestration.instance import (
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_windows
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
-from enrichment_pipeline.store.embedded_server import ServerFiles
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.embedded_server import ServerFiles
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START
 

@@ -20,9 +20,9 @@ from enrichment_pipeline.orchestration.partitions import (
 )
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.partitions import partition_days
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.partitions import partition_days
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START
 from enrichment_pipeline_tests.orchestration.test_sensor import age_runs

@@ -18,8 +18,8 @@ from enrichment_pipeline.orchestration.metadata import (
     window_metadata,
 )
 from enrichment_pipeline.orchestration.plots import plot_over_time
-from enrichment_pipeline.store.books import WindowBooks
-from enrichment_pipeline.store.dead_letters import BrokenNow
+from enrichment_pipeline.store.dead_letters.summary import BrokenNow
+from enrichment_pipeline.store.windows.books import WindowBooks
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOTHING = pd.DataFrame({"occurred_at": [], "description": []})

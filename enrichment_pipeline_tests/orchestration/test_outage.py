@@ -15,9 +15,9 @@ from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import sweep
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START
 from enrichment_pipeline_tests.outage import begin_outage, end_outage

@@ -14,7 +14,7 @@ from enrichment_pipeline.orchestration.planning import (
     Situation,
     plan,
 )
-from enrichment_pipeline.store.claims import DueWindow
+from enrichment_pipeline.store.queue.claims import DueWindow
 
 HOUR = timedelta(hours=1)
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)

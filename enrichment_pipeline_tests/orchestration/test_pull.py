@@ -21,8 +21,8 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SCHEDULE, LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.ingest.posthog_stand_in import (
     KEY,

@@ -18,9 +18,9 @@ from enrichment_pipeline.orchestration.replaying import (
     transient_letters,
 )
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.letters import LetterFilter, mark_for_replay
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_for_replay
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START
 from enrichment_pipeline_tests.poison import IS_BAD, poisoned

@@ -15,9 +15,9 @@ from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS,
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, enrichment_sweep
-from enrichment_pipeline.store.books import books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.books import books
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
 

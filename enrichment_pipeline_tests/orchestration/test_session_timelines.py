@@ -8,7 +8,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.orchestration.keys import SESSION_TIMELINES
 from enrichment_pipeline.orchestration.partitions import add_days
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.llm.telling import take_in, told, visit
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
 

@@ -16,8 +16,8 @@ from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
 

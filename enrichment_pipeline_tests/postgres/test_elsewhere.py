@@ -15,13 +15,13 @@ from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.orchestration.instance import prepare_home, prepare_instance
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store import databases
-from enrichment_pipeline.store.engine import Store, open_store, opened_store
-from enrichment_pipeline.store.errors import StoreError
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.pulled import claimed
-from enrichment_pipeline.store.query import query
-from enrichment_pipeline.store.reading import reading, took_too_long
+from enrichment_pipeline.store.database import databases
+from enrichment_pipeline.store.database.engine import Store, open_store, opened_store
+from enrichment_pipeline.store.database.errors import StoreError
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.ingest.pulled import claimed
+from enrichment_pipeline.store.reading.as_reader import reading, took_too_long
+from enrichment_pipeline.store.reading.query import query
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.postgres.conftest import LIMITED, PLAIN, POOLED, SCHEMA, Place

@@ -14,8 +14,8 @@ import pytest
 import typer
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import opened_store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import opened_store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.postgres.conftest import PLAIN, POOLED, SCHEMA, Place
 

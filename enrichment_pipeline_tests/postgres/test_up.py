@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.pipeline import EVENTS, Pipeline, counts, wait_until
 from enrichment_pipeline_tests.postgres.conftest import POOLED
 

@@ -13,7 +13,7 @@ from typing import Any
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.settings import load_settings
-from enrichment_pipeline.store.engine import opened_store
+from enrichment_pipeline.store.database.engine import opened_store
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.poison import RAISES, poisoned

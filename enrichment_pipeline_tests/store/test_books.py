@@ -10,18 +10,18 @@ from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
-from enrichment_pipeline.store.books import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_for_replay
+from enrichment_pipeline.store.dead_letters.summary import broken_now, dead_windows
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.queue.claims import reopen_dead
+from enrichment_pipeline.store.windows.books import (
     WindowBooks,
     books,
     classified,
     counted_books,
     preview,
 )
-from enrichment_pipeline.store.claims import reopen_dead
-from enrichment_pipeline.store.dead_letters import broken_now, dead_windows
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.letters import LetterFilter, mark_for_replay
-from enrichment_pipeline.store.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 

@@ -10,7 +10,10 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
-from enrichment_pipeline.store.changes import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.schema import downgrade, upgrade
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.queue.changes import (
     Consumer,
     append_changes,
     changed_days,
@@ -21,9 +24,6 @@ from enrichment_pipeline.store.changes import (
     take_day,
     take_letter_changes,
 )
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.schema import downgrade, upgrade
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from enrichment_pipeline.store.embedded_server import (
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from enrichment_pipeline.store.database.embedded_server import (
     ServerFiles,
     check_owner,
     failure_reason,
@@ -27,7 +27,7 @@ from enrichment_pipeline.store.embedded_server import (
 _USER = """
 import sys
 from pathlib import Path
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]))
 server.start()
 print("ready", flush=True)

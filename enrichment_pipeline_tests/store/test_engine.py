@@ -9,10 +9,10 @@ from psycopg import sql
 from sqlalchemy import URL, make_url, text
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store import databases
-from enrichment_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from enrichment_pipeline.store.engine import Store, open_store, opened_store
-from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError
+from enrichment_pipeline.store.database import databases
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from enrichment_pipeline.store.database.engine import Store, open_store, opened_store
+from enrichment_pipeline.store.database.errors import StoreError, StoreUnavailableError
 from enrichment_pipeline_tests.conftest import database_url, execute
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from tenacity import wait_none
 
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import (
     StoreError,
     StoreUnavailableError,
     first_line,

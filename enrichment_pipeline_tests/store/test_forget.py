@@ -19,20 +19,20 @@ from enrichment_pipeline.events.people import People, ledger_name
 from enrichment_pipeline.events.raw_event import Arrival, RejectedEvent, parse_event, reject
 from enrichment_pipeline.events.raw_event import EventRejectedError as Rejection
 from enrichment_pipeline.ingest.api.accept import Kind, Submission, accept
-from enrichment_pipeline.store import forget as module
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.claims import claim, mark_enriched
-from enrichment_pipeline.store.dead_letters import dead_windows
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.enriched import Failure, bury_events, write_enriched
-from enrichment_pipeline.store.forget import ForgetReport, forget_events
-from enrichment_pipeline.store.forget_texts import REMOVED
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.payloads import decompress
-from enrichment_pipeline.store.people import also_known_as
-from enrichment_pipeline.store.retention import FirstKept, drop_days_before
-from enrichment_pipeline.store.tables import metadata
-from enrichment_pipeline.store.unused_inputs import forget_unused_inputs
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.payloads import decompress
+from enrichment_pipeline.store.database.tables import metadata
+from enrichment_pipeline.store.dead_letters.summary import dead_windows
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.ingest.people import also_known_as
+from enrichment_pipeline.store.lifecycle import forget as module
+from enrichment_pipeline.store.lifecycle.forget import ForgetReport, forget_events
+from enrichment_pipeline.store.lifecycle.forget_texts import REMOVED
+from enrichment_pipeline.store.lifecycle.retention import FirstKept, drop_days_before
+from enrichment_pipeline.store.queue.claims import claim, mark_enriched
+from enrichment_pipeline.store.queue.enriched import Failure, bury_events, write_enriched
+from enrichment_pipeline.store.queue.unused_inputs import forget_unused_inputs
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 

@@ -6,9 +6,9 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.freshness import recent_latency
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.freshness import recent_latency
 from enrichment_pipeline_tests.conftest import raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -23,13 +23,13 @@ from enrichment_pipeline.events.raw_event import (
     RejectedEvent,
     parse_event,
 )
-from enrichment_pipeline.store import load
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.forget import forget_events
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.partitions import drop_partition
-from enrichment_pipeline.store.payloads import decompress
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.partitions import drop_partition
+from enrichment_pipeline.store.database.payloads import decompress
+from enrichment_pipeline.store.ingest import load
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.lifecycle.forget import forget_events
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

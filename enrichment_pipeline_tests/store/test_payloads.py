@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import enrichment_pipeline.ingest.sample
-from enrichment_pipeline.store.payloads import compress, decompress
+from enrichment_pipeline.store.database.payloads import compress, decompress
 from enrichment_pipeline_tests.conftest import make_event
 
 SAMPLE = Path(str(enrichment_pipeline.ingest.sample.__file__)).with_name("posthog_js_sample.jsonl")

@@ -17,9 +17,9 @@ from sqlalchemy import text
 
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, parse_event
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store, open_store
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.people import (
+from enrichment_pipeline.store.database.engine import Store, open_store
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.ingest.people import (
     forget_people,
     ids_of,
     lone_person,

@@ -12,14 +12,14 @@ from psycopg import sql
 from sqlalchemy import text
 
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, opened_store
-from enrichment_pipeline.store.errors import StoreError
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.query import query
-from enrichment_pipeline.store.roles import READER, SQL_LOGIN, ensure_reader
-from enrichment_pipeline.store.secrets import LEDGER_KEY, PSEUDONYM_KEY
-from enrichment_pipeline.store.tables import READABLE
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.database.errors import StoreError
+from enrichment_pipeline.store.database.roles import READER, SQL_LOGIN, ensure_reader
+from enrichment_pipeline.store.database.secrets import LEDGER_KEY, PSEUDONYM_KEY
+from enrichment_pipeline.store.database.tables import READABLE
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.reading.query import query
 from enrichment_pipeline_tests.conftest import (
     FAST_AND_FORGETFUL,
     database_url,

@@ -11,18 +11,18 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store import retention as module
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
-from enrichment_pipeline.store.partitions import ensure_partitions, partition_days
-from enrichment_pipeline.store.retention import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.partitions import ensure_partitions, partition_days
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.lifecycle import retention as module
+from enrichment_pipeline.store.lifecycle.retention import (
     FirstKept,
     RetentionReport,
     drop_days_before,
     first_days_kept,
     make_partitions_ahead,
 )
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 

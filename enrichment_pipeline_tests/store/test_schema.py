@@ -15,13 +15,13 @@ from sqlalchemy.exc import ProgrammingError
 
 from enrichment_pipeline.events.people import ledger_name
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store, open_store
-from enrichment_pipeline.store.errors import StoreError, StoreUnavailableError
-from enrichment_pipeline.store.partitions import ensure_partitions
-from enrichment_pipeline.store.schema import downgrade, migrate, schema_version, upgrade
-from enrichment_pipeline.store.secrets import LEDGER_KEY, PSEUDONYM_KEY, secret
-from enrichment_pipeline.store.tables import metadata
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store, open_store
+from enrichment_pipeline.store.database.errors import StoreError, StoreUnavailableError
+from enrichment_pipeline.store.database.partitions import ensure_partitions
+from enrichment_pipeline.store.database.schema import downgrade, migrate, schema_version, upgrade
+from enrichment_pipeline.store.database.secrets import LEDGER_KEY, PSEUDONYM_KEY, secret
+from enrichment_pipeline.store.database.tables import metadata
 from enrichment_pipeline_tests.conftest import database_url
 
 

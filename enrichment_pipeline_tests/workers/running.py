@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 from sqlalchemy import text
 
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import Broker
 from enrichment_pipeline.workers.ringing import ring

@@ -8,10 +8,10 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import path
-from enrichment_pipeline.store.books import WindowBooks, books
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreUnavailableError
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.windows.books import WindowBooks, books
 from enrichment_pipeline.workers import answering
 from enrichment_pipeline.workers.answering import answer
 from enrichment_pipeline_tests.conftest import HOUR, raw_events

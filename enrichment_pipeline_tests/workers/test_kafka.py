@@ -14,7 +14,7 @@ from kombu import Message
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import BrokerError
 from enrichment_pipeline.workers.brokers.choosing import broker_at

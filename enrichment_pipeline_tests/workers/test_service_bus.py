@@ -19,8 +19,8 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.servicebus.management import ServiceBusAdministrationClient
 from celery import Celery
 
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.load import load_events
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import BrokerError
 from enrichment_pipeline.workers.brokers.choosing import broker_at

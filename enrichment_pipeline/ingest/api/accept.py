@@ -1,6 +1,6 @@
 """From submissions to durable events: parsed, told apart, and taken in with one commit.
 
-How submissions come together belongs to `gather`, how events are stored to `store.load`.
+How submissions come together belongs to `gather`, how events are stored to `store.ingest.load`.
 """
 
 from collections import Counter
@@ -21,15 +21,15 @@ from enrichment_pipeline.events.raw_event import (
     reject,
 )
 from enrichment_pipeline.events.uuids import time_uuid
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import (
     blames_data,
     driver_error,
     first_line,
     is_store_failure,
 )
-from enrichment_pipeline.store.load import Key, LoadResult, load_events
-from enrichment_pipeline.store.windows import oldest_possible_start
+from enrichment_pipeline.store.ingest.load import Key, LoadResult, load_events
+from enrichment_pipeline.store.windows.limits import oldest_possible_start
 
 # Events of one group that our own code may fail for; with more of them, it is the code.
 _MOST_AT_FAULT = 100

@@ -24,8 +24,8 @@ from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.ingest.api.status import Handler, Status
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens, read_token
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreUnavailableError
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError
 
 MEMORY_BYTES = 256 * 1024 * 1024
 """What requests under way may take, all together; past that the answer is 503."""

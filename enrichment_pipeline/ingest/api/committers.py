@@ -16,8 +16,12 @@ from multiprocessing.process import BaseProcess
 from enrichment_pipeline.events.masked import masked_line, masked_traceback
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, accept
 from enrichment_pipeline.ingest.processes import process_pool, process_store, sigint_blocked
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreUnavailableError, first_line, is_store_failure
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import (
+    StoreUnavailableError,
+    first_line,
+    is_store_failure,
+)
 
 COMMIT_SECONDS = 60
 """A commit that takes longer is given up: its connection may be one at whose other end nobody is

@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from sqlalchemy import Connection
 
 from enrichment_pipeline.alerts.conditions import Kind
-from enrichment_pipeline.store.alerts import count_open, count_undelivered
-from enrichment_pipeline.store.claims import queue_depth
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.freshness import recent_latency
-from enrichment_pipeline.store.load import LoadResult
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.load import LoadResult
+from enrichment_pipeline.store.monitoring.alerts import count_open, count_undelivered
+from enrichment_pipeline.store.queue.claims import queue_depth
+from enrichment_pipeline.store.windows.freshness import recent_latency
 
 _QUANTILES = (0.5, 0.95, 0.99)
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10)

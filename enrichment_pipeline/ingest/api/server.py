@@ -11,7 +11,7 @@ from enrichment_pipeline.ingest.api.app import Bell, create_app
 from enrichment_pipeline.ingest.api.status import Handler
 from enrichment_pipeline.ingest.processes import process_count
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 _STOP_SECONDS = 30
 _KEEP_ALIVE_SECONDS = 75

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.ingest.api.tokens import bearer, same_secret
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 _INDEX = """\
 This is the ingest API of enrichment_pipeline: PostHog events in, LLM-ready events out.

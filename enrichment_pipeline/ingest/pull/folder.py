@@ -1,6 +1,6 @@
 """The folder or bucket where PostHog's batch exports land: which of its files to read, each once.
 
-Reading files belongs to `ingest.files`, remembering them to `store.pulled`.
+Reading files belongs to `ingest.files`, remembering them to `store.ingest.pulled`.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,8 +15,13 @@ from enrichment_pipeline.ingest.file_source import is_passed_over, one_line
 from enrichment_pipeline.ingest.files import SourceError
 from enrichment_pipeline.ingest.importer import import_source
 from enrichment_pipeline.ingest.pull.errors import PullError, PullRefusedError
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.pulled import PulledFile, claimed, pulled_versions, remember_file
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.pulled import (
+    PulledFile,
+    claimed,
+    pulled_versions,
+    remember_file,
+)
 
 SOURCE = "folder"
 

@@ -21,8 +21,8 @@ from enrichment_pipeline.ingest.pull.errors import (
 from enrichment_pipeline.ingest.pull.folder import FolderReport, Progress, pull_folder
 from enrichment_pipeline.ingest.pull.query_api import SOURCE, QueryApi, project_url
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.pulled import (
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest.pulled import (
     WindowPosition,
     claimed,
     first_unsettled,

@@ -32,7 +32,7 @@ from enrichment_pipeline.ingest.pull.errors import (
     PullThrottledError,
 )
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.pulled import Position
+from enrichment_pipeline.store.ingest.pulled import Position
 
 T = TypeVar("T")
 

@@ -1,11 +1,11 @@
 """Where Alembic gets its connection and its metadata; the migrations themselves are in `versions`.
 
-The connection comes from `enrichment_pipeline.store.schema`, the one caller.
+The connection comes from `enrichment_pipeline.store.database.schema`, the one caller.
 """
 
 from alembic import context
 
-from enrichment_pipeline.store.tables import metadata
+from enrichment_pipeline.store.database.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -19,7 +19,7 @@ from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.servicebus import ServiceBusClient
 from azure.servicebus.management import ServiceBusAdministrationClient
 
-from enrichment_pipeline.store.errors import first_line
+from enrichment_pipeline.store.database.errors import first_line
 from enrichment_pipeline.workers.brokers.broker import Broker, BrokerError
 from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
 

@@ -16,7 +16,7 @@ from azure.servicebus import ServiceBusReceiver
 from kombu.transport import azureservicebus
 from kombu.utils.json import loads
 
-from enrichment_pipeline.store.errors import first_line
+from enrichment_pipeline.store.database.errors import first_line
 from enrichment_pipeline.workers.brokers.service_bus import ServiceBus
 
 _AWAY_SECONDS = 1.0

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.llm.http import timeline_routes
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 
 TOKEN = "phc_test"
 SECRET = "shared"

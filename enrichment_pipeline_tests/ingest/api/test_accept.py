@@ -18,8 +18,8 @@ from enrichment_pipeline.ingest.api.accept import Kind, Submission, accept
 from enrichment_pipeline.ingest.api.committers import CommitError, Committers
 from enrichment_pipeline.ingest.chunks import load_chunk
 from enrichment_pipeline.ingest.file_records import FileRecord
-from enrichment_pipeline.store.engine import Store, connect_store
-from enrichment_pipeline.store.errors import StoreUnavailableError
+from enrichment_pipeline.store.database.engine import Store, connect_store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError
 from enrichment_pipeline_tests.conftest import make_event
 
 LIVE = Kind("api")

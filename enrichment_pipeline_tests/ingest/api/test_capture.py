@@ -23,10 +23,10 @@ from enrichment_pipeline.ingest.api import capture
 from enrichment_pipeline.ingest.api.app import MEMORY_BYTES
 from enrichment_pipeline.ingest.api.bodies import read_body
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.books import books, counted_books
-from enrichment_pipeline.store.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.payloads import decompress
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.payloads import decompress
+from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, SECRET, TOKEN, Query
 from enrichment_pipeline_tests.outage import begin_outage, end_outage

@@ -16,8 +16,8 @@ from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.ingest.api import committers as module
 from enrichment_pipeline.ingest.api.accept import Kind, Submission
 from enrichment_pipeline.ingest.api.committers import Committers
-from enrichment_pipeline.store.engine import Store
-from enrichment_pipeline.store.errors import StoreUnavailableError
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import StoreUnavailableError
 from enrichment_pipeline_tests.conftest import make_event
 
 _SECONDS = 60

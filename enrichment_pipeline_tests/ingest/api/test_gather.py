@@ -17,7 +17,7 @@ from enrichment_pipeline.ingest.api.gather import (
     OverloadedError,
     Reservation,
 )
-from enrichment_pipeline.store.load import LoadResult
+from enrichment_pipeline.store.ingest.load import LoadResult
 
 AT_ONCE = 2
 

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import (
 
 from enrichment_pipeline.ingest.api.status import description
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, SECRET, TOKEN
 from enrichment_pipeline_tests.served import served_by_a_thread
 

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.ingest.api.encodings import MAX_BODY_BYTES
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.engine import Store
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.ingest.api.conftest import READ_TOKEN, TOKEN, Query
 
 READER = {"Authorization": f"Bearer {READ_TOKEN}"}

@@ -1,0 +1,1 @@
+"""The database itself: reaching it, its tables, roles and partitions, the embedded server, errors."""

@@ -1,0 +1,223 @@
+"""Opening the store: the embedded server or `DATABASE_URL`, its engine, its two databases.
+
+Everything that must hold before the first query is seen to from here: the server runs, the
+databases exist, the schema is current. What is in the tables belongs to the other modules here.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.database.databases import CONNECT, ensure_database, holds_a_store
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from enrichment_pipeline.store.database.embedded_server import ServerFiles
+from enrichment_pipeline.store.database.errors import (
+    StoreError,
+    StoreUnavailableError,
+    driver_error,
+    first_line,
+)
+from enrichment_pipeline.store.database.transactions import begin
+from enrichment_pipeline.wording import command
+
+EMBEDDED_DATABASE = "enrichment"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. It keeps the embedded server alive for as long as it is open."""
+
+    settings: Settings
+    """What it was opened with; a process of its own opens the same store with them."""
+    engine: Engine
+    dagster_url: str
+    """Where Dagster keeps its own tables: another database on the same server, because Dagster and
+    this project both have a table `alembic_version`."""
+    embedded: EmbeddedPostgres | None = None
+
+    @property
+    def window(self) -> timedelta:
+        """Length of a window."""
+        return self.settings.window
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection in a transaction that commits at the end of the block."""
+        with self._connected(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def bounded(self, seconds: int) -> Iterator[Connection]:
+        """The same for who is waited for: a statement that takes longer is given up."""
+        with self.transaction() as connection:
+            connection.execute(text(f"SET LOCAL statement_timeout = '{seconds:d}s'"))
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The same for statements that must all see one state: while events come in, two sums of
+        the same events are never equal otherwise."""
+        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._connected(engine) as connection:
+            yield connection
+
+    @staticmethod
+    @contextmanager
+    def _connected(engine: Engine) -> Iterator[Connection]:
+        try:
+            with begin(engine) as connection:
+                yield connection
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StoreUnavailableError(f"PostgreSQL went away: {first_line(error)}") from error
+            raise
+
+    def close(self) -> None:
+        """Give back all connections, and the embedded server if this process uses it."""
+        self.engine.dispose()
+        if self.embedded:
+            self.embedded.stop_using()
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name, starting the embedded server where they name none,
+    creating the databases and bringing the schema up to date.
+
+    Raises:
+        StoreError: it cannot be had; one line that says why and what to do.
+    """
+    # Alembic takes half a second to import, which workers of an open store need not wait for.
+    from enrichment_pipeline.store.database.schema import migrate
+
+    store = connect_store(settings)
+    try:
+        migrate(store.engine, store.window)
+    except BaseException as error:
+        store.close()
+        if isinstance(driver_error(error), psycopg.errors.InsufficientPrivilege):
+            url = store.engine.url
+            raise StoreError(
+                f"{url.username} may not make what the store needs: {first_line(error)}; "
+                f'run: ALTER DATABASE "{url.database}" OWNER TO "{url.username}"'
+            ) from error
+        raise
+    return store
+
+
+def connect_store(settings: Settings) -> Store:
+    """Connect to a store that another process has opened and brought up to date.
+
+    Raises:
+        StoreError: as `open_store`.
+    """
+    embedded: EmbeddedPostgres | None = None
+    if settings.database_url is None:
+        embedded = EmbeddedPostgres(settings.home)
+        url = _embedded_url(embedded)
+    else:
+        url = make_url(settings.database_url.get_secret_value())
+    try:
+        return _connected(settings, url.set(drivername="postgresql+psycopg"), embedded)
+    except BaseException:
+        if embedded:
+            embedded.stop_using()
+        raise
+
+
+@contextmanager
+def opened_store(settings: Settings) -> Iterator[Store]:
+    """`open_store`, closed at the end of the block."""
+    store = open_store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def existing_store(settings: Settings) -> Iterator[Store]:
+    """`opened_store` for who takes no events in: a store that is not there is not made.
+
+    Raises:
+        StoreError: there is none; one line that says what to do. Or as `open_store`.
+    """
+    must_exist(settings)
+    with opened_store(settings) as store:
+        yield store
+
+
+def must_exist(settings: Settings) -> None:
+    """Refuse settings that name no store; nothing is made or started.
+
+    Raises:
+        StoreError: there is none, or its server cannot be asked.
+    """
+    if settings.database_url is None:
+        # Written last when PostgreSQL makes its folder.
+        is_there = (ServerFiles.of(settings.home).data / "PG_VERSION").exists()
+        where, name = str(settings.home.resolve()), "ENRICHMENT_HOME"
+    else:
+        url = make_url(settings.database_url.get_secret_value())
+        is_there = holds_a_store(url)
+        where = f"the database {url.database}, which is empty or does not exist"
+        name = "DATABASE_URL"
+    if not is_there:
+        raise StoreError(
+            f"there is no store in {where}; name the right one in {name}, or make one by taking "
+            f"events in: {command('up')}"
+        )
+
+
+def _start(embedded: EmbeddedPostgres) -> None:
+    try:
+        embedded.start()
+    except EmbeddedPostgresError as error:
+        raise StoreUnavailableError(str(error)) from error
+
+
+def _embedded_url(embedded: EmbeddedPostgres) -> URL:
+    _start(embedded)
+    address = embedded.address
+    return URL.create(
+        "postgresql",
+        username=address.user,
+        database=EMBEDDED_DATABASE,
+        # The folder of a socket cannot stand where a URL has its host.
+        query={"host": address.host, "port": str(address.port)},
+    )
+
+
+def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) -> Store:
+    dagster_url = url.set(database=f"{url.database}_dagster", drivername="postgresql+psycopg2")
+    for database in (url, dagster_url):
+        ensure_database(database)
+    engine = create_engine(
+        url,
+        # A role may have another one: what waited for a lock would not see what it waited for.
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        hide_parameters=True,  # they are people's events, and errors end up in logs
+        # PgBouncer gives the next transaction another connection, without what was prepared.
+        connect_args={
+            **CONNECT,
+            "prepare_threshold": None,
+            # For whoever looks into pg_stat_activity.
+            "fallback_application_name": f"enrichment-pipeline {os.getpid()}",
+        },
+    )
+    if embedded:
+        # Should the server die under this process, the next new connection starts it again.
+        event.listen(engine, "do_connect", lambda *_: _start(embedded))
+    return Store(
+        settings=settings,
+        engine=engine,
+        dagster_url=dagster_url.render_as_string(hide_password=False),
+        embedded=embedded,
+    )

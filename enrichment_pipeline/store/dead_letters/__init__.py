@@ -1,0 +1,1 @@
+"""Dead letters: what failed, chosen, counted, replayed."""

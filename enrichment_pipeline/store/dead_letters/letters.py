@@ -1,0 +1,225 @@
+"""The ledger of dead letters: choosing, counting, reading, marking for a replay, discarding.
+
+What is broken now, in sum, belongs to `dead_letters`; what a replay does, to `replays`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import BigInteger, Connection, DateTime, Text, TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
+
+from enrichment_pipeline.store.database.payloads import decompress
+
+STATES = ("open", "replaying", "resolved", "discarded", "parked")
+
+OPEN_STATES = ("open", "replaying", "parked")
+"""The states of a letter that somebody still has to do something about."""
+
+_FETCHED_AT_ONCE = 500
+
+# What a letter says, without what it holds; with the age of its history first.
+_COLUMNS = """
+    id, kind, state, reason_code, message, project, event, event_count, window_start, occurred_at,
+    source, attempts, replays, rules_version, worker, first_failed_at, last_failed_at, closed_at,
+    closing_note, batch_id, uuid, distinct_id
+"""
+
+_TYPES: dict[str, TypeEngine[Any]] = {
+    "ids": ARRAY(BigInteger),
+    "states": ARRAY(Text),
+    "replayable": ARRAY(Text),
+    "since": DateTime(timezone=True),
+    "until": DateTime(timezone=True),
+}
+
+
+class LetterFilter(NamedTuple):
+    """Which letters are meant; what is not given matches all."""
+
+    ids: tuple[int, ...] = ()
+    reason: str | None = None
+    since: datetime | None = None
+    """Start of the first window."""
+    until: datetime | None = None
+    """Start of the first window that is meant no more."""
+    rules_version: str | None = None
+    event: str | None = None
+    """Name of the event."""
+    kind: str | None = None
+    project: str | None = None
+    states: tuple[str, ...] = OPEN_STATES
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing narrows it."""
+        return self._replace(states=OPEN_STATES) == LetterFilter()
+
+
+class LetterCount(NamedTuple):
+    """How many letters, and how many events they stand for."""
+
+    letters: int
+    events: int
+
+
+def count_letters(connection: Connection, chosen: LetterFilter) -> LetterCount:
+    """How many letters these are."""
+    condition, parameters = _where(chosen)
+    row = connection.execute(
+        _bound(
+            f"SELECT count(*), coalesce(sum(event_count), 0) FROM dead_letter WHERE {condition}",
+            parameters,
+        )
+    ).one()
+    return LetterCount(int(row[0]), int(row[1]))
+
+
+def count_letters_by(
+    connection: Connection, chosen: LetterFilter, column: Literal["state", "reason_code"]
+) -> dict[str, LetterCount]:
+    """How many letters these are, by state or by reason, the most first."""
+    condition, parameters = _where(chosen)
+    rows = connection.execute(
+        _bound(
+            f"SELECT {column}, count(*), coalesce(sum(event_count), 0) FROM dead_letter "
+            f"WHERE {condition} GROUP BY 1 ORDER BY 2 DESC, 1",
+            parameters,
+        )
+    )
+    return {row[0]: LetterCount(int(row[1]), int(row[2])) for row in rows}
+
+
+def existing_letters(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Those of these ids that a letter has, whatever its state."""
+    rows = connection.execute(
+        _bound("SELECT id FROM dead_letter WHERE id = ANY(:ids)", {"ids": list(ids)})
+    )
+    return set(rows.scalars())
+
+
+def find_letters(
+    connection: Connection, chosen: LetterFilter, most: int
+) -> list[Mapping[str, object]]:
+    """The newest of these letters, without payload and traceback."""
+    condition, parameters = _where(chosen)
+    rows = connection.execute(
+        _bound(
+            f"SELECT {_COLUMNS} FROM dead_letter WHERE {condition} ORDER BY id DESC LIMIT :most",
+            parameters | {"most": most},
+        )
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def read_letters(connection: Connection, chosen: LetterFilter) -> Iterator[Mapping[str, object]]:
+    """These letters whole, the oldest first, a few in memory at a time; `payload` as it arrived."""
+    condition, parameters = _where(chosen)
+    rows = connection.execution_options(yield_per=_FETCHED_AT_ONCE).execute(
+        _bound(
+            f"SELECT {_COLUMNS}, traceback, sent_at, payload FROM dead_letter "
+            f"WHERE {condition} ORDER BY id",
+            parameters,
+        )
+    )
+    for row in rows.mappings():
+        payload = row["payload"]
+        yield {**row, "payload": decompress(payload) if payload else None}
+
+
+def replayable_states(chosen: LetterFilter) -> tuple[str, ...]:
+    """The states out of which a replay takes these letters: a parked one only where it is named by
+    its id."""
+    return OPEN_STATES if chosen.ids else ("open", "replaying")
+
+
+def mark_for_replay(connection: Connection, chosen: LetterFilter) -> LetterCount:
+    """Mark these letters to be replayed. Those that are marked already, as by a replay that was
+    killed, count among them."""
+    condition, parameters = _where(chosen)
+    row = connection.execute(
+        _bound(
+            f"""
+            WITH marked AS (
+                UPDATE dead_letter SET state = 'replaying'
+                WHERE {condition} AND state = ANY(:replayable)
+                RETURNING event_count
+            )
+            SELECT count(*), coalesce(sum(event_count), 0) FROM marked
+            """,
+            parameters | {"replayable": list(replayable_states(chosen))},
+        )
+    ).one()
+    return LetterCount(int(row[0]), int(row[1]))
+
+
+def mark_transient(connection: Connection, reasons: tuple[str, ...], waits: str) -> LetterCount:
+    """Mark the open letters with these reasons whose last failure is long enough ago: `waits` (an
+    interval of PostgreSQL), twice as long after each replay that failed."""
+    row = connection.execute(
+        text(
+            """
+            WITH marked AS (
+                UPDATE dead_letter SET state = 'replaying'
+                WHERE state = 'open' AND reason_code = ANY(:reasons)
+                    AND last_failed_at < now() - CAST(:waits AS interval) * power(2, replays)
+                RETURNING event_count
+            )
+            SELECT count(*), coalesce(sum(event_count), 0) FROM marked
+            """
+        ).bindparams(bindparam("reasons", type_=ARRAY(Text))),
+        {"reasons": list(reasons), "waits": waits},
+    ).one()
+    return LetterCount(int(row[0]), int(row[1]))
+
+
+def count_marked(connection: Connection) -> LetterCount:
+    """How many letters are marked to be replayed."""
+    return count_letters(connection, LetterFilter(states=("replaying",)))
+
+
+def discard(connection: Connection, chosen: LetterFilter, note: str) -> LetterCount:
+    """Close these letters for good, saying why; the rows stay, and their events count as dead."""
+    condition, parameters = _where(chosen)
+    row = connection.execute(
+        _bound(
+            f"""
+            WITH discarded AS (
+                UPDATE dead_letter
+                SET state = 'discarded', closed_at = now(), closing_note = :note
+                WHERE {condition} AND state IN ('open', 'replaying', 'parked')
+                RETURNING event_count
+            )
+            SELECT count(*), coalesce(sum(event_count), 0) FROM discarded
+            """,
+            parameters | {"note": note},
+        )
+    ).one()
+    return LetterCount(int(row[0]), int(row[1]))
+
+
+def _where(chosen: LetterFilter) -> tuple[str, dict[str, object]]:
+    conditions = {
+        "ids": "id = ANY(:ids)",
+        "reason": "reason_code = :reason",
+        "since": "window_start >= :since",
+        "until": "window_start < :until",
+        "rules_version": "rules_version = :rules_version",
+        "event": "event = :event",
+        "kind": "kind = :kind",
+        "project": "project = :project",
+        "states": "state = ANY(:states)",
+    }
+    given = {name: value for name, value in chosen._asdict().items() if value not in (None, ())}
+    parameters = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in given.items()
+    }
+    return " AND ".join(conditions[name] for name in given) or "true", parameters
+
+
+def _bound(statement: str, parameters: Mapping[str, object]) -> TextClause:
+    return text(statement).bindparams(
+        *(bindparam(name, value, type_=_TYPES.get(name)) for name, value in parameters.items())
+    )

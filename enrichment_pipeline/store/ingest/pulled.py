@@ -1,0 +1,198 @@
+"""What the pull remembers: the files it has read, and how far each window of the query API is.
+
+What is read, and in which order, belongs to `ingest.pull`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.transactions import wait_long
+
+# Any number will do, so long as nothing else on the server locks by two numbers, the first this.
+_CLAIMS = 7_263_410
+
+
+@contextmanager
+def claimed(store: Store, name: str) -> Iterator[bool]:
+    """Whether what `name` names is ours alone until the end of the block.
+
+    The claim ends with its transaction, which does nothing else and so is in nobody's way: a
+    process that dies takes it along.
+    """
+    with store.transaction() as connection:
+        wait_long(connection)
+        yield connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(:claims, hashtext(:name))"),
+            {"claims": _CLAIMS, "name": name},
+        ).scalar_one()
+
+
+class PulledFile(NamedTuple):
+    """A file that was read to its end."""
+
+    url: str
+    version: str
+    accepted: int
+    duplicates: int
+    quarantined: int
+
+
+def pulled_versions(connection: Connection, urls: Sequence[str]) -> dict[str, str]:
+    """The version in which each of these files was read; those that were not are missing."""
+    rows = connection.execute(
+        text("SELECT url, version FROM pulled_file WHERE url = ANY(:urls)"), {"urls": list(urls)}
+    )
+    return {row.url: row.version for row in rows}
+
+
+def remember_file(connection: Connection, file: PulledFile) -> None:
+    """The file has been read, in this version."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO pulled_file (url, version, pulled_at, accepted, duplicates, quarantined)
+            VALUES (:url, :version, now(), :accepted, :duplicates, :quarantined)
+            ON CONFLICT (url) DO UPDATE SET
+                version = excluded.version,
+                pulled_at = excluded.pulled_at,
+                accepted = excluded.accepted,
+                duplicates = excluded.duplicates,
+                quarantined = excluded.quarantined
+            """
+        ),
+        file._asdict(),
+    )
+
+
+class Position(NamedTuple):
+    """An event in the order of the pages."""
+
+    timestamp: datetime
+    uuid: str
+
+
+class WindowPosition(NamedTuple):
+    """How far a window is."""
+
+    began_at: datetime
+    """When it was last asked for from its start: what PostHog had by then is not missed."""
+    after: Position | None
+    """The last event of it that is in the store."""
+    finished_at: datetime | None
+    """When it, being over, had been read to its end; None where there is more to come."""
+    events_read: int = 0
+    """How many events were read since `began_at`."""
+    events_counted: int | None = None
+    """How many PostHog counted when the window was settled; None before."""
+
+
+def window_position(
+    connection: Connection, source: str, window_start: datetime
+) -> WindowPosition | None:
+    """How far this window of the source is; None where it was never begun."""
+    row = connection.execute(
+        text(
+            """
+            SELECT began_at, after_timestamp, after_uuid, finished_at, events_read, events_counted
+            FROM pull_position
+            WHERE source = :source AND window_start = :start
+            """
+        ),
+        {"source": source, "start": window_start},
+    ).one_or_none()
+    if row is None:
+        return None
+    after = Position(row.after_timestamp, row.after_uuid) if row.after_timestamp else None
+    return WindowPosition(row.began_at, after, row.finished_at, row.events_read, row.events_counted)
+
+
+def keep_position(
+    connection: Connection, source: str, window_start: datetime, position: WindowPosition
+) -> None:
+    """This window of the source is that far now."""
+    after = position.after
+    connection.execute(
+        text(
+            """
+            INSERT INTO pull_position
+                (source, window_start, began_at, after_timestamp, after_uuid, finished_at,
+                events_read, events_counted)
+            VALUES (:source, :start, :began_at, :timestamp, :uuid, :finished_at, :read, :counted)
+            ON CONFLICT (source, window_start) DO UPDATE SET
+                began_at = excluded.began_at,
+                after_timestamp = excluded.after_timestamp,
+                after_uuid = excluded.after_uuid,
+                finished_at = excluded.finished_at,
+                events_read = excluded.events_read,
+                events_counted = excluded.events_counted
+            """
+        ),
+        {
+            "source": source,
+            "start": window_start,
+            "began_at": position.began_at,
+            "timestamp": after.timestamp if after else None,
+            "uuid": after.uuid if after else None,
+            "finished_at": position.finished_at,
+            "read": position.events_read,
+            "counted": position.events_counted,
+        },
+    )
+
+
+class PullDifference(NamedTuple):
+    """A window of which PostHog counts another number of events than could be read."""
+
+    window_start: datetime
+    read: int
+    counted: int
+    since: datetime
+
+
+def pull_differences(connection: Connection) -> list[PullDifference]:
+    """The settled windows that differ, in order."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT window_start, events_read, events_counted, finished_at FROM pull_position
+            WHERE events_counted <> events_read AND finished_at IS NOT NULL ORDER BY window_start
+            """
+        )
+    )
+    return [PullDifference(*row) for row in rows]
+
+
+def first_unsettled(
+    connection: Connection, source: str, settled_after: timedelta, since: datetime
+) -> datetime | None:
+    """The first window from `since` on that is begun and not settled, or the last that is settled,
+    whichever comes first; None where there is neither.
+
+    Settled is a window that was read to its end, from a start at least `settled_after` after its
+    own: what came late is in it.
+    """
+    first: datetime | None = connection.execute(
+        text(
+            """
+            SELECT least(
+                max(window_start) FILTER (WHERE is_settled),
+                min(window_start) FILTER (WHERE NOT is_settled AND window_start >= :since)
+            )
+            FROM (
+                SELECT
+                    window_start,
+                    finished_at IS NOT NULL AND began_at >= window_start + :settled_after
+                        AS is_settled
+                FROM pull_position
+                WHERE source = :source
+            ) AS position
+            """
+        ),
+        {"source": source, "settled_after": settled_after, "since": since},
+    ).scalar_one()
+    return first

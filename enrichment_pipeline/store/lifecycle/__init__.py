@@ -1,0 +1,1 @@
+"""What goes: people who are forgotten, days that are over."""

@@ -1,0 +1,1 @@
+"""What alerts follow from: failures, heartbeats, and what was sent."""

@@ -1,0 +1,246 @@
+"""Writing enriched events, set by set: the hot statement of the whole pipeline.
+
+What the rules say of an input is made by `enrichment`; the queue belongs to `claims`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import BigInteger, Connection, TextClause, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from enrichment_pipeline.store.queue.claims import Batch
+
+# The time range lets PostgreSQL leave out the partitions of all other days.
+_OF_BATCHES = """
+    raw.batch_id = ANY(:ids) AND raw.occurred_at >= :start AND raw.occurred_at < :end
+"""
+
+# Asked for only where a batch has any: it costs each event a look at the letters.
+_NOT_DEAD = """
+    AND NOT EXISTS (
+        SELECT FROM dead_letter dead
+        WHERE dead.batch_id = raw.batch_id AND dead.uuid = raw.uuid AND dead.project = raw.project
+            AND dead.state <> 'resolved'
+    )
+"""
+
+# At most 120 characters, like every sentence: a detail that has no room is cut, or left out. Quotes
+# that are cut are closed: what stands outside of quotes is ours.
+_CUT = "left(raw.detail, 115 - length(output.description))"
+_BEFORE_A_CUT = r"E' \u200c\u200d'"
+DESCRIPTION = f"""
+    CASE
+        WHEN raw.detail IS NULL OR length(output.description) > 100 THEN output.description
+        WHEN length(output.description) + length(raw.detail) <= 117
+            THEN output.description || ' (' || raw.detail || ')'
+        WHEN length(replace({_CUT}, '"', '')) % 2
+                = length({_CUT}) % 2
+            THEN output.description || ' (' || rtrim({_CUT}, {_BEFORE_A_CUT}) || '…)'
+        ELSE output.description || ' (' || rtrim({_CUT}, {_BEFORE_A_CUT}) || '…")'
+    END
+"""
+"""The sentence of an event: what its input gave, and what is its own."""
+
+INSERT_ENRICHED = f"""
+    INSERT INTO enriched_event (
+        occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id,
+        session_id, path, path_template, title, element_tag, element_label, description,
+        properties, rules_version, enriched_at, device
+    )
+    SELECT raw.occurred_at, raw.uuid, raw.project, raw.batch_id, raw.event, output.event_type,
+        output.action_type, raw.distinct_id, raw.session_id, raw.path, output.path_template,
+        raw.title, output.element_tag, output.element_label, {DESCRIPTION}, raw.properties,
+        :rules_version, now(), raw.device
+"""
+"""What an enriched event is made of: `raw` (of `raw_event`) and `output` (of `enrichment_output`),
+which whoever uses it has to join."""
+
+_WRITE = f"""
+    {INSERT_ENRICHED}
+    FROM raw_event raw
+    JOIN enrichment_output output ON output.version = :version AND output.input_key = raw.input_key
+    WHERE {_OF_BATCHES}
+"""
+
+_MISSING = f"""
+    SELECT DISTINCT raw.input_key
+    FROM raw_event raw
+    WHERE {_OF_BATCHES} AND NOT EXISTS (
+        SELECT FROM enrichment_output output
+        WHERE output.version = :version AND output.input_key = raw.input_key
+    )
+"""
+
+_REMOVE = f"""
+    DELETE FROM enriched_event enriched USING raw_event raw
+    WHERE {_OF_BATCHES}
+        AND enriched.occurred_at = raw.occurred_at AND enriched.uuid = raw.uuid
+        AND enriched.project = raw.project
+"""
+
+_UUIDS = f"SELECT raw.uuid FROM raw_event raw WHERE {_OF_BATCHES}"
+
+_WITH_KEYS = " AND raw.input_key = ANY(:keys)"
+_WITH_UUIDS = " AND raw.uuid = ANY(:uuids)"
+
+_BURY = f"""
+    WITH raw AS (
+        SELECT raw.*, failure.reason, failure.message, failure.traceback
+        FROM json_to_recordset(CAST(:failures AS json))
+            AS failure (input_key uuid, uuid uuid, reason text, message text, traceback text)
+        JOIN raw_event raw ON raw.{{by}} = failure.{{by}}
+        WHERE {_OF_BATCHES}
+            AND NOT EXISTS (
+                SELECT FROM dead_letter dead
+                WHERE dead.batch_id = raw.batch_id AND dead.uuid = raw.uuid
+                    AND dead.project = raw.project AND dead.state <> 'resolved'
+            )
+    ),
+    counted AS (
+        UPDATE raw_batch SET dead_count = dead_count + buried.events
+        FROM (SELECT batch_id, count(*) AS events FROM raw GROUP BY batch_id) buried
+        WHERE id = buried.batch_id
+    )
+    INSERT INTO dead_letter (
+        kind, batch_id, window_start, event_count, source, project, event, reason_code, message,
+        traceback, attempts, rules_version, payload, uuid, occurred_at, distinct_id, worker
+    )
+    SELECT 'event', raw.batch_id, batch.window_start, 1, batch.source, raw.project, raw.event,
+        raw.reason, raw.message, raw.traceback, batch.attempts + 1, :rules_version, raw.payload,
+        raw.uuid, raw.occurred_at, raw.distinct_id, :worker
+    FROM raw JOIN raw_batch batch ON batch.id = raw.batch_id
+"""
+
+_COUNT_BY_KEY = f"""
+    SELECT raw.batch_id, raw.input_key, count(*) FROM raw_event raw WHERE {_OF_BATCHES}
+        AND raw.input_key = ANY(:keys)
+"""
+
+_ids = bindparam("ids", type_=ARRAY(BigInteger))
+_keys = bindparam("keys", type_=ARRAY(Uuid))
+_uuids = bindparam("uuids", type_=ARRAY(Uuid))
+
+
+@cache
+def _statement(sql: str) -> TextClause:
+    wanted = [given for given in (_ids, _keys, _uuids) if f":{given.key})" in sql]
+    return text(sql).bindparams(*wanted)
+
+
+def _of(batches: Sequence[Batch], window: timedelta) -> dict[str, list[int] | datetime]:
+    starts = [batch.window_start for batch in batches]
+    return {
+        "ids": [batch.id for batch in batches],
+        "start": min(starts),
+        "end": max(starts) + window,
+    }
+
+
+_MANY_EVENTS = 1_000
+
+
+def expect_many(connection: Connection, events: int) -> None:
+    """Let this transaction join as suits this many events.
+
+    A partition that was made a moment ago has no statistics yet. PostgreSQL then takes it for
+    nearly empty and loops over the other table once for each event: 3,000 events a second instead
+    of 80,000.
+    """
+    if events >= _MANY_EVENTS:
+        connection.execute(text("SET LOCAL enable_nestloop = off"))
+
+
+def write_enriched(
+    connection: Connection,
+    batches: Sequence[Batch],
+    window: timedelta,
+    version: str,
+    rules_version: str,
+    *,
+    keys: Sequence[UUID] | None = None,
+    uuids: Sequence[UUID] | None = None,
+) -> int:
+    """Write the enriched events of these batches whose inputs this version knows (or, of these,
+    those of `keys` or `uuids` alone); returns how many that were. Dead events are left out."""
+    parameters: dict[str, object] = {"version": version, "rules_version": rules_version}
+    statement = _WRITE + _not_dead(batches)
+    if keys is not None:
+        statement += _WITH_KEYS
+        parameters["keys"] = list(keys)
+    if uuids is not None:
+        statement += _WITH_UUIDS
+        parameters["uuids"] = list(uuids)
+    return connection.execute(_statement(statement), _of(batches, window) | parameters).rowcount
+
+
+def _not_dead(batches: Sequence[Batch]) -> str:
+    return _NOT_DEAD if any(batch.dead_count for batch in batches) else ""
+
+
+def missing_inputs(
+    connection: Connection, batches: Sequence[Batch], window: timedelta, version: str
+) -> list[UUID]:
+    """The keys of the inputs in these batches that this version has not seen yet."""
+    parameters = _of(batches, window) | {"version": version}
+    statement = _statement(_MISSING + _not_dead(batches))
+    return list(connection.execute(statement, parameters).scalars())
+
+
+def events_to_write(connection: Connection, batch: Batch, window: timedelta) -> list[UUID]:
+    """The uuids of the events of a batch that are not dead."""
+    statement = _statement(_UUIDS + _not_dead([batch]))
+    return list(connection.execute(statement, _of([batch], window)).scalars())
+
+
+def remove_enriched(connection: Connection, batches: Sequence[Batch], window: timedelta) -> int:
+    """Remove what was written of these batches before; returns how many rows that were."""
+    return connection.execute(_statement(_REMOVE), _of(batches, window)).rowcount
+
+
+class Failure(NamedTuple):
+    """Why the events of one input, or one event, cannot be enriched."""
+
+    reason: str
+    message: str
+    traceback: str | None
+
+
+def count_by_key(
+    connection: Connection, batches: Sequence[Batch], window: timedelta, keys: Collection[UUID]
+) -> dict[int, dict[UUID, int]]:
+    """For each of these batches, how many events it has of each of these inputs."""
+    rows = connection.execute(
+        _statement(f"{_COUNT_BY_KEY}{_not_dead(batches)} GROUP BY 1, 2"),
+        _of(batches, window) | {"keys": list(keys)},
+    )
+    counts: dict[int, dict[UUID, int]] = {}
+    for batch, key, events in rows:
+        counts.setdefault(batch, {})[key] = events
+    return counts
+
+
+def bury_events(
+    connection: Connection,
+    batches: Sequence[Batch],
+    window: timedelta,
+    failures: Mapping[UUID, Failure],
+    by: Literal["input_key", "uuid"],
+    rules_version: str,
+    worker: str,
+) -> int:
+    """Make dead letters of the events with these inputs (`by` is "input_key"), or of these events
+    ("uuid"); returns how many that were."""
+    rows = [{by: key, **failure._asdict()} for key, failure in failures.items()]
+    parameters = {
+        "failures": msgspec.json.encode(rows).decode(),
+        "rules_version": rules_version,
+        "worker": worker,
+    }
+    return connection.execute(
+        _statement(_BURY.format(by=by)), _of(batches, window) | parameters
+    ).rowcount

@@ -1,0 +1,1 @@
+"""Reading for somebody else: queries, searches, exports, frames."""

@@ -1,0 +1,94 @@
+"""Reading for somebody else, as the role that may read and nothing else, within a time.
+
+Opening a store for that changes nothing in it. Asking it anything in SQL belongs to `query`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+
+from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.database.engine import Store, connect_store, must_exist
+from enrichment_pipeline.store.database.errors import StoreError, driver_error
+from enrichment_pipeline.store.database.roles import READER, reads_as_reader
+from enrichment_pipeline.store.database.secrets import PSEUDONYM_KEY, lent_secret
+from enrichment_pipeline.store.database.tables import (
+    dead_letter,
+    enriched_change,
+    enriched_event,
+    person,
+    raw_batch,
+    session_timeline,
+    store_setting,
+)
+from enrichment_pipeline.wording import command
+
+_READ = (
+    *(dead_letter, enriched_change, enriched_event, person, raw_batch),
+    *(session_timeline, store_setting),
+)
+_CHECK_SECONDS = 10
+_QUERY_CANCELED = "57014"
+
+
+@contextmanager
+def reading(store: Store, seconds: int) -> Iterator[Connection]:
+    """A connection that cannot write: PostgreSQL refuses it by the role (where there is one) and by
+    the transaction. A statement that takes longer than so many seconds is given up.
+
+    Raises:
+        StoreError: whoever is connected may not become that role, or not see the key of the
+            pseudonyms, which that role does not.
+    """
+    with store.bounded(seconds) as connection:
+        # It cannot be made writable again after its first query, which is the next statement.
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        as_reader = reads_as_reader(connection)
+        with lent_secret(connection, PSEUDONYM_KEY):
+            if as_reader:
+                connection.execute(text(f"SET LOCAL ROLE {READER}"))
+            yield connection
+
+
+def took_too_long(error: BaseException) -> bool:
+    """Whether a statement was given up for its time."""
+    found = driver_error(error)
+    return found is not None and found.sqlstate == _QUERY_CANCELED
+
+
+@contextmanager
+def opened_for_reading(settings: Settings) -> Iterator[Store]:
+    """A store that is there and up to date, closed at the end of the block. Nothing is made or
+    migrated; only an embedded server that rests is started.
+
+    Raises:
+        StoreError: there is no such store; one line that says what to do.
+    """
+    must_exist(settings)
+    store = connect_store(settings)
+    try:
+        _must_be_current(store)
+        yield store
+    finally:
+        store.close()
+
+
+def _must_be_current(store: Store) -> None:
+    wanted = {(table.name, column.name) for table in _READ for column in table.columns}
+    with reading(store, _CHECK_SECONDS) as connection:
+        rows = connection.execute(
+            text(
+                """
+                SELECT table_name, column_name FROM information_schema.columns
+                WHERE table_schema = current_schema()
+                """
+            )
+        )
+        missing = wanted - {(row.table_name, row.column_name) for row in rows}
+    if missing:
+        table, column = min(missing)
+        raise StoreError(
+            f"the store has no {table}.{column} that may be read: an older version made it; "
+            f"`{command('status')}` brings it up to date"
+        )

@@ -1,0 +1,193 @@
+"""Searching enriched events, and counting events and signals over time, without what is private."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from enrichment_pipeline.store.ingest.people import (
+    ids_of,
+    person_join,
+    pseudonym_key,
+    pseudonym_sql,
+)
+
+
+class FoundEvent(NamedTuple):
+    """An enriched event, as a model may see it."""
+
+    occurred_at: datetime
+    project: str
+    event: str
+    event_type: str
+    action_type: str
+    page: str | None
+    """Templated."""
+    description: str
+    person: str
+    """Pseudonym."""
+    session_id: str | None
+
+
+_CONDITIONS = {
+    "project": "enriched.project = :project",
+    "event_type": "enriched.event_type = :event_type",
+    "action_type": "enriched.action_type = :action_type",
+    "event": "enriched.event = :event",
+    "page": "starts_with(enriched.path_template, :page)",
+    "session_id": "enriched.session_id = :session_id",
+    "contains": "strpos(lower(enriched.description), lower(:contains)) > 0",
+}
+
+
+_PSEUDONYM = "person_"
+_OF_PEOPLE = "enriched.distinct_id = ANY(CAST(:people AS text[]))"
+
+# A hash for each of the people there are is little; for each event it takes minutes.
+_PEOPLE_OF_SESSIONS = """
+    SELECT DISTINCT project, distinct_id FROM session_timeline
+"""
+_PEOPLE_OF_EVENTS = """
+    SELECT DISTINCT project, distinct_id FROM enriched_event
+    WHERE occurred_at >= :start AND occurred_at < :end
+"""
+
+
+def search_events(
+    connection: Connection,
+    start: datetime,
+    end: datetime,
+    *,
+    project: str | None = None,
+    event_type: str | None = None,
+    action_type: str | None = None,
+    event: str | None = None,
+    page: str | None = None,
+    person: str | None = None,
+    session_id: str | None = None,
+    contains: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[FoundEvent]:
+    """The enriched events of this time that fit, the newest first.
+
+    `page` is the beginning of a templated path, `person` a pseudonym or a distinct_id, `contains`
+    text of the description, in any case.
+    """
+    given = {
+        "project": project,
+        "event_type": event_type,
+        "action_type": action_type,
+        "event": event,
+        "page": page,
+        "session_id": session_id,
+        "contains": contains,
+    }
+    parameters: dict[str, object] = {
+        name: value for name, value in given.items() if value is not None
+    }
+    conditions = [_CONDITIONS[name] for name in parameters]
+    if person is not None:
+        conditions.append(_OF_PEOPLE)
+        parameters["people"] = _ids(connection, project, person, start, end)
+        if person.startswith(_PSEUDONYM):
+            # Another project may have somebody else by the same id.
+            conditions.append(f"{pseudonym_sql('enriched')} = :person")
+            parameters["person"] = person
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT enriched.occurred_at, enriched.project, enriched.event, enriched.event_type,
+                enriched.action_type, enriched.path_template, enriched.description,
+                {pseudonym_sql("enriched")}, enriched.session_id
+            FROM enriched_event enriched {person_join("enriched")}
+            WHERE enriched.occurred_at >= :start AND enriched.occurred_at < :end
+                {"".join(f" AND {condition}" for condition in conditions)}
+            ORDER BY enriched.occurred_at DESC, enriched.uuid LIMIT :limit OFFSET :offset
+            """
+        ),
+        parameters
+        | {
+            "start": start,
+            "end": end,
+            "limit": limit,
+            "offset": offset,
+            "pseudonym_key": pseudonym_key(connection),
+        },
+    )
+    return [FoundEvent(*row) for row in rows]
+
+
+def _ids(
+    connection: Connection, project: str | None, person: str, start: datetime, end: datetime
+) -> list[str]:
+    """All ids of a person, who is named by a pseudonym or one of them."""
+    if not person.startswith(_PSEUDONYM):
+        return ids_of(connection, project, person)
+    found: set[str] = set()
+    for people in (_PEOPLE_OF_SESSIONS, _PEOPLE_OF_EVENTS):
+        rows = connection.execute(
+            text(
+                f"""
+                SELECT one.project, one.distinct_id FROM ({people}) one {person_join("one")}
+                WHERE {pseudonym_sql("one")} = :person
+                """
+            ),
+            {
+                "start": start,
+                "end": end,
+                "person": person,
+                "pseudonym_key": pseudonym_key(connection),
+            },
+        )
+        for row in rows:
+            found.update(ids_of(connection, row.project, row.distinct_id))
+        if found:
+            break
+    return sorted(found)
+
+
+_PARTS = """
+    least(:parts - 1, floor(
+        extract(epoch FROM {moment} - CAST(:start AS timestamptz))
+        / extract(epoch FROM CAST(:end AS timestamptz) - CAST(:start AS timestamptz)) * :parts
+    ))::int
+"""
+"""Which part of the time a moment is in."""
+
+_COUNT_EVENTS = """
+    SELECT {part} AS part, {by}, count(*) FROM enriched_event
+    WHERE occurred_at >= :start AND occurred_at < :end
+        AND (CAST(:project AS text) IS NULL OR project = :project)
+    GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_COUNT_SIGNALS = """
+    SELECT {part} AS part, signal, count(*)
+    FROM session_timeline, unnest(signals) AS signal
+    WHERE started_at >= :start AND started_at < :end
+        AND day >= CAST(CAST(:start AS timestamptz) AT TIME ZONE 'UTC' AS date)
+        AND day <= CAST(CAST(:end AS timestamptz) AT TIME ZONE 'UTC' AS date)
+        AND (CAST(:project AS text) IS NULL OR project = :project)
+    GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+def count_over_time(
+    connection: Connection,
+    by: Literal["event_type", "action_type", "signal"],
+    start: datetime,
+    end: datetime,
+    parts: int,
+    project: str | None = None,
+) -> Sequence[tuple[int, str, int]]:
+    """How many enriched events of each type (or sessions with each kind of signal, by their start)
+    are in each of so many equal parts of this time: part (from 0), value, how many."""
+    if by == "signal":
+        statement = _COUNT_SIGNALS.format(part=_PARTS.format(moment="started_at"))
+    else:
+        statement = _COUNT_EVENTS.format(part=_PARTS.format(moment="occurred_at"), by=by)
+    rows = connection.execute(
+        text(statement), {"start": start, "end": end, "parts": parts, "project": project}
+    )
+    return [(row[0], row[1], row[2]) for row in rows]

@@ -1,0 +1,248 @@
+"""The events of a day, session by session, and the table that tells of them.
+
+How a session is told belongs to `llm`; reading what was told to `sessions`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import NamedTuple, cast
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import BigInteger, Connection, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from enrichment_pipeline.store.ingest.people import person_join, person_sql
+from enrichment_pipeline.store.queue.changes import take_day
+from enrichment_pipeline.store.sessions.reading import EVENT_COLUMNS, SessionEvent
+
+_DAY = timedelta(days=1)
+_FETCHED_AT_ONCE = 5_000
+# A long timeline has 80 KB.
+_WRITTEN_AT_ONCE = 200
+
+
+class ToldSession(NamedTuple):
+    """A row of `session_timeline`."""
+
+    project: str
+    session_id: str
+    day: date
+    distinct_id: str
+    started_at: datetime
+    ended_at: datetime
+    events: int
+    pages: int
+    entry: str | None
+    exit: str | None
+    device: str | None
+    outline: str
+    signals: Sequence[str]
+    timeline: str
+
+
+class DayEvents(NamedTuple):
+    """The events of one session, or (`session_id` is None) of one person that name none."""
+
+    project: str
+    session_id: str | None
+    person: str
+    """The person's id, where no session is named; else empty."""
+    events: Iterator[SessionEvent]
+    """In the order of time; to be read before the next ones are asked for."""
+
+
+def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
+    """Remove the sessions in which people did something on a day, under whichever of their ids;
+    what others did in them is told anew. `of` has people (distinct_ids), project (None: all), start
+    and end (of the day)."""
+    connection.execute(
+        text(
+            """
+            WITH theirs AS (
+                SELECT project, session_id FROM enriched_event
+                WHERE occurred_at >= :start AND occurred_at < :end AND distinct_id = ANY(:people)
+                UNION
+                SELECT project, session_id FROM session_timeline WHERE distinct_id = ANY(:people)
+                UNION
+                SELECT session.project, session.session_id
+                FROM person one
+                JOIN person other
+                    ON other.project = one.project AND other.person_id = one.person_id
+                JOIN session_timeline session
+                    ON session.project = other.project AND session.distinct_id = other.distinct_id
+                WHERE one.distinct_id = ANY(:people)
+            ),
+            gone AS (
+                DELETE FROM session_timeline session
+                WHERE ended_at >= :start AND started_at < :end
+                    AND (CAST(:project AS text) IS NULL OR project = :project)
+                    AND (project, session_id) IN (SELECT project, session_id FROM theirs)
+                RETURNING day
+            )
+            INSERT INTO enriched_change (consumer, window_start)
+            SELECT DISTINCT 'sessions', day::timestamp AT TIME ZONE 'UTC' FROM gone
+            """
+        ).bindparams(bindparam("people", type_=ARRAY(Text))),
+        {name: of[name] for name in ("people", "project", "start", "end")},
+    )
+
+
+def forget_sessions_of_day(connection: Connection, day: date) -> None:
+    """Remove the sessions that began on a day."""
+    connection.execute(text("DELETE FROM session_timeline WHERE day = :day"), {"day": day})
+    take_day(connection, day)
+
+
+class Build:
+    """The telling of one day, in one transaction: what its events are, and what is written.
+
+    `is_whole` builds all sessions that have an event on that day; otherwise those that have changed
+    since they were built, if that is known.
+    """
+
+    def __init__(self, connection: Connection, day: date, *, is_whole: bool) -> None:
+        self._connection = connection
+        self._day = day
+        self._start = datetime.combine(day, time(), UTC)
+        # Before the events are read: whatever comes in meanwhile is a change of its own.
+        changes = take_day(connection, day)
+        self.is_whole = is_whole or changes.is_whole
+        self._batch_ids = changes.batch_ids
+        connection.execute(text("SET LOCAL work_mem = '128MB'"))
+        connection.execute(
+            text(
+                """
+                CREATE TEMPORARY TABLE told (LIKE session_timeline INCLUDING DEFAULTS)
+                ON COMMIT DROP
+                """
+            )
+        )
+        connection.execute(_WANTED if self.is_whole else _CHANGED, self._parameters)
+        connection.execute(text("ANALYZE wanted_session"))
+
+    @property
+    def _parameters(self) -> dict[str, object]:
+        return {
+            "start": self._start,
+            "end": self._start + _DAY,
+            "batch_ids": self._batch_ids,
+        }
+
+    def events(self) -> Iterator[DayEvents]:
+        """The sessions of the day, and the people with events that name none; with a day before
+        and after, so that those across midnight are whole."""
+        yield from self._stream(_WITH_SESSION)
+        yield from self._stream(_WITHOUT_SESSION)
+
+    def _stream(self, statement: str) -> Iterator[DayEvents]:
+        driver = cast("psycopg.Connection", self._connection.connection.driver_connection)
+        bounds = {"start": self._start - _DAY, "end": self._start + 2 * _DAY}
+        # Rows without SQLAlchemy's: a million of them come in a third of the time.
+        with driver.cursor(name="session_events") as cursor:
+            cursor.itersize = _FETCHED_AT_ONCE
+            # Some people are servers, with millions of events: no one's are held all at once.
+            for whose, rows in groupby(cursor.execute(sql.SQL(statement), bounds), _whose):
+                project, session_id, person = whose
+                events = (SessionEvent(*row[len(whose) :]) for row in rows)
+                yield DayEvents(project, session_id, person, events)
+
+    def write_all(self, sessions: Iterable[ToldSession]) -> None:
+        """Take in what was told, while more of it is being read on the same connection."""
+        for some in _batched(sessions, _WRITTEN_AT_ONCE):
+            driver = cast("psycopg.Connection", self._connection.connection.driver_connection)
+            with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+                for session in some:
+                    copy.write_row(session)
+
+    def finish(self) -> None:
+        """Put it in the place of what was told before."""
+        self._connection.execute(text(_STALE_DERIVED), self._parameters)
+        if self.is_whole:
+            self._connection.execute(text(_STALE), {"day": self._day})
+        self._connection.execute(text(_REPLACE))
+
+
+_whose = itemgetter(0, 1, 2)
+
+
+def _batched(sessions: Iterable[ToldSession], size: int) -> Iterator[list[ToldSession]]:
+    waiting = iter(sessions)
+    while some := list(islice(waiting, size)):
+        yield some
+
+
+_COPY = f"COPY told ({', '.join(ToldSession._fields)}) FROM STDIN"
+
+# Which sessions, and which people with events that name none.
+_WANTED = text(
+    """
+    CREATE TEMPORARY TABLE wanted_session ON COMMIT DROP AS
+    SELECT DISTINCT project, session_id,
+        CASE WHEN session_id IS NULL THEN distinct_id END AS distinct_id
+    FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
+    """
+)
+_CHANGED = text(
+    """
+    CREATE TEMPORARY TABLE wanted_session ON COMMIT DROP AS
+    SELECT DISTINCT raw.project, raw.session_id,
+        CASE WHEN raw.session_id IS NULL THEN raw.distinct_id END AS distinct_id
+    FROM raw_event raw
+    WHERE raw.batch_id = ANY(:batch_ids) AND raw.occurred_at >= :start AND raw.occurred_at < :end
+    """
+).bindparams(bindparam("batch_ids", type_=ARRAY(BigInteger)))
+
+_WITH_SESSION = f"""
+    SELECT project, session_id, '', {EVENT_COLUMNS}
+    FROM enriched_event JOIN (
+        SELECT DISTINCT project, session_id FROM wanted_session WHERE session_id IS NOT NULL
+    ) wanted USING (project, session_id)
+    WHERE occurred_at >= %(start)s AND occurred_at < %(end)s
+    ORDER BY project, session_id, occurred_at, uuid
+"""
+
+# All ids of the people who have one of those wanted.
+_PEOPLE = """
+    SELECT DISTINCT wanted.project, coalesce(other.distinct_id, wanted.distinct_id) AS distinct_id
+    FROM wanted_session wanted
+    LEFT JOIN person one
+        ON one.project = wanted.project AND one.distinct_id = wanted.distinct_id
+    LEFT JOIN person other ON other.project = one.project AND other.person_id = one.person_id
+    WHERE wanted.session_id IS NULL
+"""
+
+_WITHOUT_SESSION = f"""
+    SELECT project, NULL, person_id, {EVENT_COLUMNS}
+    FROM (
+        SELECT wanted.project, wanted.distinct_id, {person_sql("wanted")}::text AS person_id
+        FROM ({_PEOPLE}) wanted {person_join("wanted")}
+    ) wanted JOIN enriched_event event USING (project, distinct_id)
+    WHERE session_id IS NULL AND occurred_at >= %(start)s AND occurred_at < %(end)s
+    ORDER BY project, person_id, occurred_at, uuid
+"""
+
+# A late event, or a login, can cut the sessions of events that name none elsewhere.
+_STALE_DERIVED = f"""
+    DELETE FROM session_timeline session USING ({_PEOPLE}) wanted
+    WHERE session.project = wanted.project AND session.distinct_id = wanted.distinct_id
+        AND session.session_id LIKE 'person\\_%@%'
+        AND session.started_at >= :start AND session.started_at < :end
+"""
+_STALE = """
+    DELETE FROM session_timeline session
+    WHERE day = :day AND NOT EXISTS (
+        SELECT FROM told WHERE told.project = session.project
+            AND told.session_id = session.session_id
+    )
+"""
+_REPLACE = f"""
+    INSERT INTO session_timeline ({", ".join(ToldSession._fields)})
+    SELECT {", ".join(ToldSession._fields)} FROM told ORDER BY project, session_id
+    ON CONFLICT (project, session_id) DO UPDATE SET
+        ({", ".join(ToldSession._fields[2:])}, built_at) = (
+            {", ".join(f"excluded.{name}" for name in ToldSession._fields[2:])}, now()
+        )
+"""

@@ -1,0 +1,380 @@
+"""Reading sessions: the events of one, and the list of those that the asset `session_timelines`
+has told. Writing them belongs to `session_building`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from enrichment_pipeline.store.ingest.people import (
+    ids_of,
+    person_join,
+    pseudonym_key,
+    pseudonym_sql,
+)
+
+SILENCE = timedelta(minutes=30)
+"""What ends a session of events that name none."""
+
+LONGEST = timedelta(hours=24)
+"""Of a session of events that name none; a longer one is cut at midnight, UTC."""
+
+
+class SessionEvent(NamedTuple):
+    """What a timeline is made of. What the rules called it is not: users rename that."""
+
+    occurred_at: float
+    """Unix time."""
+    event: str
+    description: str
+    path_template: str | None
+    distinct_id: str
+    device: str | None
+
+
+MOST_EVENTS = 20_000
+"""Of one session that are read; of more the first, and how many there are. A line for each would
+be past what a timeline of the table may have, and a server's session can have millions."""
+
+_FETCHED_AT_ONCE = 5_000
+
+
+class SessionEvents(list[SessionEvent]):
+    """The events of one session, in the order of time; of a very long one the first."""
+
+    def __init__(self, events: Iterable[SessionEvent] = ()) -> None:
+        super().__init__()
+        self.total = 0
+        """Of all that there are."""
+        self.last: SessionEvent | None = None
+        for event in events:
+            self.add(event)
+
+    def add(self, event: SessionEvent) -> None:
+        """One more, later than those before."""
+        if self.total < MOST_EVENTS:
+            self.append(event)
+        self.total += 1
+        self.last = event
+
+    def join(self, later: "SessionEvents") -> "SessionEvents":
+        """These, and those that go on after them."""
+        joined = SessionEvents(self)
+        if self.total == len(self):
+            joined.extend(later[: MOST_EVENTS - len(self)])
+        joined.total, joined.last = self.total + later.total, later.last or self.last
+        return joined
+
+
+_LONGEST_LISTED = timedelta(days=7)
+_PSEUDONYM = re.compile(r"person_[0-9a-f]{10}")
+
+EVENT_COLUMNS = """
+    extract(epoch FROM occurred_at)::float8, event, description, path_template, distinct_id, device
+"""
+"""Of `enriched_event`, as `SessionEvent` has them."""
+
+
+class SessionRow(NamedTuple):
+    """A session of the list."""
+
+    project: str
+    session_id: str
+    person: str
+    """Pseudonym."""
+    started_at: datetime
+    ended_at: datetime
+    events: int
+    pages: int
+    entry: str | None
+    exit: str | None
+    device: str | None
+    outline: str
+    signals: Sequence[str]
+    """Kinds."""
+
+
+class NewestEvent(NamedTuple):
+    """Where the newest event of a person is."""
+
+    project: str
+    session_id: str | None
+    distinct_id: str
+    occurred_at: datetime
+
+
+_LIST = """
+    SELECT session.project, session.session_id, {pseudonym} AS person, session.started_at,
+        session.ended_at, session.events, session.pages, session.entry, session.exit,
+        session.device, session.outline, session.signals
+    FROM session_timeline session {join}
+    WHERE true {conditions}
+    ORDER BY session.started_at DESC, session.session_id, session.project
+    LIMIT :limit OFFSET :offset
+"""
+
+_DAY_TOTALS = """
+    SELECT count(*), coalesce(sum(events), 0)::bigint FROM session_timeline WHERE day = :day
+"""
+
+_DAY_SIGNALS = """
+    SELECT signal, count(*) FROM session_timeline, unnest(signals) signal WHERE day = :day
+    GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+
+_CONDITIONS = {
+    "project": "session.project = :project",
+    "start": "session.ended_at >= :start",
+    "end": "session.started_at < :end",
+    "signal": ":signal = ANY(session.signals)",
+    "contains": "session.timeline ILIKE '%' || :contains || '%'",
+    # By the day too, which has an index.
+    "start_day": "session.day >= :start_day",
+    "end_day": "session.day <= :end_day",
+}
+
+
+class DayTotals(NamedTuple):
+    """The sessions that began on a UTC day, in figures."""
+
+    sessions: int
+    events: int
+    signals: list[tuple[str, int]]
+    """Kinds of signals, and how many sessions have such; the most frequent first."""
+
+
+def day_totals(connection: Connection, day: date) -> DayTotals:
+    """What the table holds of a UTC day."""
+    counted = connection.execute(text(_DAY_TOTALS), {"day": day}).one()
+    signals = connection.execute(text(_DAY_SIGNALS), {"day": day})
+    return DayTotals(counted[0], counted[1], [(name, count) for name, count in signals])
+
+
+def list_sessions(
+    connection: Connection,
+    *,
+    project: str | None = None,
+    person: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    signal: str | None = None,
+    contains: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[SessionRow]:
+    """The sessions that fit, the newest first.
+
+    `person` is a pseudonym or a distinct_id; `start` and `end` bound the time in which something
+    happened (one that goes on for more than a week is found by its first week); `signal` is a kind
+    of signal; `contains` is text of the timeline, in any case.
+    """
+    given: dict[str, object] = {
+        "project": project,
+        "start": start,
+        "end": end,
+        "signal": signal,
+        "contains": _escaped(contains) if contains else None,
+        "start_day": _day(start - _LONGEST_LISTED) if start else None,
+        "end_day": _day(end) if end else None,
+    }
+    parameters = {name: value for name, value in given.items() if value is not None}
+    conditions = [_CONDITIONS[name] for name in parameters]
+    if person is not None:
+        conditions.append(_of_person(connection, person, project, parameters))
+    statement = _LIST.format(
+        pseudonym=pseudonym_sql("session"),
+        join=person_join("session"),
+        conditions="".join(f" AND {condition}" for condition in conditions),
+    )
+    parameters |= {
+        "limit": limit,
+        "offset": offset,
+        "pseudonym_key": pseudonym_key(connection),
+    }
+    return [SessionRow(*row) for row in connection.execute(text(statement), parameters)]
+
+
+def text_of_session(connection: Connection, session: SessionRow) -> str | None:
+    """The timeline of a session as the table has it; None where it went meanwhile."""
+    found = connection.execute(
+        text("SELECT timeline FROM session_timeline WHERE project = :project AND session_id = :id"),
+        {"project": session.project, "id": session.session_id},
+    ).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
+
+
+def _escaped(contains: str) -> str:
+    return contains.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _of_person(
+    connection: Connection, person: str, project: str | None, parameters: dict[str, object]
+) -> str:
+    if _PSEUDONYM.fullmatch(person):
+        parameters["person"] = person
+        return f"{pseudonym_sql('session')} = :person"
+    parameters["people"] = ids_of(connection, project, person)
+    return "session.distinct_id = ANY(CAST(:people AS text[]))"
+
+
+def projects_of_session(connection: Connection, session_id: str) -> list[str]:
+    """The projects that have events of a session with this id."""
+    rows = connection.execute(
+        text("SELECT DISTINCT project FROM enriched_event WHERE session_id = :id ORDER BY 1"),
+        {"id": session_id},
+    )
+    return list(rows.scalars())
+
+
+_OF_SESSION = "FROM enriched_event WHERE session_id = :id AND project = :project"
+
+
+def events_of_session(connection: Connection, project: str, session_id: str) -> SessionEvents:
+    """The enriched events of a session, in the order of time."""
+    of = {"id": session_id, "project": project}
+    first = f"SELECT {EVENT_COLUMNS} {_OF_SESSION} ORDER BY occurred_at, uuid LIMIT :most"
+    rows = connection.execute(text(first), {**of, "most": MOST_EVENTS})
+    events = SessionEvents(SessionEvent(*row) for row in rows)
+    if events.total == MOST_EVENTS:
+        last = f"SELECT {EVENT_COLUMNS} {_OF_SESSION} ORDER BY occurred_at DESC, uuid DESC LIMIT 1"
+        count = connection.execute(text(f"SELECT count(*) {_OF_SESSION}"), of).scalar_one()
+        events.total = int(count)
+        events.last = SessionEvent(*connection.execute(text(last), of).one())
+    return events
+
+
+def events_without_session(
+    connection: Connection,
+    project: str,
+    distinct_ids: Sequence[str],
+    start: datetime,
+    end: datetime,
+) -> Iterator[SessionEvent]:
+    """The enriched events of a person that name no session, in the order of time; not all at
+    once, for there can be millions."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT {EVENT_COLUMNS} FROM enriched_event
+            WHERE session_id IS NULL AND distinct_id = ANY(:ids) AND project = :project
+                AND occurred_at >= :start AND occurred_at < :end
+            ORDER BY occurred_at, uuid
+            """
+        ).bindparams(bindparam("ids", type_=ARRAY(Text))),
+        {"ids": list(distinct_ids), "project": project, "start": start, "end": end},
+        execution_options={"yield_per": _FETCHED_AT_ONCE},
+    )
+    return (SessionEvent(*row) for row in rows)
+
+
+def find_people(
+    connection: Connection, pseudonym: str, start: datetime, end: datetime
+) -> list[tuple[str, str]]:
+    """Project and distinct_id of those who have this pseudonym, or had it before one of their ids
+    was joined to another, and did something in that time without naming a session."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT DISTINCT event.project, event.distinct_id
+            FROM (
+                SELECT DISTINCT project, distinct_id FROM enriched_event
+                WHERE session_id IS NULL AND occurred_at >= :start AND occurred_at < :end
+            ) event {person_join("event")}
+            WHERE {pseudonym_sql("event")} = :pseudonym OR EXISTS (
+                SELECT FROM (
+                    SELECT event.project, event.distinct_id
+                    UNION ALL
+                    SELECT other.project, other.distinct_id FROM person other
+                    WHERE other.project = event.project AND other.person_id = person.person_id
+                ) former
+                -- As long as an id is joined to no other.
+                CROSS JOIN (SELECT CAST(NULL AS uuid) AS person_id) person
+                WHERE {pseudonym_sql("former")} = :pseudonym
+            )
+            """
+        ),
+        {
+            "start": start,
+            "end": end,
+            "pseudonym": pseudonym,
+            "pseudonym_key": pseudonym_key(connection),
+        },
+    )
+    return [(row.project, row.distinct_id) for row in rows]
+
+
+# Whoever does something now, or does a lot, is among the newest of all; of the others the index has
+# few. PostgreSQL would take one way for all, and read everything for those that are not there.
+_NEWEST_OF_ALL = 5_000
+_OF_THEM = "distinct_id = ANY(:ids) AND (CAST(:project AS text) IS NULL OR project = :project)"
+_NEWEST = (
+    f"""
+    SELECT project, session_id, distinct_id, occurred_at FROM (
+        SELECT project, session_id, distinct_id, occurred_at FROM enriched_event
+        ORDER BY occurred_at DESC LIMIT {_NEWEST_OF_ALL}
+    ) newest
+    WHERE {_OF_THEM} ORDER BY occurred_at DESC LIMIT 1
+    """,
+    f"""
+    WITH theirs AS MATERIALIZED (
+        SELECT project, session_id, distinct_id, occurred_at FROM enriched_event WHERE {_OF_THEM}
+    )
+    SELECT * FROM theirs ORDER BY occurred_at DESC LIMIT 1
+    """,
+)
+
+
+def newest_session(
+    connection: Connection, project: str | None, distinct_ids: Sequence[str]
+) -> NewestEvent | None:
+    """The newest enriched event of these ids."""
+    for statement in _NEWEST:
+        row = connection.execute(
+            text(statement).bindparams(bindparam("ids", type_=ARRAY(Text))),
+            {"ids": list(distinct_ids), "project": project},
+        ).one_or_none()
+        if row:
+            return NewestEvent(*row)
+    return None
+
+
+def newest_event_since(
+    connection: Connection, since: datetime, other_than: str
+) -> NewestEvent | None:
+    """The newest enriched event since then of any project but `other_than`."""
+    row = connection.execute(
+        text(
+            """
+            SELECT project, session_id, distinct_id, occurred_at FROM enriched_event
+            WHERE occurred_at >= :since AND project <> :other_than
+            ORDER BY occurred_at DESC LIMIT 1
+            """
+        ),
+        {"since": since, "other_than": other_than},
+    ).one_or_none()
+    return NewestEvent(*row) if row else None
+
+
+def telling_session(connection: Connection, project: str) -> str | None:
+    """The session of this project's newest thousand events that has most different ones."""
+    found = connection.execute(
+        text(
+            """
+            SELECT session_id FROM (
+                SELECT session_id, description FROM enriched_event
+                WHERE project = :project AND session_id IS NOT NULL
+                ORDER BY occurred_at DESC LIMIT 1000
+            ) newest GROUP BY 1 ORDER BY count(DISTINCT description) DESC, 1 LIMIT 1
+            """
+        ),
+        {"project": project},
+    ).scalar_one_or_none()
+    return None if found is None else str(found)

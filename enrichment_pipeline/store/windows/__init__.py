@@ -1,0 +1,1 @@
+"""Windows: their books, their number, how fresh they are."""
