@@ -1,1 +1,1 @@
-"""The database itself: reaching it, its tables, roles and partitions, the embedded server, errors."""
+"""The database: reaching it, its tables, roles and partitions, the embedded server, errors."""
