@@ -53,6 +53,19 @@ def test_without_a_day_what_is_due_is_pulled(posthog: StandIn) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_a_file_of_the_folder_that_is_one_page_of_more_is_said_to_be_one(tmp_path: Path) -> None:
+    page = {"next": "https://eu.posthog.com/x", "results": [json.loads(make_event(at=NOON))]}
+    (tmp_path / "page.json").write_text(json.dumps(page))
+    told = call("pull", "--json", ENRICHMENT_PULL_FOLDER=str(tmp_path))
+    assert told.returncode == 0, told.stderr
+    summary = json.loads(told.stdout)
+    assert (summary["accepted"], summary["errors"]) == (1, [])
+    [line] = summary["warnings"]
+    assert "page.json: one page of more (1 record read)" in line
+    assert line in told.stderr
+
+
+@pytest.mark.usefixtures("store")
 def test_a_failure_is_told_after_what_came_before_it(posthog: StandIn, tmp_path: Path) -> None:
     (tmp_path / "good.jsonl").write_bytes(make_event(at=NOON))
     (tmp_path / "bad.parquet").write_bytes(b"PAR1, and no more")

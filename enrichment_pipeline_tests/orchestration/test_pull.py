@@ -166,11 +166,14 @@ def test_the_folder_is_pulled_and_a_broken_file_is_shown_and_fails_nothing(
 ) -> None:
     (folder / "a.jsonl").write_bytes(make_event(at=START))
     (folder / "b.parquet").write_bytes(b"PAR1, and no more")
+    page = b'{"next": "https://eu.posthog.com/x", "results": [%s]}' % make_event(at=START)
+    (folder / "c.json").write_bytes(page)
     result = run(instance)
     assert result.success
     names = ("files_pulled", "files_broken", "file_events")
-    assert shown(result, SECOND, *names) == (1, 1, 1)
+    assert shown(result, SECOND, *names) == (2, 1, 2)
     assert "b.parquet" in str(shown(result, SECOND, "broken_files"))
+    assert "c.json: one page of more" in str(shown(result, SECOND, "pages_of_more"))
     assert shown(result, FIRST, *names) == (None, None, None), "files are of no window"
 
 
