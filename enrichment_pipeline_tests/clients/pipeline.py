@@ -39,6 +39,8 @@ class Pipeline:
     def running(self) -> Iterator[Store]:
         environment = {
             **os.environ,
+            # Found by its name, it is named by that in what a person reads.
+            "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}",
             "ENRICHMENT_HOME": str(self.home),
             "ENRICHMENT_UI_PORT": str(self.ui_port),
             "ENRICHMENT_API_PORT": str(self.api_port),

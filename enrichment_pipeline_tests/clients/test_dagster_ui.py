@@ -70,6 +70,23 @@ def see(page: Page, url: str, *texts: str) -> None:
             return
 
 
+# The tables that have to be scrolled to the right, or are in something that has to.
+_OFF_THE_PAGE = """
+() => [...document.querySelectorAll("table")].filter(table => {
+  for (let part = table; part; part = part.parentElement)
+    if (part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 0) return true;
+  return false;
+}).map(table => table.innerText.slice(0, 80))
+"""
+
+
+def see_the_overview(page: Page, pipeline: Pipeline, asset: str, *texts: str) -> None:
+    """Look at the overview of an asset until all of these texts are on it; nothing lies off the
+    page."""
+    see(page, f"{pipeline.ui}/assets/{asset}?view=overview", *texts)
+    assert page.evaluate(_OFF_THE_PAGE) == []
+
+
 def see_partitions(page: Page, pipeline: Pipeline, **counted: int) -> None:
     """Look at the partitions of `enriched_events` until so many are of each kind."""
     texts = [f"{kind} ({number})" for kind, number in counted.items()]
@@ -99,13 +116,15 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
     with pipeline.running() as store:
         pipeline.send("page opened")
         wait_until(lambda: counts(store) == (EVENTS, 0, 0), "the events are enriched")
+        see_the_overview(page, pipeline, "raw_events", "accepted")
+        see_the_overview(page, pipeline, "enriched_events", "description", "events_by_time")
+        see_the_overview(page, pipeline, "session_timelines", "outline", "as a model reads it")
 
         # Materializing by hand what is finished changes nothing.
         see_partitions(page, pipeline, Failed=0, Missing=0)
         launch_from_dialog(page, "All")
         see_partitions(page, pipeline, Failed=0, Missing=0)
         assert counts(store) == (EVENTS, 0, 0)
-        shot(page, "partitions")
 
         execute(store, _BREAK)
         pipeline.send("ordered")
@@ -115,11 +134,12 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
         see_partitions(page, pipeline, Failed=2, Missing=0)
         now = partition_key(datetime.now(UTC).replace(minute=0))
         page.get_by_text(now).filter(visible=True).first.click()
+        expect(page.get_by_text("failed, and did not materialize")).to_be_visible()
         shot(page, "failed_window")
 
-        url = f"{pipeline.ui}/assets/dead_letter?view=overview"
-        see(page, url, "enrichment_failed", "how_to_fix_windows")
-        page.set_viewport_size({"width": 1900, "height": 1500})
+        page.set_viewport_size(_SIZE | {"height": 1500})
+        failed = f"{earlier:%Y-%m-%d %H:00}"
+        see_the_overview(page, pipeline, "dead_letter", "how_to_fix_windows", failed)
         shot(page, "dead_letter")
         page.set_viewport_size(_SIZE)
 
@@ -128,7 +148,7 @@ def test_a_failed_window_is_seen_backfilled_and_turns_green(
         assert launched["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess"
         see_partitions(page, pipeline, Failed=1)
         launch_from_dialog(page, "Failed and missing", lambda: shot(page, "backfill_dialog"))
-        see_partitions(page, pipeline, Failed=0, Missing=0)
+        see_partitions(page, pipeline, Failed=0, Materialized=2)
         shot(page, "backfilled")
         wait_until(lambda: counts(store) == (3 * EVENTS, 0, 0), "the dead batch is taken in")
         page.close()
