@@ -30,7 +30,7 @@ from enrichment_pipeline.store.database.tables import raw_event
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.choosing import broker_at
-from enrichment_pipeline.workers.ringing import ring
+from enrichment_pipeline.workers.notifying import notify
 
 _FIRST_EVENTS = 100_000
 _COMMIT_EVENTS = 100
@@ -99,7 +99,7 @@ class Drain(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """From the ring to the last commit."""
+        """From the notification to the last commit."""
         return self.commits[-1][0] - self.began
 
     @property
@@ -267,9 +267,9 @@ def _drain(stage: Stage, count: int) -> tuple[Drain, Profile]:
         with store.transaction() as connection:
             now = text("SELECT extract(epoch FROM clock_timestamp())::float8")
             began = connection.execute(now).scalar_one()
-        # One message each: whoever finds more after a turn rings again for himself.
+        # One message each: whoever finds more after a turn notifies again.
         for _ in range(count):
-            ring(app, [])
+            notify(app, [])
         _await_events(workers, events)
     app.close()
     with store.transaction() as connection:

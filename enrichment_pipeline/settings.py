@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = Field(
         None,
         validation_alias="BROKER_URL",
-        description="Broker that the API rings after each commit, for the workers: amqp://, "
+        description="Broker that the API notifies after each commit, for the workers: amqp://, "
         "sqs://, gcpubsub://, azureservicebus:// or kafka://; unset: none, Dagster enriches.",
     )
     home: Path = Field(

@@ -9,14 +9,14 @@ from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.database.engine import opened_store
 
 if TYPE_CHECKING:
-    from enrichment_pipeline.workers.ringing import Doorbell
+    from enrichment_pipeline.workers.notifying import BrokerNotifier
 
 
 def api() -> None:
     """Take events over HTTP, as PostHog's SDKs send them: point their api_host here.
 
     Runs until Ctrl-C. Enrichment is Dagster's: `enrichment-pipeline up` runs both. With BROKER_URL
-    it is the workers': each commit rings for them.
+    it is the workers': each commit notifies them.
 
     Example: [bold]ENRICHMENT_PROJECT_TOKENS=phc_abc=shop enrichment-pipeline api[/]
     """
@@ -28,17 +28,17 @@ def api() -> None:
     check_api_port(settings)
     with opened_store(settings) as store:
         out.print(f"API: [bold]{api_url(settings)}[/]   (Ctrl-C stops it)")
-        serve(store, settings, _bell(settings), timeline_routes(store))
+        serve(store, settings, _notifier(settings), timeline_routes(store))
 
 
-def _bell(settings: Settings) -> "Doorbell | None":
+def _notifier(settings: Settings) -> "BrokerNotifier | None":
     broker = broker_of(settings)
     if broker is None:
         return None
     from enrichment_pipeline.workers.app import celery_app
-    from enrichment_pipeline.workers.ringing import Doorbell
+    from enrichment_pipeline.workers.notifying import BrokerNotifier
 
-    return Doorbell(celery_app(broker), broker)
+    return BrokerNotifier(celery_app(broker), broker)
 
 
 def api_url(settings: Settings) -> str:

@@ -6,7 +6,7 @@ from enrichment_pipeline.cli.api import api_url
 from enrichment_pipeline.cli.clicked import Clicked
 from enrichment_pipeline.cli.console import out, print_table, say, waiting, write
 from enrichment_pipeline.cli.up import running, ui_url, wait_until, watch
-from enrichment_pipeline.cli.worker import ring_workers
+from enrichment_pipeline.cli.worker import notify_workers
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import FileRecord
@@ -48,7 +48,7 @@ def demo() -> None:
     with running(settings) as (services, store):
         try:
             summary = _import_sample(store)
-            ring_workers(settings)
+            notify_workers(settings)
             out.print(
                 f"Sample: {counted(summary.accepted, 'event')} imported, "
                 f"{summary.duplicates:,} known already",

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json, print_warning
-from enrichment_pipeline.cli.worker import ring_workers
+from enrichment_pipeline.cli.worker import notify_workers
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.files import SourceError, expand_source, source_size
 from enrichment_pipeline.ingest.importer import import_source
@@ -63,7 +63,7 @@ def import_files(
         except KeyboardInterrupt:
             interrupted = True
     if summary.accepted:
-        ring_workers(settings)
+        notify_workers(settings)
     seconds = time.monotonic() - started
     if as_json:
         _print_json(summary, seconds, broken, interrupted=interrupted)

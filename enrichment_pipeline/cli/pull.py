@@ -9,7 +9,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json, print_warning
 from enrichment_pipeline.cli.moments import parse_moment
-from enrichment_pipeline.cli.worker import ring_workers
+from enrichment_pipeline.cli.worker import notify_workers
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.ingest.pull.pull import PullReport, pull, windows_due
@@ -50,7 +50,7 @@ def pull_events(
             failure = str(error)
     errors = [*report.folder.broken, *report.difference_lines(), *([failure] if failure else [])]
     if report.summary.accepted:
-        ring_workers(settings)
+        notify_workers(settings)
     _print(report, time.monotonic() - started, errors, as_json=as_json)
     for line in report.summary.warnings:
         print_warning(line)

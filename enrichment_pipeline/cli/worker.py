@@ -1,4 +1,4 @@
-"""`enrichment-pipeline worker`: answer the doorbells that the API rings on a broker."""
+"""`enrichment-pipeline worker`: handle the notifications that the API publishes on a broker."""
 
 import os
 from enum import StrEnum
@@ -24,14 +24,14 @@ class QueueName(StrEnum):
 
 def worker(
     queue: Annotated[
-        QueueName, typer.Option(help="What to answer: doorbells, or what failed too often.")
+        QueueName, typer.Option(help="What to handle: notifications, or what failed too often.")
     ] = QueueName.ENRICH,
     processes: Annotated[
         int, typer.Option(min=1, help="How many work at once; by default one for each core.")
     ] = os.cpu_count() or 1,
 ) -> None:
-    """Enrich what comes due as soon as the API rings. Wants BROKER_URL; start as many as you like,
-    on any machine that reaches the broker and PostgreSQL.
+    """Enrich what comes due as soon as the API notifies. Wants BROKER_URL; start as many as you
+    like, on any machine that reaches the broker and PostgreSQL.
 
     Runs until Ctrl-C or SIGTERM, which finish what is in hand.
 
@@ -66,17 +66,17 @@ def broker_of(settings: Settings) -> "Broker | None":
     return broker_at(settings.broker_url.get_secret_value())
 
 
-def ring_workers(settings: Settings) -> None:
+def notify_workers(settings: Settings) -> None:
     """Let workers know that something is due, where there is a broker; for events that did not come
     through the API. Where it does not answer, that is told: the events are left to Dagster."""
     broker = broker_of(settings)
     if broker is None:
         return
     from enrichment_pipeline.workers.app import celery_app
-    from enrichment_pipeline.workers.ringing import ring
+    from enrichment_pipeline.workers.notifying import notify
 
     try:
-        ring(celery_app(broker), [])
+        notify(celery_app(broker), [])
     except Exception as error:  # noqa: BLE001  of five clients; the events are in the store
         print_error(
             f"{broker.name} does not answer ({first_line(error)}); Dagster enriches what is due "

@@ -1,6 +1,6 @@
 """Celery, set up for a broker: the same for publishers and workers.
 
-What a message means belongs to `ringing` and `answering`.
+What a message means belongs to `notifying` and `handling`.
 """
 
 from celery import Celery
@@ -8,7 +8,7 @@ from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from enrichment_pipeline.workers.brokers.broker import Broker
-from enrichment_pipeline.workers.queues import EXCHANGE, RING, Queue
+from enrichment_pipeline.workers.queues import EXCHANGE, NOTIFICATION, Queue
 
 
 def celery_app(broker: Broker) -> Celery:
@@ -28,7 +28,7 @@ def celery_app(broker: Broker) -> Celery:
         task_default_exchange=EXCHANGE,
         task_default_routing_key=str(Queue.ENRICH),
         task_create_missing_queues=False,
-        task_routes={RING: {"queue": str(Queue.ENRICH)}},
+        task_routes={NOTIFICATION: {"queue": str(Queue.ENRICH)}},
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,

@@ -10,7 +10,7 @@ class Queue(StrEnum):
     """The queues, by their names on the broker: letters and hyphens, which all five allow."""
 
     ENRICH = "enrichment-enrich"
-    """Doorbells: a batch is due."""
+    """Notifications: a batch is due."""
     DEAD_LETTER = "enrichment-dead-letter"
     """Messages that were delivered too often, or that nobody could read."""
 
@@ -18,8 +18,9 @@ class Queue(StrEnum):
 EXCHANGE = "enrichment"
 """What is published to; for Pub/Sub it is the topic."""
 
-RING = "enrichment_pipeline.ring"
-"""The task of a doorbell. Its one argument: ids of batches, `list[int]`."""
+NOTIFICATION = "enrichment_pipeline.ring"
+"""The task of a notification, as all versions call it. Its one argument: ids of batches, of type
+`list[int]`."""
 
 MOST_DELIVERIES = 5
 """Of one message; after that it goes to the queue for dead letters: workers are killed again and

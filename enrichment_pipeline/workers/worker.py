@@ -1,6 +1,6 @@
-"""A worker: a Celery process that answers the messages of one queue, until it is asked to stop.
+"""A worker: a Celery process that handles the messages of one queue, until it is asked to stop.
 
-What an answer is belongs to `answering`.
+What handling one is belongs to `handling`.
 """
 
 import logging
@@ -18,12 +18,12 @@ from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store, connect_store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError, first_line
-from enrichment_pipeline.workers.answering import answer
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import Broker
+from enrichment_pipeline.workers.handling import handle
+from enrichment_pipeline.workers.notifying import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, notify
 from enrichment_pipeline.workers.pool import TaskPool
-from enrichment_pipeline.workers.queues import RING, Queue
-from enrichment_pipeline.workers.ringing import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, ring
+from enrichment_pipeline.workers.queues import NOTIFICATION, Queue
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _AWAY_SECONDS = 5.0
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(message)s"
 
 
-class _Answering:
+class _Handler:
     """What answers in each process of the worker: a store of its own, opened once it is forked."""
 
     def __init__(self, app: Celery, settings: Settings, rules: Rules, queue: Queue) -> None:
@@ -50,26 +50,26 @@ class _Answering:
         if self._store:
             self._store.close()
 
-    def ring(self, batches: Sequence[int]) -> None:
+    def notify(self, batches: Sequence[int]) -> None:
         try:
             store = self._opened()
         except StoreUnavailableError as error:
             logger.warning("PostgreSQL does not answer (%s); the message is sent anew", error)
             time.sleep(_AWAY_SECONDS)
-            self._ring(batches)
+            self._notify(batches)
             return
-        answer(store, self._rules.now(store), batches, self._ring)
+        handle(store, self._rules.now(store), batches, self._notify)
 
     def _opened(self) -> Store:
         if self._store is None:
             self._store = connect_store(self._settings)
         return self._store
 
-    def _ring(self, batches: Sequence[int]) -> None:
+    def _notify(self, batches: Sequence[int]) -> None:
         try:
-            ring(self._app, batches, self._queue)
+            notify(self._app, batches, self._queue)
         except Exception as error:  # noqa: BLE001  of five clients; the sensor finds what is due
-            logger.warning("the broker takes no doorbell: %s", error)
+            logger.warning("the broker takes no notification: %s", error)
 
 
 def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> int:
@@ -81,11 +81,11 @@ def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> i
     """
     _declare(broker)
     app = celery_app(broker)
-    answering = _Answering(app, settings, load_rules(settings.rules_file), queue)
-    app.task(answering.ring, name=RING, shared=False)
+    handler = _Handler(app, settings, load_rules(settings.rules_file), queue)
+    app.task(handler.notify, name=NOTIFICATION, shared=False)
     setup_logging.connect(_log, weak=False)
-    worker_process_init.connect(answering.open, weak=False)
-    worker_process_shutdown.connect(answering.close, weak=False)
+    worker_process_init.connect(handler.open, weak=False)
+    worker_process_shutdown.connect(handler.close, weak=False)
     worker = app.Worker(
         hostname=f"{queue}@{socket.gethostname()}:{os.getpid()}",
         queues=[str(queue)],
@@ -116,7 +116,7 @@ def _declare(broker: Broker) -> None:
 
 def _log(**_: object) -> None:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, force=True)
-    # A line for each message received and answered; what was enriched is told by `answering`. And
+    # A line for each message received and answered; what was enriched is told by `handling`. And
     # one for each request to Azure.
     for name in ("celery.worker.strategy", "celery.app.trace", "azure"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -157,7 +157,7 @@ def _tried(stage: Stage, trial: Trial, lasts: float) -> Outcome:
 
 def _print(outcomes: Sequence[Outcome]) -> None:
     names = (
-        *("trial", "events", "lost", "doubled", "dead", "batches rung", "never delivered"),
+        *("trial", "events", "lost", "doubled", "dead", "batches notified", "never delivered"),
         *("repeated", "sensor runs", "p50 s", "p99 s"),
     )
     for broker in dict.fromkeys((outcome.broker, outcome.stands_in) for outcome in outcomes):

@@ -57,11 +57,11 @@ def batches_after(stage: Stage, batch: int) -> set[int]:
 
 
 class Messages(NamedTuple):
-    """What became of the rings for some batches."""
+    """What became of the notifications for some batches."""
 
     batches: int
     never_delivered: int
-    """No worker was rung for them: the message was lost, or never sent."""
+    """No worker was notified of them: the message was lost, or never sent."""
     repeated: int
     """Deliveries beyond the first of each."""
 

@@ -28,8 +28,8 @@ from enrichment_pipeline.store.database.engine import Store, open_store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.choosing import broker_at
+from enrichment_pipeline.workers.notifying import notify
 from enrichment_pipeline.workers.queues import Queue
-from enrichment_pipeline.workers.ringing import ring
 from enrichment_pipeline_tests.conformance.worker import DELIVERIES
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.faults.stage import Part as Process
@@ -104,16 +104,16 @@ class Stage:
         _end(oldest)
 
     def load(self, events: Sequence[RawEvent]) -> Sequence[int]:
-        """Take events in without a ring, as a process does that dies after its commit; returns
-        their batches."""
+        """Take events in without a notification, as a process does that dies after its commit;
+        returns their batches."""
         return load_events(self.store, events, [], "test").batches
 
-    def ring(self, batches: Sequence[int]) -> None:
+    def notify(self, batches: Sequence[int]) -> None:
         """One message more about these batches."""
-        ring(self.app, batches)
+        notify(self.app, batches)
 
     def deliveries(self) -> Counter[int]:
-        """How often each batch was rung for at a worker, ever."""
+        """How often each batch was notified of at a worker, ever."""
         file = self.home / "deliveries"
         text = file.read_text(encoding="ascii") if file.exists() else ""
         return Counter(int(batch) for batch in text.split())

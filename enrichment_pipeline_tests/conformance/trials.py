@@ -66,17 +66,17 @@ def _postgresql_is_killed(stage: Stage, load: Load, lasts: float) -> None:
 def _every_message_comes_twice(stage: Stage, load: Load, lasts: float) -> None:
     time.sleep(lasts)
     for batch in _newest(stage, 100):
-        stage.ring([batch])
+        stage.notify([batch])
 
 
 def _out_of_order(stage: Stage, load: Load, lasts: float) -> None:
-    """Batches that nobody was told of, and one that does not exist, rung for in any order."""
+    """Batches that nobody was told of, and one that does not exist, notified of in any order."""
     now = datetime.now(UTC)
     batches = [batch for _ in range(30) for batch in _hidden(stage, load, now)]
     batches.append(_UNKNOWN_BATCH)
     random.Random(5).shuffle(batches)
     for batch in batches:
-        stage.ring([batch])
+        stage.notify([batch])
     time.sleep(lasts / 2)
 
 
@@ -136,7 +136,7 @@ def _await_versions(stage: Stage, count: int) -> None:
 
 
 def _never_published(stage: Stage, load: Load, lasts: float) -> None:
-    """The process that took them in died before it rang, and nobody else rings."""
+    """The process that took them in died before it notified, and nobody else notifies."""
     load.pause()
     await_rest(stage, load)
     runs = stage.sensor.runs

@@ -1,5 +1,5 @@
-"""A worker as users start it, with two differences: it writes down which batches it was rung for,
-and an event named `kills` kills it.
+"""A worker as users start it, with two differences: it writes down which batches it was notified
+of, and an event named `kills` kills it.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import Store, opened_store
-from enrichment_pipeline.workers import answering, worker
+from enrichment_pipeline.workers import handling, worker
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.queues import Queue
 from enrichment_pipeline_tests.poison import KILLS, poisoned
@@ -22,18 +22,18 @@ def main(queue: str) -> None:
     """Serve until the process is asked to stop."""
     settings = load_settings()
     assert settings.broker_url
-    worker._ANSWERS[Queue.ENRICH] = _answer_and_note
+    worker.handle = _handle_and_note  # type: ignore[attr-defined]
     with opened_store(settings):
         broker = broker_at(settings.broker_url.get_secret_value())
         sys.exit(worker.serve(broker, settings, Queue(queue), 1))
 
 
-def _answer_and_note(
-    store: Store, rules: Rules, batches: Sequence[int], ring: answering.Ring
+def _handle_and_note(
+    store: Store, rules: Rules, batches: Sequence[int], notify: handling.Notify
 ) -> None:
     with open(os.environ[DELIVERIES], "a", encoding="ascii") as file:
         file.write(" ".join(map(str, batches)) + "\n")
-    answering.answer(store, poisoned(rules, kills=KILLS), batches, ring)
+    handling.handle(store, poisoned(rules, kills=KILLS), batches, notify)
 
 
 if __name__ == "__main__":

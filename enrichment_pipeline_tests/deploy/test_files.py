@@ -62,7 +62,7 @@ def counted() -> str:
     for kind in ("dead_letters", "failed_window"):
         metrics.alerts_open.labels(kind).set(0)
     metrics.quarantined.labels("any").inc()
-    metrics.count_rings("left", 1)
+    metrics.count_notifications("left", 1)
     return metrics.text().decode()
 
 

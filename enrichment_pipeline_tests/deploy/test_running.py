@@ -209,7 +209,7 @@ def published(port: int) -> float:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         lines = answer.read().decode().splitlines()
-    sample = 'enrichment_rings_total{outcome="published"} '
+    sample = 'enrichment_notifications_total{outcome="published"} '
     return sum(float(line.removeprefix(sample)) for line in lines if line.startswith(sample))
 
 

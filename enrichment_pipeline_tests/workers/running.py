@@ -1,4 +1,4 @@
-"""A worker as users start it, and doorbells for it."""
+"""A worker as users start it, and notifications for it."""
 
 import json
 import subprocess
@@ -16,12 +16,12 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import Broker
-from enrichment_pipeline.workers.ringing import ring
+from enrichment_pipeline.workers.notifying import notify
 from enrichment_pipeline_tests.conftest import raw_events
 
 SECONDS = 60
 
-# Messages in kombu's envelope that are no doorbells.
+# Messages in kombu's envelope that are no notifications.
 ENVELOPE = {"headers": {}, "properties": {"body_encoding": "base64", "delivery_info": {}}}
 UNREADABLE = json.dumps({**ENVELOPE, "body": "x"}).encode()
 WITHOUT_BODY = json.dumps({**ENVELOPE, "headers": {"id": "1", "task": "other"}}).encode()
@@ -88,9 +88,9 @@ def loaded(store: Store) -> list[int]:
     return list(load_events(store, raw_events(1, _START), [], "test").batches)
 
 
-def rung(store: Store, broker: Broker, number: int) -> Callable[[], bool]:
-    """Load and ring an event; gives whether all that was loaded is enriched, of so many."""
-    ring(celery_app(broker), loaded(store))
+def notified(store: Store, broker: Broker, number: int) -> Callable[[], bool]:
+    """Load an event and notify; gives whether all that was loaded is enriched, of so many."""
+    notify(celery_app(broker), loaded(store))
     return lambda: enriched(store) == number
 
 

@@ -19,8 +19,8 @@ from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import BrokerError
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.brokers.kafka import PARTITIONS, Kafka
+from enrichment_pipeline.workers.notifying import notify
 from enrichment_pipeline.workers.queues import MOST_DELIVERIES, Queue
-from enrichment_pipeline.workers.ringing import ring
 from enrichment_pipeline_tests.workers.parts.kafka import KafkaPart
 from enrichment_pipeline_tests.workers.running import (
     OTHER_TASK,
@@ -29,7 +29,7 @@ from enrichment_pipeline_tests.workers.running import (
     a_worker,
     enriched,
     loaded,
-    rung,
+    notified,
 )
 
 SECONDS = 40
@@ -141,7 +141,7 @@ def received(queue: KombuQueue) -> Message:
 
 
 def put(broker: Kafka, partition: int, *bodies: bytes) -> None:
-    """Put messages into one partition of the doorbells."""
+    """Put messages into one partition of the notifications."""
     producer = Producer(common_config(broker))
     for body in bodies:
         producer.produce(str(Queue.ENRICH), body, partition=partition)
@@ -176,7 +176,7 @@ def test_an_acknowledgement_after_the_connection_was_lost_does_nothing(broker: K
 
 
 def test_a_message_that_is_given_back_too_often_comes_to_the_second_queue(broker: Kafka) -> None:
-    ring(celery_app(broker), [7])
+    notify(celery_app(broker), [7])
     with kombu_queues(broker) as queues:
         for _ in range(MOST_DELIVERIES):
             received(queues[Queue.ENRICH]).reject(requeue=True)
@@ -188,17 +188,17 @@ def test_a_message_that_the_broker_does_not_take_is_an_error(
     part: KafkaPart, broker: Kafka
 ) -> None:
     app = celery_app(broker)
-    ring(app, [1])
+    notify(app, [1])
     part.stop()
     with pytest.raises(OperationalError):
-        ring(app, [2])
+        notify(app, [2])
 
 
 def test_a_doorbell_is_answered_and_sigterm_ends_the_worker(
     store: Store, broker: Kafka, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         worker.process.send_signal(signal.SIGTERM)
         assert worker.process.wait(STOP_SECONDS) == 0
     assert broker.depth(Queue.ENRICH) == 0
@@ -214,7 +214,7 @@ def test_a_message_that_is_not_ours_goes_away_and_the_next_doorbell_is_answered(
 ) -> None:
     part.put_foreign(body)
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         worker.await_that(is_empty(broker, Queue.ENRICH))
         assert worker.says("unknown message") or worker.says("unregistered task")
     assert broker.depth(Queue.DEAD_LETTER) == 1
@@ -233,7 +233,7 @@ def test_a_process_that_is_killed_while_it_waits_leaves_its_message_to_the_next_
     with a_worker(tmp_path) as worker:
         child = worker.child()
         child.suspend()
-        ring(celery_app(broker), loaded(store))
+        notify(celery_app(broker), loaded(store))
         child.kill()
         worker.await_that(lambda: enriched(store) == 1)
         worker.await_that(is_empty(broker, Queue.ENRICH))
@@ -243,9 +243,9 @@ def test_what_a_worker_had_in_hand_when_it_was_killed_comes_to_another(
     store: Store, broker: Kafka, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         worker.child().suspend()
-        ring(celery_app(broker), loaded(store))
+        notify(celery_app(broker), loaded(store))
         worker.kill()
     with a_worker(tmp_path) as other:
         other.await_that(lambda: enriched(store) == 2)
@@ -255,13 +255,13 @@ def test_a_worker_goes_on_when_the_broker_was_away_and_has_lost_all(
     part: KafkaPart, store: Store, broker: Kafka, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         part.stop()
         worker.await_that(lambda: worker.says("Trying again"))
         assert worker.says("Connection refused")
         part.start()
         broker.declare()
-        worker.await_that(rung(store, broker, 2))
+        worker.await_that(notified(store, broker, 2))
 
 
 def test_a_connection_is_closed_while_an_acknowledgement_waits_for_the_broker(
@@ -291,8 +291,8 @@ def test_sigterm_ends_a_worker_that_waits_for_the_broker(
 def test_two_workers_share_the_doorbells(store: Store, broker: Kafka, tmp_path: Path) -> None:
     with a_worker(tmp_path) as one, a_worker(tmp_path) as other:
         for number in range(1, 2 * PARTITIONS):
-            one.await_that(rung(store, broker, number))
+            one.await_that(notified(store, broker, number))
         one.await_that(is_empty(broker, Queue.ENRICH))
         one.kill()
         for number in range(2 * PARTITIONS, 3 * PARTITIONS):
-            other.await_that(rung(store, broker, number))
+            other.await_that(notified(store, broker, number))

@@ -18,11 +18,11 @@ from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import BrokerError
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.brokers.pubsub import PubSub
+from enrichment_pipeline.workers.notifying import notify
 from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
-from enrichment_pipeline.workers.ringing import ring
 from enrichment_pipeline_tests.workers import running
 from enrichment_pipeline_tests.workers.parts.pubsub import PubSubPart
-from enrichment_pipeline_tests.workers.running import READY, Worker, enriched, loaded, rung
+from enrichment_pipeline_tests.workers.running import READY, Worker, enriched, loaded, notified
 
 SECONDS = 40
 
@@ -72,13 +72,13 @@ def test_declaring_makes_two_subscriptions_that_never_expire_and_the_way_of_dead
     broker: PubSub,
 ) -> None:
     broker.declare()
-    doorbells, dead_letters = (described(broker, queue) for queue in Queue)
-    assert doorbells.dead_letter_policy.dead_letter_topic == dead_letters.topic
-    assert doorbells.dead_letter_policy.max_delivery_attempts == MOST_DELIVERIES
-    assert doorbells.topic != dead_letters.topic
-    assert doorbells.filter == f'attributes.routing_key="{Queue.ENRICH}"'
+    notifications, dead_letters = (described(broker, queue) for queue in Queue)
+    assert notifications.dead_letter_policy.dead_letter_topic == dead_letters.topic
+    assert notifications.dead_letter_policy.max_delivery_attempts == MOST_DELIVERIES
+    assert notifications.topic != dead_letters.topic
+    assert notifications.filter == f'attributes.routing_key="{Queue.ENRICH}"'
     assert (dead_letters.filter, "dead_letter_policy" in dead_letters) == ("", False)
-    for subscription in (doorbells, dead_letters):
+    for subscription in (notifications, dead_letters):
         assert subscription.ack_deadline_seconds == LOCK_SECONDS
         assert "expiration_policy" in subscription
         assert "ttl" not in subscription.expiration_policy
@@ -99,7 +99,7 @@ def test_kombu_leaves_the_subscriptions_as_they_are(broker: PubSub) -> None:
 
 
 def test_a_message_that_is_given_back_too_often_comes_to_the_second_queue(broker: PubSub) -> None:
-    ring(celery_app(broker), [7])
+    notify(celery_app(broker), [7])
     with kombu_queues(broker) as queues:
         for _ in range(MOST_DELIVERIES):
             queues[Queue.ENRICH].get().reject(requeue=True)
@@ -121,17 +121,17 @@ def test_a_message_that_the_broker_does_not_take_is_an_error(
     part: PubSubPart, broker: PubSub
 ) -> None:
     app = celery_app(broker)
-    ring(app, [1])
+    notify(app, [1])
     part.stop()
     with pytest.raises(OperationalError):
-        ring(app, [2])
+        notify(app, [2])
 
 
 def test_a_doorbell_is_answered_and_sigterm_ends_the_worker(
     store: Store, broker: PubSub, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         worker.process.send_signal(signal.SIGTERM)
         assert worker.process.wait(15) == 0
 
@@ -142,8 +142,8 @@ def test_messages_that_are_not_ours_go_away_and_the_next_doorbell_is_answered(
     with a_worker(tmp_path) as worker:
         for body in (b"\x00\xff", b"{}", b'{"properties": {}}', UNREADABLE, NO_TASK):
             part.put_foreign(body)
-        worker.await_that(rung(store, broker, 1))
-        assert worker.says("is no doorbell")
+        worker.await_that(notified(store, broker, 1))
+        assert worker.says("is no notification")
         worker.process.terminate()
         worker.process.wait(15)
     with kombu_queues(broker) as queues:
@@ -154,11 +154,11 @@ def test_a_worker_goes_on_when_the_broker_was_away(
     part: PubSubPart, store: Store, broker: PubSub, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         part.stop()
         worker.await_that(lambda: worker.says("Pub/Sub does not answer"))
         part.start()
-        worker.await_that(rung(store, broker, 2))
+        worker.await_that(notified(store, broker, 2))
         assert worker.says("Pub/Sub answers again")
 
 
@@ -171,7 +171,7 @@ def test_a_worker_waits_for_a_broker_that_is_away_when_it_starts(
         worker.await_that(lambda: worker.says("does not answer"))
         part.start()
         worker.await_that(lambda: worker.says(READY))
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
     finally:
         worker.kill()
 
@@ -183,7 +183,7 @@ def test_a_message_whose_process_was_killed_is_given_to_another(
         batches = loaded(store)
         with store.transaction() as connection:
             connection.execute(text("LOCK TABLE raw_batch IN EXCLUSIVE MODE"))
-            ring(celery_app(broker), batches)
+            notify(celery_app(broker), batches)
             worker.await_that(lambda: waits_for_a_lock(store))
             worker.child().kill()
         worker.await_that(lambda: enriched(store) == 1)

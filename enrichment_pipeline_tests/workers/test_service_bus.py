@@ -26,8 +26,8 @@ from enrichment_pipeline.workers.brokers.broker import BrokerError
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.brokers.service_bus import ServiceBus
 from enrichment_pipeline.workers.brokers.service_bus_transport import Transport
+from enrichment_pipeline.workers.notifying import notify
 from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
-from enrichment_pipeline.workers.ringing import ring
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.workers.parts.service_bus import ServiceBusPart
 
@@ -178,11 +178,11 @@ def test_the_url_for_people_has_no_key() -> None:
 def test_queues_are_made_once_with_the_way_for_dead_letters(broker: ServiceBus) -> None:
     broker.declare()
     with administration(broker) as client:
-        doorbells = client.get_queue(str(Queue.ENRICH))
+        notifications = client.get_queue(str(Queue.ENRICH))
         letters = client.get_queue(str(Queue.DEAD_LETTER))
-    assert doorbells.forward_dead_lettered_messages_to == str(Queue.DEAD_LETTER)
+    assert notifications.forward_dead_lettered_messages_to == str(Queue.DEAD_LETTER)
     assert letters.forward_dead_lettered_messages_to is None
-    for made in (doorbells, letters):
+    for made in (notifications, letters):
         assert made.lock_duration == timedelta(seconds=LOCK_SECONDS)
         assert made.max_delivery_count == MOST_DELIVERIES
 
@@ -194,14 +194,14 @@ def test_who_may_make_no_queues_uses_those_that_are_there(
         raise ClientAuthenticationError("Manage,EntityRead claims required")
 
     monkeypatch.setattr(ServiceBusAdministrationClient, "get_queue", refuse)
-    ring(app, [1])
+    notify(app, [1])
     assert broker.depth(Queue.ENRICH) == 1
 
 
 def test_a_message_that_is_given_back_too_often_ends_in_the_second_queue(
     app: Celery, broker: ServiceBus
 ) -> None:
-    ring(app, [1])
+    notify(app, [1])
     with app.connection_for_read() as connection, connection.channel() as channel:
         for _ in range(MOST_DELIVERIES):
             assert broker.depth(Queue.ENRICH) == 1
@@ -239,7 +239,7 @@ def test_a_message_that_nobody_can_read_becomes_a_dead_letter(
 def test_a_message_is_settled_over_a_new_connection_once_the_old_one_has_gone(
     part: ServiceBusPart, app: Celery, broker: ServiceBus
 ) -> None:
-    ring(app, [1])
+    notify(app, [1])
     with app.connection_for_read() as connection, connection.channel() as channel:
         message = channel.basic_get(str(Queue.ENRICH))
         part.stop()
@@ -259,12 +259,12 @@ def test_a_worker_enriches_what_is_rung_for_and_buries_what_is_not_ours(
     with Worker(part.url, monkeypatch) as worker:
         worker.says(r"\bready\.")
         part.put_foreign(b"\x00\xffnot ours")
-        worker.says("is no doorbell and becomes a dead letter")
+        worker.says("is no notification and becomes a dead letter")
         part.put_foreign(json.dumps(_ENVELOPE).encode())
         worker.says("unknown message")
         batches = load(store, 0)
         began = time.monotonic()
-        ring(app, batches)
+        notify(app, batches)
         worker.says(rf"{_EVENTS} events in")
         assert time.monotonic() - began < 5
         assert worker.stop() < _STOP_SECONDS
@@ -281,7 +281,7 @@ def test_a_worker_outlasts_the_broker(
         part.start()
         worker.says(r"\bready\.")
         for hour in range(2):
-            ring(app, load(store, hour))
+            notify(app, load(store, hour))
             worker.says(rf"{_EVENTS} events in")
             part.stop()
             worker.says("Service Bus does not answer")

@@ -16,8 +16,8 @@ from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.broker import BrokerError
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.brokers.sqs import SQS
+from enrichment_pipeline.workers.notifying import notify
 from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
-from enrichment_pipeline.workers.ringing import ring
 from enrichment_pipeline_tests.workers.parts.sqs import REGION, SQSPart
 from enrichment_pipeline_tests.workers.running import (
     OTHER_TASK,
@@ -26,7 +26,7 @@ from enrichment_pipeline_tests.workers.running import (
     a_worker,
     enriched,
     loaded,
-    rung,
+    notified,
 )
 
 STOP_SECONDS = 15
@@ -119,13 +119,13 @@ def test_declaring_mends_a_queue_that_somebody_made_and_keeps_what_else_it_has(
 
 def assert_declared(part: SQSPart) -> None:
     """Both queues are as they have to be."""
-    doorbells, dead_letters = (attributes(part, queue) for queue in Queue)
-    assert json.loads(doorbells["RedrivePolicy"]) == {
+    notifications, dead_letters = (attributes(part, queue) for queue in Queue)
+    assert json.loads(notifications["RedrivePolicy"]) == {
         "deadLetterTargetArn": dead_letters["QueueArn"],
         "maxReceiveCount": MOST_DELIVERIES,
     }
     assert "RedrivePolicy" not in dead_letters
-    for found in (doorbells, dead_letters):
+    for found in (notifications, dead_letters):
         assert found["VisibilityTimeout"] == str(LOCK_SECONDS)
 
 
@@ -153,15 +153,15 @@ def kombu_queues(broker: SQS) -> Iterator[dict[Queue, KombuQueue]]:
 
 
 def test_the_depth_is_what_waits(broker: SQS) -> None:
-    ring(celery_app(broker), [1])
-    ring(celery_app(broker), [2])
+    notify(celery_app(broker), [1])
+    notify(celery_app(broker), [2])
     with kombu_queues(broker) as queues:
         assert queues[Queue.ENRICH].get()
         assert [broker.depth(queue) for queue in Queue] == [1, 0]
 
 
 def test_a_message_that_is_given_back_too_often_comes_to_the_second_queue(broker: SQS) -> None:
-    ring(celery_app(broker), [7])
+    notify(celery_app(broker), [7])
     with kombu_queues(broker) as queues:
         for _ in range(MOST_DELIVERIES):
             queues[Queue.ENRICH].get().reject(requeue=True)
@@ -170,7 +170,7 @@ def test_a_message_that_is_given_back_too_often_comes_to_the_second_queue(broker
 
 
 def test_what_kills_from_the_second_queue_does_not_come_again_at_once(broker: SQS) -> None:
-    ring(celery_app(broker), [7])
+    notify(celery_app(broker), [7])
     with kombu_queues(broker) as queues:
         queues[Queue.ENRICH].get().reject()
         queues[Queue.DEAD_LETTER].get().reject(requeue=True)
@@ -181,7 +181,7 @@ def test_what_kills_from_the_second_queue_does_not_come_again_at_once(broker: SQ
 def test_what_is_in_hand_when_the_connection_is_lost_can_still_be_acknowledged(
     part: SQSPart, broker: SQS
 ) -> None:
-    ring(celery_app(broker), [7])
+    notify(celery_app(broker), [7])
     with kombu_queues(broker) as queues:
         message = queues[Queue.ENRICH].get()
     assert attributes(part, Queue.ENRICH)["ApproximateNumberOfMessagesNotVisible"] == "1"
@@ -191,17 +191,17 @@ def test_what_is_in_hand_when_the_connection_is_lost_can_still_be_acknowledged(
 
 def test_a_message_that_the_broker_does_not_take_is_an_error(part: SQSPart, broker: SQS) -> None:
     app = celery_app(broker)
-    ring(app, [1])
+    notify(app, [1])
     part.stop()
     with pytest.raises(OperationalError):
-        ring(app, [2])
+        notify(app, [2])
 
 
 def test_a_doorbell_is_answered_and_sigterm_ends_the_worker(
     store: Store, broker: SQS, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         worker.process.send_signal(signal.SIGTERM)
         assert worker.process.wait(STOP_SECONDS) == 0
 
@@ -216,7 +216,7 @@ def test_a_message_that_is_not_ours_goes_away_and_the_next_doorbell_is_answered(
 ) -> None:
     part.put_foreign(body)
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         worker.await_that(lambda: is_empty(part, Queue.ENRICH))
         assert worker.says("unknown message") or worker.says("unregistered task")
     assert broker.depth(Queue.DEAD_LETTER) == 1
@@ -237,7 +237,7 @@ def test_a_process_that_is_killed_while_it_waits_leaves_its_message_to_the_next_
     with a_worker(tmp_path) as worker:
         child = worker.child()
         child.suspend()
-        ring(celery_app(broker), loaded(store))
+        notify(celery_app(broker), loaded(store))
         worker.await_that(lambda: not is_empty(part, Queue.ENRICH) and not waits(broker))
         child.kill()
         worker.await_that(lambda: enriched(store) == 1)
@@ -245,7 +245,7 @@ def test_a_process_that_is_killed_while_it_waits_leaves_its_message_to_the_next_
 
 
 def waits(broker: SQS) -> bool:
-    """Whether a doorbell is in nobody's hand."""
+    """Whether a notification is in nobody's hand."""
     return broker.depth(Queue.ENRICH) != 0
 
 
@@ -253,12 +253,12 @@ def test_a_worker_goes_on_when_the_broker_was_away_and_has_lost_all(
     part: SQSPart, store: Store, broker: SQS, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
         part.stop()
         worker.await_that(lambda: worker.says("Trying again"))
         part.start()
         broker.declare()
-        worker.await_that(rung(store, broker, 2))
+        worker.await_that(notified(store, broker, 2))
 
 
 def test_a_request_that_is_refused_does_not_end_the_worker(
@@ -270,7 +270,7 @@ def test_a_request_that_is_refused_does_not_end_the_worker(
         client.delete_queue(QueueUrl=url)
         worker.await_that(lambda: worker.says("Connection to broker lost"))
         worker.await_that(lambda: len(client.list_queues()["QueueUrls"]) == len(Queue))
-        worker.await_that(rung(store, broker, 1))
+        worker.await_that(notified(store, broker, 1))
 
 
 def test_sigterm_ends_a_worker_that_waits_for_the_broker(

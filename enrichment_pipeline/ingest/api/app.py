@@ -39,18 +39,18 @@ _DAY_SECONDS = 86_400
 logger = logging.getLogger(__name__)
 
 
-class Bell(Protocol):
+class Notifier(Protocol):
     """Tells workers of batches that are due now."""
 
     count: Callable[[str, int], None]
-    """Is told what became of the rings of so many batches."""
+    """Is told what became of the notifications of so many batches."""
     measure: Callable[[str, int | None], None]
     """Is told how many messages wait in a queue."""
 
     def start(self) -> None:
         """Begin."""
 
-    def ring(self, batches: Sequence[int]) -> None:
+    def notify(self, batches: Sequence[int]) -> None:
         """These are due now; neither waits nor raises."""
 
     def close(self) -> None:
@@ -61,11 +61,11 @@ def create_app(
     store: Store,
     settings: Settings,
     processes: int = 0,
-    bell: Bell | None = None,
+    notifier: Notifier | None = None,
     readable: Mapping[str, Handler] = MappingProxyType({}),
 ) -> Starlette:
     """The application that an ASGI server serves; commits are made in so many `processes`, and
-    then the bell is rung. `readable` are more routes, by path, for who has the read token.
+    then the notifier is called. `readable` are more routes, by path, for who has the read token.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
@@ -85,8 +85,8 @@ def create_app(
             logger.warning("no commit, the senders are told to come again: %s", error)
             raise
         metrics.count(group[0].kind.source, accepted.result)
-        if bell:
-            bell.ring(accepted.result.batches)
+        if notifier:
+            notifier.notify(accepted.result.batches)
         return accepted
 
     gatherer = Gatherer(commit, committers.count)
@@ -98,16 +98,16 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        if bell:
-            bell.count, bell.measure = metrics.count_rings, metrics.measure_queue
-            bell.start()
+        if notifier:
+            notifier.count, notifier.measure = metrics.count_notifications, metrics.measure_queue
+            notifier.start()
         gatherer.start()
         watcher.start()
         yield
         await gatherer.close()
         committers.close()
-        if bell:
-            await asyncio.to_thread(bell.close)
+        if notifier:
+            await asyncio.to_thread(notifier.close)
         await asyncio.to_thread(watcher.stop)
 
     v0 = capture.v0()

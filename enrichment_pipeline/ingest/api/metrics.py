@@ -51,8 +51,8 @@ class Metrics:
         self.queue_batches = self._gauge("queue_batches", "Batches that wait for enrichment.")
         self.queue_events = self._gauge("queue_events", "Events that wait for enrichment.")
         self.queue_age = self._gauge("queue_oldest_seconds", "How long the oldest one has waited.")
-        self.rings = self._counter(
-            "rings",
+        self.notifications = self._counter(
+            "notifications",
             "Batches that the broker was told of (published), or not (left to the sensor).",
             "outcome",
         )
@@ -83,9 +83,9 @@ class Metrics:
         for reason, events in result.quarantined.items():
             self.quarantined.labels(reason).inc(events)
 
-    def count_rings(self, outcome: str, batches: int) -> None:
-        """Count the batches whose ring came to this."""
-        self.rings.labels(outcome).inc(batches)
+    def count_notifications(self, outcome: str, batches: int) -> None:
+        """Count the batches whose notification came to this."""
+        self.notifications.labels(outcome).inc(batches)
 
     def measure_queue(self, queue: str, messages: int | None) -> None:
         """Show how many messages wait in a queue of the broker; nothing where nobody knows."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import uvicorn
 
-from enrichment_pipeline.ingest.api.app import Bell, create_app
+from enrichment_pipeline.ingest.api.app import Notifier, create_app
 from enrichment_pipeline.ingest.api.status import Handler
 from enrichment_pipeline.ingest.processes import process_count
 from enrichment_pipeline.settings import Settings
@@ -21,18 +21,18 @@ _BACKLOG = 4096
 def serve(
     store: Store,
     settings: Settings,
-    bell: Bell | None = None,
+    notifier: Notifier | None = None,
     readable: Mapping[str, Handler] = MappingProxyType({}),
 ) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are committed and answered first.
-    `bell` and `readable` are those of `create_app`.
+    `notifier` and `readable` are those of `create_app`.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = uvicorn.Config(
-        create_app(store, settings, process_count(), bell, readable),
+        create_app(store, settings, process_count(), notifier, readable),
         host=settings.host,
         port=settings.api_port,
         access_log=False,

@@ -131,7 +131,7 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
             # Where this raises in the thread that delivers, it ends the worker.
             self.Message(payload, channel=self)
         except Exception:  # noqa: BLE001  of whatever bytes somebody may have sent
-            logger.warning("a message that is no doorbell is thrown away: %.80r", message)
+            logger.warning("a message that is no notification is thrown away: %.80r", message)
             self._acknowledge(described.subscription_path, [message.ack_id])
             return None
         described.unacked_ids.append(message.ack_id)

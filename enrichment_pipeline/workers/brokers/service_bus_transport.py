@@ -86,7 +86,7 @@ class Channel(azureservicebus.Channel):  # type: ignore[misc]  # kombu has no ty
         except Exception:  # noqa: BLE001  of whatever bytes somebody may have sent
             # Named by its number: to show one that is no text, the client raises.
             number = message.sequence_number
-            logger.warning("message %s is no doorbell and becomes a dead letter", number)
+            logger.warning("message %s is no notification and becomes a dead letter", number)
             self._settle(queue, message, _bury)
             raise Empty from None
         return payload

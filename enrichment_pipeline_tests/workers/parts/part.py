@@ -70,8 +70,8 @@ class Part(ABC):
 
     @abstractmethod
     def put_foreign(self, body: bytes) -> None:
-        """Put a message that is not ours into the queue of doorbells, by the broker's own client;
-        the queue has been declared."""
+        """Put a message that is not ours into the queue of notifications, by the broker's own
+        client; the queue has been declared."""
 
     def __enter__(self) -> Self:
         self.start()

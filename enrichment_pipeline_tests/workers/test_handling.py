@@ -1,4 +1,4 @@
-"""What a worker does with a message: enriches what is due, for a turn, and rings on."""
+"""What a worker does with a message: enriches what is due, for a turn, and notifies again."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,16 +12,16 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.windows.books import WindowBooks, books
-from enrichment_pipeline.workers import answering
-from enrichment_pipeline.workers.answering import answer
+from enrichment_pipeline.workers import handling
+from enrichment_pipeline.workers.handling import handle
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import KILLS, poisoned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-class Rung:
-    """The rings that a worker has made."""
+class Notified:
+    """The notifications that a worker has made."""
 
     def __init__(self) -> None:
         self.batches: list[Sequence[int]] = []
@@ -31,8 +31,8 @@ class Rung:
 
 
 @pytest.fixture
-def rung() -> Rung:
-    return Rung()
+def notified() -> Notified:
+    return Notified()
 
 
 def total(store: Store) -> WindowBooks:
@@ -45,67 +45,69 @@ def total(store: Store) -> WindowBooks:
 
 
 def test_whoever_answers_enriches_all_that_is_due_not_only_what_was_rung_for(
-    store: Store, rules: Rules, rung: Rung
+    store: Store, rules: Rules, notified: Notified
 ) -> None:
-    rung_for = load_events(store, raw_events(3, NOON), [], "test").batches
+    notified_of = load_events(store, raw_events(3, NOON), [], "test").batches
     load_events(store, raw_events(4, NOON + HOUR), [], "test")
-    answer(store, rules, rung_for, rung)
+    handle(store, rules, notified_of, notified)
     assert total(store).enriched == 7
-    assert rung.batches == []
+    assert notified.batches == []
 
 
 def test_a_message_that_comes_twice_late_or_for_nothing_changes_nothing(
-    store: Store, rules: Rules, rung: Rung
+    store: Store, rules: Rules, notified: Notified
 ) -> None:
     batches = load_events(store, raw_events(3, NOON), [], "test").batches
-    for rung_for in (batches, batches, [2**40], []):
-        answer(store, rules, rung_for, rung)
+    for notified_of in (batches, batches, [2**40], []):
+        handle(store, rules, notified_of, notified)
     assert total(store).enriched == 3
-    assert rung.batches == []
+    assert notified.batches == []
 
 
 def test_a_worker_whose_turn_is_over_rings_for_whoever_is_free(
-    store: Store, rules: Rules, rung: Rung, monkeypatch: pytest.MonkeyPatch
+    store: Store, rules: Rules, notified: Notified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(handling, "TURN_SECONDS", 0.0)
     monkeypatch.setattr(path.enrich_due, "__defaults__", (None, 1, None, 0.0))
     batches = [load_events(store, raw_events(1, NOON), [], "test").batches[0] for _ in range(3)]
-    answer(store, rules, batches, rung)
+    handle(store, rules, batches, notified)
     assert total(store).enriched == 1
-    assert rung.batches == [batches]
+    assert notified.batches == [batches]
 
 
 def test_an_outage_of_the_store_spends_nothing_and_puts_a_new_message_in_the_place_of_the_old(
-    store: Store, rules: Rules, rung: Rung, monkeypatch: pytest.MonkeyPatch
+    store: Store, rules: Rules, notified: Notified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = load_events(store, raw_events(3, NOON), [], "test").batches
 
     def away(*_: object, **__: object) -> None:
         raise StoreUnavailableError("away")
 
-    monkeypatch.setattr(answering, "enrich_due", away)
-    monkeypatch.setattr(answering, "OUTAGE_SECONDS", 0.0)
-    answer(store, rules, batches, rung)
-    assert rung.batches == [batches]
+    monkeypatch.setattr(handling, "enrich_due", away)
+    monkeypatch.setattr(handling, "OUTAGE_SECONDS", 0.0)
+    handle(store, rules, batches, notified)
+    assert notified.batches == [batches]
     with store.transaction() as connection:
         [spent] = connection.execute(text("SELECT attempts FROM raw_batch")).scalars()
     assert spent == 0
 
 
 def test_a_bug_of_ours_is_raised(
-    store: Store, rules: Rules, rung: Rung, monkeypatch: pytest.MonkeyPatch
+    store: Store, rules: Rules, notified: Notified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(answering, "enrich_due", fails)
+    monkeypatch.setattr(handling, "enrich_due", fails)
     with pytest.raises(ZeroDivisionError):
-        answer(store, rules, [1], rung)
+        handle(store, rules, [1], notified)
 
 
-def test_an_event_that_kills_costs_no_worker(store: Store, rules: Rules, rung: Rung) -> None:
+def test_an_event_that_kills_costs_no_worker(
+    store: Store, rules: Rules, notified: Notified
+) -> None:
     events = [*raw_events(3, NOON), *raw_events(1, NOON, event="bad")]
     batches = load_events(store, events, [], "test").batches
-    answer(store, poisoned(rules, bad=KILLS), batches, rung)
+    handle(store, poisoned(rules, bad=KILLS), batches, notified)
     found = total(store)
     assert (found.enriched, found.dead, found.pending) == (3, 1, 0)

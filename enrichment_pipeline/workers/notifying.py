@@ -1,7 +1,7 @@
-"""Ringing: publishing the ids of batches after their commit, without ever holding up a commit.
+"""Notifying: publishing the ids of batches after their commit, without ever holding up a commit.
 
-A ring that does not arrive costs latency and nothing else: the batch stays due, and the sensor
-finds it.
+A notification that does not arrive costs latency and nothing else: the batch stays due, and the
+sensor finds it.
 """
 
 import logging
@@ -14,7 +14,7 @@ from celery import Celery
 
 from enrichment_pipeline.store.database.errors import first_line
 from enrichment_pipeline.workers.brokers.broker import Broker
-from enrichment_pipeline.workers.queues import RING, Queue
+from enrichment_pipeline.workers.queues import NOTIFICATION, Queue
 
 MOST_WAITING = 10_000
 """Batches that wait to be published; what comes when there are more is left to the sensor."""
@@ -39,28 +39,30 @@ _CLOSE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
-def ring(app: Celery, batches: Sequence[int], to: Queue = Queue.ENRICH) -> None:
+def notify(app: Celery, batches: Sequence[int], to: Queue = Queue.ENRICH) -> None:
     """Publish one message about these batches, to the workers of that queue.
 
     Raises:
         Exception: the broker did not take it.
     """
-    app.send_task(RING, args=[list(batches)], queue=str(to), retry=False, timeout=_PUBLISH_SECONDS)
+    app.send_task(
+        NOTIFICATION, args=[list(batches)], queue=str(to), retry=False, timeout=_PUBLISH_SECONDS
+    )
 
 
-class Doorbell:
+class BrokerNotifier:
     """Publishes in a thread of its own what it is given."""
 
     def __init__(self, app: Celery, broker: Broker) -> None:
         self.count: Callable[[str, int], None] = lambda outcome, batches: None
-        """Is told of how many batches the ring was `published`, or `left` to the sensor."""
+        """Is told of how many batches the notification was `published`, or `left` to the sensor."""
         self.measure: Callable[[str, int | None], None] = lambda queue, messages: None
         """Is told how many messages wait in each queue; None where nobody knows."""
         self._app = app
         self._broker = broker
         self._waiting: Waiting[int] = Waiting(MOST_WAITING)
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="notification", daemon=True)
         self._watcher = threading.Thread(target=self._watch, name="depth", daemon=True)
 
     def start(self) -> None:
@@ -68,7 +70,7 @@ class Doorbell:
         self._thread.start()
         self._watcher.start()
 
-    def ring(self, batches: Sequence[int]) -> None:
+    def notify(self, batches: Sequence[int]) -> None:
         """Let these batches be published soon; never waits, never raises."""
         for number, batch in enumerate(batches):
             try:
@@ -87,12 +89,12 @@ class Doorbell:
         wait = FIRST_WAIT_SECONDS
         while batches := self._next():
             try:
-                ring(self._app, batches)
+                notify(self._app, batches)
             except Exception as error:  # noqa: BLE001  of five clients; no event depends on it
                 self.count("left", len(batches))
                 if wait == FIRST_WAIT_SECONDS:
                     logger.warning(
-                        "the broker takes no doorbells, the sensor finds what is due: %s",
+                        "the broker takes no notifications, the sensor finds what is due: %s",
                         first_line(error),
                     )
                 if self._closing.wait(wait):
@@ -100,7 +102,7 @@ class Doorbell:
                 wait = min(2 * wait, LONGEST_WAIT_SECONDS)
             else:
                 if wait != FIRST_WAIT_SECONDS:
-                    logger.warning("the broker takes doorbells again")
+                    logger.warning("the broker takes notifications again")
                 wait = FIRST_WAIT_SECONDS
                 self.count("published", len(batches))
                 self._closing.wait(PAUSE_SECONDS)

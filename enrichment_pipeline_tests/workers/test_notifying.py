@@ -1,4 +1,4 @@
-"""The doorbell: what is published, and what becomes of rings while the broker is away."""
+"""Notifications: what is published, and what becomes of them while the broker is away."""
 
 import json
 import threading
@@ -11,12 +11,12 @@ from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrichment_pipeline.workers import ringing
+from enrichment_pipeline.workers import notifying
 from enrichment_pipeline.workers.app import celery_app
 from enrichment_pipeline.workers.brokers.choosing import broker_at
 from enrichment_pipeline.workers.brokers.rabbitmq import RabbitMQ
-from enrichment_pipeline.workers.queues import RING, Queue
-from enrichment_pipeline.workers.ringing import MOST_BATCHES, Doorbell, ring
+from enrichment_pipeline.workers.notifying import MOST_BATCHES, BrokerNotifier, notify
+from enrichment_pipeline.workers.queues import NOTIFICATION, Queue
 from enrichment_pipeline_tests.conftest import free_port
 
 _SECONDS = 30
@@ -48,9 +48,9 @@ class NoBroker(RabbitMQ):
         return 7 if queue is Queue.ENRICH else None
 
 
-def a_bell(url: str) -> Doorbell:
+def a_bell(url: str) -> BrokerNotifier:
     broker = broker_at(url)
-    return Doorbell(celery_app(broker), broker)
+    return BrokerNotifier(celery_app(broker), broker)
 
 
 def received(app: Celery, count: int) -> list[list[int]]:
@@ -60,14 +60,14 @@ def received(app: Celery, count: int) -> list[list[int]]:
         queue = connection.SimpleQueue(app.amqp.queues[str(Queue.ENRICH)])
         while len(found) < count:
             message = queue.get(timeout=_SECONDS)
-            assert message.headers["task"] == RING
+            assert message.headers["task"] == NOTIFICATION
             found.append(json.loads(message.body)[0][0])
             message.ack()
     return found
 
 
 class Counted(Counter[str]):
-    """What became of the rings; can be waited for."""
+    """What became of the notifications; can be waited for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Counted(Counter[str]):
 
 
 def test_a_message_holds_the_ids_and_is_some_hundred_bytes(app: Celery) -> None:
-    ring(app, [7, 8])
+    notify(app, [7, 8])
     with app.connection_for_read() as connection:
         queue = connection.SimpleQueue(app.amqp.queues[str(Queue.ENRICH)])
         message = queue.get(timeout=_SECONDS)
@@ -98,12 +98,12 @@ def test_every_batch_is_rung_for_once_in_messages_of_bounded_size(groups: list[l
     app.conf.update(broker_url="memory://", broker_transport_options={})
     with app.connection_for_read() as connection:
         connection.SimpleQueue(app.amqp.queues[str(Queue.ENRICH)]).clear()
-    bell = Doorbell(app, NoBroker())
-    counted = bell.count = Counted()
-    bell.start()
+    notifier = BrokerNotifier(app, NoBroker())
+    counted = notifier.count = Counted()
+    notifier.start()
     for group in groups:
-        bell.ring(group)
-    bell.close()
+        notifier.notify(group)
+    notifier.close()
     sent = [batch for group in groups for batch in group]
     found: list[int] = []
     while len(found) < len(sent):
@@ -117,16 +117,16 @@ def test_every_batch_is_rung_for_once_in_messages_of_bounded_size(groups: list[l
 def test_while_the_broker_is_away_rings_are_left_and_nobody_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ringing, "MOST_WAITING", 5)
-    bell = a_bell(f"amqp://127.0.0.1:{free_port()}")
-    counted = bell.count = Counted()
+    monkeypatch.setattr(notifying, "MOST_WAITING", 5)
+    notifier = a_bell(f"amqp://127.0.0.1:{free_port()}")
+    counted = notifier.count = Counted()
     began = time.monotonic()
-    bell.ring(range(12))
+    notifier.notify(range(12))
     assert time.monotonic() - began < 1
     assert counted["left"] == 7
-    bell.start()
+    notifier.start()
     counted.await_count(lambda so_far: so_far["left"] == 12)
-    bell.close()
+    notifier.close()
     assert counted["published"] == 0
 
 
@@ -140,23 +140,23 @@ def test_a_broker_that_is_back_is_rung_again(app: Celery, monkeypatch: pytest.Mo
         return real(*arguments, **options)
 
     monkeypatch.setattr(app, "send_task", send)
-    monkeypatch.setattr(ringing, "FIRST_WAIT_SECONDS", 0.01)
-    bell = Doorbell(app, NoBroker())
-    counted = bell.count = Counted()
-    bell.start()
+    monkeypatch.setattr(notifying, "FIRST_WAIT_SECONDS", 0.01)
+    notifier = BrokerNotifier(app, NoBroker())
+    counted = notifier.count = Counted()
+    notifier.start()
     for number in range(3):
-        bell.ring([number])
+        notifier.notify([number])
         counted.await_count(lambda so_far, done=number + 1: so_far.total() == done)  # type: ignore[misc]
-    bell.close()
+    notifier.close()
     assert (counted["left"], counted["published"]) == (2, 1)
     assert received(app, 1) == [[2]]
 
 
 def test_a_bell_that_is_closed_publishes_what_was_rung_before(app: Celery) -> None:
-    bell = Doorbell(app, NoBroker())
-    bell.ring([1, 2, 3])
-    bell.start()
-    bell.close()
+    notifier = BrokerNotifier(app, NoBroker())
+    notifier.notify([1, 2, 3])
+    notifier.start()
+    notifier.close()
     assert received(app, 1) == [[1, 2, 3]]
 
 
@@ -169,9 +169,9 @@ def test_how_many_messages_wait_is_told_where_the_broker_knows(app: Celery) -> N
         if len(measured) == len(Queue):
             told.set()
 
-    bell = Doorbell(app, NoBroker())
-    bell.measure = measure
-    bell.start()
+    notifier = BrokerNotifier(app, NoBroker())
+    notifier.measure = measure
+    notifier.start()
     assert told.wait(_SECONDS)
-    bell.close()
+    notifier.close()
     assert measured == {Queue.ENRICH: 7, Queue.DEAD_LETTER: None}

@@ -1,4 +1,4 @@
-"""Answering a doorbell: enriching what is due, for one turn.
+"""Handling a notification: enriching what is due, for one turn.
 
 How that is done belongs to `enrichment`; which process does it, to `worker`.
 """
@@ -14,7 +14,7 @@ from enrichment_pipeline.store.database.errors import first_line, is_store_failu
 from enrichment_pipeline.store.database.outages import wait_for_store
 
 TURN_SECONDS = 5.0
-"""After which a worker that finds more and more rings for whoever is free, and takes the next
+"""After which a worker that finds more and more notifies whoever is free, and takes the next
 message: one that is asked to stop does so then."""
 
 OUTAGE_SECONDS = 60.0
@@ -23,11 +23,11 @@ kept too long is given to another worker, and that often it must not be delivere
 
 logger = logging.getLogger(__name__)
 
-Ring = Callable[[Sequence[int]], None]
+Notify = Callable[[Sequence[int]], None]
 
 
-def answer(store: Store, rules: Rules, batches: Sequence[int], ring: Ring) -> None:
-    """Enrich what is due, these batches among it; where more is left after a turn, ring again.
+def handle(store: Store, rules: Rules, batches: Sequence[int], notify: Notify) -> None:
+    """Enrich what is due, these batches among it; where more is left after a turn, notify again.
 
     A batch that is not due any more was enriched by somebody else, or waits after a failure; a
     message may come late, twice, or for nothing.
@@ -41,14 +41,14 @@ def answer(store: Store, rules: Rules, batches: Sequence[int], ring: Ring) -> No
         if not is_store_failure(error):
             raise
         _wait(store, error)
-        ring(batches)
+        notify(batches)
         return
     for failure in report.failures:
         logger.warning("batch %d: %s", failure.batch, masked_line(failure.message))
     if report.events:
         logger.info("%d events in %.3f s", report.events, report.seconds)
     if report.is_unfinished:
-        ring(batches)
+        notify(batches)
 
 
 def _wait(store: Store, error: Exception) -> None:
