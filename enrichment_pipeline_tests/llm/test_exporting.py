@@ -108,7 +108,7 @@ def test_days_and_projects_are_chosen_and_partitioned(filled: Store, tmp_path: P
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "ROWS_OF_A_FILE", 1)
-    monkeypatch.setattr("enrichment_pipeline.store.exporting._ROWS_AT_ONCE", 1)
+    monkeypatch.setattr("enrichment_pipeline.store.reading.exporting._ROWS_AT_ONCE", 1)
 
 
 @pytest.mark.usefixtures("small_files")

@@ -216,7 +216,7 @@ def test_an_older_server_than_any_that_was_tried_is_refused(
     elsewhere: Server, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere.make_databases(owner, owner)
-    monkeypatch.setattr("enrichment_pipeline.store.databases._OLDEST", 99)
+    monkeypatch.setattr("enrichment_pipeline.store.database.databases._OLDEST", 99)
     assert "PostgreSQL 99 or newer is needed" in refusal(elsewhere.url(owner, owner))
 
 
