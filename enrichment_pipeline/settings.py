@@ -1,6 +1,6 @@
 """The settings: read from the environment or an `.env` file, checked once, refused by name.
 
-What a setting does belongs to the room that uses it.
+What a setting does belongs to the package that uses it.
 """
 
 import os

@@ -28,7 +28,7 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Arrival, Reason, RejectedEvent, parse_event
 from enrichment_pipeline.ingest.api.accept import Kind, Submission
 from enrichment_pipeline.ingest.api.app import create_app
-from enrichment_pipeline.ingest.api.committers import CommitError, Committers
+from enrichment_pipeline.ingest.api.writers import CommitError, Writers
 from enrichment_pipeline.llm.exporting import FORMATS, Export, Format, count_rows, run_export
 from enrichment_pipeline.llm.forms import FORMS
 from enrichment_pipeline.llm.http import timeline_routes
@@ -237,13 +237,13 @@ def logs_of_the_api(store: Store, _: Path) -> object:
     with store.transaction() as connection:
         connection.execute(text(_REFUSING.format(table="raw_event")))
     secret = make_event("Chat", NOON, distinct_id=" ".join(SECRETS))
-    committers = Committers(store, 0)
+    writers = Writers(store, 0)
     submission = Submission(Kind("api"), "default", [secret], Arrival(NOON))
     try:
         with pytest.raises(CommitError) as caught:
-            asyncio.run(committers.commit([submission]))
+            asyncio.run(writers.commit([submission]))
     finally:
-        committers.close()
+        writers.close()
     return str(caught.value)
 
 

@@ -1,6 +1,6 @@
 """Classifying a frame of events: each distinct input once, then broadcast to the rows.
 
-What the rules say belongs to `rules`. This module is the only one of the room that knows pandas.
+What the rules say belongs to `rules`. This module is the only one of the package that knows pandas.
 """
 
 from collections import defaultdict

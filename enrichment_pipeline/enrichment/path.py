@@ -56,11 +56,11 @@ class EnrichmentReport:
     is_unfinished: bool = False
     """Whether time was up before nothing was due."""
 
-    def add(self, batches: Sequence[Batch], buried: int) -> None:
+    def add(self, batches: Sequence[Batch], dead: int) -> None:
         """Count batches that are finished, of whose events so many are dead."""
         self.batches += len(batches)
-        self.events += sum(batch.due_count for batch in batches) - buried
-        self.dead_events += buried
+        self.events += sum(batch.due_count for batch in batches) - dead
+        self.dead_events += dead
 
 
 def this_worker() -> str:
@@ -107,13 +107,13 @@ class _Path:
     def enrich_claim(self, windows: Sequence[datetime] | None, claim_events: int) -> bool:
         """Enrich one claim; False where nothing was due."""
         claimed: list[Batch] = []
-        buried = 0
+        dead = 0
         failed = False
         try:
             with self._store.transaction() as connection:
                 claimed = claim(connection, claim_events, windows)
                 if claimed:
-                    buried = write(connection, self._writing, claimed)
+                    dead = write(connection, self._writing, claimed)
         except Exception as error:  # whatever data or code can raise is charged to the batch below
             if not claimed or not attempts.spends_attempt(error):
                 raise
@@ -123,7 +123,7 @@ class _Path:
             for batch in claimed:
                 self._enrich_alone(batch)
         else:
-            self._report.add(claimed, buried)
+            self._report.add(claimed, dead)
         return bool(claimed)
 
     def _enrich_alone(self, claimed: Batch) -> None:
@@ -134,14 +134,14 @@ class _Path:
                 if not again:
                     return
                 batch = again
-                buried = write_alone(connection, self._writing, batch)
+                dead = write_alone(connection, self._writing, batch)
         except Exception as error:  # as above
             if not attempts.spends_attempt(error):
                 raise
             self._charge(batch, error)
             self._report.failures.append(BatchFailure(batch.id, kind_of(error), first_line(error)))
         else:
-            self._report.add([batch], buried)
+            self._report.add([batch], dead)
 
     def _charge(self, batch: Batch, error: Exception) -> None:
         with self._store.transaction() as connection:

@@ -34,9 +34,9 @@ from enrichment_pipeline.store.dead_letters.replays import (
     fail_replays,
     input_keys,
     lock_batches,
+    reclassify,
     reopen_batch,
     resolve,
-    settle,
     take_out_of_books,
     write_letters,
 )
@@ -193,7 +193,7 @@ class _Replay:
         return fail_replays(connection, [letter.id], death, attempts.MAX_REPLAYS)
 
     def _let_in(self, connection: Connection, letters: Sequence[Letter]) -> _Outcome:
-        """Events that were refused at the door are at the door again."""
+        """Events that were refused at ingestion are at ingestion again."""
         failed: list[tuple[Letter, Failure]] = []
         events: dict[int, RawEvent] = {}
         for letter, parsed in zip(letters, _parsed(self._store, letters), strict=True):
@@ -240,7 +240,7 @@ class _Replay:
         waiting = [letter for letter in able if states[letter.batch_id] == "pending"]
         able = [letter for letter in able if states[letter.batch_id] != "pending"]
         written, refused = self._write(connection, able)
-        settle(connection, [letter.id for letter in waiting + written])
+        reclassify(connection, [letter.id for letter in waiting + written])
         return _Outcome(waiting + written, failed + refused)
 
     def _derive(self, connection: Connection, keys: set[UUID]) -> dict[UUID, Failure]:
@@ -278,7 +278,7 @@ class _Replay:
 
 
 def _parsed(store: Store, letters: Sequence[Letter]) -> list[RawEvent | Failure]:
-    """The events of letters that were refused at the door, as they would be let in now."""
+    """The events of letters that were refused at ingestion, as they would be let in now."""
     oldest = oldest_possible_start(datetime.now(UTC), store.window)
     results = sandbox().run(
         partial(parse_again, oldest=oldest), [_to_parse(store, letter) for letter in letters]

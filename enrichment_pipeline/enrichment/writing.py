@@ -19,8 +19,8 @@ from enrichment_pipeline.store.database.errors import blames_data, first_line
 from enrichment_pipeline.store.queue.claims import Batch, mark_enriched
 from enrichment_pipeline.store.queue.enriched import (
     Failure,
-    bury_events,
     count_by_key,
+    dead_letter_events,
     events_to_write,
     expect_many,
     missing_inputs,
@@ -64,7 +64,7 @@ def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) ->
     due = sum(batch.due_count for batch in batches)
     expect_many(connection, due)
     written = write_enriched(connection, batches, store.window, version, rules.version)
-    buried = 0
+    dead = 0
     # Optimistic: nearly always every input is known, and looking for missing ones first would
     # cost each claim a second pass over its events.
     if written < due:
@@ -74,17 +74,17 @@ def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) ->
         written += write_enriched(
             connection, batches, store.window, version, rules.version, keys=keys
         )
-        buried = _bury(connection, writing, batches, derived)
-    if written + buried != due:
+        dead = _dead_letter(connection, writing, batches, derived)
+    if written + dead != due:
         raise EnrichmentError(
             f"{counted(due, 'event is', 'events are')} due in "
-            f"{counted(len(batches), 'batch')}, but raw_event has {written + buried:,}"
+            f"{counted(len(batches), 'batch')}, but raw_event has {written + dead:,}"
         )
     mark_enriched(connection, batches)
-    return buried
+    return dead
 
 
-def _bury(
+def _dead_letter(
     connection: Connection, writing: Writing, batches: Sequence[Batch], derived: Derived
 ) -> int:
     if not derived.failures:
@@ -92,7 +92,7 @@ def _bury(
     counts = count_by_key(connection, batches, writing.store.window, derived.failures)
     for batch in batches:
         _refuse_to_pour_out(batch, counts.get(batch.id, {}), derived)
-    return bury_events(
+    return dead_letter_events(
         connection,
         batches,
         writing.store.window,
@@ -135,11 +135,11 @@ def write_alone(connection: Connection, writing: Writing, batch: Batch) -> int:
         if not blames_data(error):
             raise
         refused = _refused(connection, writing, batch, error)
-    buried = bury_events(
+    dead = dead_letter_events(
         connection, [batch], window, refused, "uuid", writing.rules.version, writing.worker
     )
-    rest = batch._replace(due_count=batch.due_count - buried, dead_count=batch.dead_count + buried)
-    return buried + write(connection, writing, [rest])
+    rest = batch._replace(due_count=batch.due_count - dead, dead_count=batch.dead_count + dead)
+    return dead + write(connection, writing, [rest])
 
 
 def _refused(

@@ -102,14 +102,14 @@ class RawEvent(NamedTuple):
 
 
 class RejectedEvent(NamedTuple):
-    """An event that goes to the dead letters at the door."""
+    """An event that goes to the dead letters at ingestion."""
 
     project: str
     reason: Reason
     message: str
     payload: bytes
     occurred_at: datetime
-    """Where it is booked: its own time where it has a usable one, else that of its arrival."""
+    """What assigns it to a window: its own time where that is usable, else that of its arrival."""
     event: str | None = None
     sent_at: datetime | None = None
     """See `Arrival`; without it a replay would book the event elsewhere."""

@@ -1,4 +1,4 @@
-"""Dagster: one module for each of its nouns, each a thin shell around the rooms below.
+"""Dagster: one module for each of its nouns, each a thin shell around the packages below.
 
-The only room that knows Dagster.
+The only package that knows Dagster.
 """

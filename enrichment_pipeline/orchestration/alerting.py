@@ -1,5 +1,5 @@
 """The sensor `alerts`: writes down what Dagster alone knows to be wrong, looks at all that is, and
-delivers, so that alerts are told where no API runs. The looking belongs to the room `alerts`."""
+delivers, so that alerts are told where no API runs. The looking belongs to the package `alerts`."""
 
 from contextlib import suppress
 

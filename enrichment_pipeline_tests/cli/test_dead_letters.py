@@ -58,7 +58,7 @@ def states(store: Store) -> list[str]:
 
 
 def refuse(store: Store, *payloads: bytes, at: datetime = NOON, event: str | None = None) -> None:
-    """Letters of events that were refused at the door."""
+    """Letters of events that were refused at ingestion."""
     reason = Reason.BEFORE_FIRST_PARTITION
     refused = [RejectedEvent("shop", reason, "too early", one, at, event) for one in payloads]
     load_events(store, [], refused, "test")

@@ -83,7 +83,7 @@ def balance(store: Store) -> tuple[int, int, int, int]:
     )
 
 
-def refused_at_the_door(payload: bytes, default_name: str | None = None) -> RejectedEvent:
+def refused_at_ingestion(payload: bytes, default_name: str | None = None) -> RejectedEvent:
     error = EventRejectedError(Reason.BEFORE_FIRST_PARTITION, "too early")
     return reject(payload, "default", Arrival(NOON, default_name=default_name), error)
 
@@ -115,7 +115,7 @@ def test_a_dead_batch_is_enriched_once_the_code_is_mended(store: Store, rules: R
 def test_an_event_without_uuid_and_name_is_let_in_as_it_would_have_been(
     store: Store, rules: Rules
 ) -> None:
-    load_events(store, [], [refused_at_the_door(b'{"distinct_id": "me"}', "$identify")], "api")
+    load_events(store, [], [refused_at_ingestion(b'{"distinct_id": "me"}', "$identify")], "api")
     assert replayed(store, rules).resolved == 1
     enrich_due(store, rules)
     assert balance(store) == (1, 1, 0, 0)
@@ -124,7 +124,7 @@ def test_an_event_without_uuid_and_name_is_let_in_as_it_would_have_been(
 
 def test_an_event_that_was_refused_for_its_age_comes_in(store: Store, rules: Rules) -> None:
     old = datetime(2025, 12, 1, 8, tzinfo=UTC)
-    load_events(store, [], [refused_at_the_door(make_event(at=old))], "api")
+    load_events(store, [], [refused_at_ingestion(make_event(at=old))], "api")
     assert replayed(store, rules).resolved == 1
     enrich_due(store, rules)
     assert balance(store) == (1, 1, 0, 0)
@@ -152,7 +152,7 @@ def test_a_letter_whose_uuid_another_event_has_comes_in_beside_it(
     shared = "01a2074a-16f5-75be-ae39-7a682b08770e"
     payloads = [make_event(name, NOON, uuid=shared) for name in ("a", "b", "b")]
     load_events(store, [parse_event(payloads[0], "default", Arrival(NOON))], [], "test")
-    load_events(store, [], [refused_at_the_door(payload) for payload in payloads], "api")
+    load_events(store, [], [refused_at_ingestion(payload) for payload in payloads], "api")
     assert replayed(store, rules).resolved == 2
     enrich_due(store, rules)
     assert rows(store, "SELECT event FROM enriched_event ORDER BY 1") == [("a",), ("b",)]
@@ -180,7 +180,7 @@ def test_a_replay_that_a_conflict_rolled_back_is_counted_once(
 
 def test_an_event_that_came_in_meanwhile_is_not_doubled(store: Store, rules: Rules) -> None:
     payload = make_event(at=NOON)
-    load_events(store, [], [refused_at_the_door(payload)], "api")
+    load_events(store, [], [refused_at_ingestion(payload)], "api")
     load_events(store, raw_events(1, NOON), [], "test")
     mark(store)
     replay_marked(store, rules, "test", FAST)
@@ -235,7 +235,7 @@ def test_a_payload_that_kills_whoever_parses_it_is_one_failed_replay(
     store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payloads = [make_event(event=name, at=NOON) for name in ("a", "kills", "b")]
-    load_events(store, [], [refused_at_the_door(payload) for payload in payloads], "api")
+    load_events(store, [], [refused_at_ingestion(payload) for payload in payloads], "api")
     monkeypatch.setattr(replay, "parse_again", kills_with_some)
     report = replayed(store, rules)
     assert (report.resolved, report.failed) == (2, 1)
@@ -281,7 +281,7 @@ def test_letters_are_chosen_by_what_they_say(store: Store, rules: Rules) -> None
     load_events(store, raw_events(2, NOON, event="a"), [], "test")
     load_events(store, raw_events(1, NOON + HOUR, event="b"), [], "test")
     enrich_due(store, poisoned(rules, a=IS_BAD, b=IS_BAD))
-    load_events(store, [], [refused_at_the_door(b"{}")], "api")
+    load_events(store, [], [refused_at_ingestion(b"{}")], "api")
     for chosen, ids in (
         (LetterFilter(), {1, 2, 3, 4}),
         (LetterFilter(reason="before_first_partition"), {4}),

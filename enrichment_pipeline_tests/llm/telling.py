@@ -1,4 +1,4 @@
-"""Taking events in, enriching them, telling their sessions: as the tests of this room need it."""
+"""Taking events in, enriching them, building their sessions, as the tests here need it."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

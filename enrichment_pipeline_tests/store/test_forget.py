@@ -30,7 +30,7 @@ from enrichment_pipeline.store.lifecycle.forget import ForgetReport, forget_even
 from enrichment_pipeline.store.lifecycle.forget_texts import REMOVED
 from enrichment_pipeline.store.lifecycle.retention import FirstKept, drop_days_before
 from enrichment_pipeline.store.queue.claims import claim, mark_enriched
-from enrichment_pipeline.store.queue.enriched import Failure, bury_events, write_enriched
+from enrichment_pipeline.store.queue.enriched import Failure, dead_letter_events, write_enriched
 from enrichment_pipeline.store.queue.unused_inputs import forget_unused_inputs
 from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
@@ -65,7 +65,7 @@ def load(store: Store, person: str, at: datetime, count: int = 1, **fields: obje
 
 
 def rejected(payload: bytes, at: datetime, project: str = "default") -> RejectedEvent:
-    """What the door makes of a payload that it refuses."""
+    """What ingestion makes of a payload that it refuses."""
     with pytest.raises(Rejection) as refusal:
         parse_event(payload, project, Arrival(at))
     return reject(payload, project, Arrival(at), refusal.value)
@@ -312,9 +312,9 @@ def test_an_event_that_is_sent_again_after_it_was_forgotten_is_a_duplicate(
     assert totals(store) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("buried", [0, 1])
+@pytest.mark.parametrize("dead", [0, 1])
 def test_a_run_at_work_on_a_batch_is_waited_for_with_all_that_comes_of_it(
-    store: Store, rules: Rules, buried: int
+    store: Store, rules: Rules, dead: int
 ) -> None:
     load(store, BOB, LATE, 3)
     enrich(store, rules)
@@ -323,19 +323,19 @@ def test_a_run_at_work_on_a_batch_is_waited_for_with_all_that_comes_of_it(
     [version] = rows(
         store, "SELECT DISTINCT version, rules_version FROM enrichment_output, enriched_event"
     )
-    at_fault = {event.uuid: Failure("enrichment_raised", "x", None) for event in events[:buried]}
+    at_fault = {event.uuid: Failure("enrichment_raised", "x", None) for event in events[:dead]}
     done: list[ForgetReport] = []
     thread = threading.Thread(target=lambda: done.append(forget(store, ANN)))
     with store.transaction() as connection:
         [batch] = claim(connection, 10)
         thread.start()
         await_a_wait(store)
-        bury_events(connection, [batch], HOUR, at_fault, "uuid", "1", "test")
-        batch = batch._replace(dead_count=buried)
-        assert write_enriched(connection, [batch], HOUR, *version) == 3 - buried
+        dead_letter_events(connection, [batch], HOUR, at_fault, "uuid", "1", "test")
+        batch = batch._replace(dead_count=dead)
+        assert write_enriched(connection, [batch], HOUR, *version) == 3 - dead
         mark_enriched(connection, [batch])
     thread.join()
-    assert [row[3:] for row in done[0].events] == [(3 - buried, buried, 0)]
+    assert [row[3:] for row in done[0].events] == [(3 - dead, dead, 0)]
     assert rows(store, "SELECT * FROM dead_letter") == []
     assert totals(store) == (3, 0, 0)
 

@@ -1,6 +1,7 @@
 """From submissions to durable events: parsed, told apart, and taken in with one commit.
 
-How submissions come together belongs to `gather`, how events are stored to `store.ingest.load`.
+How submissions come together belongs to `micro_batch`, how events are stored to
+`store.ingest.load`.
 """
 
 from collections import Counter
@@ -70,8 +71,8 @@ class Accepted(NamedTuple):
     result: LoadResult
 
 
-# Engines whose last commit had no trouble with our own code.
-_flowing: WeakSet[Engine] = WeakSet()
+# The circuit breaker of each engine: closed where the last commit had no trouble with our own code.
+_closed_circuits: WeakSet[Engine] = WeakSet()
 
 
 def accept(store: Store, group: Sequence[Submission]) -> Accepted:
@@ -86,7 +87,7 @@ def accept(store: Store, group: Sequence[Submission]) -> Accepted:
     suspects = _Suspects(store, _most_at_fault(store, group))
     accepted = _isolating(store, group, suspects)
     if not suspects.by_our_code:
-        _flowing.add(store.engine)
+        _closed_circuits.add(store.engine)
     if not suspects.events:
         return accepted
     quarantined = load_events(store, [], suspects.events, group[0].kind.source)
@@ -99,7 +100,7 @@ def _most_at_fault(store: Store, group: Sequence[Submission]) -> int:
     For an event that is alone, the others are those of the commit before.
     """
     count = sum(len(submission.payloads) for submission in group)
-    return min(count // 2, _MOST_AT_FAULT) if count > 1 else int(store.engine in _flowing)
+    return min(count // 2, _MOST_AT_FAULT) if count > 1 else int(store.engine in _closed_circuits)
 
 
 class _Suspects:
@@ -115,7 +116,7 @@ class _Suspects:
         """One more, which stands alone; raises `error` where there are too many of them."""
         if not blames_data(error):
             self.by_our_code += 1
-            _flowing.discard(self._store.engine)
+            _closed_circuits.discard(self._store.engine)
         if self.by_our_code > self._most:
             raise error
         refusal = EventRejectedError(Reason.REFUSED_BY_STORE, first_line(error))

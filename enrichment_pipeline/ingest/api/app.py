@@ -18,11 +18,11 @@ from enrichment_pipeline.alerts.watcher import Watcher
 from enrichment_pipeline.ingest.api import browser
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission
 from enrichment_pipeline.ingest.api.capture import REQUEST_ID, Capture
-from enrichment_pipeline.ingest.api.committers import CommitError, Committers
-from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
 from enrichment_pipeline.ingest.api.metrics import Metrics
+from enrichment_pipeline.ingest.api.micro_batch import Budget, MicroBatcher
 from enrichment_pipeline.ingest.api.status import Handler, Status
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens, read_token
+from enrichment_pipeline.ingest.api.writers import CommitError, Writers
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError
@@ -76,11 +76,11 @@ def create_app(
     metrics.alert_channels = [channel.name for channel in watcher.channels]
     budget = Budget(MEMORY_BYTES)
 
-    committers = Committers(store, processes)
+    writers = Writers(store, processes)
 
     async def commit(group: Sequence[Submission]) -> Accepted:
         try:
-            accepted = await committers.commit(group)
+            accepted = await writers.commit(group)
         except (StoreUnavailableError, CommitError) as error:
             logger.warning("no commit, the senders are told to come again: %s", error)
             raise
@@ -89,23 +89,23 @@ def create_app(
             notifier.notify(accepted.result.batches)
         return accepted
 
-    gatherer = Gatherer(commit, committers.count)
+    batcher = MicroBatcher(commit, writers.count)
     secret = settings.webhook_secret
     capture = Capture(
-        tokens, secret.get_secret_value() if secret else None, gatherer, budget, metrics
+        tokens, secret.get_secret_value() if secret else None, batcher, budget, metrics
     )
-    status = Status(store, read_token(settings), gatherer, budget, metrics)
+    status = Status(store, read_token(settings), batcher, budget, metrics)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         if notifier:
             notifier.count, notifier.measure = metrics.count_notifications, metrics.measure_queue
             notifier.start()
-        gatherer.start()
+        batcher.start()
         watcher.start()
         yield
-        await gatherer.close()
-        committers.close()
+        await batcher.close()
+        writers.close()
         if notifier:
             await asyncio.to_thread(notifier.close)
         await asyncio.to_thread(watcher.stop)

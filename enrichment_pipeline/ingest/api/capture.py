@@ -1,6 +1,6 @@
 """The routes that take events: PostHog's v0 and v1, and PostHog's forwarded ones.
 
-Each reads a request, hands its events to the gatherer, and answers after their commit. What SDKs
+Each reads a request, hands its events to the batcher, and answers after their commit. What SDKs
 expect of an answer is PostHog's; see docs/api.md.
 """
 
@@ -31,8 +31,13 @@ from enrichment_pipeline.ingest.api.encodings import (
     data_parameter,
     json_text,
 )
-from enrichment_pipeline.ingest.api.gather import Budget, Gatherer, OverloadedError, Reservation
 from enrichment_pipeline.ingest.api.metrics import Metrics
+from enrichment_pipeline.ingest.api.micro_batch import (
+    Budget,
+    MicroBatcher,
+    OverloadedError,
+    Reservation,
+)
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens, bearer, same_secret
 from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
 
@@ -80,13 +85,13 @@ class Capture:
         self,
         tokens: ProjectTokens,
         webhook_secret: str | None,
-        gatherer: Gatherer,
+        batcher: MicroBatcher,
         budget: Budget,
         metrics: Metrics,
     ) -> None:
         self._tokens = tokens
         self._webhook_secret = webhook_secret
-        self._gatherer = gatherer
+        self._batcher = batcher
         self._budget = budget
         self._metrics = metrics
         self._decoding = asyncio.Semaphore(_DECODED_IN_THREADS)
@@ -265,7 +270,7 @@ class Capture:
 
     async def _committed(self, submission: Submission, reservation: Reservation) -> Verdicts:
         started = time.perf_counter()
-        future = self._gatherer.submit(submission)
+        future = self._batcher.submit(submission)
         # The memory is in use until the commit, whoever still waits for it.
         future.add_done_callback(lambda _: reservation.release())
         await asyncio.wait({future}, timeout=ACKNOWLEDGE_SECONDS)

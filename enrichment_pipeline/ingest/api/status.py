@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from enrichment_pipeline.ingest.api.gather import Budget, Gatherer
 from enrichment_pipeline.ingest.api.metrics import Metrics
+from enrichment_pipeline.ingest.api.micro_batch import Budget, MicroBatcher
 from enrichment_pipeline.ingest.api.tokens import bearer, same_secret
 from enrichment_pipeline.store.database.engine import Store
 
@@ -47,11 +47,11 @@ class Status:
     """The routes, and what they look at."""
 
     def __init__(
-        self, store: Store, read_token: str, gatherer: Gatherer, budget: Budget, metrics: Metrics
+        self, store: Store, read_token: str, batcher: MicroBatcher, budget: Budget, metrics: Metrics
     ) -> None:
         self._store = store
         self._read_token = read_token
-        self._gatherer = gatherer
+        self._batcher = batcher
         self._budget = budget
         self._metrics = metrics
 
@@ -78,7 +78,7 @@ class Status:
         if not self._may_read(request):
             return _not_for_you()
         self._metrics.memory.set(self._budget.taken)
-        self._metrics.waiting.set(self._gatherer.waiting_events)
+        self._metrics.waiting.set(self._batcher.waiting_events)
         self._metrics.connections.set(cast("QueuePool", self._store.engine.pool).checkedout())
         try:
             await asyncio.wait_for(

@@ -171,7 +171,7 @@ dead_letter = Table(
     "dead_letter",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    # event: one event, refused at the door or by the rules; batch: a whole batch that kept failing.
+    # event: one, refused at ingestion or by the rules; batch: a whole one that kept failing.
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("batch_id", BigInteger, nullable=False),
@@ -191,7 +191,7 @@ dead_letter = Table(
     # By the sender's clock; first_failed_at says when it arrived. A replay needs both to tell the
     # event's own time.
     _moment("sent_at", nullable=True),
-    # Of an event that is in raw_event, and failed later; one that was refused at the door has none.
+    # Of an event that is in raw_event, and failed later; one refused at ingestion has none.
     Column("uuid", Uuid),
     _moment("occurred_at", nullable=True),
     # Where it is known; for a person's right to be forgotten.

@@ -46,7 +46,7 @@ _FAIL = text(
     """
 ).bindparams(_ids)
 
-# What was refused at the door is booked in the batch of its arrival; let in, it is another's.
+# What was refused at ingestion belongs to the batch of its arrival; let in, it is another's.
 _TAKE_OUT = text(
     """
     UPDATE raw_batch
@@ -89,7 +89,7 @@ _WRITE = text(
     """
 ).bindparams(_ids)
 
-_SETTLE = text(
+_RECLASSIFY = text(
     """
     UPDATE raw_batch
     SET dead_count = dead_count - letter.events,
@@ -124,9 +124,9 @@ class Letter(NamedTuple):
     event: str | None
     payload: bytes | None
     uuid: UUID | None
-    """None for a batch, and for an event that was refused at the door."""
+    """None for a batch, and for an event that was refused at ingestion."""
     first_failed_at: datetime
-    """For what was refused at the door: when it arrived."""
+    """For what was refused at ingestion: when it arrived."""
     sent_at: datetime | None
     source: str
 
@@ -157,7 +157,7 @@ def fail_replays(
 
 
 def take_out_of_books(connection: Connection, ids: Sequence[int]) -> None:
-    """These letters' events, refused at the door, are booked as another batch's now."""
+    """These letters' events, refused at ingestion, belong to another batch now."""
     connection.execute(_TAKE_OUT, {"ids": list(ids)})
 
 
@@ -183,10 +183,10 @@ def write_letters(
     connection.execute(_WRITE, parameters)
 
 
-def settle(connection: Connection, ids: Sequence[int]) -> None:
+def reclassify(connection: Connection, ids: Sequence[int]) -> None:
     """The events of these letters are dead no more: enriched, or to be enriched with their batch
     where that is pending."""
-    connection.execute(_SETTLE, {"ids": list(ids)})
+    connection.execute(_RECLASSIFY, {"ids": list(ids)})
 
 
 def reopen_batch(connection: Connection, letter: Letter) -> Batch | None:

@@ -70,7 +70,7 @@ _KNOWN_LETTERS = text(
     """
 ).bindparams(_people)
 
-# Of what was refused at the door, often just because no distinct_id could be made out.
+# Of what was refused at ingestion, often just because no distinct_id could be made out.
 _UNKNOWN_LETTERS = text(
     f"""
     SELECT id, payload FROM dead_letter
@@ -393,7 +393,7 @@ class _Day:
 def _count_letters(
     letters: Sequence[_Letter], owners: dict[int, str]
 ) -> tuple[Counter[_Key], Counter[_Key]]:
-    """The dead events that these letters stand for: those refused at the door, and those that are
+    """The dead events that these letters stand for: those refused at ingestion, and those that are
     in raw_event too."""
     refused: Counter[_Key] = Counter()
     failed: Counter[_Key] = Counter()

@@ -1,6 +1,6 @@
 """The alerts: the facts they follow from, what people have been told, and the messages under way.
 
-What is worth telling, and in which words, belongs to the room `alerts`.
+What is worth telling, and in which words, belongs to the package `alerts`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -88,7 +88,7 @@ _UUIDS = f"SELECT raw.uuid FROM raw_event raw WHERE {_OF_BATCHES}"
 _WITH_KEYS = " AND raw.input_key = ANY(:keys)"
 _WITH_UUIDS = " AND raw.uuid = ANY(:uuids)"
 
-_BURY = f"""
+_DEAD_LETTER = f"""
     WITH raw AS (
         SELECT raw.*, failure.reason, failure.message, failure.traceback
         FROM json_to_recordset(CAST(:failures AS json))
@@ -102,9 +102,9 @@ _BURY = f"""
             )
     ),
     counted AS (
-        UPDATE raw_batch SET dead_count = dead_count + buried.events
-        FROM (SELECT batch_id, count(*) AS events FROM raw GROUP BY batch_id) buried
-        WHERE id = buried.batch_id
+        UPDATE raw_batch SET dead_count = dead_count + failed.events
+        FROM (SELECT batch_id, count(*) AS events FROM raw GROUP BY batch_id) failed
+        WHERE id = failed.batch_id
     )
     INSERT INTO dead_letter (
         kind, batch_id, window_start, event_count, source, project, event, reason_code, message,
@@ -224,7 +224,7 @@ def count_by_key(
     return counts
 
 
-def bury_events(
+def dead_letter_events(
     connection: Connection,
     batches: Sequence[Batch],
     window: timedelta,
@@ -242,5 +242,5 @@ def bury_events(
         "worker": worker,
     }
     return connection.execute(
-        _statement(_BURY.format(by=by)), _of(batches, window) | parameters
+        _statement(_DEAD_LETTER.format(by=by)), _of(batches, window) | parameters
     ).rowcount

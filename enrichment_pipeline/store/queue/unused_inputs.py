@@ -101,7 +101,7 @@ def _from_events(
     found: dict[UUID, EnrichmentInput] = {}
     for row in connection.execute(statement, {"keys": list(keys)}):
         arrival = Arrival(row.occurred_at, default_name=row.event)
-        # The rules of the door may have become stricter since.
+        # The rules of ingestion may have become stricter since.
         with suppress(EventRejectedError):
             inputs = parse_event(decompress(row.payload), row.project, arrival).inputs
             # What its project let models see may be another by now.

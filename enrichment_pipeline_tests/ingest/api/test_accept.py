@@ -15,7 +15,7 @@ from sqlalchemy.exc import ProgrammingError
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, Reason
 from enrichment_pipeline.ingest.api import accept as module
 from enrichment_pipeline.ingest.api.accept import Kind, Submission, accept
-from enrichment_pipeline.ingest.api.committers import CommitError, Committers
+from enrichment_pipeline.ingest.api.writers import CommitError, Writers
 from enrichment_pipeline.ingest.chunks import load_chunk
 from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.store.database.engine import Store, connect_store
@@ -201,8 +201,8 @@ def test_the_same_events_from_several_at_once_are_there_once(store: Store) -> No
     assert rows(store, "SELECT count(*), count(DISTINCT uuid) FROM raw_event") == [(48, 48)]
 
 
-async def _commit(committers: Committers, group: list[Submission]) -> Any:
-    return await committers.commit(group)
+async def _commit(writers: Writers, group: list[Submission]) -> Any:
+    return await writers.commit(group)
 
 
 @pytest.mark.parametrize("processes", [0, 1])
@@ -211,13 +211,13 @@ def test_committers_say_what_failed_in_words_that_reach_the_sender(
 ) -> None:
     import asyncio
 
-    committers = Committers(store, processes)
+    writers = Writers(store, processes)
     try:
-        accepted = asyncio.run(_commit(committers, [submission("a", "b")]))
+        accepted = asyncio.run(_commit(writers, [submission("a", "b")]))
         assert accepted.result.accepted == 2
         with store.transaction() as connection:
             connection.execute(text("ALTER TABLE event_key RENAME TO hidden"))
         with pytest.raises(CommitError, match="event_key"):
-            asyncio.run(_commit(committers, [submission("c")]))
+            asyncio.run(_commit(writers, [submission("c")]))
     finally:
-        committers.close()
+        writers.close()

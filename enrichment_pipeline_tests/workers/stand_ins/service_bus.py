@@ -109,7 +109,7 @@ class Queues:
         return self._run(sql, lock).rowcount == 1
 
     def abandon(self, lock: str) -> bool:
-        """Give a message back; it is buried where it was delivered too often."""
+        """Give a message back; it is dead where it was delivered too often."""
         sql = "UPDATE messages SET deliveries = deliveries + 1 WHERE lock = ? "
         found = self._run(sql + "RETURNING queue, deliveries", lock).fetchone()
         settings = self.find(found[0]) if found else None

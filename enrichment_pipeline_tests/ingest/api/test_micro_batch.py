@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import pytest
 
 from enrichment_pipeline.events.raw_event import Arrival
-from enrichment_pipeline.ingest.api import gather
+from enrichment_pipeline.ingest.api import micro_batch
 from enrichment_pipeline.ingest.api.accept import Accepted, Kind, Submission
-from enrichment_pipeline.ingest.api.gather import (
+from enrichment_pipeline.ingest.api.micro_batch import (
     Budget,
-    Gatherer,
+    MicroBatcher,
     OverloadedError,
     Reservation,
 )
@@ -43,37 +43,37 @@ class Commits:
         return Accepted([[None] * len(one.payloads) for one in group], LoadResult(0, 0, Counter()))
 
 
-def run(test: Callable[[Gatherer, Commits], object]) -> Commits:
-    """Run a test in an event loop, with a gatherer that is closed afterwards."""
+def run(test: Callable[[MicroBatcher, Commits], object]) -> Commits:
+    """Run a test in an event loop, with a batcher that is closed afterwards."""
     commits = Commits()
 
     async def main() -> None:
-        gatherer = Gatherer(commits, AT_ONCE)
-        gatherer.start()
-        await test(gatherer, commits)  # type: ignore[misc]
+        batcher = MicroBatcher(commits, AT_ONCE)
+        batcher.start()
+        await test(batcher, commits)  # type: ignore[misc]
         commits.may_go_on.set()
-        await gatherer.close()
+        await batcher.close()
 
     asyncio.run(main())
     return commits
 
 
 def test_what_comes_together_shares_a_commit() -> None:
-    async def test(gatherer: Gatherer, commits: Commits) -> None:
+    async def test(batcher: MicroBatcher, commits: Commits) -> None:
         commits.may_go_on.set()
-        futures = [gatherer.submit(submission(events=2)) for _ in range(50)]
+        futures = [batcher.submit(submission(events=2)) for _ in range(50)]
         assert await asyncio.gather(*futures) == [[None, None]] * 50
 
     assert [len(group) for group in run(test).groups] == [50]
 
 
 def test_what_comes_during_commits_shares_the_next() -> None:
-    async def test(gatherer: Gatherer, commits: Commits) -> None:
+    async def test(batcher: MicroBatcher, commits: Commits) -> None:
         for _ in range(AT_ONCE):
-            gatherer.submit(submission())
+            batcher.submit(submission())
             await asyncio.to_thread(commits.begun.acquire)
-        waiting = [gatherer.submit(submission()) for _ in range(30)]
-        assert gatherer.waiting_events == 30
+        waiting = [batcher.submit(submission()) for _ in range(30)]
+        assert batcher.waiting_events == 30
         commits.may_go_on.set()
         await asyncio.gather(*waiting)
 
@@ -81,9 +81,9 @@ def test_what_comes_during_commits_shares_the_next() -> None:
 
 
 def test_live_and_historical_events_never_share_a_commit_and_none_is_left_out() -> None:
-    async def test(gatherer: Gatherer, commits: Commits) -> None:
+    async def test(batcher: MicroBatcher, commits: Commits) -> None:
         commits.may_go_on.set()
-        futures = [gatherer.submit(submission((LIVE, OLD)[n % 3 == 0])) for n in range(60)]
+        futures = [batcher.submit(submission((LIVE, OLD)[n % 3 == 0])) for n in range(60)]
         await asyncio.gather(*futures)
 
     groups = run(test).groups
@@ -92,9 +92,9 @@ def test_live_and_historical_events_never_share_a_commit_and_none_is_left_out() 
 
 
 def test_who_hangs_up_does_not_cancel_the_commit_that_others_share() -> None:
-    async def test(gatherer: Gatherer, commits: Commits) -> None:
+    async def test(batcher: MicroBatcher, commits: Commits) -> None:
         async def request() -> None:
-            await asyncio.wait({gatherer.submit(submission())})
+            await asyncio.wait({batcher.submit(submission())})
 
         gone, stays = asyncio.create_task(request()), asyncio.create_task(request())
         await asyncio.to_thread(commits.begun.acquire)
@@ -113,20 +113,20 @@ def test_a_failure_is_told_to_everybody_who_shares_it_and_to_nobody_else() -> No
                 raise ZeroDivisionError
             return Accepted([[None] for _ in group], LoadResult(0, 0, Counter()))
 
-        gatherer = Gatherer(commit, AT_ONCE)
-        gatherer.start()
-        futures = [gatherer.submit(submission(kind)) for kind in (OLD, LIVE, OLD, LIVE)]
+        batcher = MicroBatcher(commit, AT_ONCE)
+        batcher.start()
+        futures = [batcher.submit(submission(kind)) for kind in (OLD, LIVE, OLD, LIVE)]
         found = await asyncio.gather(*futures, return_exceptions=True)
         assert [type(one) for one in found] == [ZeroDivisionError, list, ZeroDivisionError, list]
-        await gatherer.close()
+        await batcher.close()
 
     asyncio.run(main())
 
 
 def test_closing_commits_what_is_queued() -> None:
-    async def test(gatherer: Gatherer, commits: Commits) -> None:
+    async def test(batcher: MicroBatcher, commits: Commits) -> None:
         for _ in range(10):
-            gatherer.submit(submission())
+            batcher.submit(submission())
 
     assert sum(map(len, run(test).groups)) == 10
 
@@ -134,17 +134,17 @@ def test_closing_commits_what_is_queued() -> None:
 def test_closing_does_not_wait_for_ever_for_a_commit_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gather, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(micro_batch, "CLOSE_SECONDS", 0.1)
 
     async def test() -> None:
         async def commit(_: Sequence[Submission]) -> Accepted:
             await asyncio.Event().wait()
             raise AssertionError
 
-        gatherer = Gatherer(commit, AT_ONCE)
-        gatherer.start()
-        waiting = gatherer.submit(submission())
-        await asyncio.wait_for(gatherer.close(), 20)
+        batcher = MicroBatcher(commit, AT_ONCE)
+        batcher.start()
+        waiting = batcher.submit(submission())
+        await asyncio.wait_for(batcher.close(), 20)
         assert not waiting.done()
 
     asyncio.run(test())

@@ -1,4 +1,4 @@
-"""Gathering what concurrent requests submit into shared commits, and the memory they may take.
+"""Micro-batches: what concurrent requests submit, in shared commits, and the memory they may take.
 
 A commit costs the same for one event as for a hundred, so whoever comes while one is under way
 shares the next. What a commit does belongs to `accept`.
@@ -69,7 +69,7 @@ class Reservation:
         self._taken = 0
 
 
-class Gatherer:
+class MicroBatcher:
     """Commits submissions in groups, each group of one kind, `at_once` of them at a time: while
     PostgreSQL writes one, the next is parsed.
 
@@ -85,14 +85,14 @@ class Gatherer:
         self._waiting: deque[tuple[Submission, asyncio.Future[Verdicts]]] = deque()
         self._work = asyncio.Event()
         self._free = at_once
-        self._committers: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.Task[None]] = []
         self._closing = False
         self.waiting_events = 0
         """Events that no commit has begun with."""
 
     def start(self) -> None:
         """Begin to commit, in the running event loop."""
-        self._committers = [asyncio.create_task(self._run()) for _ in range(self._at_once)]
+        self._writers = [asyncio.create_task(self._run()) for _ in range(self._at_once)]
 
     def submit(self, submission: Submission) -> asyncio.Future[Verdicts]:
         """Queue a submission; the future is done once its commit is.
@@ -112,9 +112,9 @@ class Gatherer:
         nobody waits for it any more, and its sender has it still."""
         self._closing = True
         self._work.set()
-        _, hanging = await asyncio.wait(self._committers, timeout=CLOSE_SECONDS)
-        for committer in hanging:
-            committer.cancel()
+        _, hanging = await asyncio.wait(self._writers, timeout=CLOSE_SECONDS)
+        for writer in hanging:
+            writer.cancel()
 
     async def _run(self) -> None:
         while True:

@@ -1,6 +1,6 @@
 """Where commits are made: in processes of their own, so that the one that speaks HTTP stays free.
 
-What a commit does belongs to `accept`, which submissions it is made of to `gather`.
+What a commit does belongs to `accept`, which submissions it is made of to `micro_batch`.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class CommitError(Exception):
     """Events could not be taken, and the store is not to blame; the message says why."""
 
 
-class Committers:
+class Writers:
     """So many processes that take groups of submissions in, or threads of this process where there
     are none."""
 

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from enrichment_pipeline.events.raw_event import Arrival
-from enrichment_pipeline.ingest.api import committers as module
+from enrichment_pipeline.ingest.api import writers as module
 from enrichment_pipeline.ingest.api.accept import Kind, Submission
-from enrichment_pipeline.ingest.api.committers import Committers
+from enrichment_pipeline.ingest.api.writers import Writers
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError
 from enrichment_pipeline_tests.conftest import make_event
@@ -28,22 +28,22 @@ def submission() -> Submission:
     return Submission(Kind("api"), "shop", [make_event(at=NOW)], Arrival(NOW))
 
 
-def commit(committers: Committers) -> Any:
+def commit(writers: Writers) -> Any:
     async def once() -> Any:
-        return await committers.commit([submission()])
+        return await writers.commit([submission()])
 
     return asyncio.run(once())
 
 
 @contextmanager
-def running(store: Store, processes: int = 1) -> Iterator[Committers]:
-    """Committers that have committed, so that their processes are there."""
-    committers = Committers(store, processes)
+def running(store: Store, processes: int = 1) -> Iterator[Writers]:
+    """Writers that have committed, so that their processes are there."""
+    writers = Writers(store, processes)
     try:
-        assert commit(committers).result.accepted == 1
-        yield committers
+        assert commit(writers).result.accepted == 1
+        yield writers
     finally:
-        committers.close()
+        writers.close()
 
 
 @contextmanager
@@ -79,15 +79,15 @@ def committing() -> list[psutil.Process]:
 def test_a_commit_that_hangs_is_given_up_and_the_next_one_goes_through(
     store: Store, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(store) as committers:
+    with running(store) as writers:
         monkeypatch.setattr(module, "COMMIT_SECONDS", 1)
         with no_commit_ends(database):
             with pytest.raises(StoreUnavailableError, match="more than 1 seconds"):
-                commit(committers)
+                commit(writers)
             # The server lets go of it too, though the lock that it waits for is still held.
             wait_until_waiting(database, 0)
         monkeypatch.setattr(module, "COMMIT_SECONDS", _SECONDS)
-        assert commit(committers).result.accepted == 1
+        assert commit(writers).result.accepted == 1
 
 
 def test_closing_ends_a_process_that_hangs(
@@ -95,16 +95,16 @@ def test_closing_ends_a_process_that_hangs(
 ) -> None:
     monkeypatch.setattr(module, "_CLOSE_SECONDS", 0.5)
 
-    async def begin(committers: Committers) -> None:
-        hanging = asyncio.create_task(committers.commit([submission()]))
+    async def begin(writers: Writers) -> None:
+        hanging = asyncio.create_task(writers.commit([submission()]))
         await asyncio.to_thread(wait_until_waiting, database, 1)
         hanging.cancel()
 
-    with running(store) as committers, no_commit_ends(database):
-        asyncio.run(begin(committers))
+    with running(store) as writers, no_commit_ends(database):
+        asyncio.run(begin(writers))
         hanging = committing()
         began = time.monotonic()
-        committers.close()
+        writers.close()
         assert time.monotonic() - began < _SECONDS / 2
     assert hanging
     assert psutil.wait_procs(hanging, _SECONDS)[1] == []
@@ -113,10 +113,10 @@ def test_closing_ends_a_process_that_hangs(
 def test_a_signal_to_all_processes_leaves_what_is_in_hand_to_be_finished(
     store: Store, database: str
 ) -> None:
-    with running(store) as committers:
+    with running(store) as writers:
         results: list[Any] = []
         with no_commit_ends(database):
-            work = threading.Thread(target=lambda: results.append(commit(committers)))
+            work = threading.Thread(target=lambda: results.append(commit(writers)))
             work.start()
             wait_until_waiting(database, 1)
             for process in committing():
