@@ -3,7 +3,6 @@
 import gzip
 import json
 import socket
-import time
 import tracemalloc
 import uuid
 from base64 import b64encode
@@ -465,13 +464,13 @@ def test_what_takes_long_to_decode_keeps_nobody_waiting(
     bomb = gzip.compress(b'{"batch":[%s"\\ud800"]}' % (b"[]," * 6_900_000), 1)
     with served_by_a_thread(store, api_settings) as url, ThreadPoolExecutor(4) as pool:
         bombs = [pool.submit(httpx.post, f"{url}/e/", content=bomb, timeout=60) for _ in range(4)]
-        waited = []
+        answered = 0
         while not all(one.done() for one in bombs):
-            began = time.monotonic()
             assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
-            waited.append(time.monotonic() - began)
+            answered += 1
         assert {one.result().status_code for one in bombs} == {413}
-        assert max(waited) < 2
+        # Who waited for each of the four would have had four answers.
+        assert answered > 2 * len(bombs)
         balance_of_memory = httpx.get(f"{url}/metrics", headers=READER).text
     assert "enrichment_request_memory_bytes 0.0" in balance_of_memory
 
@@ -539,19 +538,19 @@ def test_an_outage_is_a_503_and_what_got_in_before_is_known_after_it(
 def test_without_room_the_answer_is_503_and_the_room_is_given_back(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from enrichment_pipeline.ingest.api import gather
+    from enrichment_pipeline.ingest.api import micro_batch
 
-    monkeypatch.setattr(gather.Budget, "most", 300, raising=False)
+    monkeypatch.setattr(micro_batch.Budget, "most", 300, raising=False)
     small, large = batch(event()), batch(*[event() for _ in range(50)])
-    budgets: list[gather.Budget] = []
-    before = gather.Reservation.add
+    budgets: list[micro_batch.Budget] = []
+    before = micro_batch.Reservation.add
 
-    def add(self: gather.Reservation, size: int) -> None:
+    def add(self: micro_batch.Reservation, size: int) -> None:
         self._budget.most = 3_000
         budgets.append(self._budget)
         before(self, size)
 
-    monkeypatch.setattr(gather.Reservation, "add", add)
+    monkeypatch.setattr(micro_batch.Reservation, "add", add)
     for _ in range(3):
         refused = client.post("/e", content=large)
         assert refused.status_code == 503
