@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.enrichment import attempts
+from enrichment_pipeline.enrichment import attempts, writing
+from enrichment_pipeline.enrichment.deriving import Derived
 from enrichment_pipeline.orchestration import resources
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
@@ -167,14 +168,14 @@ def test_a_batch_that_fails_once_is_tried_again_within_the_run(
 ) -> None:
     load_events(store, raw_events(5, START), [], "test")
     failures = iter([True, True])
-    classify = Rules.classify
+    derive_all = writing.derive_all
 
-    def fails_twice(self: Rules, event_name: object, sub_type: object) -> object:
+    def fails_twice(*given: Any) -> Derived:
         if next(failures, False):
             raise ZeroDivisionError
-        return classify(self, event_name, sub_type)
+        return derive_all(*given)
 
-    monkeypatch.setattr(Rules, "classify", fails_twice)
+    monkeypatch.setattr(writing, "derive_all", fails_twice)
     result = run(definitions, instance)
     assert result.success
     assert materializations(result, ENRICHED_EVENTS)[KEYS[0]]["enriched"] == 5
