@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import time
 import tracemalloc
 import uuid
 from base64 import b64encode
