@@ -1,6 +1,6 @@
-"""Alerts: what is wrong, what people are told of it, and how it reaches them.
+"""Alerts: what is wrong, whom to notify of it, and how messages are delivered.
 
-What is wrong, and what of it is told, is decided by pure functions (`conditions`, `decisions`); the
-words are in `messages`. The only package that knows Apprise (`channels`). The facts, and what was
-told, are kept by `store.monitoring.alerts`.
+Pure functions decide what is wrong (`conditions`) and what people are notified of (`decisions`);
+`messages` holds the wording. Only `channels` knows Apprise. `store.monitoring.alerts` keeps the
+facts and the alerts that people were notified of.
 """

@@ -1,6 +1,6 @@
 """The channels: where messages go, and sending one. Only this module knows Apprise.
 
-A URL of a channel holds its secrets, so a channel is known by its scheme and a piece of a hash.
+The URL of a channel holds its secrets, so a channel is named by its scheme and part of a hash.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ SEND_SECONDS = 10
 _MOST_SAID = 200
 _SHORTEST_SECRET = 4
 
-# Commas stand in URLs too; those that separate come before a scheme.
+# A URL may hold commas too; a comma that separates two URLs comes before a scheme.
 _BETWEEN_URLS = re.compile(r"[\s,]+(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 
 
@@ -38,7 +38,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in logs, tables and metrics."""
+        """Its name in logs, tables and metrics."""
 
     def send(self, message: Message) -> None:
         """Send a message.
@@ -98,10 +98,11 @@ class AppriseChannel:
 
     @cached_property
     def _service(self) -> "Apprise":
-        # It takes a tenth of a second to import and 25 MB, where there is nothing to send.
+        # The import takes a tenth of a second and 25 MB, which a process that sends nothing is
+        # spared.
         from apprise import Apprise, AppriseAsset
 
-        # What it logs may show parts of URLs. What it says of a failure is read from its result.
+        # Its log may show parts of URLs. Why a message failed is read from its result instead.
         logger = logging.getLogger("apprise")
         logger.propagate = False
         logger.addHandler(logging.NullHandler())
@@ -125,7 +126,7 @@ class WebhookChannel:
         # Imported when a message is sent, because it takes a tenth of a second.
         import httpx
 
-        # It logs the URL of every request.
+        # The library logs the URL of every request.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         return httpx.Client(timeout=SEND_SECONDS)
 
@@ -134,7 +135,7 @@ class WebhookChannel:
         import httpx
 
         try:
-            # Of what it answers, the status alone is read.
+            # Only the status of the response is read.
             with self._client.stream("POST", self._url, json=message.as_json()) as answer:
                 if not answer.is_success:
                     raise ChannelError(f"the webhook answers {answer.status_code}")
@@ -144,18 +145,19 @@ class WebhookChannel:
 
 
 def attempt(channel: Channel, message: Message) -> str | None:
-    """Send a message; returns why it did not arrive, or None where it did."""
+    """Send a message; returns why it did not arrive, or None if it did."""
     try:
         channel.send(message)
     except ChannelError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001  of a service's own code; what it says may be secret
+    except Exception as error:  # noqa: BLE001  of a service's own code; its text may be secret
         return type(error).__name__
     return None
 
 
 def send_to_all(channels: Sequence[Channel], message: Message) -> dict[str, str | None]:
-    """Send a message to every channel at once; for each by name why it did not arrive, or None."""
+    """Send a message to all channels at once; returns why it did not arrive, or None, by channel
+    name."""
 
     with ThreadPoolExecutor(max(1, len(channels))) as pool:
         outcomes = pool.map(lambda channel: attempt(channel, message), channels)
@@ -163,7 +165,7 @@ def send_to_all(channels: Sequence[Channel], message: Message) -> dict[str, str 
 
 
 def without_secrets(said: str, url: str) -> str:
-    """The first line of what was said, without anything that stands in the URL but its scheme."""
+    """The first line of an error text, without any part of the URL but its scheme."""
     parts = re.split(r"[:/?#@&=,]+", url.partition("://")[2])
     secrets = {
         form for part in parts for form in (part, unquote(part)) if len(part) >= _SHORTEST_SECRET

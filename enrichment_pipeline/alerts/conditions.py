@@ -1,6 +1,6 @@
-"""What is wrong: from the facts of the store to the conditions that people should know of.
+"""What is wrong: derives from the facts of the store the conditions that people should know of.
 
-Pure. Whether they are told is decided in `decisions`, in which words in `messages`.
+Pure. Whether to notify people is decided in `decisions`; the wording is in `messages`.
 """
 
 from collections import defaultdict
@@ -16,16 +16,16 @@ from enrichment_pipeline.store.monitoring.alerts import LetterGroup, ToldAlert, 
 from enrichment_pipeline.store.monitoring.failures import CHECK, RULES, RUN, SENSOR, FailureGroup
 
 MOST_ALONE = 3
-"""So many windows of one reason have an alert of their own; the others share one, so that a million
-letters in a thousand windows are no thousand messages."""
+"""So many windows with the same reason have an alert each; further ones share one, so that a
+million letters in a thousand windows do not cause a thousand messages."""
 
 MOST_LISTED = 100
-"""Of the windows that share an alert, so many are named in its facts."""
+"""So many of the windows that share an alert are named in its facts."""
 
 DAY = timedelta(days=1)
 
 _LONGEST_TICK = timedelta(minutes=10)
-"""Between two of a schedule, and some more: not all of them tick as often as sensors do."""
+"""More than the longest interval of a schedule: schedules tick less often than sensors."""
 
 
 class Kind(StrEnum):
@@ -49,23 +49,23 @@ class Condition:
     """Something that is wrong."""
 
     key: str
-    """What it is about: the same as long as it is the same thing."""
+    """What the condition is about: unchanged for as long as the condition lasts."""
     kind: Kind
     count: int
-    """How bad it is, so that growth can be told: letters, events, failed windows. 1 where there is
+    """How bad it is, so that growth can be seen: letters, events, failed windows. 1 where there is
     nothing to count."""
     since: datetime
     facts: Mapping[str, Any]
-    """What the message says of it; values of JSON."""
+    """The facts of the message; JSON values."""
 
 
 Told = Mapping[str, ToldAlert]
-"""What is told and open, by key."""
+"""The open alerts that people were notified of, by key."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a thing may last before it is wrong; None: it is not watched."""
+    """How long each thing may last before it is wrong; None: it is not watched."""
 
     silence: timedelta | None
     queue: timedelta | None
@@ -74,25 +74,25 @@ class Limits:
 
 @dataclass(frozen=True)
 class Situation:
-    """The facts."""
+    """The facts from which conditions are derived."""
 
     now: datetime
     letters: Sequence[LetterGroup]
     waiting: Waiting
     live_event: datetime | None
-    """When the last event came by itself."""
+    """When the newest live event arrived (not imported by hand)."""
     sensor_tick: datetime | None
     watched_since: datetime
-    """What stood still while nobody watched (everything was stopped for the night) has as long to
-    come back to life as it may stand still otherwise."""
+    """Since when the facts are watched. What stood still before then (everything was stopped for
+    the night) gets the usual time to recover."""
     pull_differences: Sequence[PullDifference] = ()
-    """Windows of which PostHog counts another number of events than could be pulled."""
+    """Windows for which PostHog's count of events differs from the number that could be pulled."""
     failures: Sequence[FailureGroup] = ()
-    """Runs, checks, sensors and files of rules that failed last."""
+    """Runs, checks, sensors and rules files whose last attempt failed."""
     other_ticks: Mapping[str, datetime] = field(default_factory=dict)
-    """When the other sensors ticked last without an error, by name."""
+    """The last successful tick of every other sensor, by name."""
     sensors_since: datetime | None = None
-    """Since when sensors tick: the others, too, have their time to come back to life."""
+    """Since when the main sensor ticks: the other sensors get the usual time to recover too."""
 
 
 def limits(settings: Settings) -> Limits:
@@ -111,8 +111,8 @@ def _minutes(count: int) -> timedelta | None:
 def conditions(situation: Situation, limits: Limits, told: Told) -> list[Condition]:
     """Everything that is wrong now.
 
-    What is told has a harder time to be over than what is new has to begin, so that nothing begins
-    and ends with every look.
+    A condition with an open alert ends at a lower value than a new one begins, so that an alert
+    does not open and close with every evaluation.
     """
     of_events = [group for group in situation.letters if group.kind == "event"]
     of_batches = [group for group in situation.letters if group.kind == "batch"]
@@ -176,10 +176,10 @@ def _replay_parked(reason: str, groups: Sequence[LetterGroup]) -> Condition:
 def _alone_or_together(
     name: str, groups: Sequence[LetterGroup], told: Told
 ) -> Iterable[tuple[str, list[LetterGroup]]]:
-    """What has an alert of its own, and what shares one, with their keys.
+    """Which windows have an alert of their own and which share one, with the keys of these alerts.
 
-    A window that comes alone has one of its own, up to a number. All others share one, from the
-    first on until none of them is left.
+    A window that fails alone has its own alert, up to a number. All others share one, which lasts
+    until none of them is left.
     """
     windows: defaultdict[str, list[LetterGroup]] = defaultdict(list)
     for group in groups:
@@ -217,7 +217,7 @@ def _silent_ingest(situation: Situation, limit: timedelta | None, told: Told) ->
     if limit is None or last is None or not _is_overdue(situation, key, last, limit, told):
         return None
     if key not in told and situation.now - last > DAY + limit:
-        return None  # there were none lately: that none come is nothing new
+        return None  # there were no events lately either: their absence is not new
     return Condition(key, Kind.SILENT_INGEST, 1, last, {"last_event": last.isoformat()})
 
 
@@ -225,7 +225,7 @@ def _stalled_queue(situation: Situation, limit: timedelta | None, told: Told) ->
     key, waiting = str(Kind.STALLED_QUEUE), situation.waiting
     if limit is None or waiting.oldest is None:
         return None
-    # A queue that moves slowly would be over the limit at one look, and below it at the next.
+    # A queue that moves slowly would be above the limit at one evaluation and below it at the next.
     bearable = limit / 2 if key in told else limit
     if not _is_overdue(situation, key, waiting.oldest, bearable, told):
         return None
@@ -247,7 +247,8 @@ def _sensor_stopped(situation: Situation, limit: timedelta | None, told: Told) -
 def _other_sensors_stopped(
     situation: Situation, limit: timedelta | None, told: Told
 ) -> Iterable[Condition]:
-    """Those that fail or stand still while the others tick; what stops all of them is told once."""
+    """Sensors that fail or stand still while the others tick; a stop of all sensors has one
+    alert."""
     if limit is None:
         return
     limit = max(limit, _LONGEST_TICK)
@@ -282,7 +283,7 @@ def _pull_difference(found: Sequence[PullDifference]) -> Condition | None:
     return Condition(key, Kind.PULL_DIFFERENCE, events, min(one.since for one in found), facts)
 
 
-# A sensor that fails is told when it has failed for as long as one may stand still.
+# A sensor that fails raises an alert once it has failed for as long as one may stand still.
 _FAILURES = {RUN: Kind.FAILED_RUN, CHECK: Kind.FAILED_CHECK, RULES: Kind.BROKEN_RULES}
 
 
@@ -306,5 +307,5 @@ def _is_overdue(
 
 
 def minute(moment: datetime) -> str:
-    """A moment as facts and commands have it."""
+    """A time as it is written in facts and commands."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}"

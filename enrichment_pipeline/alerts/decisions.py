@@ -1,4 +1,4 @@
-"""What is told: of what is wrong and what has been told, the difference. Pure."""
+"""Whom to notify of what: the difference between what is wrong and the open alerts. Pure."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -9,17 +9,17 @@ from enrichment_pipeline.alerts.conditions import DAY, Condition, Kind
 from enrichment_pipeline.store.monitoring.alerts import ToldAlert
 
 GROWTH = 2
-"""It has grown when it is so many times what was told last."""
+"""An alert has grown when it is so many times what the last message said."""
 
 GROWTH_PAUSE = timedelta(minutes=5)
-"""What grows fast is not told with every look."""
+"""The shortest time between two messages about growth."""
 
 LASTING = timedelta(hours=4)
-"""What lasts is told again after so long, and once it lasts a day, once a day."""
+"""An alert that lasts is repeated after so long; once it has lasted a day, it is repeated daily."""
 
 
 class Stage(StrEnum):
-    """Why something is told."""
+    """Why a message is sent."""
 
     OPENED = "opened"
     GREW = "grew"
@@ -28,17 +28,17 @@ class Stage(StrEnum):
 
 
 class Telling(NamedTuple):
-    """Something to tell."""
+    """A message to send."""
 
     stage: Stage
     condition: Condition
-    """As it is now; as it was told last where it is over."""
+    """The condition as it is now; for one that is over, as the last message described it."""
 
 
 def decide(
     conditions: Iterable[Condition], told: Mapping[str, ToldAlert], now: datetime
 ) -> list[Telling]:
-    """What to tell now; `told` is what has been told and is open, by key."""
+    """Which messages to send now; `told` holds the open alerts, by key."""
     found = {condition.key: condition for condition in conditions}
     stages = ((key, _stage(condition, told.get(key), now)) for key, condition in found.items())
     return [
@@ -57,10 +57,10 @@ def _stage(condition: Condition, told: ToldAlert | None, now: datetime) -> Stage
 
 
 def lasting(told: ToldAlert) -> timedelta:
-    """How long after it was told last it is told again because it lasts."""
+    """How long after its last message an alert that lasts is repeated."""
     return DAY if told.told_at - told.since >= DAY else LASTING
 
 
 def as_told(alert: ToldAlert) -> Condition:
-    """The condition, as it was when it was told last."""
+    """The condition as the last message described it."""
     return Condition(alert.key, Kind(alert.kind), alert.told_count, alert.since, alert.facts)

@@ -1,4 +1,4 @@
-"""Delivering the messages that are on their way, each channel by itself."""
+"""Delivering the queued messages, each channel independently."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,23 +13,23 @@ from enrichment_pipeline.store.monitoring.alerts import mark_delivered, postpone
 FIRST_WAIT = timedelta(seconds=15)
 LONGEST_WAIT = timedelta(minutes=15)
 
-# Longer than sending can take: what was taken and not reported by then, nobody sends any more.
+# Longer than sending can take: after that, the process that took the message no longer sends it.
 _LEASE = timedelta(seconds=6 * SEND_SECONDS)
 
-# In one go. A sensor of Dagster may not take long.
+# The most messages of one call. A tick of a Dagster sensor must be short.
 _MOST_AT_ONCE = 50
 
 logger = logging.getLogger(__name__)
 
 OnFailure = Callable[[str], None]
-"""Is told the name of a channel that failed."""
+"""Called with the name of a channel that failed."""
 
 
 def deliver(store: Store, channel: Channel, on_failure: OnFailure = lambda _: None) -> None:
     """Send what is due on this channel, up to the first message that does not arrive.
 
-    That one is tried again after a while, which doubles with each time; the next call goes on with
-    the others.
+    That message is tried again after a pause, which doubles with each failure; the next call goes
+    on with the other messages.
     """
     for _ in range(_MOST_AT_ONCE):
         with store.transaction() as connection:
@@ -62,6 +62,6 @@ def deliver_everywhere(store: Store, channels: Sequence[Channel]) -> None:
 
 
 def wait_after(attempts: int) -> timedelta:
-    """How long a message waits that has been tried so many times."""
+    """How long a message waits after so many failed attempts."""
     doubled: int = 2 ** min(attempts - 1, 16)
     return min(FIRST_WAIT * doubled, LONGEST_WAIT)

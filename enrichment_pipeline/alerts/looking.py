@@ -1,6 +1,6 @@
-"""One look: what is wrong, what of it is told now, and the messages of that put on their way.
+"""One evaluation: finds what is wrong, decides what to notify people of, and queues the messages.
 
-One transaction, and one process at a time, so that nothing is told twice.
+It is one transaction, and one process at a time does it, so that no message is sent twice.
 """
 
 import logging
@@ -39,7 +39,7 @@ from enrichment_pipeline.store.monitoring.heartbeats import (
 )
 
 LONGEST_PAUSE = timedelta(minutes=5)
-"""Who has not looked for longer than this has not watched."""
+"""Without an evaluation for longer than this, alerts were not watched in between."""
 
 _KEPT = timedelta(days=30)
 _GIVEN_UP_AFTER = timedelta(days=7)
@@ -50,9 +50,9 @@ logger = logging.getLogger(__name__)
 def look(
     store: Store, settings: Settings, channels: Sequence[str], at: datetime | None = None
 ) -> list[Message]:
-    """Look once, and put what is to be told on its way to these channels; returns it.
+    """Evaluate once and queue messages for these channels; returns what they say.
 
-    `at` is the time where it is not now. Nothing is done while another process looks.
+    `at` replaces the current time. Nothing is done while another process evaluates.
     """
     with store.transaction() as connection:
         begun = begin_look(connection)
@@ -109,7 +109,7 @@ def tell(
     channels: Sequence[str],
     now: datetime,
 ) -> Message:
-    """Put a message on its way, and remember that it was told."""
+    """Queue a message and record that people were notified."""
     stage, condition = telling
     is_over = stage is Stage.CLOSED
     alert = ToldAlert(
@@ -124,7 +124,7 @@ def tell(
 
 
 def log(message: Message) -> None:
-    """Write a line of it into the log."""
+    """Log the message in one line."""
     todo = f"; run: {message.commands[0]}" if message.commands else ""
     level = logging.INFO if message.status == "closed" else logging.WARNING
     logger.log(level, "alert: %s%s", message.title, todo)

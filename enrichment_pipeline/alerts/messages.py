@@ -1,4 +1,4 @@
-"""The words: what a message says, and its form as JSON, which docs/alerts.md describes."""
+"""The wording of messages, and their form as JSON, which docs/alerts.md describes."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ _TEST = "test"
 
 @dataclass(frozen=True)
 class Message:
-    """A message to people, in plain words, and to programs, in its fields."""
+    """A message: plain words for people, fields for programs."""
 
     status: str
     """open, closed or test."""
@@ -33,43 +33,43 @@ class Message:
     """ISO 8601, as all times."""
     at: str
     commands: Sequence[str] = ()
-    """What to run, the likeliest first."""
+    """The commands to run, the most likely one first."""
     link: str | None = None
-    """Where to look in Dagster's UI."""
+    """The page of Dagster's UI to open."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    """The same at each try to deliver it, and for each channel."""
+    """The same for every delivery attempt and every channel."""
     version: int = _VERSION
 
     def as_json(self) -> dict[str, Any]:
-        """What a webhook gets."""
+        """The JSON that a webhook receives."""
         return {"version": self.version, "id": self.id, **asdict(self)}
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> "Message":
-        """The message that `as_json` told."""
+        """The message that `as_json` wrote."""
         return cls(**told)
 
     @property
     def body(self) -> str:
-        """The whole text for people: what is so, and what to do."""
+        """The whole text for people: the situation, and what to do."""
         todo = [f"    {command}" for command in self.commands]
         return "\n".join([self.text, *todo, *([self.link] if self.link else [])])
 
 
 class _Words(NamedTuple):
     what: str
-    """For the title."""
+    """Used in the title."""
     text: str
     over: str
-    """What is true when it is over."""
+    """The text when it is over."""
     commands: Sequence[str]
     page: str | None
-    """Of Dagster's UI."""
+    """Path in Dagster's UI."""
 
 
 def compose(telling: Telling, settings: Settings, now: datetime) -> Message:
-    """The message that tells this."""
+    """The message for this decision."""
     stage, condition = telling
     words = _WORDS[condition.kind](condition)
     lasted = now - condition.since
@@ -97,7 +97,7 @@ def compose(telling: Telling, settings: Settings, now: datetime) -> Message:
 
 
 def title_of(alert: ToldAlert) -> str:
-    """What people were told of, in a few words."""
+    """What the alert is about, in a few words."""
     return _WORDS[Kind(alert.kind)](as_told(alert)).what
 
 
@@ -109,7 +109,7 @@ _TITLE_ENDS = {
 
 
 def trial_message(now: datetime) -> Message:
-    """A message that only shows that messages arrive."""
+    """A test message, which shows that messages arrive."""
     moment = now.astimezone(UTC).isoformat()
     return Message(
         status=_TEST,
@@ -202,7 +202,7 @@ def _stalled_queue(condition: Condition) -> _Words:
 
 def _sensor_stopped(condition: Condition) -> _Words:
     facts, name = condition.facts, condition.facts["sensor"]
-    # What was told by an older version knows of no error.
+    # An alert stored by an older version has no error.
     said = f" It fails with: {facts['error']}." if facts.get("error") else ""
     missed = "; without it no event is enriched" if name == "due_windows" else ""
     return _Words(
@@ -237,7 +237,7 @@ def _pull_difference(condition: Condition) -> _Words:
 
 
 def _window_end(window: str) -> str:
-    """A time within the window, which is pulled whole."""
+    """A time within the window; the pull always reads whole windows."""
     return minute(datetime.fromisoformat(window).replace(tzinfo=UTC) + timedelta(minutes=1))
 
 
@@ -253,7 +253,7 @@ def _failed_run(condition: Condition) -> _Words:
     )
 
 
-# What does by hand what a run of these does.
+# The commands that do by hand what these jobs do.
 _COMMANDS = {"pull": "pull", "raw_events": "pull", "session_timelines": "sessions tell"}
 
 
@@ -283,7 +283,7 @@ def _broken_rules(condition: Condition) -> _Words:
 
 
 def _parts(condition: Condition) -> str:
-    """The partitions concerned, where there are any."""
+    """The partitions concerned, if there are any."""
     facts = condition.facts
     if facts["parts"] == 1:
         return f" ({facts['first_part']})" if facts["first_part"] else ""
@@ -345,6 +345,6 @@ def _length(length: timedelta) -> str:
 def _ui(settings: Settings) -> str:
     if settings.ui_url:
         return settings.ui_url
-    # Listening on every address is no address to go to.
+    # An address that stands for all interfaces cannot be opened in a browser.
     host = "localhost" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.ui_port}"

@@ -1,6 +1,7 @@
-"""The store that does not answer: kept in memory, since there is nothing to write it to.
+"""The outage of the store: kept in memory, because a store that is down cannot record it.
 
-Whoever talks to the store says what came of it; here it is told from a hiccup, and given words.
+Callers report each success and failure of the store; this module separates outages from short
+interruptions and words the messages.
 """
 
 from datetime import datetime, timedelta
@@ -11,13 +12,13 @@ from enrichment_pipeline.alerts.decisions import Stage, Telling, lasting
 from enrichment_pipeline.store.monitoring.alerts import ToldAlert
 
 PATIENCE = timedelta(minutes=1)
-"""A store that is silent for less is told to nobody."""
+"""People are not notified of an outage shorter than this."""
 
 _NO_ANSWER = "no answer"
 
 
 class Outage:
-    """Whether the store answers, as this process knows it; safe to use from several threads."""
+    """Whether the store answers, as seen by this process; thread-safe."""
 
     def __init__(self, patience: timedelta = PATIENCE) -> None:
         self._lock = Lock()
@@ -28,23 +29,23 @@ class Outage:
 
     @property
     def is_told(self) -> bool:
-        """Whether people were told of one that is not known to be over."""
+        """Whether people were notified of an outage that is not known to be over."""
         return self._told is not None
 
     def asked(self, now: datetime) -> None:
-        """The store is asked; whether it answers shows."""
+        """A query to the store begins."""
         with self._lock:
             self._unanswered_since = self._unanswered_since or now
 
     def failed(self, error: str) -> None:
-        """The store failed, instead of an answer."""
+        """The query failed because of the store."""
         with self._lock:
             self._error = error
 
     def answered(self) -> Telling | None:
-        """The store answered; returns the all-clear where people were told that it does not.
+        """The query succeeded; returns the all-clear if people were notified of an outage.
 
-        It is returned until `all_clear_is_kept`.
+        It is returned until `all_clear_is_kept` is called.
         """
         with self._lock:
             self._unanswered_since, self._error = None, _NO_ANSWER
@@ -53,12 +54,12 @@ class Outage:
             return Telling(Stage.CLOSED, _condition(self._told.since, self._told.facts["error"]))
 
     def all_clear_is_kept(self) -> None:
-        """The all-clear is in the store, and on its way."""
+        """The all-clear is stored and queued."""
         with self._lock:
             self._told = None
 
     def to_tell(self, now: datetime) -> Telling | None:
-        """What to tell now, while the store does not answer."""
+        """The message to send now, if any, while the store does not answer."""
         with self._lock:
             since = self._unanswered_since
             if since is None or now - since <= self._patience:

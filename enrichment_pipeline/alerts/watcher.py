@@ -1,6 +1,6 @@
-"""The watcher: looks again and again, and delivers, in threads of the process that runs it.
+"""The watcher: evaluates alerts and delivers messages periodically, in threads of its process.
 
-Each thread may be held up, by the store or by a channel, without holding up the others.
+A slow store or channel holds up its own thread only.
 """
 
 import logging
@@ -23,7 +23,7 @@ from enrichment_pipeline.store.database.errors import driver_error, first_line, 
 
 LOOK_SECONDS = 15.0
 
-# A look at a million letters takes the store half a second: never more than so much of its time.
+# Evaluating a million letters takes the store half a second. This bounds the share of its time.
 _MOST_OF_THE_TIME = 0.05
 _LONGEST_PAUSE_SECONDS = 120.0
 
@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 class Watcher:
     """Watches from `start` to `stop`.
 
-    `on_failure` is told the channel of each message that did not arrive, `on_outage` when people
-    are told that the store does not answer, and when that is over.
+    `on_failure` is called with the channel of each message that did not arrive; `on_outage` is
+    called when people are notified that the store does not answer, and when that is over.
 
     Raises:
         SettingsError: Apprise does not know a URL.
@@ -80,13 +80,14 @@ class Watcher:
         ]
 
     def start(self) -> None:
-        """Begin; the first look comes after a pause, when the process has begun to do its work."""
+        """Begin; the first evaluation comes after a pause, when the process has started its own
+        work."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End. A message that is being sent is not waited for; it is sent again, by whoever
-        delivers next."""
+        """End. A message that is being sent is not waited for; the next process that delivers sends
+        it again."""
         self._stopping.set()
         self._wake()
         deadline = time.monotonic() + _STOP_SECONDS
@@ -124,10 +125,10 @@ class Watcher:
         self._wake()
 
     def _guarded(self, work: Callable[[], None]) -> Exception | None:
-        """Do some work; where it fails, the error is returned, and a line of log tells it once."""
+        """Do some work; an error is returned, and logged once."""
         try:
             work()
-        except Exception as error:  # noqa: BLE001  whatever it is, the next look may succeed
+        except Exception as error:  # noqa: BLE001  whatever it is, the next evaluation may succeed
             said = f"{type(error).__name__}: {first_line(error)}"
             if _is_outage(error):
                 self._outage.failed(first_line(error))
@@ -143,7 +144,7 @@ class Watcher:
             wake.wait(self._look_seconds)
             wake.clear()
             if not self._stopping.is_set():
-                # A store that fails is told by the looks.
+                # A failure of the store is reported by the evaluations.
                 self._guarded(lambda: deliver(self._store, channel, self._on_failure))
 
     def _keep_checking(self) -> None:
@@ -153,7 +154,7 @@ class Watcher:
                 self._urgent = compose(telling, self._settings, now)
                 self._on_outage(True)
                 log(self._urgent)
-                # In threads of their own: those that deliver may be waiting for the store.
+                # In separate threads: the delivering threads may be waiting for the store.
                 for channel in self.channels:
                     Thread(
                         target=self._insist,
@@ -163,7 +164,7 @@ class Watcher:
                     ).start()
 
     def _insist(self, channel: Channel, message: Message) -> None:
-        """Send what cannot be put into the store, until it arrives or is no news any more."""
+        """Send a message that cannot be stored, until it arrives or is out of date."""
         tries = 0
         while self._urgent is message and self._outage.is_told:
             if attempt(channel, message) is None:
@@ -179,8 +180,8 @@ class Watcher:
 
 
 class _SteadyClock:
-    """The time, as if nobody had set the clock since it was made: a clock that jumps forward must
-    not make a store that answered a moment ago look silent."""
+    """A clock that ignores changes of the system's time: one that jumps forward must not make a
+    store that answered a moment ago look silent."""
 
     def __init__(self) -> None:
         self._began, self._monotonic = datetime.now(UTC), time.monotonic()
@@ -191,5 +192,5 @@ class _SteadyClock:
 
 def _is_outage(error: BaseException) -> bool:
     if isinstance(driver_error(error), psycopg.errors.QueryCanceled):
-        return False  # it took too long for us; the store is well enough to say so
+        return False  # the query took too long, but the store answered
     return is_store_failure(error) or isinstance(error, NoConnectionError)
