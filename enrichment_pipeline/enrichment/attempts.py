@@ -1,7 +1,7 @@
-"""Attempts: what spends one, how long a batch waits, and when it is dead. The only such policy.
+"""Attempts: which errors spend one, how long a batch waits, when it is dead. The only such policy.
 
-Counting and waiting are kept by the store (`raw_batch.attempts`, `raw_batch.due_at`); Dagster's
-retries, a worker's and a broker's only call again. What an error is, is decided by its class.
+The store keeps counts and waiting times (`raw_batch.attempts`, `raw_batch.due_at`); retries of
+Dagster, a worker or a broker only call again. The class of an error decides what it costs.
 """
 
 import random
@@ -16,37 +16,38 @@ FIRST_WAIT = timedelta(seconds=2)
 _JITTER = 0.25
 
 MAX_REPLAYS = 2
-"""Failed replays after which a letter is parked, until somebody names it."""
+"""Failed replays after which a letter is exhausted (state `parked`) and is replayed only by its
+id."""
 
 
 class Reason(StrEnum):
-    """Why enrichment gave something up; codes of `dead_letter.reason_code`, beside those of the
-    door (`events.raw_event.Reason`)."""
+    """Why enrichment failed for good; codes of `dead_letter.reason_code`, beside those of ingestion
+    (`events.raw_event.Reason`)."""
 
     FAILED = "enrichment_failed"
     """A batch kept failing."""
     CRASHED_BATCH = "enrichment_crashed_batch"
-    """Of letters of older versions: a batch whose process kept dying."""
+    """Used by older versions only: a batch whose process kept dying."""
     RAISED = "enrichment_raised"
-    """An event on which the code raised."""
+    """The code raised an exception on this event."""
     TIMED_OUT = "enrichment_timed_out"
-    """An event that took longer than any may."""
+    """The event took longer than the time limit."""
     OUT_OF_MEMORY = "enrichment_out_of_memory"
-    """An event that wanted more memory than any may."""
+    """The event needed more memory than the limit."""
     CRASHED = "enrichment_crashed"
-    """An event that killed its process."""
+    """The event killed its process."""
     REFUSED = "enrichment_refused_by_store"
-    """An event that PostgreSQL would not have once it was enriched."""
+    """PostgreSQL refused the enriched event."""
 
 
 TRANSIENT = frozenset(
     {Reason.FAILED, Reason.CRASHED_BATCH, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY, Reason.CRASHED}
 )
-"""Reasons that may be gone the next time: a machine that was busy, a release that was bad."""
+"""Reasons that may not recur: the machine was busy, or a release was faulty."""
 
 
 class PermanentError(Exception):
-    """Trying again cannot help."""
+    """An error that a retry cannot help."""
 
 
 def spends_attempt(error: BaseException) -> bool:

@@ -1,5 +1,5 @@
-"""What our code makes of data, in the sandbox: of an input its classification, its element, its
-sentence; of a payload that was refused an event. It knows no store: the sandbox starts quickly.
+"""What our code derives in the sandbox: from an action input its classification, element and
+sentence; from a refused payload an event. It imports no store, so that the sandbox starts quickly.
 """
 
 from collections.abc import Set
@@ -19,18 +19,18 @@ from enrichment_pipeline.events.raw_event import (
     parse_event,
 )
 
-# Counts up when the same rules would give another output (a better sentence, a mended parser):
+# Raise this number when the same rules give another output (a better sentence, a repaired parser):
 # outputs are kept by version, and those of older code must not be found again.
 _CODE_VERSION = 3
 
 
 def output_version(rules: Rules) -> str:
-    """The version under which the outputs of these rules are kept."""
+    """The version under which the action outputs of these rules are kept."""
     return f"{rules.version}.{_CODE_VERSION}"
 
 
 def derive(inputs: EnrichmentInput, rules: Rules) -> EnrichmentOutput:
-    """What these rules say of an input."""
+    """The action output of these rules for an action input."""
     classification = rules.classify(inputs.event, inputs.sub_type)
     element = name_element(inputs.elements_chain, inputs.element_text)
     return EnrichmentOutput(
@@ -44,7 +44,7 @@ def derive(inputs: EnrichmentInput, rules: Rules) -> EnrichmentOutput:
 
 
 class Refusal(NamedTuple):
-    """Why a payload is refused again."""
+    """Why a payload is refused on a new attempt."""
 
     reason: Reason
     message: str
@@ -53,7 +53,7 @@ class Refusal(NamedTuple):
 def parse_again(
     payload: bytes, project: str, arrival: Arrival, unmasked: Set[Private], oldest: datetime
 ) -> RawEvent | Refusal:
-    """The event of a payload that was refused, as it would be let in now."""
+    """The event of a payload that was refused, parsed by today's rules of ingestion."""
     try:
         return parse_event(payload, project, arrival, unmasked=unmasked, oldest=oldest)
     except EventRejectedError as error:

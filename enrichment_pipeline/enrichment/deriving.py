@@ -1,5 +1,5 @@
-"""Deriving for many inputs, each failure reported for itself. What is derived belongs to `derive`,
-the process in which it is to `sandbox`.
+"""Deriving for many action inputs; each failure is reported separately. What is derived belongs to
+`derive`, the process that does it to `sandbox`.
 """
 
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ _REASONS = {
 
 @dataclass
 class Derived:
-    """What came of some inputs; each is in one of the two."""
+    """The results for some action inputs; each input is in one of the two."""
 
     outputs: dict[UUID, EnrichmentOutput] = field(default_factory=dict)
     failures: dict[UUID, Failure] = field(default_factory=dict)
     errors: dict[UUID, str] = field(default_factory=dict)
-    """Of the failures that are not about the data: the name of the error's class."""
+    """Failures that are not about the data: the name of each error's class."""
 
 
 def derive_all(inputs: Mapping[UUID, EnrichmentInput], rules: Rules) -> Derived:
-    """What these rules say of each input."""
+    """The action output of each action input under these rules."""
     derived = Derived()
     results = sandbox().run(partial(derive, rules=rules), [(one,) for one in inputs.values()])
     for key, result in zip(inputs, results, strict=True):
@@ -47,5 +47,5 @@ def derive_all(inputs: Mapping[UUID, EnrichmentInput], rules: Rules) -> Derived:
 
 
 def failure_of(fault: Fault) -> Failure:
-    """A fault as the failure of an input or an event."""
+    """A sandbox fault as the failure of an action input or an event."""
     return Failure(_REASONS[fault.kind], fault.message, fault.traceback)

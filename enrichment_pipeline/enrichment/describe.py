@@ -1,8 +1,8 @@
 """One plain sentence for what a user did, in English, past tense.
 
-It depends on nothing but the inputs, so that rules of a user's own change no sentence; what differs
-from event to event (`events.detail`) is put behind it by the store. Whatever a page or a user wrote
-is masked, made safe and, unless it is a path without spaces or the short name of an event, quoted.
+It depends on the action input alone, so that a user's own rules change no sentence; the store
+appends what differs from event to event (`events.detail`). Text that a page or a user wrote is
+masked, made safe and quoted, unless it is a path without spaces or the short name of an event.
 """
 
 import re
@@ -19,7 +19,7 @@ MAX_LENGTH = 120
 _MAX_LABEL = 60
 _MAX_NAME = 80
 _MAX_TAG = 20
-# Punctuation of sentences, in all scripts that have one of their own.
+# Punctuation that ends sentences, in all scripts that have their own.
 _NO_NAME = re.compile(
     r"^[#*+-]|[.:,]\s|[.:]$|[!?;=¡¿؟،؛।॥።…\u2039\u203a]|//|[\u3001-\u3003\u3008-\u301f\uff01\uff0c\uff0e\uff1a\uff1b"
     r"\uff1f\uff61-\uff64]"
@@ -28,10 +28,10 @@ _MAX_PATH = 60
 
 _VERBS_OF_PAGES = {"$pageview": "Viewed", "$pageleave": "Left"}
 _VERBS_OF_ELEMENTS = {"$autocapture": "Clicked", "$rageclick": "Rage-clicked"}
-# Of `$autocapture`, by its sub-type, where that is more than a click.
+# `$autocapture` by its sub-type, where that is more than a click.
 _VERBS_OF_SUB_TYPES = {"submit": "Submitted", "change": "Changed"}
 
-# PostHog's own events, of which the rules say no more than that they are unknown.
+# PostHog's own events, which the rules classify as unknown.
 _SENTENCES = {
     "$identify": "Was identified (signed in or signed up)",
     "$create_alias": "Was linked to another id",
@@ -54,7 +54,7 @@ _SENTENCES = {
     "$mcp_tool_call": "Called an MCP tool",
 }
 
-# What people call an element, where its tag is no word of theirs.
+# Names of elements for people, where the tag is not a usual word.
 _WORDS = {"a": "link", "img": "image", "input": "field", "textarea": "field"}
 
 
@@ -87,7 +87,7 @@ def _name(event: str, unmasked: Set[Private]) -> str:
     name = masked_text(told, _MAX_NAME, unmasked, cut_at=MAX_EVENT_NAME_LENGTH)
     if not name:
         return "An event without a name"
-    # What is more than a name may say anything: it is quoted, as all that strangers wrote.
+    # Text that is more than a name may say anything, so it is quoted like all text of strangers.
     is_name = has_few_words(name) and not _NO_NAME.search(name)
     return name if is_name else f'Sent event "{name}"'
 

@@ -1,7 +1,7 @@
-"""The one enrichment path: claim due batches, write their enriched events, mark them; commit.
+"""The one enrichment path: claim due batches, write their enriched events, mark them, commit.
 
-Every caller (Dagster's assets, workers, the command line, tests) comes through here. A crash at any
-moment rolls back to a batch that is still due. How a batch is written belongs to `writing`.
+Every caller (Dagster's assets, workers, the command line, tests) uses this path. A crash at any
+moment rolls back, and the batch is still due. How a batch is written belongs to `writing`.
 """
 
 import os
@@ -29,22 +29,22 @@ from enrichment_pipeline.store.queue.claims import (
 )
 
 CLAIM_EVENTS = 50_000
-"""Events in one transaction: more gain no speed, and a crash would throw away more."""
+"""Events in one transaction: more would not be faster, and a crash would lose more work."""
 
 
 class BatchFailure(NamedTuple):
-    """A batch that failed, and how."""
+    """A batch that failed, and why."""
 
     batch: int
     kind: str
-    """What kind of error it was, and where; nothing of what was in an event."""
+    """The class and place of the error, without any content of an event."""
     message: str
-    """One line of what it says."""
+    """The error's text in one line."""
 
 
 @dataclass
 class EnrichmentReport:
-    """What one call of `enrich_due` did."""
+    """The result of one call of `enrich_due`."""
 
     events: int = 0
     batches: int = 0
@@ -54,17 +54,17 @@ class EnrichmentReport:
     failures: list[BatchFailure] = field(default_factory=list)
     """The batches that failed."""
     is_unfinished: bool = False
-    """Whether time was up before nothing was due."""
+    """Whether the time limit was reached while batches were still due."""
 
     def add(self, batches: Sequence[Batch], dead: int) -> None:
-        """Count batches that are finished, of whose events so many are dead."""
+        """Count finished batches; `dead` of their events are dead letters."""
         self.batches += len(batches)
         self.events += sum(batch.due_count for batch in batches) - dead
         self.dead_events += dead
 
 
 def this_worker() -> str:
-    """The name of a worker that has no better one: its process."""
+    """The default name of a worker: its process."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -76,14 +76,14 @@ def enrich_due(
     worker: str | None = None,
     most_seconds: float = inf,
 ) -> EnrichmentReport:
-    """Enrich all that is due (in these windows), until nothing is, or time is up between two
-    claims.
+    """Enrich all due batches (of these windows) until none is due or the time limit is reached,
+    which is checked between two claims.
 
-    A batch that fails spends an attempt and waits, or dies after the last one; the others go on.
-    `worker` is by whom, for people.
+    A batch that fails spends an attempt and waits; after its last attempt it becomes a dead letter.
+    Other batches go on. `worker` names the caller for people.
 
     Raises:
-        Exception: the store failed; the batches in hand are still due, and have spent nothing.
+        Exception: the store failed; the claimed batches are still due and have spent no attempt.
     """
     report = EnrichmentReport()
     started = monotonic()
@@ -97,7 +97,7 @@ def enrich_due(
 
 
 class _Path:
-    """One walk along the path: with what, by whom, and what came of it."""
+    """One call of `enrich_due`: its parameters and its report."""
 
     def __init__(self, store: Store, rules: Rules, worker: str, report: EnrichmentReport) -> None:
         self._store = store
@@ -105,7 +105,7 @@ class _Path:
         self._writing = Writing(store, rules, worker)
 
     def enrich_claim(self, windows: Sequence[datetime] | None, claim_events: int) -> bool:
-        """Enrich one claim; False where nothing was due."""
+        """Enrich one claim; returns False if nothing was due."""
         claimed: list[Batch] = []
         dead = 0
         failed = False
@@ -114,12 +114,13 @@ class _Path:
                 claimed = claim(connection, claim_events, windows)
                 if claimed:
                     dead = write(connection, self._writing, claimed)
-        except Exception as error:  # whatever data or code can raise is charged to the batch below
+        except Exception as error:  # any error of data or code is charged to the batch below
             if not claimed or not attempts.spends_attempt(error):
                 raise
             failed = True
         if failed:
-            # Which of them failed is not known: each is tried again alone, and charged for itself.
+            # Which batch failed is not known: each is tried again alone, and charged for its own
+            # failure.
             for batch in claimed:
                 self._enrich_alone(batch)
         else:

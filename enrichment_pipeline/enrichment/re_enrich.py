@@ -1,7 +1,7 @@
-"""Enriching again what was enriched before, under the rules of now, and saying what changed.
+"""Enriching finished events again under the current rules, and reporting what changed.
 
-What is due belongs to `path`; here nothing becomes due, and an event that would come out the same
-is not touched.
+Due batches belong to `path`; here no batch becomes due, and an event whose result is the same is
+not touched.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ class Changes:
 
     rules_version: str
     events: int = 0
-    """Events that come out otherwise; of others, only the rules version is new."""
+    """Events whose result differs; for all others only the rules version is new."""
     changes: list[Change] = field(default_factory=list)
-    """By window, event name, and what it was and is."""
+    """By window, event name, old result and new result."""
 
     @property
     def summary(self) -> str:
@@ -44,7 +44,7 @@ class Changes:
 def re_enrich(store: Store, rules: Rules, windows: Sequence[datetime]) -> Changes:
     """Enrich the finished batches of these windows again.
 
-    An event that the rules of now cannot enrich keeps what it has.
+    An event that cannot be enriched under the current rules keeps its row.
     """
     changes = Changes(rules.version)
     with store.transaction() as connection:

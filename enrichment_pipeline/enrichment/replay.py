@@ -1,8 +1,8 @@
-"""Replaying dead letters: what was marked to be replayed is tried again, a few at a time.
+"""Replaying dead letters: the letters marked for replay are tried again, a few at a time.
 
-Each group is one transaction, so a replay that is killed goes on where it was; each is idempotent,
-so nothing is enriched twice. Which letters are marked belongs to `store.dead_letters.letters`; how
-often, and what a failed replay costs, to `attempts`.
+Each group is one transaction, so a replay that is killed resumes where it stopped; each is
+idempotent, so nothing is enriched twice. `store.dead_letters.letters` marks letters; `attempts`
+decides how often they are replayed and what a failure costs.
 """
 
 import traceback
@@ -51,30 +51,30 @@ LETTERS_AT_ONCE = 500
 _ENRICHED = "enriched by a replay"
 _LET_IN = "let in by a replay"
 
-# Of what came any other way, the moment in which it failed says nothing of when it happened.
+# For other sources, the time of the failure does not say when the event happened.
 _LIVE = "api"
 
 
 @dataclass
 class ReplayReport:
-    """What a replay did, in letters and in their events."""
+    """The result of a replay, in letters and in their events."""
 
     resolved: int = 0
     failed: int = 0
     parked: int = 0
-    """Of those that failed."""
+    """How many of the failed letters are exhausted now."""
     events: int = 0
     """Events of the resolved letters."""
 
     def add(self, resolved: Sequence[Letter], failed: int = 0, parked: int = 0) -> None:
-        """Count what became of some letters."""
+        """Count the results of some letters."""
         self.resolved += len(resolved)
         self.failed += failed
         self.parked += parked
         self.events += sum(letter.event_count for letter in resolved)
 
     def add_report(self, other: "ReplayReport") -> None:
-        """Count what became of more letters."""
+        """Add another report."""
         self.resolved += other.resolved
         self.failed += other.failed
         self.parked += other.parked
@@ -82,7 +82,7 @@ class ReplayReport:
 
 
 class _Outcome(NamedTuple):
-    """What became of the letters of one group."""
+    """The results of the letters of one group."""
 
     resolved: list[Letter]
     failed: list[tuple[Letter, Failure]]
@@ -103,10 +103,10 @@ def replay_marked(
     Throttled to so many events a second, so that fresh events find the store as free as before.
 
     Raises:
-        Exception: the store failed; the letters in hand are still marked.
+        Exception: the store failed; the claimed letters are still marked.
     """
     report = ReplayReport()
-    # At a low rate a full group would be followed by a silence of minutes.
+    # At a low rate a full group would be followed by a pause of minutes.
     most = max(1, min(LETTERS_AT_ONCE, int(events_per_second)))
     replay = _Replay(Writing(store, rules, worker), report, most)
     while True:
@@ -120,7 +120,7 @@ def replay_marked(
 
 
 class _Replay:
-    """One replay: with what, by whom, and what came of it."""
+    """One replay: its parameters and its report."""
 
     def __init__(self, writing: Writing, report: ReplayReport, most: int) -> None:
         self._writing = writing
@@ -135,7 +135,7 @@ class _Replay:
 
     def events(self) -> int:
         """Replay some letters of single events; returns how many."""
-        # Counted once it is committed: a conflict rolls back, and all of it is done again.
+        # Counted after the commit: a conflict rolls back, and the whole group is done again.
         handled, done = self._replay_events()
         self._report.add_report(done)
         return handled
@@ -168,7 +168,7 @@ class _Replay:
                 if batch:
                     write_alone(connection, self._writing, batch)
                 resolve(connection, [letters[0].id], _ENRICHED if batch else "was dead no more")
-        except Exception as error:  # whatever data or code can raise is the letter's failure
+        except Exception as error:  # any error of data or code is the letter's failure
             if not letters or not attempts.spends_attempt(error):
                 raise
             trace = "".join(traceback.format_exception(error))
@@ -188,12 +188,12 @@ class _Replay:
         done.add(outcome.resolved, len(outcome.failed), parked)
 
     def _fail(self, connection: Connection, letter: Letter, failure: Failure) -> int:
-        """Returns how many letters are parked by that."""
+        """Record the failure; returns how many letters it exhausted."""
         death = Death(*failure, self._writing.rules.version, self._writing.worker)
         return fail_replays(connection, [letter.id], death, attempts.MAX_REPLAYS)
 
     def _let_in(self, connection: Connection, letters: Sequence[Letter]) -> _Outcome:
-        """Events that were refused at ingestion are at ingestion again."""
+        """Take in again events that were refused at ingestion."""
         failed: list[tuple[Letter, Failure]] = []
         events: dict[int, RawEvent] = {}
         for letter, parsed in zip(letters, _parsed(self._store, letters), strict=True):
@@ -201,8 +201,8 @@ class _Replay:
                 failed.append((letter, parsed))
             else:
                 events[letter.id] = parsed
-        # In a commit of its own, before the letters': killed in between, they are replayed once
-        # more, and find their events known.
+        # In a commit of its own, before the letters': if the process is killed in between, the
+        # letters are replayed again, and their events are duplicates.
         refused = load_events(
             self._store, list(events.values()), [], "replay", historical=True
         ).refused
@@ -220,7 +220,7 @@ class _Replay:
         return _Outcome(resolved, failed)
 
     def _enrich(self, connection: Connection, letters: Sequence[Letter]) -> _Outcome:
-        """Events that failed in enrichment are derived again and written."""
+        """Derive and write again events that failed in enrichment."""
         ids = [letter.id for letter in letters]
         states = lock_batches(connection, ids)
         keys = input_keys(connection, ids)
@@ -236,7 +236,7 @@ class _Replay:
                 failed.append((letter, failures[key]))
             else:
                 able.append(letter)
-        # A batch that is to be enriched again takes its events along.
+        # A batch that is to be enriched again enriches its events too.
         waiting = [letter for letter in able if states[letter.batch_id] == "pending"]
         able = [letter for letter in able if states[letter.batch_id] != "pending"]
         written, refused = self._write(connection, able)
@@ -253,7 +253,7 @@ class _Replay:
     def _write(
         self, connection: Connection, letters: Sequence[Letter]
     ) -> tuple[list[Letter], list[tuple[Letter, Failure]]]:
-        """Write them all; where PostgreSQL refuses, halve them until the one at fault is alone."""
+        """Write all letters; if PostgreSQL refuses, halve them until the refused one is alone."""
         if not letters:
             return [], []
         rules = self._writing.rules
@@ -278,7 +278,7 @@ class _Replay:
 
 
 def _parsed(store: Store, letters: Sequence[Letter]) -> list[RawEvent | Failure]:
-    """The events of letters that were refused at ingestion, as they would be let in now."""
+    """The events of letters refused at ingestion, parsed by today's rules of ingestion."""
     oldest = oldest_possible_start(datetime.now(UTC), store.window)
     results = sandbox().run(
         partial(parse_again, oldest=oldest), [_to_parse(store, letter) for letter in letters]

@@ -1,6 +1,6 @@
-"""What rules would change, before anything is changed.
+"""What other rules would change; nothing is changed here.
 
-Changing it belongs to `re_enrich`, the queries to `store.queue.rules_diff`.
+Applying the change belongs to `re_enrich`, the queries to `store.queue.rules_diff`.
 """
 
 from collections import Counter
@@ -28,19 +28,19 @@ class RulesDiff:
     """What rules would change in what is enriched."""
 
     versions: Counter[str]
-    """The rules versions of the enriched events now, and how many events have each."""
+    """The rules versions of the enriched events now, and how many events each has."""
     rules_version: str
-    """Of the rules that were asked about."""
+    """The version of the rules in question."""
     changes: Sequence[NameChange]
 
     @property
     def events(self) -> int:
-        """Events that would come out otherwise; those without a raw event stay as they are."""
+        """Events whose result would differ; those without a raw event stay as they are."""
         return sum(change.events - change.without_raw for change in self.changes)
 
     @property
     def windows(self) -> list[datetime]:
-        """The windows that such events are in."""
+        """The windows that hold such events."""
         return sorted(
             {
                 window
@@ -52,7 +52,8 @@ class RulesDiff:
 
 
 def diff_rules(store: Store, rules: Rules) -> RulesDiff:
-    """What these rules would change. Nothing is written: it is asked as a role that cannot."""
+    """What these rules would change. Nothing is written: the query runs as a role that cannot
+    write."""
     with reading(store, _SECONDS) as connection:
         enriched = kept(connection)
         versions: Counter[str] = Counter()
@@ -68,8 +69,8 @@ def diff_rules(store: Store, rules: Rules) -> RulesDiff:
 
 
 def _suspects(enriched: Sequence[Kept], rules: Rules) -> list[str]:
-    """The names of which something may change: a look at each event's sub-type is spared to those
-    that have none and are what the rules say already."""
+    """The event names whose result may change. A name is left out, without a query for its
+    sub-types, if its events have none and already are what the rules say."""
     return sorted(
         {
             one.event
@@ -83,5 +84,5 @@ def _suspects(enriched: Sequence[Kept], rules: Rules) -> list[str]:
 def _with_none(
     names: Sequence[str], found: Sequence[tuple[str, str | None]]
 ) -> list[tuple[str, str | None]]:
-    # An event whose raw one is gone is looked at by its name alone.
+    # An event whose raw event is gone is judged by its name alone.
     return sorted({*found, *((name, None) for name in names)}, key=repr)

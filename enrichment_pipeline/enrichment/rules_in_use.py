@@ -1,7 +1,7 @@
-"""The rules that a process enriches under: those of the file as it is now.
+"""The rules under which a process enriches: those of the file as it is now.
 
-A file that is changed is read again by whoever enriches next. One that cannot be read is written
-down for the alerts; a process that has read it before goes on with what it has.
+A changed file is read again before the next enrichment. A file that cannot be read is recorded for
+the alerts; a process that has read it before keeps the rules it read.
 """
 
 import logging
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def stamp_of(file: Path | None) -> Stamp:
-    """What tells that a file is another one; None where there is none."""
+    """A stamp that differs when the file has changed; None if there is no file."""
     try:
         found = file.stat() if file else None
     except OSError:
@@ -33,7 +33,7 @@ def stamp_of(file: Path | None) -> Stamp:
 
 
 class RulesInUse:
-    """The rules of a file (None: the built-in ones), read again when it has changed."""
+    """The rules of a file (None: the built-in ones), read again when the file has changed."""
 
     def __init__(self, file: Path | None, rules: Rules | None = None) -> None:
         self._file = file
@@ -42,10 +42,10 @@ class RulesInUse:
         self._is_noted = False
 
     def now(self, store: Store, load: Callable[[Path | None], Rules] = load_rules) -> Rules:
-        """The rules of this moment.
+        """The current rules.
 
         Raises:
-            RulesFileError: the file cannot be read, and never could by this process.
+            RulesFileError: the file cannot be read, and this process has never read it.
         """
         if self._file is None:
             return load(None)

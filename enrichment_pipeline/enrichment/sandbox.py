@@ -1,7 +1,8 @@
-"""The sandbox: a child process in which our code works on data, within limits of time and memory.
+"""The sandbox: a child process in which our code works on data, with limits on time and memory.
 
-The process that holds a transaction runs SQL alone, so no event can kill it. Here belongs how the
-child is asked and judged; what runs in it belongs to `derive`, the child's side to `sandbox_child`.
+The process that holds a transaction runs SQL alone, so no event can kill it. This module sends work
+to the child and judges the results; what runs in the child belongs to `derive`, the child's side to
+`sandbox_child`.
 """
 
 import atexit
@@ -21,26 +22,26 @@ Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
 ITEM_SECONDS = 10.0
-"""For one item, which takes 60 µs."""
+"""Seconds for one item, which usually takes 60 µs."""
 
 START_SECONDS = 60.0
-"""For the child to start, on a busy machine."""
+"""Seconds for the child to start on a busy machine."""
 
 MEMORY = 512 * 1024**2
-"""Bytes that the child may have, on top of what it starts with."""
+"""Bytes that the child may use beyond those it starts with."""
 
 _CHUNK = 500
-"""Items of a question: more gain no speed."""
+"""Items of one request: more would not be faster."""
 
 _PROGRESS_BYTES = 8
 
 
 class SandboxError(Exception):
-    """The child process cannot be had."""
+    """The child process cannot be started."""
 
 
 class FaultKind(StrEnum):
-    """What an item did."""
+    """How an item failed."""
 
     RAISED = "raised"
     OUT_OF_MEMORY = "out of memory"
@@ -53,10 +54,10 @@ class Fault(NamedTuple):
 
     kind: FaultKind
     message: str
-    """One line."""
+    """The failure in one line."""
     traceback: str | None = None
     error: str | None = None
-    """The name of the exception's class, where it may be the fault of our code as well."""
+    """The class name of the exception, where our code may be at fault as well."""
 
 
 class _NoAnswerError(Exception):
@@ -66,23 +67,23 @@ class _NoAnswerError(Exception):
         super().__init__(fault.message)
         self.fault = fault
         self.number = number
-        """Of the item in the question."""
+        """The item's index in the request."""
         self.for_sure = for_sure
-        """Whether it was this item, and not what the child did before."""
+        """Whether this item is at fault, and not an earlier one."""
 
 
 class Sandbox:
-    """A child process that is started when it is needed, and again when it died."""
+    """A child process, started when it is needed and restarted after it died."""
 
     def __init__(self, item_seconds: float = ITEM_SECONDS, memory: int = MEMORY) -> None:
         self._item_seconds = item_seconds
         self._memory = memory
         self._child: subprocess.Popen[bytes] | None = None
-        # The child writes here how many items it has begun: the last one is at fault when it ends.
+        # The child writes here how many items it has begun: if it dies, the last one is at fault.
         self._progress = tempfile.TemporaryFile(prefix="sandbox-")  # noqa: SIM115  as long as this lives
         self._function: bytes | None = None
         self._done = 0
-        """Items that this child has been given."""
+        """How many items this child has been given."""
         self._lock = Lock()
 
     def run(
@@ -90,8 +91,8 @@ class Sandbox:
         function: Callable[[*Arguments], Result],
         items: Sequence[tuple[*Arguments]],
     ) -> list[Result | Fault]:
-        """What the function makes of each item's arguments, in order; a fault for an item that
-        raises, kills, hangs or eats memory. All of it travels by pickle.
+        """The function's result for each item's arguments, in order; a fault for an item that
+        raises, kills or hangs the child, or exceeds the memory limit. Everything is sent as pickle.
 
         Raises:
             SandboxError: the child cannot be started.
@@ -114,14 +115,14 @@ class Sandbox:
             before = self._results(function, items[:number])
             return [*before, result, *self._results(function, items[number + 1 :])]
         if self._done > 1:
-            # Memory may have been eaten by what came before.
+            # Earlier items may have used the memory.
             for number, result in enumerate(answer):
                 if isinstance(result, Fault) and result.kind is FaultKind.OUT_OF_MEMORY:
                     answer[number] = self._alone(function, items[number])
         return answer
 
     def _alone(self, function: bytes, item: tuple[Any, ...]) -> Any:
-        """The result of an item in a child of its own."""
+        """The result of an item in a fresh child."""
         self.stop()
         try:
             [result] = self._ask(function, [item])
@@ -143,7 +144,7 @@ class Sandbox:
             ended = _how_it_ended(self.stop())
             if begun == before:
                 if before:
-                    # It was ended while nobody asked.
+                    # The child ended between two requests.
                     return self._ask(function, items)
                 raise SandboxError(f"the sandbox's process {how or ended} as it started") from error
             if slow:
@@ -153,20 +154,20 @@ class Sandbox:
             for_sure = slow or begun == 1
             raise _NoAnswerError(fault, begun - before - 1, for_sure=for_sure) from None
         except BaseException:
-            # Whoever asks next must not get this answer.
+            # The next request must not get this response.
             self.stop()
             raise
         return [Fault(FaultKind(one[0]), *one[1:]) if failed else one for failed, one in answer]
 
     def _receive(self, child: subprocess.Popen[bytes], before: int) -> Any:
-        """Wait for the answer, as long as the child gets on."""
+        """Wait for the response for as long as the child makes progress."""
         stream = cast("IO[bytes]", child.stdout)
         begun, since = before, monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
             while not selector.select(self._item_seconds / 4):
                 now_begun = self._begun()
-                # What it imports for the first one takes longer than any.
+                # Imports for the first item take longer than any item.
                 most = START_SECONDS if now_begun == before else self._item_seconds
                 if now_begun != begun:
                     begun, since = now_begun, monotonic()
@@ -201,7 +202,7 @@ class Sandbox:
         return child
 
     def stop(self) -> int:
-        """End the child; returns how it ended."""
+        """End the child; returns its exit status."""
         child, self._child, self._function, self._done = self._child, None, None, 0
         if child is None:
             return 0
@@ -210,22 +211,22 @@ class Sandbox:
                 try:
                     stream.close()
                 except OSError:
-                    # What was not sent to a dead child cannot be flushed.
+                    # Data that were not sent to a dead child cannot be flushed.
                     continue
         try:
-            # One that has died by itself says how; one that hangs has to be killed.
+            # A child that died by itself has its status; one that hangs has to be killed.
             return child.wait(0.2)
         except subprocess.TimeoutExpired:
             child.kill()
             return child.wait()
 
 
-# By process: a forked one must not talk to the child of the other.
+# One per process: a forked process must not talk to its parent's child.
 _sandboxes: dict[int, Sandbox] = {}
 
 
 def sandbox() -> Sandbox:
-    """That of this process."""
+    """The sandbox of this process."""
     found = _sandboxes.get(os.getpid())
     if found is None:
         found = _sandboxes.setdefault(os.getpid(), Sandbox())

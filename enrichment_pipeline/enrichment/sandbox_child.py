@@ -14,16 +14,16 @@ import msgspec
 import psutil
 
 _ABOUT_DATA = (UnicodeError, RecursionError, MemoryError, OverflowError, msgspec.MsgspecError)
-"""Errors about the data they were raised for. Any other can be about everything, as with a bad
-release or a missing file."""
+"""Errors of the data for which they were raised. Any other error may have a general cause, such as
+a faulty release or a missing file."""
 
 _PARENT_IS_GONE_SECONDS = 60
 
 
 def main(source: BinaryIO, sink: BinaryIO, progress: int) -> None:
-    """Answer until the parent closes its end."""
+    """Serve requests until the parent closes its end."""
     path, item_seconds, memory = pickle.load(source)  # noqa: S301  from our own parent
-    # As the parent's: a function may be found nowhere else.
+    # The parent's path: a function may be importable from there alone.
     sys.path[:] = path
     _offer_to_be_killed()
     sink.write(b"!")
@@ -38,7 +38,7 @@ def main(source: BinaryIO, sink: BinaryIO, progress: int) -> None:
         if new_function is not None:
             function = pickle.loads(new_function)  # noqa: S301
             _limit_memory(memory)
-        # Should the parent be gone, nobody else would end a child that hangs.
+        # If the parent is gone, no other process would end a child that hangs.
         faulthandler.dump_traceback_later(_PARENT_IS_GONE_SECONDS + 2 * item_seconds, exit=True)
         answer = []
         for item in items:
@@ -51,10 +51,10 @@ def main(source: BinaryIO, sink: BinaryIO, progress: int) -> None:
 
 
 def _run(function: Any, item: tuple[Any, ...]) -> tuple[bool, object]:
-    """Whether it failed, and its result, or what a `Fault` is made of."""
+    """Whether the item failed, and its result or the arguments of a `Fault`."""
     try:
         return False, function(*item)
-    except Exception as error:  # noqa: BLE001  whatever an item can raise is its fault
+    except Exception as error:  # noqa: BLE001  any error that an item raises is its fault
         kind = "out of memory" if isinstance(error, MemoryError) else "raised"
         name = type(error).__name__
         said = str(error).strip().splitlines() or [name]
@@ -64,14 +64,14 @@ def _run(function: Any, item: tuple[Any, ...]) -> tuple[bool, object]:
 
 
 def _offer_to_be_killed() -> None:
-    """Where memory runs out, Linux is to kill this process, not the one that asks."""
+    """If memory runs out, Linux shall kill this process and not its parent."""
     score = Path("/proc/self/oom_score_adj")
     if score.exists():
         score.write_text("1000")
 
 
 def _limit_memory(more: int) -> None:
-    """Past so many more bytes than now, Python raises MemoryError."""
+    """Make Python raise MemoryError beyond so many bytes more than now."""
     info = psutil.Process().memory_info()
     limit = getattr(info, "data", info.vms) + more
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -1,5 +1,5 @@
-"""Writing the enriched events of batches in hand, and making dead letters of the events that cannot
-be enriched. Which batches, and what becomes of them when this raises, belongs to `path`.
+"""Writing the enriched events of claimed batches, and dead-lettering the events that cannot be
+enriched. Choosing the batches, and handling errors raised here, belongs to `path`.
 """
 
 from collections import Counter
@@ -31,20 +31,20 @@ from enrichment_pipeline.store.queue.inputs import read_inputs, remember_outputs
 from enrichment_pipeline.wording import counted
 
 _MOST_REFUSED = 100
-"""Events of a batch that PostgreSQL may refuse one by one; more, and the batch is given up whole:
-to look for each costs a savepoint for each halving."""
+"""The most events of a batch that PostgreSQL may refuse one by one; with more, the whole batch
+fails: finding each costs a savepoint for each halving."""
 
 
 class EnrichmentError(attempts.PermanentError):
-    """The data of a batch contradict themselves."""
+    """The data of a batch are inconsistent."""
 
 
 class MostFailedError(Exception):
-    """Most events of a batch fail for one reason that may not be theirs."""
+    """Most events of a batch fail for one reason, which may not lie in the events."""
 
 
 class Writing(NamedTuple):
-    """With what, and by whom, batches are written."""
+    """The parameters of writing batches."""
 
     store: Store
     rules: Rules
@@ -65,7 +65,7 @@ def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) ->
     expect_many(connection, due)
     written = write_enriched(connection, batches, store.window, version, rules.version)
     dead = 0
-    # Optimistic: nearly always every input is known, and looking for missing ones first would
+    # Optimistic: nearly always every action input is known; searching for missing ones first would
     # cost each claim a second pass over its events.
     if written < due:
         keys = missing_inputs(connection, batches, store.window, version)
@@ -104,7 +104,8 @@ def _dead_letter(
 
 
 def _refuse_to_pour_out(batch: Batch, counts: Mapping[UUID, int], derived: Derived) -> None:
-    """An event that fails alone is at fault itself; where most fail alike, something else is."""
+    """Raise if most events fail alike: an event that fails alone is at fault, but a common failure
+    has another cause."""
     by_error: Counter[str] = Counter()
     for key, events in counts.items():
         if name := derived.errors.get(key):
@@ -122,8 +123,8 @@ def _refuse_to_pour_out(batch: Batch, counts: Mapping[UUID, int], derived: Deriv
 
 
 def write_alone(connection: Connection, writing: Writing, batch: Batch) -> int:
-    """As `write`, for one batch that has failed: what stands in its way makes room, and an event
-    that PostgreSQL refuses becomes a dead letter by itself."""
+    """Like `write`, for one batch that has failed: earlier rows of the batch are removed, and an
+    event that PostgreSQL refuses becomes a dead letter by itself."""
     window = writing.store.window
     # A batch that was enriched before (a backup restored, a row set back by hand) fails on its own
     # rows.
@@ -174,6 +175,6 @@ def _refused(
             if len(refused) > 1 and len(refused) > most:
                 raise error from None
         else:
-            # Only tried: all are written together once it is known who is left.
+            # A trial only: all events are written together once the refused ones are known.
             savepoint.rollback()
     return refused
