@@ -1,7 +1,7 @@
 """The store: all SQL for PostgreSQL, by subject.
 
-database: reaching it, its tables, roles, partitions, errors. queue: batches, what is derived for
-them, enriched events, the change feed. ingest: what comes in. reading: queries for somebody else.
-windows, dead_letters, sessions, monitoring: each its tables and statements. lifecycle: what goes.
-migrations: how the schema came about. Each knows only those named before it.
+database: connections, tables, roles, partitions, errors. queue: batches, action inputs and outputs,
+enriched events, the change feed. ingest: incoming events. reading: queries for people and models.
+windows, dead_letters, sessions, monitoring: each its tables and statements. lifecycle: deletion.
+migrations: the history of the schema. Each knows only those named before it.
 """

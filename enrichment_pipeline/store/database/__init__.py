@@ -1,1 +1,1 @@
-"""The database: reaching it, its tables, roles and partitions, the embedded server, errors."""
+"""The database: connections, its tables, roles and partitions, the embedded server, errors."""

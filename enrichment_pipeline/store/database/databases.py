@@ -1,5 +1,5 @@
-"""The databases on the server: reaching them, making those that are not there, and refusing those
-that a store cannot live in. What is made in them belongs to `schema`."""
+"""The databases on the server: connecting to them, creating missing ones, and refusing those that
+cannot hold a store. Creating their contents belongs to `schema`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from sqlalchemy import URL
 from enrichment_pipeline.store.database.errors import StoreError, StoreUnavailableError, first_line
 from enrichment_pipeline.store.database.transactions import LIMITS, settings_of_ours
 
-# A server that fails over, or a firewall that forgets a connection, says nothing: without these,
-# who waits for an answer waits for hours.
+# After a fail-over, or when a firewall forgets a connection, the server says nothing: without these
+# parameters a client would wait for hours.
 CONNECT: dict[str, Any] = {
     "connect_timeout": 10,
     "client_encoding": "utf8",
@@ -27,17 +27,17 @@ CONNECT: dict[str, Any] = {
 _OLDEST = 14
 _NEW_SECONDS = 60
 
-# Parameters of libpq that may stand in a URL's query and should not stand in a message.
+# Parameters of libpq that may be in a URL's query and must not be shown in a message.
 _SECRETS = ("password", "sslpassword")
 
 _Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def ensure_database(url: URL) -> None:
-    """Make this database where it is not there, and the schema that its tables will be in.
+    """Create this database if it is missing, and the schema that its tables will be in.
 
     Raises:
-        StoreError: it cannot be had, or not be used; one line that says what to do.
+        StoreError: it cannot be created, or not be used; one line that says what to do.
     """
     try:
         with _reached(url) as connection:
@@ -50,10 +50,10 @@ def ensure_database(url: URL) -> None:
 
 
 def holds_a_store(url: URL) -> bool:
-    """Whether this database is there, and a store in it; nothing is made.
+    """Whether this database exists and holds a store; nothing is created.
 
     Raises:
-        StoreUnavailableError: the server cannot be asked.
+        StoreUnavailableError: the server does not answer.
     """
     try:
         with _connect(url) as connection:
@@ -85,15 +85,16 @@ def _reached(url: URL) -> _Connection:
     try:
         return _connect(url)
     except psycopg.OperationalError:
-        # Why is said in the server's language alone, so the server is asked whether it is there.
+        # The reason is given in the server's language only, so the server is asked whether it
+        # exists.
         if not _is_there_now(url):
             raise
-        # PgBouncer has just heard that there is no such database, and believes it for a while.
+        # PgBouncer has cached for a while that the database does not exist.
         return _connect(url, connect_timeout=_NEW_SECONDS)
 
 
 def _is_there_now(url: URL) -> bool:
-    """Whether the database is there, made here or by another process a moment ago."""
+    """Whether the database exists, created here or by another process a moment ago."""
     try:
         maintenance = _connect(url.set(database="postgres"))
     except psycopg.OperationalError:
@@ -119,7 +120,7 @@ def _is_there_now(url: URL) -> bool:
 
 @contextmanager
 def _without_limits(connection: _Connection) -> Iterator[None]:
-    """For what cannot be in a transaction; a pooler's connection is left as it was."""
+    """For statements that cannot run in a transaction; a pooler's connection is left as it was."""
     connection.execute("; ".join(f"SET {limit} TO 0" for limit in LIMITS))
     try:
         yield
@@ -129,14 +130,14 @@ def _without_limits(connection: _Connection) -> Iterator[None]:
 
 
 def _encoding(connection: _Connection) -> str:
-    """What has to be said of the encoding, where new databases of this server have another one."""
+    """The clause for the encoding, if new databases of this server have another one by default."""
     row = connection.execute(
         "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template1'"
     ).fetchone()
     return "" if row == ("UTF8",) else _UTF8
 
 
-# The only locale that goes with every encoding.
+# The only locale that works with every encoding.
 _UTF8 = "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
 
 
@@ -154,7 +155,7 @@ def _refuse_what_cannot_be_used(connection: _Connection) -> None:
 
 
 def _ensure_schema(connection: _Connection, options: str) -> None:
-    """Make the schema that the search_path names, where none of it is there to make tables in."""
+    """Create the schema that the search_path names, if none of its schemas exists."""
     schema, path, source = connection.execute(
         "SELECT current_schema(), setting, source FROM pg_settings WHERE name = 'search_path'"
     ).fetchall()[0]

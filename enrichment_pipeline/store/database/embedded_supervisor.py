@@ -1,9 +1,9 @@
-"""The process that keeps the embedded PostgreSQL for as long as anybody uses it.
+"""The process that runs the embedded PostgreSQL while any process uses it.
 
-It serves whoever holds a shared lock on `users.lock`, and stops the server when the kernel says
-that nobody does, which is true however the last user died. Here belongs the server's life; what
-it is made of stands in `embedded_server`. Processes that want it go through `embedded`, which
-starts this one.
+It serves every process that holds a shared lock on `users.lock`, and stops the server when the
+kernel grants it the exclusive lock, however the last user ended. The server's life belongs here,
+its parts to `embedded_server`. Processes that want the server go through `embedded`, which starts
+this process.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ _STOP_SECONDS = 60
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Stop the server if it runs: with a checkpoint, and without one if that hangs."""
+    """Stop the server if it runs: with a checkpoint, or without one if that hangs."""
     for request, seconds in ((signal.SIGINT, _STOP_SECONDS), (signal.SIGQUIT, KILL_SECONDS)):
         server.send_signal(request)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -72,7 +72,7 @@ def _run(files: ServerFiles, command: list[str]) -> bool:
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
-    unused = None  # once taken, held to the end: a new user waits until the server is gone
+    unused = None  # once taken, it is held to the end: a new user waits until the server is gone
     try:
         while server.poll() is None and not asked:
             if unused := try_lock(files.users_lock):
@@ -84,7 +84,7 @@ def _run(files: ServerFiles, command: list[str]) -> bool:
 
 
 def _tell_starter(line: str) -> NoReturn:
-    # Nobody reads any more once the server has answered.
+    # The pipe has no reader once the server has answered.
     with contextlib.suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), line.encode())
     sys.exit(1)
@@ -97,7 +97,7 @@ def main(home: str, *settings: str) -> None:
     takes one line when the server cannot run.
     """
     if os.fork():
-        # The starter waits for this process and so need not reap a supervisor that outlives it.
+        # The starter waits for this process and need not reap a supervisor that outlives it.
         os._exit(0)
     files = ServerFiles.of(Path(home))
     try:

@@ -1,7 +1,7 @@
 """Opening the store: the embedded server or `DATABASE_URL`, its engine, its two databases.
 
-Everything that must hold before the first query is seen to from here: the server runs, the
-databases exist, the schema is current. What is in the tables belongs to the other modules here.
+This module makes sure of all that must hold before the first query: the server runs, the databases
+exist, the schema is current. The contents of tables belong to other modules.
 """
 
 import os
@@ -35,7 +35,7 @@ class Store:
     """An open store. It keeps the embedded server alive for as long as it is open."""
 
     settings: Settings
-    """What it was opened with; a process of its own opens the same store with them."""
+    """The settings it was opened with; another process can open the same store with them."""
     engine: Engine
     dagster_url: str
     """Where Dagster keeps its own tables: another database on the same server, because Dagster and
@@ -55,15 +55,16 @@ class Store:
 
     @contextmanager
     def bounded(self, seconds: int) -> Iterator[Connection]:
-        """The same for who is waited for: a statement that takes longer is given up."""
+        """The same for a caller that somebody waits for: a statement that takes longer is
+        cancelled."""
         with self.transaction() as connection:
             connection.execute(text(f"SET LOCAL statement_timeout = '{seconds:d}s'"))
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """The same for statements that must all see one state: while events come in, two sums of
-        the same events are never equal otherwise."""
+        """The same for statements that must see one state: without it, two sums of the same events
+        differ while events come in."""
         engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
         with self._connected(engine) as connection:
             yield connection
@@ -80,17 +81,17 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Give back all connections, and the embedded server if this process uses it."""
+        """Close all connections, and release the embedded server if this process uses it."""
         self.engine.dispose()
         if self.embedded:
             self.embedded.stop_using()
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the store that the settings name, starting the embedded server where they name none,
-    creating the databases and bringing the schema up to date.
+    """Open the store that the settings name: start the embedded server if they name no database,
+    create the databases and bring the schema up to date.
 
-    Raises:
+    StoreError: it cannot be opened; one line that says why and what to do.
         StoreError: it cannot be had; one line that says why and what to do.
     """
     # Alembic takes half a second to import, which workers of an open store need not wait for.
@@ -143,7 +144,7 @@ def opened_store(settings: Settings) -> Iterator[Store]:
 
 @contextmanager
 def existing_store(settings: Settings) -> Iterator[Store]:
-    """`opened_store` for who takes no events in: a store that is not there is not made.
+    """`opened_store` for commands that take no events in: a missing store is not created.
 
     Raises:
         StoreError: there is none; one line that says what to do. Or as `open_store`.
@@ -154,13 +155,13 @@ def existing_store(settings: Settings) -> Iterator[Store]:
 
 
 def must_exist(settings: Settings) -> None:
-    """Refuse settings that name no store; nothing is made or started.
+    """Refuse settings that name no existing store; nothing is created or started.
 
     Raises:
-        StoreError: there is none, or its server cannot be asked.
+        StoreError: there is none, or its server does not answer.
     """
     if settings.database_url is None:
-        # Written last when PostgreSQL makes its folder.
+        # PostgreSQL writes this file last when it creates its folder.
         is_there = (ServerFiles.of(settings.home).data / "PG_VERSION").exists()
         where, name = str(settings.home.resolve()), "ENRICHMENT_HOME"
     else:
@@ -189,7 +190,7 @@ def _embedded_url(embedded: EmbeddedPostgres) -> URL:
         "postgresql",
         username=address.user,
         database=EMBEDDED_DATABASE,
-        # The folder of a socket cannot stand where a URL has its host.
+        # A socket's folder cannot be the host part of a URL.
         query={"host": address.host, "port": str(address.port)},
     )
 
@@ -200,20 +201,21 @@ def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) 
         ensure_database(database)
     engine = create_engine(
         url,
-        # A role may have another one: what waited for a lock would not see what it waited for.
+        # A role may have another default: after waiting for a lock, a statement would not see the
+        # changes that it waited for.
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         hide_parameters=True,  # they are people's events, and errors end up in logs
-        # PgBouncer gives the next transaction another connection, without what was prepared.
+        # PgBouncer gives the next transaction another connection, without prepared statements.
         connect_args={
             **CONNECT,
             "prepare_threshold": None,
-            # For whoever looks into pg_stat_activity.
+            # Shown in pg_stat_activity.
             "fallback_application_name": f"enrichment-pipeline {os.getpid()}",
         },
     )
     if embedded:
-        # Should the server die under this process, the next new connection starts it again.
+        # If the server dies while this process lives, the next new connection starts it again.
         event.listen(engine, "do_connect", lambda *_: _start(embedded))
     return Store(
         settings=settings,

@@ -1,4 +1,4 @@
-"""The errors of the store: what callers may tell apart.
+"""The errors of the store that callers can distinguish.
 
 Whether one spends an attempt is decided in `enrichment.attempts`.
 """
@@ -16,7 +16,7 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 class StoreError(UserError):
-    """Something that the user has to put right; the message is one line that says what and how."""
+    """An error that the user has to correct; the message is one line that says what and how."""
 
 
 class StoreUnavailableError(StoreError):
@@ -30,17 +30,17 @@ def driver_error(error: BaseException) -> psycopg.Error | None:
     return error if isinstance(error, psycopg.Error) else None
 
 
-# It may only be read, as after a fail-over; it ended a transaction that said nothing, or took long.
+# The server is read-only, as after a fail-over; or it ended a transaction that was idle or slow.
 _OF_THE_SERVER = {"25006", "25P03", "25P04"}
 
 
 def is_store_failure(error: BaseException) -> bool:
     """Whether the store itself failed (gone, full, locked, out of memory), not data or code.
 
-    PostgreSQL's own account of that is the class of the SQLSTATE, which psycopg turns into
-    OperationalError: 08 connection, 40 rollback, 53 resources, 55 locks, 57 operator, 58 system.
-    So it does with class 54, limits of the program, but what passes those is the data; and not with
-    those of class 25 that come from the server and not from what it was told.
+    PostgreSQL classifies such errors by the class of the SQLSTATE, which psycopg turns into
+    OperationalError: 08 connection, 40 rollback, 53 resources, 55 locks, 57 operator, 58 system. It
+    does the same with class 54, program limits, but there the data exceed the limit; and it does
+    not with those errors of class 25 that the server causes and not the statement.
     """
     if isinstance(error, StoreUnavailableError):
         return True
@@ -54,8 +54,8 @@ def is_store_failure(error: BaseException) -> bool:
 
 
 def blames_data(error: BaseException) -> bool:
-    """Whether PostgreSQL refused a row for what is in it: by the class of the SQLSTATE, 22 data, 23
-    constraints, 54 limits of the program."""
+    """Whether PostgreSQL refused a row for its content, by the class of the SQLSTATE: 22 data, 23
+    constraints, 54 program limits."""
     found = driver_error(error)
     return found is not None and (found.sqlstate or "")[:2] in {"22", "23", "54"}
 
@@ -68,11 +68,11 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def kind_of(error: BaseException) -> str:
-    """What kind of error it is and where our code raised it, without what it says of data: for
-    those who may not see whose data that is."""
+    """The class of an error and the place in our code that raised it, without any data: for readers
+    who may not see the data's owner."""
     found = driver_error(error)
     kind = type(found or error).__name__
-    # PostgreSQL quotes values where it blames them; otherwise it names tables, columns and rights.
+    # PostgreSQL quotes values in errors about data; in others it names tables, columns and rights.
     if found is not None and not blames_data(found):
         kind += f": {found.diag.message_primary or first_line(found)}"
     elif found is not None:
@@ -92,7 +92,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, for a message of one line."""
+    """The first line of an error's text, for a message of one line."""
     text = str(driver_error(error) or error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
@@ -103,4 +103,4 @@ retry_conflicts = retry(
     stop=stop_after_attempt(8),
     reraise=True,
 )
-"""Runs a function that is one whole transaction again when it lost against another one."""
+"""Runs a function that is one whole transaction again when it lost a conflict with another one."""

@@ -1,6 +1,6 @@
-"""Waiting until the store is back: what work in hand does that has somebody in front of it.
+"""Waiting for the store during an outage, for work that a person waits for.
 
-Work that a queue gives out again does not wait; it ends, and is called again.
+Work from a queue does not wait; it ends, and the queue calls it again.
 """
 
 import logging
@@ -15,15 +15,15 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 15.0
 
 MOST_SECONDS = 3_600.0
-"""After which whoever waits is told that the store is not coming back."""
+"""Seconds of waiting after which the outage is reported as an error."""
 
 logger = logging.getLogger(__name__)
 
 
 def wait_for_store(store: Store, error: Exception, most_seconds: float | None = None) -> None:
-    """Return once the store answers again, after `error` said that it does not.
+    """Return once the store answers again, after `error` was raised because it did not.
 
-    It is asked ever more rarely, up to every 15 seconds. Ctrl-C ends the waiting.
+    It is queried ever more rarely, up to every 15 seconds. Ctrl-C ends the waiting.
 
     Raises:
         Exception: `error`, where it is no failure of the store or has lasted too long.
@@ -43,7 +43,7 @@ def wait_for_store(store: Store, error: Exception, most_seconds: float | None = 
 
 
 def _answers(store: Store) -> bool:
-    """Whether the store can be written to, as it cannot with a full disk."""
+    """Whether the store accepts writes; with a full disk it does not."""
     try:
         with store.transaction() as connection:
             connection.execute(

@@ -1,6 +1,6 @@
 """PostgreSQL's partitions: one for each UTC day that has events, of each partitioned table.
 
-Making, listing and dropping them belongs here; when to drop them belongs to `maintenance`.
+Creating, listing and dropping them belongs here; when to drop them belongs to `retention`.
 """
 
 from collections.abc import Collection, Iterable
@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, text
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.tables import PARTITIONED
 
-# Whoever makes or drops partitions holds this lock, so that two imports do not make the same one.
+# A process that creates or drops partitions holds this lock, so that two imports do not create the
+# same one.
 _PARTITION_LOCK = 7_263_409_113
 
 _FORMAT = "%Y%m%d"
@@ -42,14 +43,14 @@ def partition_days(connection: Connection, table: str) -> list[date]:
     ]
 
 
-# For each engine the days that this process has seen partitions of. A load asks for a handful of
-# days, nearly always the same.
+# The days whose partitions this process has seen, by engine. A load needs a handful of days, nearly
+# always the same.
 _seen: WeakKeyDictionary[Engine, set[date]] = WeakKeyDictionary()
 
 
 def ensure_days(store: Store, days: Collection[date]) -> None:
-    """`ensure_partitions` in a transaction of its own, unless this process has seen them before;
-    one of them may have been dropped since.
+    """`ensure_partitions` in a transaction of its own, unless this process has seen the partitions
+    before; one may have been dropped since.
     """
     seen = _seen.setdefault(store.engine, set())
     if seen.issuperset(days):
@@ -60,7 +61,7 @@ def ensure_days(store: Store, days: Collection[date]) -> None:
 
 
 def ensure_partitions(connection: Connection, days: Iterable[date]) -> None:
-    """Make the partitions of these days that are missing, in every partitioned table.
+    """Create the missing partitions of these days, in every partitioned table.
 
     Run it in a transaction of its own, before the one that writes: a new partition is attached
     under a lock that a long load should not hold.
@@ -71,10 +72,11 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> None:
 
 
 def hold_partitions(connection: Connection, days: Iterable[date]) -> None:
-    """Make the partitions of these days that are missing; nobody drops one until the end of the
+    """Create the missing partitions of these days; none can be dropped until the end of the
     transaction.
 
-    Nobody makes others meanwhile either, so it is for a transaction that lost one without it.
+    None can be created by others meanwhile either, so it is for a transaction that failed without
+    it because a partition was dropped.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
     for table, day in _missing(connection, days):
@@ -82,11 +84,11 @@ def hold_partitions(connection: Connection, days: Iterable[date]) -> None:
 
 
 def lock_for_dropping(connection: Connection) -> None:
-    """Lock every partitioned table against everybody until the end of the transaction; when this
-    returns, whoever wrote to one has committed.
+    """Lock every partitioned table exclusively until the end of the transaction; when this returns,
+    all earlier writers have committed.
 
-    First what those who make partitions lock, then the tables in the order in which enrichment
-    does: waiting for each other, one would have to be broken off.
+    It first takes the lock of those who create partitions, then locks the tables in the order in
+    which enrichment does: any other order could deadlock.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
     tables = ", ".join(reversed(PARTITIONED))
@@ -101,8 +103,8 @@ def drop_partition(connection: Connection, table: str, day: date) -> None:
 
 def _missing(connection: Connection, days: Iterable[date]) -> list[tuple[str, date]]:
     wanted = [(table, day) for day in sorted(days) for table in PARTITIONED]
-    # to_regclass would be shorter, but it answers from a cache that a transaction does not renew
-    # while it waits for the lock: the partition that the other one made would seem missing.
+    # to_regclass would be shorter, but it reads a cache that a transaction does not renew while it
+    # waits for the lock: a partition that another process created would seem missing.
     found = connection.execute(
         text(
             """
@@ -118,8 +120,8 @@ def _missing(connection: Connection, days: Iterable[date]) -> list[tuple[str, da
 
 def _make(connection: Connection, table: str, day: date) -> None:
     name = partition_name(table, day)
-    # Made apart and then attached: CREATE TABLE … PARTITION OF would lock the whole table
-    # exclusively, and wait for every reader and writer of it.
+    # Created separately and then attached: CREATE TABLE … PARTITION OF would lock the whole table
+    # exclusively, and wait for all its readers and writers.
     connection.execute(
         text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING STORAGE)")
     )

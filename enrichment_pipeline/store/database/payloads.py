@@ -12,12 +12,12 @@ import zstandard
 
 _LEVEL = 1
 
-# A compressor may serve one thread at a time.
+# A compressor must not be used by two threads at a time.
 _of_thread = local()
 
 _NEWEST = 1
-"""The dictionary that new payloads are written with. A better one gets the next number; the files
-of the old ones stay, because stored payloads need them."""
+"""The number of the dictionary for new payloads. A better one gets the next number; old files stay,
+because stored payloads need them."""
 
 
 def compress(payload: bytes) -> bytes:
@@ -39,6 +39,6 @@ def decompress(stored: bytes) -> bytes:
 def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
     file = Path(__file__).parent / f"payload_dictionary_{number}.zdict"
     dictionary = zstandard.ZstdCompressionDict(file.read_bytes())
-    # Without this the dictionary would be read again for each event.
+    # Without this cache the dictionary would be read again for each event.
     dictionary.precompute_compress(level=_LEVEL)
     return dictionary

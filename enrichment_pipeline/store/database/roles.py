@@ -1,5 +1,5 @@
-"""The role that may read and nothing else, and that nobody logs in as. Asking as that role belongs
-to `query`."""
+"""The reading role, which may read and nothing else, and as which nobody logs in. Running queries
+as that role belongs to `query`."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,19 @@ from enrichment_pipeline.store.database.tables import READABLE, store_secret
 READER = "enrichment_reader"
 
 SQL_LOGIN = "enrichment_sql"
-"""Who logs in to the embedded server to ask: it has the rights of the reading role and no others,
-so that it may take back what it likes. The folder of the socket keeps everybody else out."""
+"""The login role for queries on the embedded server: it has the rights of the reading role and no
+others, so a query that resets its role gains nothing. The permissions of the socket's folder keep
+all other users out."""
 
 
 def ensure_reader(connection: Connection) -> None:
-    """Make the reading role and let it read every table but the secrets.
+    """Create the reading role and let it read every table but the secrets.
 
-    Nobody logs in as that role, which has no password: a server that trusts its own machine would
+    Nobody logs in as that role, which has no password: a server that trusts local connections would
     let everybody in.
 
-    Where the owner of the database may not make roles, there is none; `query` then has only a
-    read-only transaction to rely on.
+    If the owner of the database may not create roles, there is none; `query` then relies on a
+    read-only transaction alone.
     """
     connection.execute(
         text(
@@ -49,8 +50,9 @@ def ensure_reader(connection: Connection) -> None:
             """
         )
     )
-    # Who may make roles may not become one that it has made, from PostgreSQL 16 on. A statement is
-    # parsed before its block has a handler, so that an older server may not even see it.
+    # From PostgreSQL 16 on, a role that may create roles may not automatically become one that it
+    # created. A statement is parsed before its block has a handler, so an older server must not
+    # parse this one.
     how, options = _membership(connection)
     connection.execute(
         text(
@@ -67,7 +69,8 @@ def ensure_reader(connection: Connection) -> None:
     )
     if reader_exists(connection):
         schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
-        # Where it may not be granted, it was granted to everybody, or reading says that it may not.
+        # If it may not be granted, it was granted to everybody, or reading raises an error that
+        # says so.
         connection.execute(
             text(
                 f"""
@@ -79,7 +82,7 @@ def ensure_reader(connection: Connection) -> None:
                 """
             )
         )
-        # A backup of an older version, which is restored, has not all of them yet.
+        # A restored backup of an older version does not have all of them yet.
         if readable := _existing(connection, READABLE):
             connection.execute(text(f"GRANT SELECT ON {', '.join(readable)} TO {READER}"))
         if _existing(connection, [store_secret.name]):
@@ -92,7 +95,7 @@ def _existing(connection: Connection, tables: Sequence[str]) -> list[str]:
 
 
 def ensure_sql_login(connection: Connection) -> None:
-    """Make the role that asks the embedded server."""
+    """Create the login role for queries on the embedded server."""
     connection.execute(
         text(
             f"""
@@ -107,7 +110,7 @@ def ensure_sql_login(connection: Connection) -> None:
 
 
 def reader_exists(connection: Connection) -> bool:
-    """Whether the reading role is there."""
+    """Whether the reading role exists."""
     return bool(
         connection.execute(
             text("SELECT count(*) FROM pg_roles WHERE rolname = :reader"), {"reader": READER}
@@ -116,10 +119,10 @@ def reader_exists(connection: Connection) -> bool:
 
 
 def reads_as_reader(connection: Connection) -> bool:
-    """Whether there is a reading role to ask as.
+    """Whether there is a reading role to run queries as.
 
     Raises:
-        StoreError: there is one, which whoever is connected may not become.
+        StoreError: there is one, but the connected role may not become it.
     """
     if not reader_exists(connection):
         return False
@@ -128,15 +131,15 @@ def reads_as_reader(connection: Connection) -> bool:
         text("SELECT current_user, pg_has_role(:reader, :how)"), {"reader": READER, "how": how}
     ).one()
     if not may:
-        # Another pipeline of this server has made it. To read as the owner, who may do everything,
-        # is no choice to make for somebody.
+        # Another pipeline on this server created it. Reading as the owner, who may do everything,
+        # must not happen without the user's decision.
         grant = f'GRANT {READER} TO "{user}" {options}'.strip()
         raise StoreError(f"{user} may not read as {READER}; let an administrator run: {grant}")
     return True
 
 
 def _membership(connection: Connection) -> tuple[str, str]:
-    """The kind of membership that lets become a role, and how it is granted."""
+    """The kind of membership that allows SET ROLE, and the clause that grants it."""
     if (connection.dialect.server_version_info or ()) >= (16,):
         return "SET", "WITH INHERIT FALSE, SET TRUE"
     return "MEMBER", ""

@@ -1,6 +1,6 @@
-"""The schema's version: bringing it up to date, and the settings that the store itself remembers.
+"""The schema's version: migrating it, and the settings that the store itself remembers.
 
-What the tables are belongs to `tables`, how they changed to `migrations`.
+The tables belong to `tables`, their history to `migrations`.
 """
 
 from datetime import timedelta
@@ -16,14 +16,14 @@ from enrichment_pipeline.store.database.transactions import begin
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# Any number will do, so long as nothing else on the server locks the same one.
+# Any number will do, if nothing else on the server locks the same one.
 _MIGRATION_LOCK = 7_263_409_112
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 def migrate(engine: Engine, window: timedelta) -> None:
-    """Bring the schema up to date; a new store is given its window.
+    """Bring the schema up to date; a new store records its window length.
 
     Safe to call from several processes at once.
 
@@ -70,8 +70,8 @@ def schema_version(connection: Connection) -> str | None:
 
 
 def _versions() -> list[str]:
-    """The versions there are, in order: each names the file that makes it, so that who opens a
-    store that is up to date need not wait half a second for Alembic."""
+    """The schema's versions in order, read from the names of the files: opening an up-to-date store
+    then need not wait half a second for Alembic."""
     return sorted(file.name[:4] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 

@@ -1,7 +1,7 @@
-"""The secrets that the store keeps for itself, and who gets to see them: not who asks by `sql`, and
-not the role that reads.
+"""The secrets that the store keeps for itself, and who may read them: neither queries by `sql` nor
+the reading role.
 
-What each is for belongs to the module that asks for it.
+What each secret is for belongs to the module that uses it.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _LENT = "lent_secrets"
 
 
 def secret(connection: Connection, name: str) -> str:
-    """A secret of this store: as it was lent to this connection, else read from its table."""
+    """A secret of this store: the one lent to this connection, else read from its table."""
     lent: dict[str, str] | None = connection.info.get(_LENT)
     if lent is not None:
         return lent[name]
@@ -30,10 +30,11 @@ def secret(connection: Connection, name: str) -> str:
 
 @contextmanager
 def lent_secret(connection: Connection, name: str) -> Iterator[None]:
-    """`secret` knows this one until the end of the block, whichever role the connection takes on.
+    """Let `secret` return this secret until the end of the block, whichever role the connection
+    takes on.
 
     Raises:
-        StoreError: whoever is connected may not see it.
+        StoreError: the connected role may not read it.
     """
     user, is_there, may_see = connection.execute(
         text(
@@ -55,7 +56,7 @@ def lent_secret(connection: Connection, name: str) -> Iterator[None]:
             f"{user} may not see the key of the pseudonyms, without which nobody can be named; let "
             f'the owner of the store run: GRANT SELECT ON {store_secret.name} TO "{user}"'
         )
-    # Kept by hand: a connection that was lost has no `info` any more.
+    # Held in a variable: a connection that was lost has no `info` any more.
     info = connection.info
     info[_LENT] = {name: secret(connection, name)}
     try:

@@ -1,7 +1,7 @@
 """The tables, as SQLAlchemy sees them.
 
-Their columns and what each means belong here. Queries belong to the module of their subject;
-how the tables came to be belongs to `migrations`.
+The columns and their meaning belong here. Queries belong to the module of their subject; the
+history of the tables belongs to `migrations`.
 """
 
 from sqlalchemy import (
@@ -39,14 +39,14 @@ raw_batch = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     _moment("window_start"),
     Column("source", Text, nullable=False),
-    # pending: due at `due_at`; enriched: finished; dead: will not be tried again by itself.
+    # pending: due at `due_at`; enriched: finished; dead: not tried again automatically.
     Column("state", Text, nullable=False),
     # accepted = enriched + dead + pending holds for each batch, and so for each window.
     Column("event_count", Integer, nullable=False),
     Column("enriched_count", Integer, nullable=False, server_default=text("0")),
     Column("dead_count", Integer, nullable=False, server_default=text("0")),
     Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
-    # A migration of old events, which waits behind what happens now.
+    # A migration of old events, which is enriched after live events.
     Column("historical", Boolean, nullable=False, server_default=text("false")),
     _moment("due_at"),
     Column("last_error", Text),
@@ -92,11 +92,11 @@ raw_event = Table(
     Column("properties", JSONB),
     Column("input_key", Uuid, nullable=False),
     Column("payload", LargeBinary, nullable=False),
-    # What differs from event to event in its sentence: sku=1. Masked.
+    # The part of the sentence that differs from event to event: sku=1. Masked.
     Column("detail", Text),
     Column("device", Text),
     Index("raw_event_batch", "batch_id"),
-    # By which an input is found that nobody has any more.
+    # For finding action inputs that no event has any more.
     Index("raw_event_input", "input_key"),
     postgresql_partition_by="RANGE (occurred_at)",
     comment="PostHog's events exactly as they arrived (payload: zstd of the JSON), and their hot "
@@ -112,7 +112,7 @@ enrichment_input = Table(
     Column("path_template", Text),
     Column("elements_chain", Text),
     Column("element_text", Text),
-    # The kinds of private things that the project lets models see; NULL: none.
+    # The kinds of private data that the project allows models to see; NULL: none.
     Column("unmasked", Text),
     comment="The distinct inputs of the rules, under the key that raw_event carries.",
 )
@@ -134,7 +134,7 @@ enrichment_output = Table(
 enriched_event = Table(
     "enriched_event",
     metadata,
-    # Time first: rows of one window lie together in the index, so that writing them stays cheap
+    # Time first: rows of one window are adjacent in the index, so that writing them stays cheap
     # however large the table is.
     _moment("occurred_at"),
     Column("uuid", Uuid, nullable=False),
@@ -171,7 +171,8 @@ dead_letter = Table(
     "dead_letter",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    # event: one, refused at ingestion or by the rules; batch: a whole one that kept failing.
+    # event: one event, refused at ingestion or by the rules; batch: a whole batch that kept
+    # failing.
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("batch_id", BigInteger, nullable=False),
@@ -188,20 +189,20 @@ dead_letter = Table(
     _moment("first_failed_at", now=True),
     _moment("last_failed_at", now=True),
     Column("payload", LargeBinary),
-    # By the sender's clock; first_failed_at says when it arrived. A replay needs both to tell the
-    # event's own time.
+    # By the sender's clock; first_failed_at says when the event arrived. A replay needs both to
+    # compute the event's own time.
     _moment("sent_at", nullable=True),
-    # Of an event that is in raw_event, and failed later; one refused at ingestion has none.
+    # For an event that is in raw_event and failed later; NULL for one refused at ingestion.
     Column("uuid", Uuid),
     _moment("occurred_at", nullable=True),
-    # Where it is known; for a person's right to be forgotten.
+    # If it is known; for a person's right to be forgotten.
     Column("distinct_id", Text),
-    # Who failed with it last: a run of Dagster, a worker, a command.
+    # Where the last failure was: a run of Dagster, a worker, a command.
     Column("worker", Text),
     # Replays that failed.
     Column("replays", SmallInteger, nullable=False, server_default=text("0")),
     _moment("closed_at", nullable=True),
-    # Why it was discarded, or what became of it.
+    # Why it was discarded, or how it was resolved.
     Column("closing_note", Text),
     CheckConstraint("kind IN ('event', 'batch')", name="dead_letter_kind"),
     CheckConstraint(
@@ -234,13 +235,13 @@ failure = Table(
     Column("kind", Text, primary_key=True),
     # The asset, the job, the check, the sensor, the file.
     Column("subject", Text, primary_key=True),
-    # A partition of it; empty where it has none.
+    # A partition of the subject; empty if it has none.
     Column("part", Text, primary_key=True),
     _moment("since"),
     _moment("failed_at"),
     Column("message", Text, nullable=False),
     Column("run_id", Text),
-    # Of Dagster's log of events: what follows can heal it.
+    # In Dagster's event log: only later entries can heal the failure.
     Column("event_id", BigInteger),
     comment="What failed and has not succeeded since: runs, checks, sensors, the file of rules; "
     "for the alerts.",
@@ -249,14 +250,14 @@ failure = Table(
 alert = Table(
     "alert",
     metadata,
-    # What it is about: its kind, and the reason and window or the part concerned.
+    # The kind, and the reason and window or the part concerned.
     Column("key", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("facts", JSONB, nullable=False),
     _moment("since"),
     _moment("told_at"),
-    # How many it was when it was told last: it is told again when it has grown.
+    # The size in the last message: the alert is repeated when it has grown.
     Column("told_count", BigInteger, nullable=False),
     _moment("closed_at", nullable=True),
     CheckConstraint("state IN ('open', 'closed')", name="alert_state"),
@@ -335,7 +336,7 @@ pulled_file = Table(
     "pulled_file",
     metadata,
     Column("url", Text, primary_key=True),
-    # Its checksum as the file system knows it, else size and time of change.
+    # The file system's checksum, or else size and time of change.
     Column("version", Text, nullable=False),
     _moment("pulled_at"),
     Column("accepted", BigInteger, nullable=False),
@@ -347,19 +348,20 @@ pulled_file = Table(
 pull_position = Table(
     "pull_position",
     metadata,
-    # Which PostHog, and which of its projects.
+    # The address of PostHog and its project.
     Column("source", Text, primary_key=True),
     Column("window_start", DateTime(timezone=True), primary_key=True),
-    # When it was last asked for from its start.
+    # When it was last read from its start.
     _moment("began_at"),
-    # The last event that is in the store, by the order of the pages; NULL: none yet.
+    # The last event that is in the store, in the order of the pages; NULL: none yet.
     _moment("after_timestamp", nullable=True),
     Column("after_uuid", Text),
-    # When the window, which was over, had been read to its end; NULL: there is more to come.
+    # When the window, after its end, had been read completely; NULL: more is to come.
     _moment("finished_at", nullable=True),
-    # Since it was last asked for from its start.
+    # Since it was last read from its start.
     Column("events_read", BigInteger, nullable=False, server_default=text("0")),
-    # By PostHog, when the window was settled; NULL: it is not, or was before this was asked.
+    # PostHog's own count when the window was complete; NULL: it is not, or an older version read
+    # it.
     Column("events_counted", BigInteger),
     Index(
         "pull_position_differs",
@@ -375,7 +377,7 @@ person = Table(
     Column("project", Text, primary_key=True),
     Column("distinct_id", Text, primary_key=True),
     Column("person_id", Uuid, nullable=False),
-    # Of the person: two that are identified are not joined but by $merge_dangerously.
+    # True for a person who was identified: two such people are joined only by $merge_dangerously.
     Column("is_identified", Boolean, nullable=False),
     _moment("joined_at", now=True),
     Index("person_ids", "project", "person_id"),
@@ -409,7 +411,7 @@ session_timeline = Table(
 )
 
 READABLE = tuple(name for name in metadata.tables if name != store_secret.name)
-"""What the reading role may read: all but the secrets."""
+"""The tables that the reading role may read: all but the secrets."""
 
 PARTITIONED = (raw_event.name, enriched_event.name)
 """The tables with a partition for each UTC day of `occurred_at`."""

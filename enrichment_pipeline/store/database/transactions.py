@@ -1,7 +1,7 @@
-"""What every transaction sets for itself, whatever the server, the database or the role has set.
+"""The parameters that every transaction sets, whatever the server, database or role has set.
 
-Each transaction, and not the connection: a pooler such as PgBouncer refuses the start-up parameter
-`options`, and hands a connection with what was set on it to whoever comes next.
+They are set in each transaction and not on the connection: a pooler such as PgBouncer refuses the
+start-up parameter `options`, and passes a connection with its parameters to the next client.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
 
-# How values are written: a time is shown as it comes, and psycopg reads no other form of some.
+# The format of values: times are shown as they come, and psycopg reads only one form of some.
 _FORMS = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres"}
 
-# A limit that was meant for short transactions would cancel a claim of 50,000 events, a migration
-# or retention as often as it is tried again. Who waits for an answer has one: `Store.bounded`.
+# A limit for short transactions would cancel a claim of 50,000 events, a migration or retention at
+# every attempt. Callers that somebody waits for set their own: `Store.bounded`.
 _NO_LIMITS = {"statement_timeout": "0", "lock_timeout": "0"}
 _NO_LIMITS_FROM_17 = {"transaction_timeout": "0"}
 _LIMITED_WHOLE = 17
 
-# The server holds our locks: it notices that we are gone, even while it waits for a lock or for our
-# next statement.
+# The server holds our locks: this lets it notice that the client is gone, even while it waits for a
+# lock or for our next statement.
 _PRESENCE = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -34,24 +34,24 @@ def _local(settings: Mapping[str, str]) -> str:
 
 
 SET_FORMS = _local(_FORMS)
-"""Statements at the begin of a transaction that runs what somebody else wrote: the limits that the
-role has are meant for it."""
+"""Statements at the begin of a transaction that runs a query from outside: the limits that the role
+has apply to it."""
 
 _SET_ALL = _local({**_FORMS, **_NO_LIMITS, **_PRESENCE})
 _SET_ALL_FROM_17 = _local({**_FORMS, **_NO_LIMITS, **_NO_LIMITS_FROM_17, **_PRESENCE})
 
 LIMITS = tuple(_NO_LIMITS)
-"""The limits that any server knows."""
+"""The limits that all server versions know."""
 
 
 def settings_of_ours(server: int) -> str:
-    """Statements at the begin of a transaction of ours, by the major version of the server."""
+    """Statements at the begin of a transaction of our own, by the server's major version."""
     return _SET_ALL_FROM_17 if server >= _LIMITED_WHOLE else _SET_ALL
 
 
 @contextmanager
 def begin(engine: Engine) -> Iterator[Connection]:
-    """A connection in a transaction of ours that commits at the end of the block."""
+    """A connection in a transaction of our own that commits at the end of the block."""
     with engine.begin() as connection:
         server = (connection.dialect.server_version_info or (0,))[0]
         connection.exec_driver_sql(settings_of_ours(int(server)))
@@ -59,5 +59,5 @@ def begin(engine: Engine) -> Iterator[Connection]:
 
 
 def wait_long(connection: Connection) -> None:
-    """This transaction may say nothing for hours: something else is done while it lasts."""
+    """Allow this transaction to be idle for hours, while other work is done."""
     connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout TO '0'")

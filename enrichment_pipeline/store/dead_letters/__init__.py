@@ -1,1 +1,1 @@
-"""Dead letters: what failed, chosen, counted, replayed."""
+"""Dead letters: choosing, counting and replaying what failed."""

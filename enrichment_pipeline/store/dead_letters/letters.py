@@ -1,6 +1,6 @@
-"""The ledger of dead letters: choosing, counting, reading, marking for a replay, discarding.
+"""The ledger of dead letters: choosing, counting, reading, marking for replay, discarding.
 
-What is broken now, in sum, belongs to `dead_letters`; what a replay does, to `replays`.
+The summary of what is broken now belongs to `summary`; what a replay does, to `replays`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ from enrichment_pipeline.store.database.payloads import decompress
 STATES = ("open", "replaying", "resolved", "discarded", "parked")
 
 OPEN_STATES = ("open", "replaying", "parked")
-"""The states of a letter that somebody still has to do something about."""
+"""The states of a letter that still needs action by a person or a replay."""
 
 _FETCHED_AT_ONCE = 500
 
-# What a letter says, without what it holds; with the age of its history first.
+# A letter's columns without payload and traceback; with the age of its history first.
 _COLUMNS = """
     id, kind, state, reason_code, message, project, event, event_count, window_start, occurred_at,
     source, attempts, replays, rules_version, worker, first_failed_at, last_failed_at, closed_at,
@@ -37,14 +37,14 @@ _TYPES: dict[str, TypeEngine[Any]] = {
 
 
 class LetterFilter(NamedTuple):
-    """Which letters are meant; what is not given matches all."""
+    """A filter of letters; a field that is not given matches all."""
 
     ids: tuple[int, ...] = ()
     reason: str | None = None
     since: datetime | None = None
     """Start of the first window."""
     until: datetime | None = None
-    """Start of the first window that is meant no more."""
+    """Start of the first window after the range."""
     rules_version: str | None = None
     event: str | None = None
     """Name of the event."""
@@ -54,19 +54,19 @@ class LetterFilter(NamedTuple):
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing narrows it."""
+        """Whether the filter restricts nothing."""
         return self._replace(states=OPEN_STATES) == LetterFilter()
 
 
 class LetterCount(NamedTuple):
-    """How many letters, and how many events they stand for."""
+    """A number of letters, and the number of events in them."""
 
     letters: int
     events: int
 
 
 def count_letters(connection: Connection, chosen: LetterFilter) -> LetterCount:
-    """How many letters these are."""
+    """Count the letters that match."""
     condition, parameters = _where(chosen)
     row = connection.execute(
         _bound(
@@ -80,7 +80,7 @@ def count_letters(connection: Connection, chosen: LetterFilter) -> LetterCount:
 def count_letters_by(
     connection: Connection, chosen: LetterFilter, column: Literal["state", "reason_code"]
 ) -> dict[str, LetterCount]:
-    """How many letters these are, by state or by reason, the most first."""
+    """Count the letters that match, by state or by reason, the largest number first."""
     condition, parameters = _where(chosen)
     rows = connection.execute(
         _bound(
@@ -93,7 +93,7 @@ def count_letters_by(
 
 
 def existing_letters(connection: Connection, ids: Sequence[int]) -> set[int]:
-    """Those of these ids that a letter has, whatever its state."""
+    """The ids among these that a letter has, whatever its state."""
     rows = connection.execute(
         _bound("SELECT id FROM dead_letter WHERE id = ANY(:ids)", {"ids": list(ids)})
     )
@@ -103,7 +103,7 @@ def existing_letters(connection: Connection, ids: Sequence[int]) -> set[int]:
 def find_letters(
     connection: Connection, chosen: LetterFilter, most: int
 ) -> list[Mapping[str, object]]:
-    """The newest of these letters, without payload and traceback."""
+    """The newest letters that match, without payload and traceback."""
     condition, parameters = _where(chosen)
     rows = connection.execute(
         _bound(
@@ -115,7 +115,8 @@ def find_letters(
 
 
 def read_letters(connection: Connection, chosen: LetterFilter) -> Iterator[Mapping[str, object]]:
-    """These letters whole, the oldest first, a few in memory at a time; `payload` as it arrived."""
+    """The letters that match, with all columns, oldest first, a few in memory at a time; `payload`
+    as it arrived."""
     condition, parameters = _where(chosen)
     rows = connection.execution_options(yield_per=_FETCHED_AT_ONCE).execute(
         _bound(
@@ -130,14 +131,14 @@ def read_letters(connection: Connection, chosen: LetterFilter) -> Iterator[Mappi
 
 
 def replayable_states(chosen: LetterFilter) -> tuple[str, ...]:
-    """The states out of which a replay takes these letters: a parked one only where it is named by
-    its id."""
+    """The states in which a replay takes these letters: an exhausted one (state `parked`) only if
+    the filter names its id."""
     return OPEN_STATES if chosen.ids else ("open", "replaying")
 
 
 def mark_for_replay(connection: Connection, chosen: LetterFilter) -> LetterCount:
-    """Mark these letters to be replayed. Those that are marked already, as by a replay that was
-    killed, count among them."""
+    """Mark the letters that match for replay. The count includes those that are marked already, for
+    example by a replay that was killed."""
     condition, parameters = _where(chosen)
     row = connection.execute(
         _bound(
@@ -157,7 +158,7 @@ def mark_for_replay(connection: Connection, chosen: LetterFilter) -> LetterCount
 
 def mark_transient(connection: Connection, reasons: tuple[str, ...], waits: str) -> LetterCount:
     """Mark the open letters with these reasons whose last failure is long enough ago: `waits` (an
-    interval of PostgreSQL), twice as long after each replay that failed."""
+    interval of PostgreSQL), twice as long after each failed replay."""
     row = connection.execute(
         text(
             """
@@ -176,12 +177,13 @@ def mark_transient(connection: Connection, reasons: tuple[str, ...], waits: str)
 
 
 def count_marked(connection: Connection) -> LetterCount:
-    """How many letters are marked to be replayed."""
+    """How many letters are marked for replay."""
     return count_letters(connection, LetterFilter(states=("replaying",)))
 
 
 def discard(connection: Connection, chosen: LetterFilter, note: str) -> LetterCount:
-    """Close these letters for good, saying why; the rows stay, and their events count as dead."""
+    """Close the letters that match for good, with a reason; the rows stay, and their events count
+    as dead."""
     condition, parameters = _where(chosen)
     row = connection.execute(
         _bound(

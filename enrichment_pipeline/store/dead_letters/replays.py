@@ -1,7 +1,6 @@
-"""Replaying dead letters: claiming those that are to be replayed, and saying what became of them.
+"""Replaying dead letters: claiming the marked ones and recording the result.
 
-Choosing which are, and reading them, belongs to `letters`; what a replay does, to
-`enrichment.replay`.
+Choosing and reading letters belongs to `letters`; what a replay does, to `enrichment.replay`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +45,8 @@ _FAIL = text(
     """
 ).bindparams(_ids)
 
-# What was refused at ingestion belongs to the batch of its arrival; let in, it is another's.
+# An event refused at ingestion counts in the batch of its arrival; once taken in, it counts in
+# another batch.
 _TAKE_OUT = text(
     """
     UPDATE raw_batch
@@ -126,13 +126,13 @@ class Letter(NamedTuple):
     uuid: UUID | None
     """None for a batch, and for an event that was refused at ingestion."""
     first_failed_at: datetime
-    """For what was refused at ingestion: when it arrived."""
+    """For an event refused at ingestion: when it arrived."""
     sent_at: datetime | None
     source: str
 
 
 def claim_letters(connection: Connection, kind: str, most: int) -> list[Letter]:
-    """Lock letters of this kind that are to be replayed and that nobody is at work on."""
+    """Lock letters of this kind that are marked for replay and not locked by another replay."""
     rows = connection.execute(_CLAIM, {"kind": kind, "most": most})
     letters = [Letter(*row) for row in rows]
     return [
@@ -142,39 +142,41 @@ def claim_letters(connection: Connection, kind: str, most: int) -> list[Letter]:
 
 
 def resolve(connection: Connection, ids: Sequence[int], note: str) -> None:
-    """These letters are done with; `note` says how."""
+    """Mark these letters as resolved; `note` says how."""
     connection.execute(_RESOLVE, {"ids": list(ids), "note": note})
 
 
 def fail_replays(
     connection: Connection, ids: Sequence[int], death: Death, most_replays: int
 ) -> int:
-    """The replay of these letters has failed: they are open again, or parked after so many. Returns
-    how many are parked now."""
+    """Record that the replay of these letters failed: they are open again, or exhausted (state
+    `parked`) after too many failures. Returns how many are exhausted now."""
     parameters = death._asdict() | {"ids": list(ids), "most_replays": most_replays}
     states = connection.execute(_FAIL, parameters).scalars().all()
     return states.count("parked")
 
 
 def take_out_of_books(connection: Connection, ids: Sequence[int]) -> None:
-    """These letters' events, refused at ingestion, belong to another batch now."""
+    """Remove these letters' events, refused at ingestion, from the counts of their batches: they
+    belong to other batches now."""
     connection.execute(_TAKE_OUT, {"ids": list(ids)})
 
 
 def lock_batches(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
-    """Lock the batches of these letters, waiting for whoever has one; returns the state of each."""
+    """Lock the batches of these letters, waiting for other holders; returns the state of each
+    batch."""
     return {row.id: row.state for row in connection.execute(_LOCK_BATCHES, {"ids": list(ids)})}
 
 
 def input_keys(connection: Connection, ids: Sequence[int]) -> dict[int, UUID]:
-    """The inputs of these letters' events, where they are still there, by letter."""
+    """The keys of the action inputs of these letters' events, if they still exist, by letter."""
     return {row.id: row.input_key for row in connection.execute(_INPUT_KEYS, {"ids": list(ids)})}
 
 
 def write_letters(
     connection: Connection, ids: Sequence[int], version: str, rules_version: str
 ) -> None:
-    """Write the enriched events of these letters; one that is there already stays as it is."""
+    """Write the enriched events of these letters; an existing row stays as it is."""
     parameters: Mapping[str, object] = {
         "ids": list(ids),
         "version": version,
@@ -184,13 +186,13 @@ def write_letters(
 
 
 def reclassify(connection: Connection, ids: Sequence[int]) -> None:
-    """The events of these letters are dead no more: enriched, or to be enriched with their batch
-    where that is pending."""
+    """Count the events of these letters as enriched instead of dead, or as pending if their batch
+    is pending."""
     connection.execute(_RECLASSIFY, {"ids": list(ids)})
 
 
 def reopen_batch(connection: Connection, letter: Letter) -> Batch | None:
-    """Put the dead batch of a letter back to work; None where it is dead no more."""
+    """Make the dead batch of a letter due again; None if it is no longer dead."""
     row = connection.execute(
         _REOPEN, {"id": letter.batch_id, "events": letter.event_count}
     ).one_or_none()

@@ -1,6 +1,6 @@
-"""The dead letters: what is broken now, counted and sampled.
+"""The summary of dead letters: what is broken now, counted and sampled.
 
-How something became a dead letter belongs to `load` and `claims`.
+What makes a dead letter belongs to `load` and `claims`.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ _OPEN = "state IN ('open', 'replaying', 'parked')"
 
 
 class BrokenNow(NamedTuple):
-    """What is broken at this moment: exact counts, and samples that are capped."""
+    """What is broken now: exact counts, and samples of limited size."""
 
     letters: int
     events: int
@@ -78,8 +78,8 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
 
 
 def dead_windows(connection: Connection, windows: list[datetime]) -> dict[datetime, int]:
-    """Of these windows, those that hold a dead batch which nobody has discarded, with the newest
-    letter of each."""
+    """Those of these windows that hold a dead batch that is not discarded, with the newest letter
+    of each."""
     rows = connection.execute(
         text(
             f"""
@@ -98,8 +98,8 @@ def dead_windows(connection: Connection, windows: list[datetime]) -> dict[dateti
 def failed_windows(
     connection: Connection, since: datetime | None = None, until: datetime | None = None
 ) -> dict[datetime, int]:
-    """The windows that hold a dead batch, and how many events these have; those from `since` up
-    to, not including, `until`."""
+    """The windows that hold a dead batch, and how many events these have; from `since` up to, not
+    including, `until`."""
     rows = connection.execute(
         text(
             f"""
@@ -116,7 +116,7 @@ def failed_windows(
 
 
 def open_events(connection: Connection, windows: list[datetime]) -> int:
-    """How many single events of these windows are open dead letters."""
+    """How many events of these windows are open dead letters of single events."""
     return int(
         connection.execute(
             text(

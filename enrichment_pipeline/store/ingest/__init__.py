@@ -1,1 +1,1 @@
-"""What comes in: raw events, people, and how far each source is read."""
+"""Incoming data: raw events, people, and how far each source has been read."""

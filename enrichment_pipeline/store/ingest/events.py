@@ -1,6 +1,6 @@
-"""Finding one event, whole: as it arrived, and what was made of it.
+"""Finding one event with all its data: the payload as it arrived, and the enriched event.
 
-Looking at many belongs to `books` and `query`.
+Queries over many events belong to `books` and `query`.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ class StoredEvent(NamedTuple):
     """An event or a dead letter, and its payload."""
 
     payload: bytes | None
-    """The exact bytes that arrived; a letter of a whole batch has none."""
+    """The exact bytes that arrived; empty for a letter of a whole batch."""
     facts: Mapping[str, object]
-    """The columns of `enriched_event`, or of `dead_letter`; before an event is enriched, its
-    project and batch."""
+    """The columns of `enriched_event` or of `dead_letter`; for an event that is not enriched yet,
+    its project and batch."""
 
 
 _BY_UUID = """
@@ -58,7 +58,7 @@ def find_events(connection: Connection, uuid: UUID) -> list[StoredEvent]:
 def sample_of_batch(
     connection: Connection, letter: StoredEvent, window: timedelta, most: int
 ) -> list[StoredEvent]:
-    """Some events of the batch that this is the dead letter of; none of a single event's."""
+    """Some events of the batch of this dead letter; none if it is the letter of a single event."""
     if letter.facts["kind"] != "batch":
         return []
     start = cast("datetime", letter.facts["window_start"])

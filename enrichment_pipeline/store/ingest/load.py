@@ -1,6 +1,6 @@
-"""Taking events in: the one way into `raw_event`, for import, pull and API alike.
+"""Storing incoming events: the only writer of `raw_event`, for import, pull and API alike.
 
-Deduplication, batches and the traps of COPY are solved here, once. What an event is belongs to
+Deduplication, batches and the pitfalls of COPY are handled here, once. What an event is belongs to
 `events`; where it comes from to `ingest`.
 """
 
@@ -38,8 +38,8 @@ _COPY_TYPES = (
     *("jsonb", "uuid", "bytea", "text", "text"),
 )
 
-# One statement, its keys sorted: two transactions that take the same keys in another order
-# deadlock. DO NOTHING lets the first win.
+# One statement with sorted keys: two transactions that take the same keys in another order
+# deadlock. With DO NOTHING the first one wins.
 _TAKE_KEYS = text(
     """
     INSERT INTO event_key (project, uuid, batch_id)
@@ -50,7 +50,7 @@ _TAKE_KEYS = text(
     ON CONFLICT DO NOTHING
     """
 )
-# Asked only where keys were not taken: returning every key that was costs twice the time.
+# Only queried if keys were not taken: returning every taken key costs twice the time.
 _LOST_KEYS = text(
     """
     SELECT project, uuid, batch_id
@@ -70,8 +70,9 @@ _HOLDERS = text(
     """
 ).bindparams(bindparam("batches", type_=ARRAY(BigInteger)))
 
-# A window that has not begun is no partition of Dagster's yet: its events wait for it. By the clock
-# of the store, which is asked what is due: by one of ours that jumped, they waited for hours.
+# A window that has not begun is not yet a partition in Dagster: its events are due when it begins.
+# By the store's clock, as in the query for due batches: with our own clock, a jump made events wait
+# for hours.
 _INSERT_BATCH = insert(raw_batch).values(
     due_at=func.greatest(func.now(), bindparam("begins", type_=DateTime(timezone=True)))
 )
@@ -80,8 +81,8 @@ _NEW_BATCH_IDS = text(
     "SELECT nextval(pg_get_serial_sequence('raw_batch', 'id')) FROM generate_series(1, :count)"
 )
 
-# Lest a rejected event take the key of the same text as an event without uuid, which may come in
-# once what was wrong is put right.
+# A rejected event must not take the key of the same text as an event without uuid, which may arrive
+# again once the cause is corrected.
 _REJECTED = b"rejected\0"
 
 # Project and UUID; an int, because UUID hashes and compares in Python, several times an event.
@@ -89,28 +90,28 @@ Key = tuple[str, int]
 
 
 class LoadResult(NamedTuple):
-    """What became of the events of one load."""
+    """The result of one load."""
 
     accepted: int
-    """Events that the store did not have before and has now, due for enrichment."""
+    """Events that are new to the store, due for enrichment."""
     duplicates: int
     quarantined: Counter[Reason]
-    """Events that went to the dead letters, by reason."""
+    """Events that became dead letters, by reason."""
     refused: Mapping[Key, str] | None = None
-    """Events that PostgreSQL would not have, and why; they are among the quarantined, or were so
+    """Events that PostgreSQL refused, and why; they are among the quarantined, or were so
     before."""
     batches: Sequence[int] = ()
-    """The batches that hold the accepted ones."""
+    """The batches that hold the accepted events."""
 
 
 class _Loaded(NamedTuple):
-    """What became of the events of one transaction."""
+    """The result of one transaction."""
 
     batches: list[int]
     accepted: int
     quarantined: Counter[Reason]
     holders: Mapping[Key, Known | None]
-    """Of events that did not get in, who has their uuid."""
+    """For events that were not stored: the event that holds their uuid."""
 
 
 def load_events(
@@ -121,12 +122,12 @@ def load_events(
     *,
     historical: bool = False,
 ) -> LoadResult:
-    """Take in events and rejected events: when it returns, they are durable.
+    """Store events and rejected events: when this returns, they are durable.
 
-    An event whose (project, uuid) is known already is a duplicate, and nothing of it is kept;
-    unless it is another event (`events.sameness`), which gets a uuid of its own. A rejected event
-    is known by its content, so that its uuid stays free for a corrected one. Each window touched
-    gets one batch; `historical` ones are enriched after all others.
+    An event whose (project, uuid) is known is a duplicate and is not stored again, unless it is a
+    different event (`events.sameness`), which gets a uuid of its own. A rejected event is
+    identified by its content, so that its uuid stays free for a corrected one. Each window touched
+    gets one batch; `historical` batches are enriched after all others.
     """
     remember_inputs(store, {event.input_key: event.inputs for event in events})
     items: dict[Key, RawEvent | RejectedEvent] = {}
@@ -139,14 +140,14 @@ def load_events(
         loaded = _load_somehow(store, items, common)
     except _RefusedError as error:
         refused = error.refused
-        # Known by their content from here on, as others that are rejected.
+        # From here on they are identified by their content, like other rejected events.
         for key, message in refused.items():
             rejection = _refused(cast("RawEvent", items.pop(key)), message)
             items.setdefault(_key_of_rejected(rejection), rejection)
         loaded = _load(store, items, common, days=_days(items))
     accepted, quarantined, batches = loaded.accepted, loaded.quarantined, loaded.batches
     if others := list(_others(items, again, loaded.holders)):
-        # In a commit of their own: two statements that take keys in one would deadlock.
+        # In a commit of their own: two statements that take keys in one transaction would deadlock.
         rest = load_events(store, [own for _, own in others], [], source, historical=historical)
         accepted, quarantined = accepted + rest.accepted, quarantined + rest.quarantined
         batches = [*batches, *rest.batches]
@@ -176,11 +177,11 @@ def _others(
     again: Sequence[RawEvent],
     holders: Mapping[Key, Known | None],
 ) -> Iterator[tuple[RawEvent, RawEvent]]:
-    """Events that did not get in because another event has their uuid: each with the uuid to take
-    it in under.
+    """Events that were not stored because a different event has their uuid: each with the new uuid
+    for it.
 
-    `again` are those whose uuid an item has, too. Of a holder that was forgotten nothing is known
-    any more, and whoever has its uuid is taken for it.
+    `again` are those whose uuid another item has too. If the holder was forgotten, nothing is known
+    of it, and an event with its uuid counts as a duplicate.
     """
     lost = (event for key in holders if isinstance(event := items[key], RawEvent))
     for event in (*lost, *again):
@@ -198,11 +199,11 @@ def _others(
 def _load_somehow(
     store: Store, items: Mapping[Key, RawEvent | RejectedEvent], common: Mapping[str, object]
 ) -> _Loaded:
-    """Load in the way that costs least; where the data are against it, in the way that costs more.
+    """Load in the cheapest way; if the data prevent that, in the more expensive way.
 
-    A row that PostgreSQL refuses fails its transaction, and to look for it under savepoints costs
-    each load two more round trips. A day without a partition fails it too: retention may drop one
-    at any moment until somebody has brought something for it.
+    A row that PostgreSQL refuses fails its transaction; savepoints to find it would cost each load
+    two more round trips. A missing partition fails it too: retention may drop one at any moment
+    until an event is written to it.
     """
     days = _days(items)
     ensure_days(store, days)
@@ -219,7 +220,7 @@ def _days(items: Mapping[Key, RawEvent | RejectedEvent]) -> set[date]:
 
 
 class _RefusedError(Exception):
-    """PostgreSQL would not have these events, and why; nothing is loaded."""
+    """PostgreSQL refused these events, and why; nothing is loaded."""
 
     def __init__(self, refused: dict[Key, str]) -> None:
         super().__init__(refused)
@@ -235,8 +236,8 @@ def _load(
     days: Collection[date] = (),
     isolate: bool = False,
 ) -> _Loaded:
-    """One transaction. Of `days` the partitions are held; with `isolate` rows that PostgreSQL
-    refuses are looked for, and none is loaded where there are some."""
+    """Load in one transaction. The partitions of `days` are held; with `isolate` the rows that
+    PostgreSQL refuses are searched for, and nothing is loaded if there are any."""
     windows = {key: window_start(item.occurred_at, store.window) for key, item in items.items()}
     with store.transaction() as connection:
         if days:
@@ -255,7 +256,7 @@ def _load(
         dead = [(batch, item) for batch, item in new if isinstance(item, RejectedEvent)]
         _insert_batches(connection, batches, Counter(batch for batch, _ in new), dead, common)
         _insert_dead_letters(connection, dead, store.window, str(common["source"]))
-        # Last, because it waits for others, who must not wait for this one's keys.
+        # Last, because it waits for others, who must not wait for this transaction's keys.
         join_people(connection, [event for _, event in events])
     filled = sorted({batch for batch, _ in events})
     return _Loaded(filled, len(events), Counter(item.reason for _, item in dead), holders)
@@ -267,7 +268,7 @@ def _new_batches(connection: Connection, windows: Sequence[datetime]) -> dict[da
 
 
 def _take_keys(connection: Connection, batches: dict[Key, int]) -> dict[Key, int]:
-    """Take the keys that nobody has; returns the others, with the batch of each one's holder."""
+    """Take the keys that are free; returns the others, with the batch of each key's holder."""
     parameters: dict[str, Sequence[str | int]] = {
         "projects": [project for project, _ in batches],
         "uuids": [f"{uuid:032x}" for _, uuid in batches],
@@ -280,7 +281,7 @@ def _take_keys(connection: Connection, batches: dict[Key, int]) -> dict[Key, int
     rows = connection.execute(_LOST_KEYS, parameters).all()
     lost = {(row.project, row.uuid.int): row.batch_id for row in rows}
     if len(lost) + taken < len(batches):
-        # A key that was in the way is gone, by retention, and nobody holds it now.
+        # Retention removed a key that was taken a moment ago: it is free now.
         raise psycopg.errors.SerializationFailure("a key was dropped meanwhile")
     return lost
 
@@ -288,7 +289,7 @@ def _take_keys(connection: Connection, batches: dict[Key, int]) -> dict[Key, int
 def _holders(
     connection: Connection, lost: Mapping[Key, int], window: timedelta
 ) -> dict[Key, Known | None]:
-    """The events that hold these keys, in these batches; None for what is there no more."""
+    """The events that hold these keys, in these batches; None for an event that is gone."""
     holders: dict[Key, Known | None] = dict.fromkeys(lost)
     if lost:
         parameters = {
@@ -304,7 +305,7 @@ def _holders(
 
 
 def _copy(connection: Connection, events: Sequence[tuple[int, RawEvent]]) -> None:
-    """Write the events; none is refused, or all are, by an error."""
+    """Write the events: all of them, or none and an error."""
     if events:
         driver = cast("psycopg.Connection", connection.connection.driver_connection)
         with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
@@ -316,9 +317,9 @@ def _copy(connection: Connection, events: Sequence[tuple[int, RawEvent]]) -> Non
 def _copy_isolating(
     connection: Connection, events: Sequence[tuple[int, RawEvent]]
 ) -> dict[Key, str]:
-    """Write the events, and return those that PostgreSQL refused, and why.
+    """Write the events; returns those that PostgreSQL refused, and why.
 
-    One bad row fails a whole COPY, so a failed one is halved until the culprit stands alone.
+    One bad row fails a whole COPY, so a failed COPY is halved until the bad row is alone.
     """
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
     try:

@@ -1,6 +1,6 @@
-"""Who is who: the distinct_ids that are one person, and the pseudonyms of people.
+"""People: the distinct_ids that belong to one person, and the pseudonyms of people.
 
-What of an event ties two ids together belongs to `events.people`; removing a person to `forget`.
+Which events join two ids belongs to `events.people`; removing a person to `forget`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ _MOVE = text(
     WHERE project = :project AND person_id = move.old
     """
 )
-# Whoever is in the table has been identified: nobody else is put there.
+# The table holds only people who have been identified.
 _ADD = text(
     """
     INSERT INTO person (project, distinct_id, person_id, is_identified)
@@ -42,8 +42,8 @@ _ADD = text(
     """
 )
 
-# Who of the candidates has no event (but of a day that is to be dropped): neither an enriched one,
-# which an index finds, nor one that waits to be enriched or is dead.
+# The candidates that have no event (except on a day that is about to be dropped): neither an
+# enriched one, which an index finds, nor one that waits to be enriched or is dead.
 _LEAVING = """
     WITH candidate AS MATERIALIZED ({candidates}),
     unfinished AS MATERIALIZED (
@@ -92,15 +92,16 @@ def person_join(of: str) -> str:
 
 
 def person_sql(of: str) -> str:
-    """SQL: the person of a row of `of`, after `person_join`; an id alone is a person of its own."""
+    """SQL: the person of a row of `of`, after `person_join`; an id that is not joined is a person
+    by itself."""
     return f"coalesce(person.person_id, md5({of}.project || chr(31) || {of}.distinct_id)::uuid)"
 
 
 def pseudonym_sql(of: str) -> str:
     """SQL: the pseudonym of the person of a row of `of`, after `person_join`; takes :pseudonym_key.
 
-    Who knows an e-mail address cannot find out whether its owner is in here: the key is the
-    store's.
+    Knowing an e-mail address does not reveal whether its owner is in the store: the key is the
+    store's secret.
     """
     return f"""
         'person_' || left(encode(sha256(convert_to(
@@ -115,12 +116,12 @@ def pseudonym_key(connection: Connection) -> str:
 
 
 def pseudonym_of(key: str, person: UUID) -> str:
-    """The pseudonym of a person, as `pseudonym_sql` makes it."""
+    """The pseudonym of a person, as `pseudonym_sql` computes it."""
     return "person_" + sha256(f"{key}{person}".encode()).hexdigest()[:10]
 
 
 def lone_person(project: str, distinct_id: str) -> UUID:
-    """The person that an id is as long as it is joined to no other, as `person_sql` makes it."""
+    """The person of an id that is joined to no other, as `person_sql` computes it."""
     name = f"{project}\x1f{distinct_id}".encode()
     return UUID(md5(name, usedforsecurity=False).hexdigest())
 
@@ -135,7 +136,7 @@ def people_of(connection: Connection, project: str, distinct_ids: Iterable[str])
 def also_known_as(
     connection: Connection, project: str | None, distinct_ids: Sequence[str]
 ) -> dict[str, list[str]]:
-    """The other ids of each of these people that are not among these."""
+    """The other ids of each of these people, which are not among the given ids."""
     rows = connection.execute(
         text(
             """
@@ -153,7 +154,7 @@ def also_known_as(
 
 
 def ids_of(connection: Connection, project: str | None, distinct_id: str) -> list[str]:
-    """All ids of the person who has this one; without a project, of those in all of them."""
+    """All ids of the person who has this id; without a project, of the people in all projects."""
     rows = connection.execute(
         text(
             """
@@ -176,10 +177,10 @@ class _Link(NamedTuple):
 
 
 def join_people(connection: Connection, events: "Sequence[RawEvent]") -> None:
-    """Join the ids that these events, in their order, say are one person's.
+    """Join the ids that these events, in their order, link to one person.
 
-    As PostHog's documentation has it: whoever is identified already is joined to another by
-    `$merge_dangerously` alone; without that, a device that two people share would make one of them.
+    As PostHog's documentation says, only `$merge_dangerously` joins a person who is identified
+    already to another; otherwise a device shared by two people would make them one.
     """
     by_project: dict[str, dict[_Link, None]] = {}
     for event in events:
@@ -189,7 +190,7 @@ def join_people(connection: Connection, events: "Sequence[RawEvent]") -> None:
     for project in sorted(by_project):
         links = list(by_project[project])
         ids = sorted({one for link in links for one in link[:2]})
-        # SDKs say the same again and again: who is joined already costs no lock.
+        # SDKs repeat the same links: ids that are joined already cost no lock.
         known = _read(connection, project, ids)
         if any(_is_news(link, known) for link in links):
             connection.execute(_LOCK, {"project": project})
@@ -209,7 +210,7 @@ def _is_news(link: _Link, known: Mapping[str, UUID]) -> bool:
 def _join(
     connection: Connection, project: str, links: Sequence[_Link], known: Mapping[str, UUID]
 ) -> None:
-    """Join what is not joined yet, in three statements however many links there are."""
+    """Join the ids that are not joined yet, in three statements however many links there are."""
     added: dict[str, UUID] = {}
     moves: dict[UUID, UUID] = {}
 
@@ -225,7 +226,7 @@ def _join(
     for link in links:
         person = person_of(link.distinct_id)
         if person is None:
-            # Others may have that person still, of whom this id was forgotten.
+            # Other ids may still have the person of an id that was forgotten.
             person = now(lone_person(project, link.distinct_id))
             added[link.distinct_id] = person
         other = person_of(link.other)
@@ -242,7 +243,7 @@ def _join(
 
 
 def forget_people(connection: Connection, project: str | None, distinct_ids: Sequence[str]) -> None:
-    """Take these ids from the table."""
+    """Remove these ids from the table."""
     connection.execute(
         text(
             """
@@ -257,16 +258,15 @@ def forget_people(connection: Connection, project: str | None, distinct_ids: Seq
 def people_of_day_alone(
     connection: Connection, start: datetime, end: datetime
 ) -> list[tuple[str, UUID]]:
-    """Project and person of those in the table who have events between `start` and `end`, and no
-    others."""
+    """Project and person of those in the table whose events are all between `start` and `end`."""
     statement = _LEAVING.format(candidates=_SEEN_ON_DAY, elsewhere=_ON_ANOTHER_DAY)
     rows = connection.execute(text(statement), {"start": start, "end": end})
     return [(row.project, row.person_id) for row in rows]
 
 
 def forget_who_left(connection: Connection, people: Sequence[tuple[str, UUID]]) -> None:
-    """Take those of these people from the table who have no event any more. Whoever loads events
-    has to be kept out: a person comes in with an event."""
+    """Remove those of these people from the table who have no event any more. No events may be
+    loaded meanwhile: a person enters the table with an event."""
     if not people:
         return
     leaving = _LEAVING.format(candidates=_GIVEN, elsewhere="true")

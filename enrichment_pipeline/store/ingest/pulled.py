@@ -1,4 +1,5 @@
-"""What the pull remembers: the files it has read, and how far each window of the query API is.
+"""The state of the pull: the files it has read, and how far it has read each window of the query
+API.
 
 What is read, and in which order, belongs to `ingest.pull`.
 """
@@ -13,16 +14,16 @@ from sqlalchemy import Connection, text
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.transactions import wait_long
 
-# Any number will do, so long as nothing else on the server locks by two numbers, the first this.
+# Any number will do, if nothing else on the server locks by two numbers with this as the first.
 _CLAIMS = 7_263_410
 
 
 @contextmanager
 def claimed(store: Store, name: str) -> Iterator[bool]:
-    """Whether what `name` names is ours alone until the end of the block.
+    """Claim `name` until the end of the block; yields whether the claim succeeded.
 
-    The claim ends with its transaction, which does nothing else and so is in nobody's way: a
-    process that dies takes it along.
+    The claim is held by a transaction that does nothing else and so blocks nobody; it ends with the
+    process.
     """
     with store.transaction() as connection:
         wait_long(connection)
@@ -43,7 +44,7 @@ class PulledFile(NamedTuple):
 
 
 def pulled_versions(connection: Connection, urls: Sequence[str]) -> dict[str, str]:
-    """The version in which each of these files was read; those that were not are missing."""
+    """The version in which each of these files was read; files that were not read are missing."""
     rows = connection.execute(
         text("SELECT url, version FROM pulled_file WHERE url = ANY(:urls)"), {"urls": list(urls)}
     )
@@ -51,7 +52,7 @@ def pulled_versions(connection: Connection, urls: Sequence[str]) -> dict[str, st
 
 
 def remember_file(connection: Connection, file: PulledFile) -> None:
-    """The file has been read, in this version."""
+    """Record that the file was read, in this version."""
     connection.execute(
         text(
             """
@@ -77,24 +78,24 @@ class Position(NamedTuple):
 
 
 class WindowPosition(NamedTuple):
-    """How far a window is."""
+    """How far a window has been read."""
 
     began_at: datetime
-    """When it was last asked for from its start: what PostHog had by then is not missed."""
+    """When it was last read from its start: all events that PostHog had by then are read."""
     after: Position | None
-    """The last event of it that is in the store."""
+    """The last of its events that is in the store."""
     finished_at: datetime | None
-    """When it, being over, had been read to its end; None where there is more to come."""
+    """When the window, after its end, had been read completely; None if more is to come."""
     events_read: int = 0
     """How many events were read since `began_at`."""
     events_counted: int | None = None
-    """How many PostHog counted when the window was settled; None before."""
+    """PostHog's count when the window was complete; None before."""
 
 
 def window_position(
     connection: Connection, source: str, window_start: datetime
 ) -> WindowPosition | None:
-    """How far this window of the source is; None where it was never begun."""
+    """How far this window of the source has been read; None if it was never begun."""
     row = connection.execute(
         text(
             """
@@ -114,7 +115,7 @@ def window_position(
 def keep_position(
     connection: Connection, source: str, window_start: datetime, position: WindowPosition
 ) -> None:
-    """This window of the source is that far now."""
+    """Record how far this window of the source has been read."""
     after = position.after
     connection.execute(
         text(
@@ -146,7 +147,7 @@ def keep_position(
 
 
 class PullDifference(NamedTuple):
-    """A window of which PostHog counts another number of events than could be read."""
+    """A window for which PostHog's count of events differs from the number that was read."""
 
     window_start: datetime
     read: int
@@ -155,7 +156,7 @@ class PullDifference(NamedTuple):
 
 
 def pull_differences(connection: Connection) -> list[PullDifference]:
-    """The settled windows that differ, in order."""
+    """The complete windows whose counts differ, in order."""
     rows = connection.execute(
         text(
             """
@@ -170,11 +171,11 @@ def pull_differences(connection: Connection) -> list[PullDifference]:
 def first_unsettled(
     connection: Connection, source: str, settled_after: timedelta, since: datetime
 ) -> datetime | None:
-    """The first window from `since` on that is begun and not settled, or the last that is settled,
-    whichever comes first; None where there is neither.
+    """The first window from `since` on that is begun and not complete, or the last complete one,
+    whichever comes first; None if there is neither.
 
-    Settled is a window that was read to its end, from a start at least `settled_after` after its
-    own: what came late is in it.
+    A window is complete if it was read to its end, starting at least `settled_after` after the
+    window's own start, so that late events are included.
     """
     first: datetime | None = connection.execute(
         text(

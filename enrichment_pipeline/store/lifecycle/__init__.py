@@ -1,1 +1,1 @@
-"""What goes: people who are forgotten, days that are over."""
+"""Deletion: people who are forgotten, and days past their retention."""

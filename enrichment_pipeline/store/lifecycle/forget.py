@@ -1,9 +1,9 @@
-"""Forgetting people: removing their events and dead letters, while the books go on to balance.
+"""Forgetting people: removing their events and dead letters while the books still balance.
 
-Each day is a transaction of its own, so that a call that was killed is simply made again. The keys
-of the events stay: they hold nothing of a person, and with them an event that is sent again is
-known. Errors that name a person belong to `forget_texts`, inputs that nobody else has to
-`unused_inputs`, how people are recognized to `events.people`.
+Each day is a transaction of its own, so that a call that was killed can simply be repeated. The
+keys of the events stay: they hold nothing about a person, and they identify an event that is sent
+again. Errors that name a person belong to `forget_texts`, action inputs that no other event has to
+`unused_inputs`, recognizing people to `events.people`.
 """
 
 from collections import Counter, defaultdict
@@ -41,8 +41,8 @@ _WINDOW_OF_DAY = "window_start >= :start AND window_start < :end"
 _people = bindparam("people", type_=ARRAY(Text))
 _ids = bindparam("ids", type_=ARRAY(BigInteger))
 
-# An index finds enriched events by person. Raw events have none, which each that comes in would
-# have to pay for; those that are not enriched are in a batch of which not all is enriched.
+# An index finds enriched events by person. Raw events have none, because each incoming event would
+# pay for it; those that are not enriched are in a batch that is not fully enriched.
 _BATCHES = text(
     f"""
     SELECT batch_id FROM enriched_event WHERE {_OF_DAY} AND {_OF_PEOPLE}
@@ -70,7 +70,7 @@ _KNOWN_LETTERS = text(
     """
 ).bindparams(_people)
 
-# Of what was refused at ingestion, often just because no distinct_id could be made out.
+# Events refused at ingestion, often because they have no readable distinct_id.
 _UNKNOWN_LETTERS = text(
     f"""
     SELECT id, payload FROM dead_letter
@@ -80,8 +80,8 @@ _UNKNOWN_LETTERS = text(
 )
 _READ_AT_ONCE = 500
 
-# Letters before batches, as a replay locks them; a run of the enrichment at work on a batch, or a
-# replay on a letter, is waited for here.
+# Letters before batches, the order in which a replay locks them; this waits for an enrichment of
+# the batch or a replay of the letter.
 _LETTERS = """
     SELECT id, batch_id, project, window_start, event_count, uuid IS NOT NULL AS is_raw,
         state <> 'resolved' AS is_dead
@@ -120,8 +120,8 @@ _RESOLVE_LETTERS = text(
     WHERE kind = 'batch' AND batch_id = ANY(:ids) AND state <> 'resolved' AND event_count = 0
     """
 ).bindparams(_ids)
-# With nothing left to do, a batch is finished: it would be claimed for nothing, or keep its window
-# FAILED for nothing.
+# A batch with nothing left to do is finished: otherwise it would be claimed for nothing, or keep
+# its window FAILED.
 _FINISH_BATCHES = text(
     """
     UPDATE raw_batch SET state = 'enriched', finished_at = coalesce(finished_at, now())
@@ -143,7 +143,7 @@ _FORGOTTEN_BEFORE = text(
 
 
 class Forgotten(NamedTuple):
-    """How many events of a person went from a window, by what they were in the books."""
+    """How many events of a person were removed from a window, by their state in the books."""
 
     project: str
     distinct_id: str
@@ -154,13 +154,13 @@ class Forgotten(NamedTuple):
 
     @property
     def events(self) -> int:
-        """All of them."""
+        """The sum of all states."""
         return self.enriched + self.dead + self.pending
 
 
 @dataclass
 class ForgetReport:
-    """What went, or would go."""
+    """The events that were removed, or would be."""
 
     events: list[Forgotten] = field(default_factory=list)
     letters: int = 0
@@ -168,13 +168,13 @@ class ForgetReport:
     texts: int = 0
     """Errors of their batches that named them."""
     forgotten_before: int = 0
-    """Events that went before, by the ledger."""
+    """Events that were removed by earlier calls, according to the ledger."""
     ledger_names: dict[tuple[str, str], str] = field(default_factory=dict)
-    """What the ledger calls those whose events these are, by project and distinct_id."""
+    """The ledger's names of the people concerned, by project and distinct_id."""
 
 
 class _Key(NamedTuple):
-    """Whose events of which batch."""
+    """A person and a batch."""
 
     batch_id: int
     project: str
@@ -199,8 +199,8 @@ def forget_events(
 ) -> ForgetReport:
     """Remove the events and dead letters of people from one project, or from all.
 
-    The batches that they are in are locked first, so that whoever is at work on one is waited for.
-    With `dry_run` they are counted as they are at the moment, and nothing is waited for or removed.
+    Their batches are locked first, which waits for other work on them. With `dry_run` the events
+    are counted as they are at the moment, and nothing is waited for or removed.
     """
     report = ForgetReport()
     with store.transaction() as connection:
@@ -217,7 +217,8 @@ def forget_events(
         for whose in sorted({(row.project, row.distinct_id) for row in report.events})
     }
     if not dry_run:
-        # Last: a call that was killed must find the sessions under all ids of a person once more.
+        # Last: after a call that was killed, the next one must find the sessions under all ids of a
+        # person again.
         _forget_who_is_who(store, people, project)
     return report
 
@@ -283,12 +284,12 @@ class _Day:
         self._length = length
 
     def forget(self) -> ForgetReport:
-        """What went."""
+        """Remove them; returns what was removed."""
         owners = self._known_owners() | self._unknown_owners()
         batches = {letter.batch_id for letter in self._locked(_LETTERS, owners)}
         batches.update(self._connection.execute(_BATCHES, self._parameters).scalars())
         states = {row.id: row.state for row in self._locked(_STATES, batches)}
-        # Once more: a run that was waited for may have left letters.
+        # Once more: a run that this waited for may have left letters.
         owners |= self._known_owners()
         letters = [_Letter._make(row) for row in self._locked(_LETTERS, owners)]
         if not self._dry_run:
@@ -300,7 +301,8 @@ class _Day:
         gone: list[Forgotten] = []
         changes: dict[int, Counter[str]] = defaultdict(Counter)
         for key in sorted({*raw, *enriched, *refused, *failed}):
-            # A raw event is enriched, or has a letter, or is what its batch is.
+            # A raw event has the state of its row: enriched, or of its letter, or else of its
+            # batch.
             rest = max(0, raw[key] - enriched[key] - failed[key])
             in_dead_batch = rest if states.get(key.batch_id) == "dead" else 0
             dead = refused[key] + failed[key] + in_dead_batch
@@ -319,12 +321,12 @@ class _Day:
         return ForgetReport(gone, len(letters), texts)
 
     def _known_owners(self) -> dict[int, str]:
-        """The letters of these people's events, and whose each is, by their columns."""
+        """The letters of these people's events with the owner of each, found by their columns."""
         known = self._connection.execute(_KNOWN_LETTERS, self._parameters)
         return {row.id: row.distinct_id for row in known}
 
     def _unknown_owners(self) -> dict[int, str]:
-        """The same, by their payloads."""
+        """The same, found by their payloads."""
         letters = self._connection.execute(
             _UNKNOWN_LETTERS, self._parameters, execution_options={"yield_per": _READ_AT_ONCE}
         )
@@ -336,7 +338,7 @@ class _Day:
         return self._connection.execute(text(wanted).bindparams(_ids), {"ids": list(ids)}).all()
 
     def _take(self, table: str, batches: Iterable[int]) -> Counter[_Key]:
-        """Remove their rows from a table; returns how many went, by batch and person."""
+        """Remove their rows from a table; returns how many were removed, by batch and person."""
         if self._dry_run:
             rows = f"SELECT {_OWNERS} FROM {table} WHERE {_ROWS_OF}"
         else:
@@ -393,8 +395,8 @@ class _Day:
 def _count_letters(
     letters: Sequence[_Letter], owners: dict[int, str]
 ) -> tuple[Counter[_Key], Counter[_Key]]:
-    """The dead events that these letters stand for: those refused at ingestion, and those that are
-    in raw_event too."""
+    """Count the dead events of these letters: those refused at ingestion, and those that are in
+    raw_event too."""
     refused: Counter[_Key] = Counter()
     failed: Counter[_Key] = Counter()
     for letter in letters:

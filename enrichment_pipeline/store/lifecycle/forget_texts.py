@@ -1,6 +1,6 @@
-"""Forgetting people in texts: errors of the batches that they are in, where these name them.
+"""Forgetting people in texts: error texts of their batches that name them.
 
-What is said of a single event goes with it. How people are recognized belongs to `events.people`.
+The error text of a single event is removed with it. Recognizing people belongs to `events.people`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from enrichment_pipeline.events.people import People
 from enrichment_pipeline.store.database.tables import dead_letter, raw_batch
 
 REMOVED = "removed: it named a person who was forgotten"
-"""What stands in the place of a text."""
+"""The text that replaces a removed one."""
 
 _TEXTS: Mapping[Table, tuple[Column[int], Sequence[str]]] = {
     raw_batch: (raw_batch.c.id, ("last_error",)),
@@ -23,10 +23,10 @@ _TEXTS: Mapping[Table, tuple[Column[int], Sequence[str]]] = {
 def forget_texts(
     connection: Connection, people: People, batches: Collection[int], *, dry_run: bool = False
 ) -> int:
-    """Take out what is said of these batches and their letters where it names one of these people;
-    returns how many texts there were.
+    """Remove error texts of these batches and their letters that name one of these people; returns
+    how many texts there were.
 
-    The whole text goes: what it says beside the name may be the person's too.
+    The whole text is removed: the words beside the name may be personal too.
     """
     return sum(
         _forget_in(connection, table, batch, columns, people, batches, dry_run=dry_run)

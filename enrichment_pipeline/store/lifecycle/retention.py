@@ -1,7 +1,7 @@
-"""Forgetting by age: dropping the days that are over, and making the partitions of those to come.
+"""Retention: dropping days past their age, and creating the partitions of coming days.
 
-Raw events, enriched events and closed dead letters each have an age of their own, by the time of
-their window. Nothing is dropped that is still pending or lies open among the dead letters.
+Raw events, enriched events and closed dead letters each have their own maximum age, by the time of
+their window. Pending events and open dead letters are never dropped.
 """
 
 from collections.abc import Callable
@@ -31,8 +31,8 @@ from enrichment_pipeline.wording import counted
 DAYS_AHEAD = 3
 """Partitions are made this long before their day begins."""
 
-# To drop a partition its table is locked against everybody, and whoever comes while that lock is
-# waited for waits too: rather the day is kept until next time than the API is held up.
+# Dropping a partition locks its table exclusively, and new queries wait behind that lock: the day
+# is kept until next time rather than holding up the API.
 _LOCK_SECONDS = 3
 
 _IN_DAY = "window_start >= :start AND window_start < :end"
@@ -40,16 +40,16 @@ _CLOSED = "state IN ('resolved', 'discarded')"
 
 
 class FirstKept(NamedTuple):
-    """The first day that is kept, of each."""
+    """The first day that is kept, for each kind."""
 
     raw: date
     enriched: date
     dead: date | None = None
-    """Of closed letters; None where they go with their raw events."""
+    """For closed letters; None if they are dropped with their raw events."""
 
 
 def first_days_kept(settings: Settings, today: date) -> FirstKept | None:
-    """What the settings keep; None where they keep everything."""
+    """The first days kept under these settings; None if they keep everything."""
     raw, enriched, dead = (
         today - timedelta(days=days) if days is not None else None
         for days in (
@@ -60,20 +60,20 @@ def first_days_kept(settings: Settings, today: date) -> FirstKept | None:
     )
     if raw is None and dead is None:
         return None
-    # Never, where there is no age.
+    # If there is no maximum age: never.
     raw = raw or date.min
     return FirstKept(raw, enriched or raw, dead)
 
 
 @dataclass
 class RetentionReport:
-    """What retention did."""
+    """The result of retention."""
 
     dropped: list[date] = field(default_factory=list)
-    """Days whose raw events went."""
+    """Days whose raw events were dropped."""
     dropped_enriched: list[date] = field(default_factory=list)
     letters: int = 0
-    """Closed letters that went before the raw events of their window."""
+    """Closed letters that were dropped before the raw events of their window."""
     refused: dict[date, str] = field(default_factory=dict)
     """Days that are old enough, and why they were kept."""
 
@@ -83,18 +83,18 @@ class _KeptError(Exception):
 
 
 def make_partitions_ahead(connection: Connection, today: date) -> None:
-    """Make the partitions of today and the next days."""
+    """Create the partitions of today and the next days."""
     ensure_partitions(
         connection, [today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1)]
     )
 
 
 def drop_days_before(store: Store, first_kept: FirstKept) -> RetentionReport:
-    """Drop what is older, each day in a transaction of its own.
+    """Drop older data, each day in a transaction of its own.
 
-    With the raw events of a day go its batches, its keys and its closed letters: an event that
-    arrives again after that is a new event. The books start where nothing
-    older is left. Last go the inputs that no raw event has any more.
+    The raw events of a day are dropped with its batches, its keys and its closed letters: an event
+    that arrives again after that is a new event. The books begin with the oldest day left. At the
+    end, action inputs without a raw event are removed.
     """
     report = RetentionReport()
     with store.transaction() as connection:
@@ -105,7 +105,7 @@ def drop_days_before(store: Store, first_kept: FirstKept) -> RetentionReport:
     with store.transaction() as connection:
         enriched_days = partition_days(connection, enriched_event.name)
     for day in enriched_days:
-        # Where the raw events had to be kept, those made of them are kept too.
+        # If the raw events had to be kept, the enriched ones are kept too.
         old = day < first_kept.enriched and day not in report.refused
         if old and _drop(store, day, report, _drop_enriched_alone):
             report.dropped_enriched.append(day)
@@ -142,7 +142,7 @@ _Drop = Callable[[Connection, date], None]
 
 
 def _drop(store: Store, day: date, report: RetentionReport, drop: _Drop) -> bool:
-    """Drop something of a day in one transaction; where that cannot be, the report says why."""
+    """Drop data of a day in one transaction; if that is impossible, the report says why."""
     try:
         _transact(store, day, drop)
     except _KeptError as reason:
@@ -164,7 +164,7 @@ def _transact(store: Store, day: date, drop: _Drop) -> None:
 
 
 def _drop_raw(first_kept: FirstKept) -> _Drop:
-    """Drops the raw events of a day and what goes with them."""
+    """Drops the raw events of a day and what depends on them."""
 
     def drop(connection: Connection, day: date) -> None:
         bounds = _bounds(day)
@@ -177,7 +177,7 @@ def _drop_raw(first_kept: FirstKept) -> _Drop:
         connection.execute(text(f"DELETE FROM raw_batch WHERE {_IN_DAY}"), bounds)
         leaving = people_of_day_alone(connection, **bounds)
         lock_for_dropping(connection)
-        # Whoever was at work on the day has committed by now, and what they brought is seen.
+        # All other transactions on the day have committed by now, and their rows are visible.
         _refuse_what_is_left_to_do(connection, day)
         drop_partition(connection, raw_event.name, day)
         if day < first_kept.enriched:
@@ -188,8 +188,8 @@ def _drop_raw(first_kept: FirstKept) -> _Drop:
 
 
 def _drop_enriched_alone(connection: Connection, day: date) -> None:
-    """Drop the enriched events of a day whose raw ones went before; not those of raw events that
-    have come for it since."""
+    """Drop the enriched events of a day whose raw events were dropped before; not those of raw
+    events that have arrived for it since."""
     lock_for_dropping(connection)
     arrived = text(f"SELECT EXISTS (SELECT FROM raw_batch WHERE {_IN_DAY})")
     if connection.execute(arrived, _bounds(day)).scalar_one():
@@ -229,11 +229,11 @@ def _refuse_what_is_left_to_do(connection: Connection, day: date) -> None:
 
 @retry_conflicts
 def _drop_letters(store: Store, first_kept: date) -> int:
-    """Drop the closed letters of older windows, and count them out of their batches; returns how
-    many there were.
+    """Drop the closed letters of older windows, and subtract them from the counts of their batches;
+    returns how many there were.
 
-    A discarded letter of events that are in raw_event stays as long as these: it says why there is
-    no enriched one.
+    A discarded letter of events that are in raw_event stays as long as they do: it says why they
+    are not enriched.
     """
     with store.transaction() as connection:
         return connection.execute(

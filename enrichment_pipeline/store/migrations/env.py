@@ -1,4 +1,4 @@
-"""Where Alembic gets its connection and its metadata; the migrations themselves are in `versions`.
+"""Alembic's connection and metadata; the migrations themselves are in `versions`.
 
 The connection comes from `enrichment_pipeline.store.database.schema`, the one caller.
 """

@@ -1,1 +1,1 @@
-"""What alerts follow from: failures, heartbeats, and what was sent."""
+"""The facts of alerts: failures, heartbeats, and the messages sent."""

@@ -1,6 +1,6 @@
-"""The alerts: the facts they follow from, what people have been told, and the messages under way.
+"""Alerts: the facts that cause them, the alerts that people were notified of, queued messages.
 
-What is worth telling, and in which words, belongs to the package `alerts`.
+Whether to notify people, and in which words, belongs to the package `alerts`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,23 +11,24 @@ from sqlalchemy import BindParameter, Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 LIVE_SOURCES = ("api", "webhook", "query_api")
-"""Sources of which events are expected without anybody doing something. An import is done by hand;
-the files of a pulled folder land once an hour or once a day."""
+"""Sources whose events are expected without a person's action. An import is done by hand; the files
+of a pulled folder arrive once an hour or once a day."""
 
-# Any number will do, so long as nothing else in the database locks by it.
+# Any number will do, if nothing else in the database locks by it.
 _LOOK = 7_263_411_000
 
-# So many of the newest batches are searched for a live one: an import can lay any number on top.
+# So many of the newest batches are searched for a live one: an import can add any number of newer
+# ones.
 _NEWEST_BATCHES = 10_000
 
 _STATEMENT_SECONDS = 30
 
 
 def begin_look(connection: Connection) -> datetime | None:
-    """Take this transaction for the one that looks; returns the time, or None where another process
-    is at it.
+    """Make this transaction the one that evaluates alerts; returns the time, or None while another
+    process evaluates.
 
-    A statement of it is ended by the server when it takes too long.
+    The server cancels a statement of it that takes too long.
     """
     connection.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'"))
     now: datetime | None = connection.execute(
@@ -47,7 +48,7 @@ class LetterGroup(NamedTuple):
     events: int
     since: datetime
     parked: int
-    """Those of them that no replay takes up by itself any more."""
+    """How many of them are exhausted (state `parked`): no automatic replay takes them."""
     parked_since: datetime | None
 
 
@@ -68,17 +69,16 @@ def letter_groups(connection: Connection) -> list[LetterGroup]:
 
 
 class Waiting(NamedTuple):
-    """What is due and waits to be enriched; a migration of old events, which may wait, is not in
-    it."""
+    """Batches that are due and wait to be enriched; without historical ones, which may wait."""
 
     batches: int
     events: int
     oldest: datetime | None
-    """When the one came due that has waited longest."""
+    """When the batch that has waited longest came due."""
 
 
 def waiting_batches(connection: Connection, now: datetime) -> Waiting:
-    """What waits at this moment."""
+    """The batches that wait now."""
     row = connection.execute(
         text(
             """
@@ -92,7 +92,7 @@ def waiting_batches(connection: Connection, now: datetime) -> Waiting:
 
 
 def newest_live_batch(connection: Connection) -> datetime | None:
-    """When the last event came by itself; None where none is among the newest batches."""
+    """When the last live event arrived; None if none is among the newest batches."""
     newest: datetime | None = connection.execute(
         text(
             """
@@ -109,16 +109,16 @@ def newest_live_batch(connection: Connection) -> datetime | None:
 
 
 class ToldAlert(NamedTuple):
-    """What people have been told of."""
+    """An alert that people were notified of."""
 
     key: str
     kind: str
     facts: Mapping[str, Any]
     since: datetime
-    """Since when it is so."""
+    """Since when the condition lasts."""
     told_at: datetime
     told_count: int
-    """How many it was then."""
+    """The size in the last message."""
 
 
 class ListedAlert(NamedTuple):
@@ -132,7 +132,7 @@ _ALERT = "key, kind, facts, since, told_at, told_count"
 
 
 def open_alerts(connection: Connection) -> dict[str, ToldAlert]:
-    """What has been told and is open, by key."""
+    """The open alerts that people were notified of, by key."""
     rows = connection.execute(text(f"SELECT {_ALERT} FROM alert WHERE state = 'open' ORDER BY key"))
     return {row.key: ToldAlert(*row) for row in rows}
 
@@ -153,7 +153,7 @@ def listed_alerts(connection: Connection, *, closed_too: bool, most: int) -> lis
 
 
 def keep_alert(connection: Connection, alert: ToldAlert, closed_at: datetime | None = None) -> None:
-    """This has been told; with `closed_at`, its end too."""
+    """Record that people were notified of this alert; with `closed_at`, of its end too."""
     connection.execute(
         text(
             """
@@ -181,8 +181,8 @@ def queue_message(
     *,
     in_place_of_earlier: bool,
 ) -> None:
-    """Let the message go to these channels; where it says all that an earlier one of the same alert
-    did, those that have not arrived are dropped."""
+    """Queue the message for these channels; earlier messages of the same alert that it supersedes
+    and that have not arrived are dropped."""
     if in_place_of_earlier:
         connection.execute(
             text(
@@ -205,15 +205,15 @@ def queue_message(
 
 
 class QueuedMessage(NamedTuple):
-    """A message that is to be sent now."""
+    """A message to be sent now."""
 
     id: int
     message: Mapping[str, Any]
     attempts: int
-    """This one included."""
+    """This attempt included."""
 
 
-# The end of an alert never arrives before its beginning.
+# The end of an alert is never sent before its beginning.
 _TAKE = text(
     """
     UPDATE alert_message SET attempts = attempts + 1, due_at = now() + :lease
@@ -233,14 +233,14 @@ _TAKE = text(
 
 
 def take_message(connection: Connection, channel: str, lease: timedelta) -> QueuedMessage | None:
-    """The next message that is due on this channel; it is ours for as long as the lease lasts, so
-    that nothing is locked while it is sent, and it is sent again should this process end."""
+    """The next message that is due on this channel, leased to the caller: nothing is locked while
+    it is sent, and if this process ends it is sent again after the lease."""
     row = connection.execute(_TAKE, {"channel": channel, "lease": lease}).one_or_none()
     return QueuedMessage(*row) if row else None
 
 
 def mark_delivered(connection: Connection, message: QueuedMessage) -> None:
-    """The message has arrived."""
+    """Record that the message has arrived."""
     connection.execute(
         text("UPDATE alert_message SET delivered_at = now(), last_error = NULL WHERE id = :id"),
         {"id": message.id},
@@ -248,7 +248,7 @@ def mark_delivered(connection: Connection, message: QueuedMessage) -> None:
 
 
 def postpone(connection: Connection, message: QueuedMessage, error: str, wait: timedelta) -> None:
-    """The message did not arrive, and comes due again after `wait`."""
+    """Record that the message did not arrive; it is due again after `wait`."""
     connection.execute(
         text("UPDATE alert_message SET due_at = now() + :wait, last_error = :error WHERE id = :id"),
         {"id": message.id, "error": error, "wait": wait},
@@ -301,8 +301,8 @@ def count_open(connection: Connection) -> dict[str, int]:
 
 
 def forget_old(connection: Connection, before: datetime, given_up_before: datetime) -> int:
-    """Forget what arrived, and what ended, before then; returns how many messages were given up,
-    which had been tried since before `given_up_before`."""
+    """Remove messages that arrived, and alerts that ended, before `before`; returns how many
+    messages were given up, which had been tried since before `given_up_before`."""
     connection.execute(
         text("DELETE FROM alert_message WHERE delivered_at < :before"), {"before": before}
     )

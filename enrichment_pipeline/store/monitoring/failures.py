@@ -1,7 +1,7 @@
-"""What failed and has not succeeded since: runs of Dagster, checks, sensors, the file of rules.
+"""What failed and has not succeeded since: runs of Dagster, checks, sensors, the rules file.
 
-Written by who notices it, read by the alerts. Events and batches that failed belong to
-`dead_letters`.
+The code that notices a failure records it here, and the alerts read it. Events and batches that
+failed belong to `dead_letters`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,22 +18,23 @@ RULES = "rules"
 
 
 class Failure(NamedTuple):
-    """Something that failed last time."""
+    """A failure without a later success."""
 
     kind: str
     subject: str
     """The asset, the job, the check, the sensor, the file."""
     part: str
-    """A partition of it; empty where it has none."""
+    """A partition of the subject; empty if it has none."""
     since: datetime
-    """When it failed first, without a success since then."""
+    """The first failure since the last success."""
     failed_at: datetime
     """When it failed last."""
     message: str
-    """Of the last time: one line, with nothing of an event's content."""
+    """The last error in one line, without an event's content."""
     run_id: str | None = None
     event_id: int | None = None
-    """Where an asset's run planned it in Dagster's log of events: what follows can heal it."""
+    """The position in Dagster's event log where the run planned the asset: only later entries can
+    heal the failure."""
 
 
 class FailureGroup(NamedTuple):
@@ -46,12 +47,12 @@ class FailureGroup(NamedTuple):
     last_part: str
     since: datetime
     message: str
-    """Of the newest."""
+    """Of the newest failure."""
     run_id: str | None
 
 
 def note_failures(connection: Connection, failures: Iterable[Failure]) -> None:
-    """These failed; what had failed before has failed since then."""
+    """Record these failures; a subject that had failed before keeps its first time."""
     rows = [failure._asdict() for failure in failures]
     if rows:
         connection.execute(
@@ -74,7 +75,7 @@ def note_failures(connection: Connection, failures: Iterable[Failure]) -> None:
 def clear_failures(
     connection: Connection, kind: str, subject: str, parts: Sequence[str] = ("",)
 ) -> None:
-    """These are well again."""
+    """Remove the failures of subjects that have succeeded."""
     connection.execute(
         text(
             "DELETE FROM failure WHERE kind = :kind AND subject = :subject AND part = ANY(:parts)"
@@ -84,7 +85,7 @@ def clear_failures(
 
 
 def failures(connection: Connection, kind: str) -> list[Failure]:
-    """Everything of a kind that has not succeeded since it failed."""
+    """All failures of a kind without a later success."""
     rows = connection.execute(
         text(
             """
@@ -98,7 +99,7 @@ def failures(connection: Connection, kind: str) -> list[Failure]:
 
 
 def failure_groups(connection: Connection) -> list[FailureGroup]:
-    """Everything that has not succeeded since it failed, one for each subject."""
+    """All failures without a later success, one group for each subject."""
     rows = connection.execute(
         text(
             """

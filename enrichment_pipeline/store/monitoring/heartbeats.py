@@ -1,6 +1,6 @@
-"""When each part that must not stop was last seen.
+"""Heartbeats: when each part that must not stop was last seen.
 
-What follows from one that stopped belongs to `alerts`.
+The alerts about a part that stopped belong to `alerts`.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,24 +12,24 @@ from sqlalchemy.dialects.postgresql import ARRAY
 _SENSOR = "_sensor"
 
 DUE_WINDOWS_SENSOR = f"due_windows{_SENSOR}"
-"""Dagster's sensor without which nothing is enriched, at each tick that did not fail."""
+"""The Dagster sensor that starts enrichment, at each tick that did not fail."""
 
 SENSORS_BEGAN = "sensors_began"
 """Since when that sensor ticks without a long pause."""
 
 LIVE_EVENT = "live_event"
-"""The newest event that came by itself. Kept, because its batch may be dropped by retention, or lie
-beneath those of an import."""
+"""The newest live event. It is stored, because retention may drop its batch, or an import may add
+many newer batches."""
 
 WATCH = "watch"
-"""The last look at what there is to alert of."""
+"""The last evaluation of alerts."""
 
 WATCH_BEGAN = "watch_began"
-"""Since when there were such looks without a long pause."""
+"""Since when alerts are evaluated without a long pause."""
 
 
 def beat(connection: Connection, name: str, at: datetime | None = None) -> None:
-    """The part of this name was seen, now or `at` that moment."""
+    """Record that this part was seen, now or `at` a given time."""
     connection.execute(
         text(
             """
@@ -42,7 +42,7 @@ def beat(connection: Connection, name: str, at: datetime | None = None) -> None:
 
 
 def last_seen(connection: Connection) -> dict[str, datetime]:
-    """When each part was last seen; those that never were are missing."""
+    """When each part was last seen; parts that were never seen are missing."""
     rows = connection.execute(text("SELECT name, seen_at FROM heartbeat"))
     return {row.name: row.seen_at for row in rows}
 
@@ -53,7 +53,7 @@ def sensor_heartbeat(sensor: str) -> str:
 
 
 def sensor_ticks(seen: Mapping[str, datetime]) -> dict[str, datetime]:
-    """Of what was last seen, the sensors by their names, but for `DUE_WINDOWS_SENSOR`."""
+    """The sensors among the parts last seen, by name, without `DUE_WINDOWS_SENSOR`."""
     return {
         name.removesuffix(_SENSOR): at
         for name, at in seen.items()
@@ -62,7 +62,8 @@ def sensor_ticks(seen: Mapping[str, datetime]) -> dict[str, datetime]:
 
 
 def forget_other_sensors(connection: Connection, sensors: Collection[str]) -> None:
-    """Of the sensors, only these are there and switched on: no other is missed."""
+    """Forget the heartbeats of all sensors but these, which exist and are switched on: no other is
+    expected to tick."""
     connection.execute(
         text("DELETE FROM heartbeat WHERE name LIKE :sensors AND name <> ALL(:kept)").bindparams(
             bindparam("kept", type_=ARRAY(Text))

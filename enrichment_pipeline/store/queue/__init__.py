@@ -1,1 +1,1 @@
-"""The queue: batches, what is derived for them, enriched events, and the feed of what changed."""
+"""The queue: batches, their action inputs and outputs, enriched events, and the change feed."""

@@ -1,9 +1,9 @@
-"""The change feed: what has changed, for those who show or build something of it.
+"""The change feed: what has changed, for consumers that show it or build something from it.
 
 Each transaction that changes enriched events or dead letters appends to `enriched_change`: triggers
-do it where the books change, `append_changes` where rows come out otherwise and the books stay as
-they are. A consumer removes a change in the transaction of its work: what it has not finished, it
-finds again. Nothing here knows a clock but the server's.
+do it when the books change, `append_changes` when only the contents of rows change. A consumer
+removes a change in the transaction of its work: unfinished changes stay in the feed. All times are
+by the server's clock.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
 
 
 class Consumer(StrEnum):
-    """Who has to see changes."""
+    """The consumers of changes."""
 
     WINDOWS = "windows"
     """What Dagster shows of each window."""
@@ -29,7 +29,8 @@ class Consumer(StrEnum):
 
 
 def append_changes(connection: Connection, windows: Sequence[datetime]) -> None:
-    """The enriched events of these windows have changed, and no count of a batch says so."""
+    """Append changes of these windows whose enriched events changed without a change of the
+    books."""
     connection.execute(
         text(
             """
@@ -44,7 +45,8 @@ def append_changes(connection: Connection, windows: Sequence[datetime]) -> None:
 
 
 def remove_changes(connection: Connection, consumer: Consumer, windows: Sequence[datetime]) -> None:
-    """The consumer sees these windows in this transaction, as they are from here on."""
+    """Remove the changes of these windows: in this transaction the consumer handles their current
+    state."""
     connection.execute(
         text(
             """
@@ -59,9 +61,9 @@ def remove_changes(connection: Connection, consumer: Consumer, windows: Sequence
 def changed_windows(
     connection: Connection, length: timedelta, quiet: timedelta, most: int
 ) -> list[datetime]:
-    """The windows that have changed for Dagster, the newest first. One in which events are still to
-    come (windows are of this `length`), or wait, changes with every second: it is among them when
-    its first change is `quiet` ago."""
+    """The windows that have changed for Dagster, the newest first. A window that is still receiving
+    events (windows are of this `length`), or has pending ones, changes every second: it is included
+    once its first change is `quiet` ago."""
     rows = connection.execute(
         text(
             """
@@ -99,7 +101,7 @@ def take_letter_changes(connection: Connection) -> bool:
 
 
 def changed_days(connection: Connection) -> list[date]:
-    """The UTC days whose sessions are not built of what is enriched now, the newest first."""
+    """The UTC days whose sessions are out of date, the newest first."""
     rows = connection.execute(
         text(
             """
@@ -112,15 +114,15 @@ def changed_days(connection: Connection) -> list[date]:
 
 
 class DayChanges(NamedTuple):
-    """What has changed of a day since its sessions were built."""
+    """The changes of a day since its sessions were built."""
 
     batch_ids: list[int]
     is_whole: bool
-    """Whether that is not known by batches."""
+    """Whether the changed batches are unknown."""
 
 
 def take_day(connection: Connection, day: date) -> DayChanges:
-    """Remove the changes of a day's sessions, waiting for whoever builds them now."""
+    """Remove the changes of a day's sessions, waiting for another process that builds them now."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     row = connection.execute(
         text(
@@ -144,7 +146,7 @@ def take_day(connection: Connection, day: date) -> DayChanges:
 
 
 def sessions_watermark(connection: Connection) -> datetime:
-    """Up to when what was enriched is in the table of sessions."""
+    """The time up to which enriched events are in the table of sessions."""
     moment: datetime = connection.execute(
         text(
             """
@@ -157,15 +159,16 @@ def sessions_watermark(connection: Connection) -> datetime:
 
 
 _BUCKETS = 256
-"""Windows share that many locks: a run over ten thousand windows must not take as many."""
+"""The number of locks that all windows share: a run over ten thousand windows must not take as
+many."""
 
 
 def lock_windows(
     connection: Connection, windows: Sequence[datetime], *, wait: bool
 ) -> list[datetime]:
-    """Let nobody else show Dagster these windows until this transaction ends: who had looked first
-    could otherwise speak last. Returns those that are locked: all, after waiting for others, or
-    those that nobody has."""
+    """Lock these windows against publishing by others until this transaction ends: otherwise an
+    older state could be published last. Returns the locked windows: all of them after waiting, or
+    only those that are free."""
     function = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
     rows = connection.execute(
         text(

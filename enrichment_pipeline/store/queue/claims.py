@@ -1,6 +1,6 @@
-"""The queue: claiming due batches, and saying what became of them.
+"""The queue: claiming due batches, and recording the results.
 
-How many attempts a batch has, and how long it waits, is decided by `enrichment.attempts`.
+`enrichment.attempts` decides how many attempts a batch has, and how long it waits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ _SPEND_ATTEMPT = text(
     """
 )
 
-# A batch has one letter, however often it is opened again and dies again: it tells its history.
+# A batch has one letter, even if it is reopened and dies again: the letter keeps its history.
 _MARK_DEAD = text(
     """
     WITH batch AS (
@@ -104,11 +104,11 @@ class Batch(NamedTuple):
     """Events to enrich."""
     attempts: int
     dead_count: int = 0
-    """Its events that are dead letters."""
+    """How many of its events are dead letters."""
 
 
 class Death(NamedTuple):
-    """Why something is not tried again by itself."""
+    """Why a batch is not tried again automatically."""
 
     reason: str
     message: str
@@ -118,17 +118,17 @@ class Death(NamedTuple):
 
 
 class DueWindow(NamedTuple):
-    """What is due in a window."""
+    """The due batches of a window."""
 
     window_start: datetime
     newest_batch: int
     attempts: int
     """Sum over its due batches."""
     waited: timedelta
-    """Since the newest of them came due."""
+    """When the newest of them came due."""
     events: int
     historical: bool = False
-    """Whether all of them are."""
+    """Whether all of them are historical."""
 
 
 def claim(
@@ -136,10 +136,10 @@ def claim(
 ) -> list[Batch]:
     """Lock due batches, oldest window first, until they hold `most_events` or no more are due.
 
-    Live batches come before historical ones. Batches that others have claimed are passed over; the
-    claim lasts as long as the transaction.
-    At least one batch is claimed where one is due, however large. A batch that has spent an
-    attempt comes after the others and alone, so that its failure is charged to nobody else.
+    Live batches come before historical ones. Batches claimed by others are skipped; the claim lasts
+    as long as the transaction. At least one due batch is claimed, however large. A batch that has
+    spent an attempt is claimed after the others and alone, so that its failure is charged to no
+    other batch.
     """
     in_windows = "true" if windows is None else "window_start = ANY(%(windows)s)"
     parameters = {"windows": list(windows or [])}
@@ -164,8 +164,8 @@ def enriched_batches(connection: Connection, windows: Sequence[datetime]) -> lis
 
 
 def claim_again(connection: Connection, batch: Batch) -> Batch | None:
-    """Lock one batch that was claimed before, as it is now: a replay or a `forget` may have come in
-    between. None where somebody else has it, or nothing of it is due any more."""
+    """Lock one batch that was claimed before, in its current state: a replay or a `forget` may have
+    changed it. None if another process has locked it, or nothing of it is due any more."""
     found = _fetch(connection, "id = %(id)s", {"id": batch.id}, 0)
     return found[0] if found else None
 
@@ -175,8 +175,8 @@ def _fetch(
 ) -> list[Batch]:
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
     claimed: list[Batch] = []
-    # Rows are locked as they are fetched, not as they are selected: what is not fetched stays free
-    # for the others.
+    # Rows are locked when they are fetched, not when they are selected: unfetched ones stay free
+    # for others.
     with driver.cursor(name="claim", row_factory=class_row(Batch)) as cursor:
         cursor.execute(_CLAIM.format(condition=condition).encode(), parameters)
         wanted = 1
@@ -204,8 +204,8 @@ def pending_events(connection: Connection) -> int:
 
 
 def due_windows(connection: Connection, grace: timedelta = timedelta(0)) -> list[DueWindow]:
-    """The windows with batches that have been due for as long as `grace`, in order; by the clock of
-    the store, as a claim has it."""
+    """The windows with batches that have been due for at least `grace`, in order; by the store's
+    clock, like a claim."""
     rows = connection.execute(
         text(
             """
@@ -226,7 +226,7 @@ class QueueDepth(NamedTuple):
     batches: int
     events: int
     oldest: datetime | None
-    """When the batch came due that has waited longest."""
+    """When the batch that has waited longest came due."""
 
 
 def queue_depth(connection: Connection) -> QueueDepth:
@@ -265,12 +265,12 @@ def waiting_batches(connection: Connection, windows: Sequence[datetime]) -> list
 
 
 def mark_enriched(connection: Connection, batches: Sequence[Batch]) -> None:
-    """These batches are finished."""
+    """Mark these batches as finished."""
     connection.execute(_MARK_ENRICHED, {"ids": [batch.id for batch in batches]})
 
 
 def spend_attempt(connection: Connection, batch: Batch, error: str, wait: timedelta) -> None:
-    """The batch has failed once more, and comes due again after `wait`."""
+    """Record another failure of the batch; it is due again after `wait`."""
     connection.execute(
         _SPEND_ATTEMPT,
         {"id": batch.id, "attempts": batch.attempts, "error": error, "wait": wait},
@@ -278,8 +278,8 @@ def spend_attempt(connection: Connection, batch: Batch, error: str, wait: timede
 
 
 def mark_dead(connection: Connection, batch: Batch, death: Death, most_replays: int) -> None:
-    """The batch has failed for the last time; it becomes a dead letter, or opens that of its last
-    death again, which is parked after so many replays."""
+    """Dead-letter the batch after its last failure; if it has a letter from an earlier death, that
+    is opened again, or exhausted (state `parked`) after so many replays."""
     connection.execute(
         _MARK_DEAD,
         {
@@ -297,5 +297,5 @@ def mark_dead(connection: Connection, batch: Batch, death: Death, most_replays: 
 
 
 def reopen_dead(connection: Connection, windows: Sequence[datetime]) -> int:
-    """Put the dead batches of these windows back to work; returns how many there were."""
+    """Make the dead batches of these windows due again; returns how many there were."""
     return connection.execute(_REOPEN_DEAD, {"windows": list(windows)}).rowcount

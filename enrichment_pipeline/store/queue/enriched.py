@@ -1,6 +1,6 @@
-"""Writing enriched events, set by set: the hot statement of the whole pipeline.
+"""Writing enriched events set by set: the hot statement of the whole pipeline.
 
-What the rules say of an input is made by `enrichment`; the queue belongs to `claims`.
+Action outputs are made by `enrichment`; the queue belongs to `claims`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ _OF_BATCHES = """
     raw.batch_id = ANY(:ids) AND raw.occurred_at >= :start AND raw.occurred_at < :end
 """
 
-# Asked for only where a batch has any: it costs each event a look at the letters.
+# Only queried if a batch has any dead events: it costs each event a search among the letters.
 _NOT_DEAD = """
     AND NOT EXISTS (
         SELECT FROM dead_letter dead
@@ -29,8 +29,8 @@ _NOT_DEAD = """
     )
 """
 
-# At most 120 characters, like every sentence: a detail that has no room is cut, or left out. Quotes
-# that are cut are closed: what stands outside of quotes is ours.
+# At most 120 characters, like every sentence: a detail that does not fit is cut or left out. Quotes
+# that are cut are closed: text outside of quotes is ours.
 _CUT = "left(raw.detail, 115 - length(output.description))"
 _BEFORE_A_CUT = r"E' \u200c\u200d'"
 DESCRIPTION = f"""
@@ -44,7 +44,7 @@ DESCRIPTION = f"""
         ELSE output.description || ' (' || rtrim({_CUT}, {_BEFORE_A_CUT}) || '…")'
     END
 """
-"""The sentence of an event: what its input gave, and what is its own."""
+"""The sentence of an event: from its action output, and its own detail."""
 
 INSERT_ENRICHED = f"""
     INSERT INTO enriched_event (
@@ -57,8 +57,8 @@ INSERT_ENRICHED = f"""
         raw.title, output.element_tag, output.element_label, {DESCRIPTION}, raw.properties,
         :rules_version, now(), raw.device
 """
-"""What an enriched event is made of: `raw` (of `raw_event`) and `output` (of `enrichment_output`),
-which whoever uses it has to join."""
+"""The columns of an enriched event, from `raw` (`raw_event`) and `output` (`enrichment_output`),
+which the statement has to join."""
 
 _WRITE = f"""
     {INSERT_ENRICHED}
@@ -145,11 +145,10 @@ _MANY_EVENTS = 1_000
 
 
 def expect_many(connection: Connection, events: int) -> None:
-    """Let this transaction join as suits this many events.
+    """Let the planner of this transaction expect this many events.
 
-    A partition that was made a moment ago has no statistics yet. PostgreSQL then takes it for
-    nearly empty and loops over the other table once for each event: 3,000 events a second instead
-    of 80,000.
+    A new partition has no statistics yet. PostgreSQL then takes it for nearly empty and loops over
+    the other table once for each event: 3,000 events a second instead of 80,000.
     """
     if events >= _MANY_EVENTS:
         connection.execute(text("SET LOCAL enable_nestloop = off"))
@@ -165,8 +164,8 @@ def write_enriched(
     keys: Sequence[UUID] | None = None,
     uuids: Sequence[UUID] | None = None,
 ) -> int:
-    """Write the enriched events of these batches whose inputs this version knows (or, of these,
-    those of `keys` or `uuids` alone); returns how many that were. Dead events are left out."""
+    """Write the enriched events of these batches whose action outputs this version has (or only
+    those of `keys` or `uuids`); returns how many were written. Dead events are left out."""
     parameters: dict[str, object] = {"version": version, "rules_version": rules_version}
     statement = _WRITE + _not_dead(batches)
     if keys is not None:
@@ -185,7 +184,7 @@ def _not_dead(batches: Sequence[Batch]) -> str:
 def missing_inputs(
     connection: Connection, batches: Sequence[Batch], window: timedelta, version: str
 ) -> list[UUID]:
-    """The keys of the inputs in these batches that this version has not seen yet."""
+    """The keys of the action inputs in these batches for which this version has no output yet."""
     parameters = _of(batches, window) | {"version": version}
     statement = _statement(_MISSING + _not_dead(batches))
     return list(connection.execute(statement, parameters).scalars())
@@ -198,12 +197,12 @@ def events_to_write(connection: Connection, batch: Batch, window: timedelta) -> 
 
 
 def remove_enriched(connection: Connection, batches: Sequence[Batch], window: timedelta) -> int:
-    """Remove what was written of these batches before; returns how many rows that were."""
+    """Remove earlier enriched events of these batches; returns how many rows that were."""
     return connection.execute(_statement(_REMOVE), _of(batches, window)).rowcount
 
 
 class Failure(NamedTuple):
-    """Why the events of one input, or one event, cannot be enriched."""
+    """Why the events of one action input, or one event, cannot be enriched."""
 
     reason: str
     message: str
@@ -213,7 +212,7 @@ class Failure(NamedTuple):
 def count_by_key(
     connection: Connection, batches: Sequence[Batch], window: timedelta, keys: Collection[UUID]
 ) -> dict[int, dict[UUID, int]]:
-    """For each of these batches, how many events it has of each of these inputs."""
+    """For each of these batches, how many events it has with each of these action inputs."""
     rows = connection.execute(
         _statement(f"{_COUNT_BY_KEY}{_not_dead(batches)} GROUP BY 1, 2"),
         _of(batches, window) | {"keys": list(keys)},
@@ -233,7 +232,7 @@ def dead_letter_events(
     rules_version: str,
     worker: str,
 ) -> int:
-    """Make dead letters of the events with these inputs (`by` is "input_key"), or of these events
+    """Dead-letter the events with these action inputs (`by` is "input_key"), or these events
     ("uuid"); returns how many that were."""
     rows = [{by: key, **failure._asdict()} for key, failure in failures.items()]
     parameters = {

@@ -1,6 +1,6 @@
-"""The distinct inputs of the rules, and what each version of the rules said of them.
+"""The distinct action inputs, and the action outputs of each version of the rules.
 
-What the rules say is made by `enrichment`; here it is kept and found again.
+Outputs are made by `enrichment`; here they are stored and read.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ from enrichment_pipeline.store.database.errors import retry_conflicts
 from enrichment_pipeline.store.database.tables import enrichment_input
 from enrichment_pipeline.store.queue.unused_inputs import read_back
 
-# How many keys a process remembers to have written; 16 bytes of key make some 100 of memory.
+# How many written keys a process remembers; 16 bytes of key take some 100 of memory.
 _MOST_KNOWN = 50_000
 
 # For each engine, because a process (a test, a benchmark) can have several stores.
@@ -54,10 +54,10 @@ _by_key = select(*enrichment_input.c).where(
 
 
 def remember_inputs(store: Store, inputs: Mapping[UUID, EnrichmentInput]) -> None:
-    """Keep these inputs under their keys.
+    """Store these action inputs under their keys.
 
-    In a transaction of its own: it may come before the events it belongs to and without them,
-    never after them.
+    In a transaction of its own: an input may be stored before its events or without them, never
+    after them.
     """
     known = _known_keys.setdefault(store.engine, set())
     # Sorted, so that two processes that write the same new inputs do not deadlock.
@@ -77,7 +77,7 @@ def _insert_inputs(store: Store, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInput]:
-    """The inputs behind these keys."""
+    """The action inputs of these keys."""
     with store.transaction() as connection:
         rows = connection.execute(_by_key, {"keys": list(keys)})
         found = {key: EnrichmentInput(*values) for key, *values in rows.all()}
@@ -89,17 +89,17 @@ def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInpu
 
 
 def missing_outputs(connection: Connection, version: str, keys: Collection[UUID]) -> list[UUID]:
-    """Those of these keys of which this version has said nothing yet."""
+    """Those of these keys for which this version has no action output yet."""
     rows = connection.execute(_missing, {"version": version, "keys": list(keys)})
     return list(rows.scalars())
 
 
 @retry_conflicts
 def remember_outputs(store: Store, version: str, outputs: Mapping[UUID, EnrichmentOutput]) -> None:
-    """Keep what this version of the rules said.
+    """Store the action outputs of this version of the rules.
 
-    In a transaction of its own, so that other workers find it at once, and the work is not lost
-    with the batch that asked for it.
+    In a transaction of its own, so that other workers find the outputs at once, and they are not
+    lost if the batch fails.
     """
     rows = [
         {"version": version, "input_key": key, **outputs[key]._asdict()} for key in sorted(outputs)

@@ -1,4 +1,4 @@
-"""Writing enriched events anew under other rules, and counting what that changed.
+"""Rewriting enriched events under other rules, and counting what that changed.
 
 Writing them for the first time belongs to `enriched`.
 """
@@ -64,7 +64,7 @@ _REWRITE = text(
 
 
 class Change(NamedTuple):
-    """Events of one name in one window that come out otherwise, and an example."""
+    """Events of one name in one window whose result differs, and an example."""
 
     window_start: datetime
     event: str
@@ -83,8 +83,8 @@ def rewrite_enriched(
     version: str,
     rules_version: str,
 ) -> list[Change]:
-    """Write the enriched events of these batches as this version has them; what was the same
-    stays untouched. Returns what is other than before, but for the rules version."""
+    """Rewrite the enriched events of these batches with this version's outputs; rows that are the
+    same stay untouched. Returns the differences, except for the rules version."""
     starts = [batch.window_start for batch in batches]
     rows = connection.execute(
         _REWRITE,

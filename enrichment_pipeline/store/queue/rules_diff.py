@@ -1,6 +1,6 @@
-"""What other rules would change in what is enriched; nothing is written.
+"""What other rules would change in the enriched events; nothing is written.
 
-What the rules say belongs to `enrichment.rules_diff`.
+Applying the rules belongs to `enrichment.rules_diff`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 
 class Kept(NamedTuple):
-    """Enriched events of one name that came out alike."""
+    """Enriched events of one name with the same classification."""
 
     event: str
     event_type: str
@@ -23,7 +23,7 @@ class Kept(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What rules say of a name and a sub-type."""
+    """The classification of a name and a sub-type under some rules."""
 
     event: str
     sub_type: str | None
@@ -32,7 +32,7 @@ class Said(NamedTuple):
 
 
 class NameChange(NamedTuple):
-    """Enriched events of one name that would come out otherwise."""
+    """Enriched events of one name whose classification would differ."""
 
     event: str
     was: str
@@ -40,9 +40,9 @@ class NameChange(NamedTuple):
     is_now: str
     events: int
     without_raw: int
-    """Of these, how many have no raw event any more and stay as they are."""
+    """How many of these have no raw event any more and stay as they are."""
     windows: Sequence[datetime]
-    """In which they are."""
+    """The windows that hold them."""
     sample: str
     """The description of one of them."""
     uuid: UUID
@@ -50,7 +50,7 @@ class NameChange(NamedTuple):
 
 
 def kept(connection: Connection) -> list[Kept]:
-    """All enriched events, counted."""
+    """All enriched events, counted by name and classification."""
     rows = connection.execute(
         text(
             """
@@ -63,7 +63,7 @@ def kept(connection: Connection) -> list[Kept]:
 
 
 def sub_types(connection: Connection, events: Sequence[str]) -> list[tuple[str, str | None]]:
-    """The sub-types that events of these names came with."""
+    """The sub-types of the events with these names."""
     rows = connection.execute(
         text("SELECT DISTINCT event, sub_type FROM enrichment_input WHERE event = ANY(:events)"),
         {"events": list(events)},
@@ -72,7 +72,8 @@ def sub_types(connection: Connection, events: Sequence[str]) -> list[tuple[str, 
 
 
 def changes(connection: Connection, said: Sequence[Said], window: timedelta) -> list[NameChange]:
-    """The enriched events of these names that are not what is said of them, the most first."""
+    """The enriched events whose classification differs from the given one, the largest number
+    first."""
     rows: Sequence[Mapping[str, object]] = [one._asdict() for one in said]
     found = connection.execute(
         text(

@@ -1,6 +1,7 @@
-"""Inputs that no event has any more: forgetting them, and reading one back that is needed again.
+"""Action inputs that no event has any more: deleting them, and restoring one that is needed again.
 
-They are texts of pages and buttons, which may name people. What the inputs are belongs to `inputs`.
+They are texts of pages and buttons, which may name people. Other statements on action inputs belong
+to `inputs`.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,7 +22,7 @@ from enrichment_pipeline.store.database.payloads import decompress
 
 _keys = bindparam("keys", type_=ARRAY(Uuid))
 
-# With a limit, PostgreSQL looks each input up in an index until it finds an event, and does not
+# With a limit, PostgreSQL searches an index for each input until it finds an event, and does not
 # read all events.
 _UNUSED = text(
     """
@@ -31,7 +32,7 @@ _UNUSED = text(
     """
 )
 _DELETE_INPUTS = text("DELETE FROM enrichment_input WHERE input_key = ANY(:keys)").bindparams(_keys)
-# Not by the keys: outputs may have lost their input to a call that was killed before it got here.
+# Not by the keys: a call that was killed may have deleted an input and left its outputs.
 _DELETE_OUTPUTS = text(
     """
     DELETE FROM enrichment_output output
@@ -51,9 +52,9 @@ _ANY = "true"
 
 
 def forget_unused_inputs(store: Store) -> int:
-    """Forget the inputs that no raw event has, and what was said of them; returns how many.
+    """Delete the action inputs that no raw event has, and their outputs; returns how many.
 
-    An event that arrives meanwhile and has one of them loses nothing: see `read_back`.
+    An event that arrives meanwhile with one of these inputs loses nothing: see `read_back`.
     """
     with store.transaction() as connection:
         unused = list(connection.execute(_UNUSED).scalars())
@@ -76,9 +77,9 @@ def _delete_outputs(store: Store) -> None:
 
 
 def read_back(connection: Connection, keys: Collection[UUID]) -> dict[UUID, EnrichmentInput]:
-    """Inputs that were forgotten and are needed again, read from events that have them.
+    """Action inputs that were deleted and are needed again, read from events that have them.
 
-    A process remembers for long which inputs it has written, and writes none a second time.
+    A process remembers for long which inputs it has written, and does not write them a second time.
     """
     found: dict[UUID, EnrichmentInput] = {}
     for which in (_WAITING, _ANY):
@@ -104,7 +105,7 @@ def _from_events(
         # The rules of ingestion may have become stricter since.
         with suppress(EventRejectedError):
             inputs = parse_event(decompress(row.payload), row.project, arrival).inputs
-            # What its project let models see may be another by now.
+            # The kinds of private data that its project allows may have changed.
             candidates = (inputs._replace(unmasked=choice) for choice in _unmasked_choices())
             for candidate in candidates:
                 if input_key(candidate) == row.input_key:

@@ -1,1 +1,1 @@
-"""Reading for somebody else: queries, searches, exports, frames."""
+"""Reading for people and models: queries, searches, exports, frames."""

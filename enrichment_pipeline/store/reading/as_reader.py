@@ -1,6 +1,6 @@
-"""Reading for somebody else, as the role that may read and nothing else, within a time.
+"""Reading as the role that may only read, with a time limit.
 
-Opening a store for that changes nothing in it. Asking it anything in SQL belongs to `query`.
+Opening a store in this way changes nothing in it. Running any SQL belongs to `query`.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,11 @@ _QUERY_CANCELED = "57014"
 
 @contextmanager
 def reading(store: Store, seconds: int) -> Iterator[Connection]:
-    """A connection that cannot write: PostgreSQL refuses it by the role (where there is one) and by
-    the transaction. A statement that takes longer than so many seconds is given up.
+    """A connection that cannot write: PostgreSQL refuses it by the role (if there is one) and by
+    the transaction. A statement that takes longer than so many seconds is cancelled.
 
-    Raises:
+    StoreError: the connected role may not become the reading role, or may not read the key of the
+    pseudonyms, which the reading role cannot read.
         StoreError: whoever is connected may not become that role, or not see the key of the
             pseudonyms, which that role does not.
     """
@@ -52,15 +53,15 @@ def reading(store: Store, seconds: int) -> Iterator[Connection]:
 
 
 def took_too_long(error: BaseException) -> bool:
-    """Whether a statement was given up for its time."""
+    """Whether a statement was cancelled for taking too long."""
     found = driver_error(error)
     return found is not None and found.sqlstate == _QUERY_CANCELED
 
 
 @contextmanager
 def opened_for_reading(settings: Settings) -> Iterator[Store]:
-    """A store that is there and up to date, closed at the end of the block. Nothing is made or
-    migrated; only an embedded server that rests is started.
+    """An existing, up-to-date store, closed at the end of the block. Nothing is created or
+    migrated; only a stopped embedded server is started.
 
     Raises:
         StoreError: there is no such store; one line that says what to do.

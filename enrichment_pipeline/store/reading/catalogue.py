@@ -1,4 +1,4 @@
-"""The catalogue: which events there are, how they are classified, and what one looks like."""
+"""The catalogue: event names, their classification, and a sample of each."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -26,7 +26,7 @@ def catalogue(
     contains: str | None = None,
     limit: int = 100,
 ) -> list[CatalogueRow]:
-    """The names of events with their classification, the most frequent first; `contains` is text
+    """The names of events with their classification, the most frequent first; `contains` is a part
     of the name, in any case."""
     rows = connection.execute(
         text(

@@ -1,4 +1,4 @@
-"""Searching enriched events, and counting events and signals over time, without what is private."""
+"""Searching enriched events, and counting events and signals over time, without private data."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from enrichment_pipeline.store.ingest.people import (
 
 
 class FoundEvent(NamedTuple):
-    """An enriched event, as a model may see it."""
+    """An enriched event, in the form that a model may see."""
 
     occurred_at: datetime
     project: str
@@ -23,10 +23,10 @@ class FoundEvent(NamedTuple):
     event_type: str
     action_type: str
     page: str | None
-    """Templated."""
+    """The path's template."""
     description: str
     person: str
-    """Pseudonym."""
+    """The person's pseudonym."""
     session_id: str | None
 
 
@@ -44,7 +44,7 @@ _CONDITIONS = {
 _PSEUDONYM = "person_"
 _OF_PEOPLE = "enriched.distinct_id = ANY(CAST(:people AS text[]))"
 
-# A hash for each of the people there are is little; for each event it takes minutes.
+# Hashing each person once is cheap; hashing for each event takes minutes.
 _PEOPLE_OF_SESSIONS = """
     SELECT DISTINCT project, distinct_id FROM session_timeline
 """
@@ -70,10 +70,10 @@ def search_events(
     limit: int = 50,
     offset: int = 0,
 ) -> list[FoundEvent]:
-    """The enriched events of this time that fit, the newest first.
+    """The enriched events of this period that match, the newest first.
 
-    `page` is the beginning of a templated path, `person` a pseudonym or a distinct_id, `contains`
-    text of the description, in any case.
+    `page` is the beginning of a path template, `person` a pseudonym or a distinct_id, `contains` a
+    part of the description, in any case.
     """
     given = {
         "project": project,
@@ -92,7 +92,7 @@ def search_events(
         conditions.append(_OF_PEOPLE)
         parameters["people"] = _ids(connection, project, person, start, end)
         if person.startswith(_PSEUDONYM):
-            # Another project may have somebody else by the same id.
+            # In another project, somebody else may have the same id.
             conditions.append(f"{pseudonym_sql('enriched')} = :person")
             parameters["person"] = person
     rows = connection.execute(
@@ -122,7 +122,7 @@ def search_events(
 def _ids(
     connection: Connection, project: str | None, person: str, start: datetime, end: datetime
 ) -> list[str]:
-    """All ids of a person, who is named by a pseudonym or one of them."""
+    """All ids of a person, given a pseudonym or one of the ids."""
     if not person.startswith(_PSEUDONYM):
         return ids_of(connection, project, person)
     found: set[str] = set()
@@ -154,7 +154,7 @@ _PARTS = """
         / extract(epoch FROM CAST(:end AS timestamptz) - CAST(:start AS timestamptz)) * :parts
     ))::int
 """
-"""Which part of the time a moment is in."""
+"""The number of the part of the period that holds a time."""
 
 _COUNT_EVENTS = """
     SELECT {part} AS part, {by}, count(*) FROM enriched_event
@@ -182,7 +182,7 @@ def count_over_time(
     project: str | None = None,
 ) -> Sequence[tuple[int, str, int]]:
     """How many enriched events of each type (or sessions with each kind of signal, by their start)
-    are in each of so many equal parts of this time: part (from 0), value, how many."""
+    are in each of so many equal parts of this period: part (from 0), value, count."""
     if by == "signal":
         statement = _COUNT_SIGNALS.format(part=_PARTS.format(moment="started_at"))
     else:

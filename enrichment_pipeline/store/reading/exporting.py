@@ -1,4 +1,4 @@
-"""Reading enriched events and told sessions a day at a time, streamed, for an export.
+"""Reading enriched events and session timelines a day at a time, streamed, for an export.
 
 Writing files belongs to `llm.exporting`.
 """
@@ -27,7 +27,7 @@ _TIMELINES = (
 )
 _PRIVATE_OF_TIMELINES = ("distinct_id",)
 
-# Columns that are not read as they are.
+# Columns that are computed by an expression.
 _MADE = {
     "person": pseudonym_sql("kept"),
     "uuid": "kept.uuid::text",
@@ -46,13 +46,13 @@ def columns_of(what: What, *, with_private: bool) -> Sequence[str]:
 def days_to_export(
     connection: Connection, what: What, first: date | None, last: date | None
 ) -> dict[date, int]:
-    """The days (UTC) that have something, and how many rows each has."""
+    """The days (UTC) that have rows, and how many rows each has."""
     bounds = {"first": first, "end": last and last + timedelta(days=1)}
     given = {name: day for name, day in bounds.items() if day}
     table, day, moment = "session_timeline", "day", "CAST(:{} AS date)"
     bounded = day
     if what == "events":
-        # The bounds are of the time itself, so that the partitions of all other days are left out.
+        # The bounds compare the time itself, so that the partitions of all other days are left out.
         table, day = "enriched_event", "(occurred_at AT TIME ZONE 'UTC')::date"
         bounded, moment = "occurred_at", "CAST(:{} AS timestamp) AT TIME ZONE 'UTC'"
     conditions = [
@@ -73,7 +73,7 @@ def days_to_export(
 def rows_of_day(
     connection: Connection, what: What, day: date, project: str | None, *, with_private: bool
 ) -> Iterator[Sequence[Sequence[Any]]]:
-    """The rows of a day in the order of time, some thousands at once; never all of them."""
+    """The rows of a day in the order of time, in chunks of some thousands; never all at once."""
     columns = ", ".join(
         f"{_MADE.get(name, f'kept.{name}')} AS {name}"
         for name in columns_of(what, with_private=with_private)
@@ -84,7 +84,7 @@ def rows_of_day(
         of_day = "kept.occurred_at >= :start AND kept.occurred_at < :end"
     else:
         source, moment, of_day = "session_timeline", "started_at", "kept.day = :day"
-    # Statements may name a parameter that they do not use.
+    # Parameters that a statement does not use are allowed.
     result = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
         text(
             f"""

@@ -1,4 +1,4 @@
-"""Rows as a frame, where people look at them with pandas."""
+"""Rows as a pandas frame, for people."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 def frame(rows: Sequence[Row[tuple[object, ...]]], columns: Sequence[str]) -> "pd.DataFrame":
     """These rows as a frame."""
-    # Imported here, because it takes a third of a second, which commands need not wait for that
-    # show no frame.
+    # Imported here, because it takes a third of a second, which commands without a frame need not
+    # wait for.
     import pandas as pd
 
     return pd.DataFrame(rows, columns=list(columns))

@@ -1,5 +1,4 @@
-"""Asking the store anything, as a role that cannot write. The pipeline's own queries do not
-belong here."""
+"""Running any SELECT as a role that cannot write. The pipeline's own queries do not belong here."""
 
 import re
 from collections.abc import Sequence
@@ -18,16 +17,16 @@ from enrichment_pipeline.store.database.roles import (
 )
 from enrichment_pipeline.store.database.transactions import SET_FORMS
 
-# With SET ROLE, whatever of PostgreSQL or of its extensions runs SQL that it is given as text could
-# first take back the role (by set_config) and then read as the owner. No other way leads there: for
-# the statement itself, what it may read and call is decided before it begins.
+# With SET ROLE alone, a function of PostgreSQL or of an extension that runs SQL from text could
+# reset the role (by set_config) and then read as the owner. There is no other way: the statement's
+# own rights are checked before it begins.
 _RUNS_SQL = re.compile(
     r'\b(?:ts_stat|ts_rewrite|\w+_to_xml\w*|dblink\w*|crosstab\w*|connectby)\b|\bU&"', re.IGNORECASE
 )
 
 
 class QueryResult(NamedTuple):
-    """What a query gave: the names of its columns, and its rows."""
+    """The result of a query: the names of its columns, and its rows."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -37,8 +36,8 @@ def query(store: Store, statement: str) -> QueryResult:
     """Run one SELECT in a read-only transaction, as the reading role.
 
     Raises:
-        StoreError: PostgreSQL refused it, or the reading role may not be taken on; one line that
-            says why.
+        StoreError: PostgreSQL refused it, or SET ROLE to the reading role is not allowed; one line
+            that says why.
     """
     with store.transaction() as connection:
         has_reader = reads_as_reader(connection)
@@ -46,8 +45,8 @@ def query(store: Store, statement: str) -> QueryResult:
         if has_login:
             ensure_sql_login(connection)
     url = store.engine.url.set(drivername="postgresql")
-    # Who logs in with the rights of a reader has no others to go back to; SET ROLE could be undone
-    # from within a function.
+    # A login with only a reader's rights has no others to return to; SET ROLE could be undone
+    # inside a function.
     if has_login:
         url = url.set(username=SQL_LOGIN)
     elif found := _RUNS_SQL.search(statement):
@@ -63,8 +62,8 @@ def query(store: Store, statement: str) -> QueryResult:
                 connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(READER)))
             # A transaction cannot be made writable again after its first query.
             connection.execute("SELECT 1")
-            # A cursor can be declared for one query and for nothing else. DO could take back the
-            # role, and COPY TO PROGRAM is no writing to a read-only transaction.
+            # A cursor can be declared only for one query. DO could reset the role, and COPY TO
+            # PROGRAM does not count as writing in a read-only transaction.
             with connection.cursor(name="query") as cursor:
                 cursor.execute(statement.encode())
                 names = [column.name for column in cursor.description or ()]

@@ -1,6 +1,6 @@
-"""The events of a day, session by session, and the table that tells of them.
+"""The events of a day, session by session, and writing the table of session timelines.
 
-How a session is told belongs to `llm`; reading what was told to `sessions`.
+How a timeline is made belongs to `llm`; reading the table to `reading`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,19 +44,19 @@ class ToldSession(NamedTuple):
 
 
 class DayEvents(NamedTuple):
-    """The events of one session, or (`session_id` is None) of one person that name none."""
+    """The events of one session, or (`session_id` is None) of one person without session ids."""
 
     project: str
     session_id: str | None
     person: str
-    """The person's id, where no session is named; else empty."""
+    """The person's id if there is no session id; else empty."""
     events: Iterator[SessionEvent]
-    """In the order of time; to be read before the next ones are asked for."""
+    """In the order of time; to be read before the next session is requested."""
 
 
 def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
-    """Remove the sessions in which people did something on a day, under whichever of their ids;
-    what others did in them is told anew. `of` has people (distinct_ids), project (None: all), start
+    """Remove the sessions in which people did something on a day, under any of their ids; other
+    people's part of them is built again. `of` has people (distinct_ids), project (None: all), start
     and end (of the day)."""
     connection.execute(
         text(
@@ -97,17 +97,18 @@ def forget_sessions_of_day(connection: Connection, day: date) -> None:
 
 
 class Build:
-    """The telling of one day, in one transaction: what its events are, and what is written.
+    """The build of one day's sessions, in one transaction: reads the events and writes the
+    sessions.
 
-    `is_whole` builds all sessions that have an event on that day; otherwise those that have changed
-    since they were built, if that is known.
+    `is_whole` builds all sessions that have an event on that day; otherwise only those that have
+    changed since the last build, if these are known.
     """
 
     def __init__(self, connection: Connection, day: date, *, is_whole: bool) -> None:
         self._connection = connection
         self._day = day
         self._start = datetime.combine(day, time(), UTC)
-        # Before the events are read: whatever comes in meanwhile is a change of its own.
+        # Before the events are read: an event that arrives meanwhile is a change of its own.
         changes = take_day(connection, day)
         self.is_whole = is_whole or changes.is_whole
         self._batch_ids = changes.batch_ids
@@ -132,25 +133,26 @@ class Build:
         }
 
     def events(self) -> Iterator[DayEvents]:
-        """The sessions of the day, and the people with events that name none; with a day before
-        and after, so that those across midnight are whole."""
+        """The sessions of the day, and the people with events without session ids; with the day
+        before and after, so that sessions across midnight are whole."""
         yield from self._stream(_WITH_SESSION)
         yield from self._stream(_WITHOUT_SESSION)
 
     def _stream(self, statement: str) -> Iterator[DayEvents]:
         driver = cast("psycopg.Connection", self._connection.connection.driver_connection)
         bounds = {"start": self._start - _DAY, "end": self._start + 2 * _DAY}
-        # Rows without SQLAlchemy's: a million of them come in a third of the time.
+        # Raw driver rows, without SQLAlchemy's: a million of them are read in a third of the time.
         with driver.cursor(name="session_events") as cursor:
             cursor.itersize = _FETCHED_AT_ONCE
-            # Some people are servers, with millions of events: no one's are held all at once.
+            # Some people are servers, with millions of events: nobody's events are held all at
+            # once.
             for whose, rows in groupby(cursor.execute(sql.SQL(statement), bounds), _whose):
                 project, session_id, person = whose
                 events = (SessionEvent(*row[len(whose) :]) for row in rows)
                 yield DayEvents(project, session_id, person, events)
 
     def write_all(self, sessions: Iterable[ToldSession]) -> None:
-        """Take in what was told, while more of it is being read on the same connection."""
+        """Store the built sessions while events are still being read on the same connection."""
         for some in _batched(sessions, _WRITTEN_AT_ONCE):
             driver = cast("psycopg.Connection", self._connection.connection.driver_connection)
             with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
@@ -158,7 +160,7 @@ class Build:
                     copy.write_row(session)
 
     def finish(self) -> None:
-        """Put it in the place of what was told before."""
+        """Replace the earlier sessions by the new ones."""
         self._connection.execute(text(_STALE_DERIVED), self._parameters)
         if self.is_whole:
             self._connection.execute(text(_STALE), {"day": self._day})
@@ -176,7 +178,7 @@ def _batched(sessions: Iterable[ToldSession], size: int) -> Iterator[list[ToldSe
 
 _COPY = f"COPY told ({', '.join(ToldSession._fields)}) FROM STDIN"
 
-# Which sessions, and which people with events that name none.
+# The sessions to build, and the people with events without session ids.
 _WANTED = text(
     """
     CREATE TEMPORARY TABLE wanted_session ON COMMIT DROP AS
@@ -204,7 +206,7 @@ _WITH_SESSION = f"""
     ORDER BY project, session_id, occurred_at, uuid
 """
 
-# All ids of the people who have one of those wanted.
+# All ids of the people to build.
 _PEOPLE = """
     SELECT DISTINCT wanted.project, coalesce(other.distinct_id, wanted.distinct_id) AS distinct_id
     FROM wanted_session wanted
@@ -224,7 +226,7 @@ _WITHOUT_SESSION = f"""
     ORDER BY project, person_id, occurred_at, uuid
 """
 
-# A late event, or a login, can cut the sessions of events that name none elsewhere.
+# A late event, or a login, can cut such sessions at other places.
 _STALE_DERIVED = f"""
     DELETE FROM session_timeline session USING ({_PEOPLE}) wanted
     WHERE session.project = wanted.project AND session.distinct_id = wanted.distinct_id

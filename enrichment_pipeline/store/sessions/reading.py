@@ -1,5 +1,5 @@
-"""Reading sessions: the events of one, and the list of those that the asset `session_timelines`
-has told. Writing them belongs to `session_building`.
+"""Reading sessions: the events of one, and the list of those in the table of the asset
+`session_timelines`. Writing the table belongs to `building`.
 """
 
 import re
@@ -18,14 +18,15 @@ from enrichment_pipeline.store.ingest.people import (
 )
 
 SILENCE = timedelta(minutes=30)
-"""What ends a session of events that name none."""
+"""The silence that ends a session whose events have no session id."""
 
 LONGEST = timedelta(hours=24)
-"""Of a session of events that name none; a longer one is cut at midnight, UTC."""
+"""The longest session whose events have no session id; a longer one is cut at midnight, UTC."""
 
 
 class SessionEvent(NamedTuple):
-    """What a timeline is made of. What the rules called it is not: users rename that."""
+    """The parts of an event that a timeline uses. The rules' classification is not used, because
+    users rename it."""
 
     occurred_at: float
     """Unix time."""
@@ -37,8 +38,9 @@ class SessionEvent(NamedTuple):
 
 
 MOST_EVENTS = 20_000
-"""Of one session that are read; of more the first, and how many there are. A line for each would
-be past what a timeline of the table may have, and a server's session can have millions."""
+"""The most events of one session that are read; of a longer session the first ones and the total
+are read. More lines would not fit a timeline of the table, and a server's session can have
+millions."""
 
 _FETCHED_AT_ONCE = 5_000
 
@@ -49,20 +51,20 @@ class SessionEvents(list[SessionEvent]):
     def __init__(self, events: Iterable[SessionEvent] = ()) -> None:
         super().__init__()
         self.total = 0
-        """Of all that there are."""
+        """The number of all its events."""
         self.last: SessionEvent | None = None
         for event in events:
             self.add(event)
 
     def add(self, event: SessionEvent) -> None:
-        """One more, later than those before."""
+        """Add an event that is later than those before."""
         if self.total < MOST_EVENTS:
             self.append(event)
         self.total += 1
         self.last = event
 
     def join(self, later: "SessionEvents") -> "SessionEvents":
-        """These, and those that go on after them."""
+        """These events, followed by the later ones."""
         joined = SessionEvents(self)
         if self.total == len(self):
             joined.extend(later[: MOST_EVENTS - len(self)])
@@ -76,7 +78,7 @@ _PSEUDONYM = re.compile(r"person_[0-9a-f]{10}")
 EVENT_COLUMNS = """
     extract(epoch FROM occurred_at)::float8, event, description, path_template, distinct_id, device
 """
-"""Of `enriched_event`, as `SessionEvent` has them."""
+"""The columns of `enriched_event` that make a `SessionEvent`."""
 
 
 class SessionRow(NamedTuple):
@@ -85,7 +87,7 @@ class SessionRow(NamedTuple):
     project: str
     session_id: str
     person: str
-    """Pseudonym."""
+    """The person's pseudonym."""
     started_at: datetime
     ended_at: datetime
     events: int
@@ -95,11 +97,11 @@ class SessionRow(NamedTuple):
     device: str | None
     outline: str
     signals: Sequence[str]
-    """Kinds."""
+    """Kinds of signals."""
 
 
 class NewestEvent(NamedTuple):
-    """Where the newest event of a person is."""
+    """Where a person's newest event is."""
 
     project: str
     session_id: str | None
@@ -132,23 +134,23 @@ _CONDITIONS = {
     "end": "session.started_at < :end",
     "signal": ":signal = ANY(session.signals)",
     "contains": "session.timeline ILIKE '%' || :contains || '%'",
-    # By the day too, which has an index.
+    # Compares the day too, which has an index.
     "start_day": "session.day >= :start_day",
     "end_day": "session.day <= :end_day",
 }
 
 
 class DayTotals(NamedTuple):
-    """The sessions that began on a UTC day, in figures."""
+    """The figures of the sessions that began on a UTC day."""
 
     sessions: int
     events: int
     signals: list[tuple[str, int]]
-    """Kinds of signals, and how many sessions have such; the most frequent first."""
+    """How many sessions have each kind of signal; the most frequent first."""
 
 
 def day_totals(connection: Connection, day: date) -> DayTotals:
-    """What the table holds of a UTC day."""
+    """The figures of a UTC day in the table."""
     counted = connection.execute(text(_DAY_TOTALS), {"day": day}).one()
     signals = connection.execute(text(_DAY_SIGNALS), {"day": day})
     return DayTotals(counted[0], counted[1], [(name, count) for name, count in signals])
@@ -166,11 +168,11 @@ def list_sessions(
     limit: int = 50,
     offset: int = 0,
 ) -> list[SessionRow]:
-    """The sessions that fit, the newest first.
+    """The sessions that match, the newest first.
 
-    `person` is a pseudonym or a distinct_id; `start` and `end` bound the time in which something
-    happened (one that goes on for more than a week is found by its first week); `signal` is a kind
-    of signal; `contains` is text of the timeline, in any case.
+    `person` is a pseudonym or a distinct_id; `start` and `end` bound the time of its events (a
+    session longer than a week is found by its first week); `signal` is a kind of signal; `contains`
+    is a part of the timeline, in any case.
     """
     given: dict[str, object] = {
         "project": project,
@@ -199,7 +201,7 @@ def list_sessions(
 
 
 def text_of_session(connection: Connection, session: SessionRow) -> str | None:
-    """The timeline of a session as the table has it; None where it went meanwhile."""
+    """The timeline of a session in the table; None if it was removed meanwhile."""
     found = connection.execute(
         text("SELECT timeline FROM session_timeline WHERE project = :project AND session_id = :id"),
         {"project": session.project, "id": session.session_id},
@@ -258,8 +260,8 @@ def events_without_session(
     start: datetime,
     end: datetime,
 ) -> Iterator[SessionEvent]:
-    """The enriched events of a person that name no session, in the order of time; not all at
-    once, for there can be millions."""
+    """The enriched events of a person without session ids, in the order of time; streamed, because
+    there can be millions."""
     rows = connection.execute(
         text(
             f"""
@@ -278,8 +280,8 @@ def events_without_session(
 def find_people(
     connection: Connection, pseudonym: str, start: datetime, end: datetime
 ) -> list[tuple[str, str]]:
-    """Project and distinct_id of those who have this pseudonym, or had it before one of their ids
-    was joined to another, and did something in that time without naming a session."""
+    """Project and distinct_id of the people who have this pseudonym, or had it before one of their
+    ids was joined to another, and have events without a session id in that period."""
     rows = connection.execute(
         text(
             f"""
@@ -311,8 +313,8 @@ def find_people(
     return [(row.project, row.distinct_id) for row in rows]
 
 
-# Whoever does something now, or does a lot, is among the newest of all; of the others the index has
-# few. PostgreSQL would take one way for all, and read everything for those that are not there.
+# A person who is or was very active is among the newest events; others have few entries in the
+# index. PostgreSQL would use one plan for all, and read everything for people without events.
 _NEWEST_OF_ALL = 5_000
 _OF_THEM = "distinct_id = ANY(:ids) AND (CAST(:project AS text) IS NULL OR project = :project)"
 _NEWEST = (
@@ -349,7 +351,7 @@ def newest_session(
 def newest_event_since(
     connection: Connection, since: datetime, other_than: str
 ) -> NewestEvent | None:
-    """The newest enriched event since then of any project but `other_than`."""
+    """The newest enriched event since then in any project but `other_than`."""
     row = connection.execute(
         text(
             """
@@ -364,7 +366,7 @@ def newest_event_since(
 
 
 def telling_session(connection: Connection, project: str) -> str | None:
-    """The session of this project's newest thousand events that has most different ones."""
+    """Of this project's newest thousand events, the session with the most different ones."""
     found = connection.execute(
         text(
             """

@@ -1,6 +1,6 @@
-"""The books: what was accepted, enriched, dead and pending; and what lies in a window.
+"""The books: accepted, enriched, dead and pending events; and the contents of a window.
 
-Reading and adding up belongs here. What is broken belongs to `dead_letters`.
+Reading and summing them belongs here. What is broken belongs to `dead_letters`.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ _BATCH_BOOKS = """
     GROUP BY window_start ORDER BY window_start
 """
 
-# Counted from the rows themselves, not from what the batches say of them.
+# Counted from the rows themselves, not from the counters of the batches.
 _COUNTED_BOOKS = """
     WITH shown AS (SELECT unnest(CAST(:windows AS timestamptz[])) AS window_start),
     raw AS (
@@ -82,7 +82,8 @@ _COUNTED_BOOKS = """
 
 
 def books(connection: Connection, windows: Sequence[datetime] | None = None) -> list[WindowBooks]:
-    """The books of these windows, or of all that ever had an event, as the batches keep them."""
+    """The books of these windows, or of all windows with events, from the counters of the
+    batches."""
     condition = "true" if windows is None else "window_start = ANY(:windows)"
     statement = text(_BATCH_BOOKS.format(condition=condition))
     if windows is None:
@@ -95,7 +96,8 @@ def books(connection: Connection, windows: Sequence[datetime] | None = None) -> 
 def counted_books(
     connection: Connection, windows: Sequence[datetime], length: timedelta
 ) -> list[WindowBooks]:
-    """The books of these windows of `length`, counted row by row: slower, and the proof."""
+    """The books of these windows of `length`, counted row by row: slower, and a proof of the
+    counters."""
     if not windows:
         return []
     rows = connection.execute(
@@ -128,8 +130,8 @@ def classified(connection: Connection, start: datetime, end: datetime) -> "pd.Da
 
 
 def preview(connection: Connection, start: datetime, end: datetime, most: int) -> "pd.DataFrame":
-    """The newest enriched events between `start` and `end`, as a person would want to see them;
-    `person` is a pseudonym."""
+    """The newest enriched events between `start` and `end`, in columns for people; `person` is a
+    pseudonym."""
     rows = connection.execute(
         text(
             f"""

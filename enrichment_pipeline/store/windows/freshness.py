@@ -1,6 +1,6 @@
 """How fresh the store is: its newest event, its newest windows, how long enrichment takes.
 
-What the books of a window are belongs to `books`, up to when sessions are built to `changes`.
+The books of a window belong to `books`, the watermark of sessions to `changes`.
 """
 
 from bisect import bisect_left
@@ -23,7 +23,7 @@ def newest_moment(connection: Connection) -> datetime | None:
 
 
 def newest_enriched_window(connection: Connection) -> datetime | None:
-    """The newest of the windows in which something is enriched; None where nothing is."""
+    """The newest window that has enriched events; None if there is none."""
     moment = newest_moment(connection)
     if moment is None:
         return None
@@ -42,8 +42,8 @@ def newest_enriched_window(connection: Connection) -> datetime | None:
 
 
 def newest_windows(connection: Connection, most: int) -> list[datetime]:
-    """The newest windows that events have come for, the newest first."""
-    # From one to the next by the index: a window can have any number of batches.
+    """The newest windows that have events, the newest first."""
+    # Steps from one window to the next by the index: a window can have any number of batches.
     rows = connection.execute(
         text(
             """
@@ -66,9 +66,9 @@ def newest_windows(connection: Connection, most: int) -> list[datetime]:
 
 
 def recent_latency(connection: Connection, quantiles: Sequence[float]) -> list[float]:
-    """How many seconds it took from the commit of an event to its enriched row, at these quantiles
-    (0.99: of 99 in a hundred events no more than so). Of the newest batches that were enriched in
-    the last ten minutes, without imports of the past; empty where there is none.
+    """The seconds from the commit of an event to its enriched row, at these quantiles (0.99: at
+    most so long for 99 of 100 events). Measured on the newest batches enriched in the last ten
+    minutes, without historical ones; empty if there are none.
     """
     rows = connection.execute(
         text(

@@ -1,4 +1,4 @@
-"""How many windows there may be. PostgreSQL's own partitions, one for each day that has events,
+"""The maximum number of windows. PostgreSQL's own partitions, one for each day that has events,
 belong to `partitions`; Dagster's to `orchestration`."""
 
 from datetime import datetime, timedelta
@@ -8,5 +8,5 @@ MAX_WINDOWS = 100_000
 
 
 def oldest_possible_start(now: datetime, window: timedelta) -> datetime:
-    """The earliest time that a window can have without there being too many of them."""
+    """The earliest start of a window that keeps their number within the limit."""
     return now - MAX_WINDOWS * window
