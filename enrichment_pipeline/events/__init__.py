@@ -1,5 +1,5 @@
 """What an event is: parsing one PostHog event into the columns that the store keeps.
 
 Pure: no I/O, no framework, no database. Reading files belongs to `ingest`, writing rows to `store`,
-and what an event means to `classification`.
+classifying events to `classification`.
 """

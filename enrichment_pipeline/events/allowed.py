@@ -1,16 +1,16 @@
-"""The kinds of private things, and which of them a project lets models see."""
+"""The kinds of private data, and which of them a project allows models to see."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class Private(StrEnum):
-    """What a project may let models see. Passwords in URLs are always masked."""
+    """Kinds that a project may allow. Passwords in URLs are always masked."""
 
     EMAIL = "email"
     PHONE = "phone"
     NUMBER = "number"
-    """Cards, accounts, and any other of nine digits or more."""
+    """Card and account numbers, and any other number of nine digits or more."""
     TOKEN = "token"  # noqa: S105
     QUERY = "query"
     """The query string and fragment of a URL or path."""
@@ -23,7 +23,7 @@ def parse_unmasked(names: str) -> frozenset[Private]:
     """The kinds in `email+phone`.
 
     Raises:
-        ValueError: one is none; the message names those there are.
+        ValueError: a name is unknown; the message lists the known ones.
     """
     found = set()
     for name in names.split("+"):

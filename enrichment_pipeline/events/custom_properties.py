@@ -1,6 +1,6 @@
 """The custom properties of an event (those without `$`), small and safe enough for `jsonb`.
 
-The payload keeps the whole event; this is the part that people query in SQL.
+The payload keeps the whole event; this is the part for queries in SQL.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from enrichment_pipeline.events.text import clean_json
 MAX_BYTES = 8_192
 MAX_STRING_LENGTH = 1_000
 
-# Without `$`, but PostHog's own: they have columns of their own, or say nothing of the user.
+# Without `$`, but PostHog's own: they have columns of their own, or do not describe the user.
 _NOT_CUSTOM = frozenset({"distinct_id", "title", "token"})
 
 _NO_NOTES: Mapping[str, str] = {}
@@ -23,16 +23,17 @@ _encode = msgspec.json.Encoder().encode
 def custom_properties(
     properties: Mapping[str, object], notes: Mapping[str, str] = _NO_NOTES
 ) -> bytes | None:
-    """The custom properties as JSON that `jsonb` accepts, or None where there are none.
+    """The custom properties as JSON that `jsonb` accepts, or None if there are none.
 
-    Nulls are left out (posthog-js sends some twenty campaign parameters as null), long strings
-    are cut at 1,000 characters, and properties that would take the whole past 8 KB are left out.
-    `notes` are ours, of the event as a whole: they come first, and so stay.
+    Nulls are left out (posthog-js sends some twenty campaign parameters as null), strings are cut
+    at 1,000 characters, and properties that would make the JSON larger than 8 KB are left out.
+    `notes` are our own, about the whole event: they come first, and so are kept.
     """
     custom: dict[str, object] = {
         name: value
         for name, value in properties.items()
-        # A slice, because startswith takes three times as long, some eighty times an event.
+        # A slice, because startswith takes three times as long, for some eighty properties an
+        # event.
         if value is not None and name[:1] != "$" and name not in _NOT_CUSTOM
     }
     if notes:

@@ -1,7 +1,7 @@
-"""What differs from event to event in the sentence about it: the few properties that matter
-(`sku=1, price=19.9`), and the device it happened on. Masked, and safe in a prompt.
+"""The part of an event's sentence that differs from event to event: a few important properties
+(`sku=1, price=19.9`), and the device. Masked, and safe in a prompt.
 
-What is the same for many events is an input of the rules (`inputs`), not a detail.
+Values that many events share are an action input (`inputs`), not a detail.
 """
 
 import re
@@ -47,7 +47,7 @@ _OF_EVENTS: Mapping[str, tuple[str, ...]] = {
 
 _TELLING_EVENTS = frozenset({"$exception", *_OF_EVENTS})
 
-# Words in the names of properties that say most about what was done; these come first.
+# Words in property names that say most about the action; these properties come first.
 _TELLING = (
     *("sku", "product", "item", "plan", "name", "step", "status", "result", "error", "reason"),
     *("price", "amount", "total", "value", "revenue", "currency", "quantity", "count", "type"),
@@ -61,7 +61,7 @@ _NOISE = frozenset(
 def detail_of(
     event: str, properties: Mapping[str, object], unmasked: Set[Private] = NOTHING
 ) -> str | None:
-    """The detail of an event, of at most 60 characters; None where it has none."""
+    """The detail of an event, of at most 60 characters; None if it has none."""
     if event[:1] == "$" and event not in _TELLING_EVENTS:
         return None
     if event == "$exception":
@@ -83,8 +83,8 @@ def detail_of(
 
 
 def split_detail(sentence: str) -> tuple[str, str]:
-    """A sentence without its detail, and the detail with its brackets; empty where it has none.
-    What else is in brackets is a name, or a mask (`contact (email)`)."""
+    """A sentence without its detail, and the detail with its brackets; empty if it has none. Other
+    text in brackets is a name, or a mask (`contact (email)`)."""
     found = _BEGIN.search(sentence)
     return (sentence[: found.start()], sentence[found.start() + 1 :]) if found else (sentence, "")
 
@@ -106,7 +106,7 @@ def _ranked(names: tuple[str, ...]) -> Sequence[str]:
 
 @lru_cache(maxsize=8_192)
 def _rank(name: str) -> int | None:
-    """How early a property is told; None: never."""
+    """The position of a property in the detail; None: it is never shown."""
     folded = _HUMP.sub("_", name).lower()
     if folded in _NOISE or folded.startswith("utm_") or is_private_name(name):
         return None
@@ -127,7 +127,7 @@ def _shown(value: object, unmasked: Set[Private]) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        # Eight digits, of which no card and no phone number is made; a whole one may be either.
+        # Eight digits, too few to be part of a card or phone number; a whole number may be either.
         if not value.is_integer() or abs(value) >= _LARGEST_WHOLE:
             return f"{value:.8g}"
         value = int(value)
@@ -140,13 +140,13 @@ def _shown(value: object, unmasked: Set[Private]) -> str | None:
 @lru_cache(maxsize=8_192)
 def _text(value: str | None, unmasked: frozenset[Private]) -> str | None:
     text = value and masked_text(value, _MAX_VALUE_LENGTH, unmasked)
-    # A word stands for itself; a sentence is quoted, so that it is seen to be theirs.
+    # A word is shown as it is; a sentence is quoted, to mark it as the sender's.
     is_word = not text or (text.isalnum() and has_few_words(text, _MOST_WORDS_OF_VALUE))
     return text if is_word else f'"{text}"'
 
 
 def _short(value: object) -> str | None:
-    """What is looked at of a text: caches hold no megabytes."""
+    """The part of a text that is used: caches must not hold megabytes."""
     if not isinstance(value, str):
         return None
     return value if len(value) <= _READ_AT_MOST else without_torn_end(value[:_READ_AT_MOST])
@@ -170,7 +170,8 @@ def _quoted(text: str, limit: int, unmasked: Set[Private]) -> str:
 
 
 def device_of(properties: Mapping[str, object]) -> str | None:
-    """The device, as `Desktop, Chrome on Windows`; of a server, the library that sent."""
+    """The device, as `Desktop, Chrome on Windows`; for a server, the library that sent the
+    event."""
     get = properties.get
     return _device(
         _short(get("$device_type")),
@@ -185,7 +186,7 @@ def _device(
     kind: str | None, browser: str | None, system: str | None, library: str | None
 ) -> str | None:
     where = " on ".join(_part(part) for part in (browser, system) if part)
-    # Without a browser and a kind of device it is a server, which its system alone does not tell.
+    # Without a browser and a device type it is a server, which its system alone does not show.
     sender = None if kind or browser else library
     told = [kind and _part(kind), where, sender and _part(sender)]
     return cut(", ".join(part for part in told if part), MAX_DEVICE_LENGTH) or None

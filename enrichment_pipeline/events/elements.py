@@ -1,34 +1,34 @@
 """PostHog's elements chain: the clicked element first, then its ancestors.
 
 The format is PostHog's (`el;el;…` with `el = tag(.class)*:(key="value")*`); parsing it and naming
-the element belong here, what the click means does not.
+the element belong here, the meaning of the click does not.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-# A chain repeats the page's whole ancestry; what names a click stands in its first elements.
+# A chain repeats all ancestors in the page; the name of a click is in its first elements.
 MAX_CHAIN_LENGTH = 8_192
 MAX_LABEL_LENGTH = 120
 
-# The tag, the classes, and the colon before the attributes. Colons and equals signs stand in class
-# names too (Tailwind: `hover:underline`, `data-[state=open]:flex`), so it is the first colon that
-# the name of an attribute follows.
+# The tag, the classes, and the colon before the attributes. Class names hold colons and equals
+# signs too (Tailwind: `hover:underline`, `data-[state=open]:flex`), so it is the first colon that
+# is followed by an attribute's name.
 _HEAD = re.compile(r'([^.:;"]*)[^;"]*?(?::(?=attr__|[^".:;=]+=")|(?=[;"])|\Z)')
 _ATTRIBUTE = re.compile(r'([^;="]+)="((?:[^"\\]|\\.)*)"', re.DOTALL)
-# What is left up to the semicolon that ends the element; one inside quotes does not.
+# The rest up to the semicolon that ends the element; a semicolon inside quotes does not.
 _REST = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
-# PostHog escapes quotes alone: any other backslash is part of the text.
+# PostHog escapes only quotes: any other backslash is part of the text.
 _ESCAPE = re.compile(r'\\(["\\])')
-# What would end a name or an element, were it part of a name.
+# Characters that would end a name or an element if they were part of a name.
 _SYNTAX = re.compile('[";=]')
 _SPACE = re.compile(r"\s+")
 
 # Best name first; the list is PostHog's own order of usefulness for autocapture.
 _NAMING_ATTRIBUTES = ("text", "attr__aria-label", "attr__name", "attr_id", "attr__id")
 
-# A click on the icon or text inside one of these is a click on it.
+# A click on the icon or text inside one of these counts as a click on it.
 _INTERACTIVE_TAGS = frozenset(
     {"a", "button", "form", "input", "label", "option", "select", "textarea"}
 )
@@ -42,14 +42,14 @@ class Element(NamedTuple):
 
 
 class ElementName(NamedTuple):
-    """What to call the element that was acted on; None where the event names none."""
+    """The name of the element that was acted on; None if the event has none."""
 
     tag: str | None
     label: str | None
 
 
 def parse_chain(chain: str) -> Iterator[Element]:
-    """The elements of a chain, the acted-on one first; what does not parse is left out."""
+    """The elements of a chain, the acted-on one first; what cannot be parsed is left out."""
     position = 0
     while head := _HEAD.match(chain, position):
         attributes, position = _parse_attributes(chain, head.end())
@@ -72,9 +72,9 @@ def _parse_attributes(chain: str, position: int) -> tuple[dict[str, str], int]:
 
 
 def chain_from_list(elements: object) -> str | None:
-    """The chain of the list form (`properties.$elements`) that posthog-js sends by default.
+    """The chain from the list form (`properties.$elements`) that posthog-js sends by default.
 
-    None where `elements` is no list of objects with a `tag_name`.
+    None if `elements` is not a list of objects with a `tag_name`.
     """
     if not isinstance(elements, list):
         return None
@@ -97,7 +97,7 @@ def _element_text(element: Mapping[str, object]) -> str:
         if key and not _SYNTAX.search(key)
     )
     classes = element.get("classes")
-    # PostHog takes the quotes out of class names too.
+    # PostHog removes the quotes from class names too.
     names = [_SYNTAX.sub("", str(name)) for name in classes] if isinstance(classes, list) else []
     return f"{tag}{''.join('.' + name for name in sorted(names))}:{attributes}"
 
@@ -107,10 +107,10 @@ def _quoted(value: str) -> str:
 
 
 def name_element(chain: str | None, element_text: str | None) -> ElementName:
-    """The tag and label of what was acted on.
+    """The tag and label of the element that was acted on.
 
-    `element_text` (`$el_text`) names it best. Where the element itself has no name, the nearest
-    ancestor that a person would say they clicked (a link, a button) lends its own.
+    `element_text` (`$el_text`) is the best label. If the element itself has no name, the name of
+    the nearest ancestor that a person would call clicked (a link, a button) is used.
     """
     label = _label(element_text)
     if not chain:
@@ -130,7 +130,7 @@ def name_element(chain: str | None, element_text: str | None) -> ElementName:
 
 
 def _tag(element: Element) -> str | None:
-    """The tag; None where it is the beginning of an address, whose dots end a tag."""
+    """The tag; None if it is the beginning of an address, whose dots end a tag."""
     return None if "@" in element.tag else element.tag
 
 

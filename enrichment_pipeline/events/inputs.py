@@ -1,8 +1,8 @@
-"""The inputs of the rules: the few values on which everything derived from an event depends.
+"""Action inputs: the few values on which everything derived from an event depends.
 
-Millions of events share some thousands of inputs, so each distinct one is kept once, under a key,
-and the rules run once for each. What differs from event to event must stay out of here: it would
-make the keys unbounded.
+Millions of events share some thousands of inputs, so each distinct one is stored once, under a key,
+and the rules run once for each. Values that differ from event to event must not be part of it: the
+number of keys would be unbounded.
 """
 
 from functools import lru_cache
@@ -12,7 +12,7 @@ from uuid import UUID
 
 
 class EnrichmentInput(NamedTuple):
-    """What the rules and the describing of an event may look at."""
+    """An action input: what the rules and `describe` may read of an event."""
 
     event: str
     sub_type: str | None
@@ -21,11 +21,11 @@ class EnrichmentInput(NamedTuple):
     elements_chain: str | None
     element_text: str | None
     unmasked: str | None = None
-    """The kinds of private things that its project lets models see (`email+phone`)."""
+    """The kinds of private data that its project allows models to see (`email+phone`)."""
 
 
 class EnrichmentOutput(NamedTuple):
-    """What the rules and the describing said of one input."""
+    """An action output: what the rules and `describe` derived from one action input."""
 
     event_type: str
     action_type: str
@@ -37,13 +37,13 @@ class EnrichmentOutput(NamedTuple):
 
 @lru_cache(maxsize=8_192)
 def input_key(values: EnrichmentInput) -> UUID:
-    """The key of an input: 128 bits of BLAKE2b over its values.
+    """The key of an action input: 128 bits of BLAKE2b over its values.
 
-    The length in front of each value keeps ("ab", "c") apart from ("a", "bc"), and -1 keeps a
-    missing value apart from an empty one.
+    The length before each value distinguishes ("ab", "c") from ("a", "bc"), and -1 distinguishes a
+    missing value from an empty one.
     """
     digest = blake2b(digest_size=16)
-    # Nearly all have nothing unmasked: left out, so that their keys are those of older versions.
+    # Nearly all inputs allow nothing: left out, so that their keys equal those of older versions.
     for value in values if values.unmasked is not None else values[:-1]:
         encoded = b"" if value is None else value.encode()
         digest.update(b"%d:" % (-1 if value is None else len(encoded)))

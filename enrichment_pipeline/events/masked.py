@@ -1,7 +1,7 @@
-"""The one way out for text that strangers wrote: masked, then harmless, then short.
+"""The only way out for text of strangers: masked, then made harmless, then shortened.
 
-Whatever leaves for models, files, Dagster, people who are alerted, and logs goes through here. What
-is private is recognized by `privacy`, what is harmful in a prompt by `safe_text`.
+All text for models, files, Dagster, alerts and logs goes through here. Private data are recognized
+by `privacy`, text that is harmful in a prompt by `safe_text`.
 """
 
 import re
@@ -15,9 +15,9 @@ from enrichment_pipeline.events.safe_text import safe_path, safe_text, safe_word
 
 _MAX_LINE = 500
 _MAX_ID = 80
-# Of an escape of an escape: `%2540`.
+# For an escape of an escape: `%2540`.
 _MOST_ESCAPES = 3
-# Of PostHog's SDKs, of other senders that take care, and of events that name no session.
+# Ids of PostHog's SDKs, of other careful senders, and of sessions without an id of their own.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}(?:@\d{8}T\d{6}Z)?")
 
 
@@ -27,10 +27,8 @@ def masked_text(
     """Text on one line of at most `limit` characters.
 
     Args:
-        text: as it was sent.
-        limit: in characters.
-        unmasked: the kinds of private things that its project lets models see.
-        cut_at: the length at which it was cut before. Half an address would not be recognized, so
+        cut_at: the length at which it was cut before. Half an address would not be recognized, so a
+        word that may have been cut is removed.
             what may have been cut goes.
     """
     whole = text if cut_at is None or len(text) < cut_at else without_torn_end(text)
@@ -49,7 +47,7 @@ def masked_path(path: str, limit: int, unmasked: Set[Private] = NOTHING) -> str:
 
 
 def _masked_segment(segment: str, unmasked: Set[Private]) -> str:
-    """A segment as it is; without its percent-escapes, where these hide something private."""
+    """A segment as it is; without its percent-escapes if they hide private data."""
     plain = segment
     for _ in range(_MOST_ESCAPES):
         if "%" not in plain:
@@ -60,13 +58,13 @@ def _masked_segment(segment: str, unmasked: Set[Private]) -> str:
 
 
 def masked_line(text: str) -> str:
-    """A line of a log or a message that may quote what somebody sent."""
+    """A line of a log or a message that may quote a sender's text."""
     return masked_text(text, _MAX_LINE)
 
 
 def masked_id(identity: str) -> str:
-    """The id of a session, by which it can be found; one that is no id but a secret, or text of
-    somebody's, is masked, and in quotes."""
+    """The id of a session, as it can be searched for; an id that looks like a secret or like free
+    text is masked and quoted."""
     if _PLAIN_ID.fullmatch(identity) and not is_known_secret(identity):
         return identity
     return f'"{masked_text(identity, _MAX_ID)}"'

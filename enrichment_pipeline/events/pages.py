@@ -1,6 +1,6 @@
-"""Pages: the path an event happened on, and its template with ids taken out.
+"""Pages: the path on which an event happened, and its template without ids.
 
-Masking what is private in a URL does not belong here.
+Masking private data in a URL does not belong here.
 """
 
 import re
@@ -36,7 +36,7 @@ def page_path(pathname: object, url: object, screen: object) -> str | None:
 
 @lru_cache(maxsize=8_192)
 def path_template(path: str) -> str:
-    """`path` with `:id` for each segment that is one: `/users/8231/edit` → `/users/:id/edit`."""
+    """`path` with `:id` in place of each id segment: `/users/8231/edit` → `/users/:id/edit`."""
     return "/".join(
         ":id" if segment and _ID_SEGMENT.fullmatch(segment) else segment
         for segment in path.split("/")

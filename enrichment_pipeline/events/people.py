@@ -1,7 +1,7 @@
-"""Recognizing people by their distinct_ids, where no column holds them: in the payload of an event
-that was refused, in the text of an error; and what of an event ties two ids together.
+"""Recognizing people by their distinct_ids in text without such a column: the payload of a refused
+event, the text of an error; and which events link two ids.
 
-What is done with what is found belongs to `store`.
+What is done with the result belongs to `store`.
 """
 
 import json
@@ -26,45 +26,45 @@ _NOBODY = frozenset(
 
 _OWNER_KEYS = frozenset({"distinct_id", "$distinct_id"})
 
-# What is left of bytes on a command line that are no UTF-8, and in JSON of half a character.
+# Left over from bytes on a command line that are not UTF-8, and from half a character in JSON.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Where a word or a number may begin that is not part of a longer one.
+# A place where a word or a number may begin that is not part of a longer one.
 _BEGINNINGS = re.compile(r"(?<!\w)(?=.)", re.DOTALL)
 
-# An id that anything may be called, such as 1, a or events: it names somebody where it stands as a
-# value by itself, and under a key that says who; not in the middle of a sentence.
+# A common id, such as 1, a or events: it names a person only as a whole value under a key for
+# people; not in the middle of a sentence.
 _LEAST_TELLING = 12
 _AROUND_A_VALUE = frozenset("'\"`,;|=\t\r\n")
 _KEY_OF_SOMEBODY = re.compile(r"^$|id$|user|person|mail|name|alias|customer|account", re.IGNORECASE)
 
-# Most beginnings are ruled out by so many characters.
+# So many characters are enough to rule out most places.
 _FIRST_CHARACTERS = 3
 
-# In text that is no JSON: the id behind its name, quoted or not, even where the quote is missing.
+# In text that is not JSON: the id after its key, quoted or not, even if the quote is missing.
 _OWNER_IN_TEXT = re.compile(
     r'"\$?distinct_id"\s*:\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)|(?P<bare>[^\s,"[\]{}]+))'
 )
 
 
 class People:
-    """The people of some distinct_ids, however many."""
+    """The people with some distinct_ids, however many."""
 
     def __init__(self, distinct_ids: Iterable[str]) -> None:
-        """`distinct_ids` are as their senders wrote them; columns have them cleaned and cut."""
+        """`distinct_ids` are as their senders wrote them; in columns they are cleaned and cut."""
         names = {_as_kept(told): told for told in distinct_ids if told}
         self.distinct_ids = sorted(names)
-        """Their ids as columns have them."""
+        """Their ids in the form of columns."""
         self._names = frozenset(names)
         self._forms = {form: held for held, told in names.items() for form in _forms(told)}
-        # The longest first, so that of two ids that begin alike the right one is tried.
+        # The longest first, so that of two ids with the same beginning the right one matches.
         self._lengths = sorted({len(form) for form in self._forms}, reverse=True)
         self._looked_at = min([_FIRST_CHARACTERS, *self._lengths])
         self._beginnings = {form[: self._looked_at] for form in self._forms}
 
     def named_in(self, text: str) -> str | None:
-        """The first of them whom a text names by the whole id: user-1 is not named by user-10, and
-        one that could be a word or a number is not named by any word or number."""
+        """The first person whose whole id is in a text: user-10 does not name user-1, and an id
+        that could be a word or a number is not named by any word or number."""
         for found in _BEGINNINGS.finditer(text):
             start = found.start()
             if text[start : start + self._looked_at] in self._beginnings:
@@ -75,10 +75,10 @@ class People:
         return None
 
     def owner(self, payload: bytes) -> str | None:
-        """Which of them (by the id that columns have) the event in this payload belongs to.
+        """The person (by the id in columns) to whom the event in this payload belongs.
 
-        An event that says whose it is belongs to nobody else, whoever it mentions; one that does
-        not, because just that was wrong with it, belongs to whom it mentions.
+        An event with an owner's id belongs to that person only, whoever else it mentions; an event
+        without one, because that was its fault, belongs to the person it mentions.
         """
         text = readable_json(payload).decode()
         try:
@@ -91,7 +91,7 @@ class People:
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether what stands there is an id, and no part of something else."""
+    """Whether the text at this place is a whole id, and not part of something else."""
     if _is_telling(text[start:end]):
         return end == len(text) or not _is_of_a_word(text[end])
     before, after = text[start - 1 : start], text[end : end + 1]
@@ -103,15 +103,15 @@ def _is_of_a_word(character: str) -> bool:
 
 
 def _is_telling(distinct_id: str) -> bool:
-    """Whether it can be nothing but an id: no word, and no number that may count something."""
+    """Whether it can only be an id: not a word, and not a number that may count something."""
     is_a_word = all(map(_is_of_a_word, distinct_id))
     has_digits = any(map(str.isdigit, distinct_id))
     return not is_a_word or (has_digits and len(distinct_id) >= _LEAST_TELLING)
 
 
 def other_id(event: str, distinct_id: str, properties: Mapping[str, object]) -> str | None:
-    """The distinct_id that a linking event says is the same person's; None where it says none, or
-    one that any number of people have."""
+    """The distinct_id that a linking event says is the same person's; None if it has none, or one
+    that any number of people share."""
     if event not in LINKING_EVENTS:
         return None
     told = properties.get("$anon_distinct_id" if event == "$identify" else "alias")
@@ -126,15 +126,15 @@ def other_id(event: str, distinct_id: str, properties: Mapping[str, object]) -> 
 
 
 def is_nobody(distinct_id: str) -> bool:
-    """Whether an id is one of those that programs send where they know none: PostHog joins nobody
-    by them (its list: https://posthog.com/docs/data/persons#merging-users)."""
+    """Whether programs send this id when they know none: PostHog joins nobody by such ids (its
+    list: https://posthog.com/docs/data/persons#merging-users)."""
     return distinct_id.strip().strip("'\"").lower() in _NOBODY
 
 
 def ledger_name(key: str, project: str, distinct_id: str) -> str:
-    """What the ledger of who was forgotten calls a person. Only who has the store's key can find
-    out whether somebody is in it."""
-    # In two steps: the first is what stood in the ledger of earlier versions.
+    """A person's name in the ledger of forgotten people. Only the store's key allows to find out
+    whether somebody is in it."""
+    # In two steps: the first gives the name that earlier versions wrote into the ledger.
     unkeyed = sha256(f"{project}\0{distinct_id}".encode()).hexdigest()
     return sha256(f"{key}{unkeyed}".encode()).hexdigest()
 
@@ -144,7 +144,7 @@ def _as_kept(distinct_id: str) -> str:
 
 
 def _forms(told: str) -> set[str]:
-    """An id as it stands in text: itself, cut, escaped as JSON and as Python do it."""
+    """The forms of an id in text: itself, cut, escaped as in JSON and in Python."""
     return {
         form
         for name in (told, _as_kept(told))
@@ -159,7 +159,7 @@ def _forms(told: str) -> set[str]:
 
 
 def _read(value: object) -> tuple[set[str], set[str]]:
-    """The ids that a JSON value gives as its owner's, and those of its values that may be ids."""
+    """The ids under owner's keys in a JSON value, and those of its values that may be ids."""
     owners: set[str] = set()
     mentioned: set[str] = set()
     for key, held in _scalars(value):
@@ -171,8 +171,8 @@ def _read(value: object) -> tuple[set[str], set[str]]:
 
 
 def _scalars(value: object) -> Iterator[tuple[str, str]]:
-    """Every value in a JSON value that holds no others, as text, with the key that it is under."""
-    # No recursion: events nest as deeply as their senders like.
+    """Every scalar in a JSON value, as text, with its key."""
+    # No recursion: senders may nest events as deeply as they like.
     waiting: list[tuple[str, object]] = [("", value)]
     while waiting:
         key, held = waiting.pop()

@@ -1,7 +1,7 @@
-"""Masking what is private in text that a model may read.
+"""Masking private data in text that a model may read.
 
-How private things are recognized belongs here, their kinds to `allowed`; making text harmless to
-`safe_text`. The raw event keeps everything. Names of people are not recognized.
+Recognizing private data belongs here, the kinds to `allowed`; making text harmless to `safe_text`.
+The raw event keeps everything. Names of people are not recognized.
 """
 
 import re
@@ -16,10 +16,10 @@ from enrichment_pipeline.events.allowed import NOTHING, Private
 from enrichment_pipeline.events.private_names import is_private_name
 from enrichment_pipeline.events.safe_text import visible
 
-# Sentences show some dozens of characters; what is private far behind them is nobody's concern.
+# Sentences show some dozens of characters; text far behind them is never shown.
 _READ_AT_MOST = 1_000
 
-# Text with none of these has nothing private in it: nearly all has none.
+# Text with none of these holds nothing private: nearly all text.
 _MAY_HOLD = re.compile(
     r"[@＠﹫?#=]|%(?:25)*40|&#64;|[(\[]at[)\]]|//|\d\D{0,9}\d\D{0,9}\d\D{0,9}\d\D{0,9}\d"
     r"|[\w+/=.-]{12}"
@@ -29,12 +29,13 @@ _PASSWORD = re.compile(r"(?<=//)(?:[^\s/?#@:]+:[^\s/]*|[^\s/?#]*)@")
 _AT = r"(?:[@＠﹫]|%(?:25)*40|&#64;|\s?[(\[]at[)\]]\s?)"
 _DOT = r"(?:[.．]|[。｡](?=[a-z]))"
 _NO_NAME = r"\s@＠﹫\"'<>(),;:=/?&\[\]‹›"
-# `icon@2x.png` and `lodash@4.17` are none.
+# `icon@2x.png` and `lodash@4.17` are not e-mail addresses.
 _EMAIL = re.compile(
     rf"(?i)(?<![^{_NO_NAME}])[^{_NO_NAME}]+?{_AT}(?!\dx\.)"
     rf"[^{_NO_NAME}.．]+(?:{_DOT}[^{_NO_NAME}.．]+)*{_DOT}(?!\d+\b)[^{_NO_NAME}.．]+"
 )
-# Of a path or a URL whatever is behind the question mark; in a sentence what looks like it.
+# In a path or a URL everything after the question mark; in a sentence only text that looks like a
+# query.
 _QUERY_OF_PATH = re.compile(r"((?:(?<![^\s\"'(=])/|://)[^\s?#]*)(?:\?(?!…)|;(?=\w+=))\S+")
 _QUERY = re.compile(r"(?<=[^\s?#])(?:\?[^\s?=]*=\S*|[?&](?=\S*[=&])\S+|#\S*=\S*)")
 
@@ -42,7 +43,7 @@ _BETWEEN = r"(?:[\s().\-/\u2010-\u2015\u2212·_*]|%2[0dD])"
 _DIGITS = re.compile(rf"(?<!\d)\+?\(?\d(?:{_BETWEEN}{{0,3}}\d){{6,}}")
 _ESCAPED = re.compile(r"%2[0dD]")
 _SHORT_PHONE = re.compile(r"[2-9]\d{2}[-.]\d{4}(?<!000)")
-# What has as many digits, and is no secret.
+# Numbers with as many digits that are not secret.
 _DATE = re.compile(
     r"(?<!\d)((?:19|20)\d\d([-/.])\d\d?\2\d\d?(?!\d|\2\d)"
     r"|\d\d?([-/.])\d\d?\3(?:19|20)\d\d(?!\d|\3\d))"
@@ -59,7 +60,7 @@ _FEWEST_DIGITS_OF_IBAN = 8
 _UUID = re.compile(r"(?i)(?<![0-9a-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-z])")
 _BEARER = re.compile(r"(?i)(?<![a-z])(bearer )(?=\S*\d)(?!\[token\])\S+")
 _NAMED = re.compile(r"(?<![\w.-])(\w[\w.-]{0,40})=(?!\[token\])\S+")
-# As those who hand them out write them.
+# In the forms in which their issuers write them.
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:eyJ[\w-]{8,}(?:\.[\w-]+){0,2}"
     r"|(?:sk|pk|rk)[-_](?:live|test|proj|ant|or|lf|svcacct|admin)[-_][\w-]{8,}"
@@ -68,7 +69,7 @@ _KEY = re.compile(
     r"|SG\.[\w-]{8,}(?:\.[\w-]+)?|(?:hf|npm|phc|phx|phs|shpat|whsec|dop_v1)_\w{12,}"
     r"|pypi-[\w-]{16,})"
 )
-# Of AWS: forty letters of base64, slashes among them.
+# A key of AWS: forty letters of base64, slashes among them.
 _BASE64 = re.compile(
     r"(?<![\w/+=.-])(?=\S*[a-z])(?=\S*[A-Z])(?=\S*\d)[A-Za-z0-9+][A-Za-z0-9/+]{39}(?![\w/+=])"
 )
@@ -90,21 +91,21 @@ _MOST_PASSES = 8
 
 
 def mask(text: str, unmasked: Iterable[Private] = NOTHING) -> str:
-    """`text` as it is seen, with `[email]`, `[phone]`, `[card]`, `[number]`, `[token]` in the place
-    of such, and `?…` in that of a query; those of `unmasked` stay. Idempotent.
+    """`text` with `[email]`, `[phone]`, `[card]`, `[number]`, `[token]` in place of private data,
+    and `?…` in place of a query; the kinds in `unmasked` stay. Idempotent.
 
-    Whatever is cut, is cut after it was masked: half a card is not recognized.
+    Text must be cut only after masking: half a card number is not recognized.
     """
     if len(text) > _READ_AT_MOST:
         text = without_torn_end(text[:_READ_AT_MOST])
-    # First: what is not seen would keep apart what belongs together.
+    # First: invisible characters would separate parts that belong together.
     text = visible(text)
     return _mask(text, frozenset(unmasked)) if _MAY_HOLD.search(text) else text
 
 
 def is_known_secret(word: str) -> bool:
-    """Whether a word is a key, an account or a card as those write them who hand them out. What is
-    only random is none: ids are."""
+    """Whether a word is a key, an account or a card number in its issuer's form. Other random words
+    are not: ids are random too."""
     digits = [int(one) for one in word if one.isdecimal()]
     is_card = word.isdecimal() and len(digits) in _CARD_LENGTHS_TODAY and _passes_luhn(digits)
     is_account = _IBAN.fullmatch(word) and len(digits) >= _FEWEST_DIGITS_OF_IBAN
@@ -116,13 +117,13 @@ _TORN_DIGITS = "+0123456789 ().-/"
 
 
 def without_torn_end(text: str) -> str:
-    """A text that was cut somewhere, without the word or number that may have been cut in two."""
+    """A text that was cut somewhere, without the last word or number, which may be incomplete."""
     return _TORN_WORD.sub("", text).rstrip(_TORN_DIGITS)
 
 
 @lru_cache(maxsize=8_192)
 def _mask(text: str, unmasked: frozenset[Private]) -> str:
-    """Masked until nothing is left to mask: a mask may uncover what was beside a private thing."""
+    """Repeat until nothing is left to mask: a mask may reveal private data beside it."""
     for _ in range(_MOST_PASSES):
         masked = _masked_once(text, unmasked)
         if masked == text:
@@ -152,13 +153,13 @@ def _account(found: re.Match[str]) -> str:
 
 def _long_word(found: re.Match[str]) -> str:
     word = found[0]
-    # A path is made of words: each is looked at for itself.
+    # A path consists of words: each is checked separately.
     return "/".join("[token]" if _is_token(part) else part for part in word.split("/"))
 
 
 def _is_token(word: str) -> bool:
-    """Whether a word was made by a machine: letters and digits change places, or it is longer than
-    the words of any language. A slug (`summer-sale-2026`) and `CamelCase` are none."""
+    """Whether a word was made by a machine: letters and digits alternate, or it is longer than the
+    words of any language. A slug (`summer-sale-2026`) or `CamelCase` is not a token."""
     return any(_is_random(piece) for piece in _PIECE.findall(word))
 
 
@@ -166,7 +167,7 @@ def _is_random(piece: str) -> bool:
     if piece.isdigit():
         return False
     changes = sum(one.isdigit() != other.isdigit() for one, other in pairwise(piece))
-    # `WH1000XM5` is what shops sell.
+    # `WH1000XM5` is the name of a product.
     if len(piece) >= _SHORT_TOKEN and 3 * changes > len(piece):
         return True
     is_mixed = not (piece.islower() or piece.isupper())
@@ -207,20 +208,20 @@ def _number(digits: str, unmasked: frozenset[Private]) -> str:
 
 
 def _instead(digits: str, mark: str) -> str:
-    """The mark, with the spaces that were around the digits."""
+    """The mark, with the spaces that surrounded the digits."""
     before = digits[: len(digits) - len(digits.lstrip())]
     return before + mark + digits[len(digits.rstrip()) :]
 
 
 def _is_list(groups: list[str]) -> bool:
-    """Whether it is `1 2 3 4 5`, as pages and scales are numbered."""
+    """Whether it is a list like `1 2 3 4 5`, as in page numbers and scales."""
     if len(groups) < _SHORTEST_LIST:
         return False
     return all(int(after) - int(before) == 1 for before, after in pairwise(groups))
 
 
 def _is_phone(digits: str) -> bool:
-    # Without its country's code a number is one of some country; how it is written tells.
+    # Without a country code, the form of a number shows whether it is a phone number.
     region = None if digits.startswith("+") else "US"
     try:
         number = phonenumbers.parse(digits, region)

@@ -1,8 +1,8 @@
-"""Which names of properties say that what they hold is private: `pwd`, `dateOfBirth`, `card-no`.
+"""Which property names say that their value is private: `pwd`, `dateOfBirth`, `card-no`.
 
-By whole words, in snake, kebab and camel case. What is only about something private
-(`session_count`, `cookie_consent`, `is_mobile`) is not: in English the last word says what a thing
-is. How private things are recognized in text belongs to `privacy`.
+By whole words, in snake, kebab and camel case. A value that is only about private data
+(`session_count`, `cookie_consent`, `is_mobile`) is not private: in English the last word says what
+a thing is. Recognizing private data in text belongs to `privacy`.
 """
 
 import re
@@ -18,7 +18,7 @@ def _listed(text: str) -> Sequence[str]:
     return [" ".join(phrase.split()) for phrase in text.split(",")]
 
 
-# Private wherever they stand, unless the name goes on to say that it is about them.
+# Private in any position, unless later words say that the value is only about them.
 _THINGS = frozenset(
     _words("""
     password passwd pwd passwort kennwort contrasena contraseña senha passphrase passcode pincode
@@ -41,7 +41,7 @@ _THINGS = frozenset(
     """)
 )
 
-# What these are is private by itself, so are their kind, their code and whether there is one.
+# Private in themselves; their kind, their code and whether there is one are private too.
 _TRAITS = frozenset(
     _words("""
     diagnosis diagnoses disease illness medical medication medications prescription prescriptions
@@ -62,7 +62,7 @@ _OF_PEOPLE = _words("""
 
 _OWNERS = _OF_PEOPLE[: _OF_PEOPLE.index("billing")]
 
-# Several words, which are harmless each. `no` and `num` are `number` here.
+# Private in combination, each word harmless alone. `no` and `num` are `number` here.
 _PHRASES = frozenset(
     {
         *(f"{who} name" for who in _OF_PEOPLE),
@@ -99,13 +99,13 @@ _PHRASES = frozenset(
 )
 _LONGEST_PHRASE = 3
 
-# Private at the end of a name, alone or of a person (`age`, `user_age`; not `cache_age`).
+# Private at the end of a name, alone or after a person (`age`, `user_age`; not `cache_age`).
 _OF_SOMEBODY = frozenset(_words("age sex race pass pan mobile cell mac vin tin ein sin"))
 
-# What a word may end in, whatever is before it.
+# Private endings of a word, whatever comes before.
 _ENDINGS = ("password", "passwd", "pwd", "passcode", "passphrase", "email", "username", "address")
 
-# Said last, these say that the name is about a private thing, and is none.
+# As the last word, these say that the value is about private data, and not private itself.
 _ABOUT = frozenset(
     _words("""
     count counts total sum average length size limit quota rate ratio score quality strength level
@@ -125,35 +125,35 @@ _ABOUT = frozenset(
     only desktop taken events clicks views pages pageviews visits users orders
     """)
 )
-# Behind a trait only these do: a page or a filter is nobody's.
+# After a trait only these do: a page or a filter is not personal.
 _ABOUT_TRAITS = frozenset(
     _words("filter filters page tab section menu button banner form campaign screen dialog")
 )
-# `password_entered` may hold what was entered.
+# `password_entered` may hold the password.
 _HELD = frozenset(
     _words("""
     entered typed provided submitted given used hashed encrypted encoded masked normalized
     normalised selected saved stored attached string
     """)
 )
-# Behind what they number or name, these say nothing of their own (`email_template_id`).
+# After the thing that they number or name, these are not private (`email_template_id`).
 _NEUTRAL = _HELD | {"id", "ids", "number", "no", "name", "names"}
 
-# Said first, these ask or count.
+# As the first word, these ask or count.
 _ASKING = frozenset(
     _words("""
     is are was has have had did does can could should will needs requires require num count max min
     avg show hide accept accepts allow allows enable disable remember forgot forget without
     """)
 )
-# `sessionNumber` says the how-manieth it is.
+# `sessionNumber` is the session's ordinal number.
 _HARMLESS = ("session number", "new session", "gift card")
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-# Of what a word may be made in which nobody has put a hyphen (`phonenumber`, `userip`, `emailid`).
+# The parts of words written without a separator (`phonenumber`, `userip`, `emailid`).
 _PARTS = frozenset(
     {
         *_THINGS,
@@ -181,10 +181,10 @@ _SHORTEST_PART = 2
 
 @lru_cache(maxsize=8_192)
 def is_private_name(name: str) -> bool:
-    """Whether what a property of this name holds is nobody's business but its user's."""
+    """Whether the value of a property with this name is private to its user."""
     words = [part for word in _WORD.findall(_HUMP.sub("_", name).lower()) for part in _parts(word)]
     is_asked = bool(words) and words[0] in _ASKING
-    # What is first in `numCards` is a number in `cardNum`.
+    # A leading `num` (`numCards`) is a count, a trailing one (`cardNum`) a number.
     words = ["number" if at and word in _NUMBERS else word for at, word in enumerate(words)]
     words = _without_harmless(words)
     for at in range(len(words)):
@@ -201,7 +201,7 @@ _NUMBERS = frozenset({"num", "no", "nr"})
 
 
 def _parts(word: str) -> list[str]:
-    """The words that a word is made of; itself, if it is one."""
+    """The words in a word; the word itself if it is one."""
     if word in _THINGS or word in _TRAITS or word in _ABOUT:
         return [word]
     return _split(word) or [word]
@@ -233,12 +233,12 @@ def _is_thing(words: list[str], at: int, end: int) -> bool:
     return word in _THINGS or is_one_of_many or word.endswith(_ENDINGS)
 
 
-# Of these there are many, where the one is private.
+# Plurals that are usually counts, while the singular is private.
 _COUNTED = frozenset({"tokens", "sessions", "cards", "pins", "secrets"})
 
 
 def _is_about(behind: list[str], words: frozenset[str]) -> bool:
-    """Whether what is said behind a private thing makes it something else."""
+    """Whether the words after a private word make the value something else."""
     while behind and behind[-1] in _NEUTRAL:
         behind = behind[:-1]
     if not behind:

@@ -1,6 +1,6 @@
 """One PostHog event, parsed into the columns of `raw_event`.
 
-Parsing one event belongs here: what makes it acceptable, which value goes into which column.
+Parsing one event belongs here: when it is acceptable, and which value goes into which column.
 Request bodies, tokens and files belong to `ingest`.
 """
 
@@ -50,19 +50,20 @@ class Reason(StrEnum):
     INVALID_TIMESTAMP = "invalid_timestamp"
     TIMESTAMP_TOO_OLD = "timestamp_too_old"
     BEFORE_FIRST_PARTITION = "before_first_partition"
-    """Of older letters: the start of the partitions moves back now, also for a replay of these."""
+    """Used by older versions only: the start of the partitions now moves back, also for a replay of
+    these letters."""
     REFUSED_BY_STORE = "refused_by_store"
 
 
-# The nil and the max UUID of RFC 9562: what programs send that have none.
+# The nil and the max UUID of RFC 9562: programs without a UUID send them.
 _OF_NO_EVENT = frozenset({0, 2**128 - 1})
 
-# What PostHog's tables, exports and queues call the moment in which they had an event: best first.
+# The names of the arrival time in PostHog's tables, exports and queues: best first.
 _ARRIVAL_FIELDS = ("now", "sent_at", "created_at", "inserted_at", "_inserted_at", "_timestamp")
 
 TIME_IS_ARRIVAL = "$time_is_arrival"
-"""Among the properties of an event that happened, as far as we know, when it arrived: why that is
-not the time of its own. No sender's property has this name there, since it begins with `$`."""
+"""A property of events whose time is, for lack of a better one, their arrival: why their own time
+is not used. No sender's property can have this name here, because it begins with `$`."""
 
 UNREADABLE = "its time cannot be read"
 TOO_FAR_AHEAD = "its time is more than 23 hours in the future"
@@ -70,7 +71,7 @@ NO_TIME = "it names no time"
 
 
 class EventRejectedError(ValueError):
-    """An event that cannot be taken: `reason` is its code, the message says what was wrong."""
+    """An event that cannot be accepted: `reason` is its code, the message says what was wrong."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -78,7 +79,7 @@ class EventRejectedError(ValueError):
 
 
 class RawEvent(NamedTuple):
-    """A row of `raw_event`, but for the batch it will belong to."""
+    """A row of `raw_event`, without the batch it will belong to."""
 
     project: str
     uuid: UUID
@@ -94,11 +95,11 @@ class RawEvent(NamedTuple):
     payload: bytes
     """The event as it arrived."""
     inputs: EnrichmentInput
-    """What `input_key` stands for."""
+    """The action input whose key is `input_key`."""
     detail: str | None
     device: str | None
     other_id: str | None
-    """The distinct_id that the event says is the same person's; not kept in `raw_event`."""
+    """The distinct_id that the event says is the same person's; not stored in `raw_event`."""
 
 
 class RejectedEvent(NamedTuple):
@@ -109,24 +110,24 @@ class RejectedEvent(NamedTuple):
     message: str
     payload: bytes
     occurred_at: datetime
-    """What assigns it to a window: its own time where that is usable, else that of its arrival."""
+    """Decides the window: the event's own time if that is usable, else its arrival."""
     event: str | None = None
     sent_at: datetime | None = None
-    """See `Arrival`; without it a replay would book the event elsewhere."""
+    """See `Arrival`; without it a replay would assign the event to another window."""
 
 
 class Arrival(NamedTuple):
-    """How an event came: what it does not say itself."""
+    """How an event arrived: facts that are not in the event."""
 
     at: datetime
     """By our clock."""
     sent_at: datetime | None = None
-    """By the sender's clock, when it sent the event, without a zone where it named none; None where
-    it did not say."""
+    """By the sender's clock, when it sent the event, without a zone if the sender gave none; None
+    if unknown."""
     default_name: str | None = None
-    """The name of an event that has none, where the way it came implies one."""
+    """The name for an event without one, if the endpoint implies it."""
     is_recorded: bool = False
-    """Whether it was recorded elsewhere before, so that `at` says nothing of when it happened."""
+    """Whether another system recorded it before, so that `at` does not say when it happened."""
 
 
 def parse_event(
@@ -139,13 +140,13 @@ def parse_event(
 ) -> RawEvent:
     """Parse the JSON of one event as PostHog exports it or an SDK sends it.
 
-    An event without uuid gets what `make_uuid` makes of its payload; by default one made from its
-    content, so that taking it in again adds nothing. One without timestamp happened at its arrival;
-    where it names a time that is of no use, its properties say so (`TIME_IS_ARRIVAL`). `unmasked`
-    is what the project lets models see; before `oldest` there can be no windows.
+    An event without uuid gets one from `make_uuid`; by default it is made from the content, so that
+    importing it again adds nothing. An event without timestamp happened at its arrival; if it has
+    an unusable time, its properties say so (`TIME_IS_ARRIVAL`). `unmasked` is what the project
+    allows models to see; there can be no windows before `oldest`.
 
     Raises:
-        EventRejectedError: the event cannot be taken; its neighbours are not concerned.
+        EventRejectedError: the event cannot be accepted; other events are not affected.
     """
     fields = _decode(payload)
     properties = _properties(fields)
@@ -190,10 +191,10 @@ def reject(
     error: EventRejectedError,
     oldest: datetime | None = None,
 ) -> RejectedEvent:
-    """The rejected event, with as much of its name and time as can be read.
+    """The rejected event, with its name and time as far as they can be read.
 
-    It is assigned to the window of its arrival where it claims a time before `oldest`, for which
-    there can be none.
+    It is assigned to the window of its arrival if its own time is before `oldest`, where there can
+    be no window.
     """
     occurred_at: datetime | None = None
     try:
@@ -203,7 +204,7 @@ def reject(
         fields = {}
     if occurred_at is None or (oldest is not None and occurred_at < oldest):
         occurred_at = arrival.at
-    # The implied name too: a replay has no other way to know it.
+    # The implied name too: a replay cannot find it elsewhere.
     event = fields.get("event") or arrival.default_name
     return RejectedEvent(
         project=project,
@@ -217,7 +218,8 @@ def reject(
 
 
 def _sent_at_to_keep(fields: dict[str, object], arrival: Arrival) -> datetime | None:
-    """The same correction of the time, where the store names the zone of every moment."""
+    """The sending time to store, with the same correction of the event's time: the store needs a
+    zone for every time."""
     sent_at = arrival.sent_at
     if sent_at is None or sent_at.tzinfo is not None:
         return sent_at
@@ -274,7 +276,7 @@ def _distinct_id(fields: dict[str, object], properties: dict[str, object]) -> st
     )
     for value in candidates:
         if value is not None and value != "":
-            # PostHog makes text of numbers and objects too.
+            # PostHog converts numbers and objects to text too.
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             return clean_text(text, MAX_ID_LENGTH)
     raise EventRejectedError(Reason.MISSING_DISTINCT_ID, "the event has no distinct_id")
@@ -324,17 +326,17 @@ def _occurred_at(
 def _when(
     fields: dict[str, object], properties: dict[str, object], arrival: Arrival
 ) -> tuple[datetime | None, str | None]:
-    """When the event happened, by our clock; and why that is its arrival, where it is not the time
-    of its own. No time where it was recorded elsewhere, and what it says of its time cannot be
-    read: the arrival here would be wrong by years, and whoever has the record can mend it.
+    """When the event happened, by our clock; and, if that is its arrival, why its own time is not
+    used. No time if another system recorded it and its time cannot be read: the arrival here would
+    be wrong by years, and the owner of the record can correct it.
 
-    PostHog's order: the offset in milliseconds from sending; the timestamp, moved by how far the
-    sender's clock is off; the arrival.
+    PostHog's order: the offset in milliseconds from sending; the timestamp, moved by the error of
+    the sender's clock; the arrival.
     """
     arrived = _arrived_at(fields, arrival) if arrival.is_recorded else arrival.at
     told, offset = fields.get("timestamp"), fields.get("offset")
     is_told = told is not None and told != ""
-    # Of what was recorded elsewhere, the timestamp has been put right there, by the offset too.
+    # The system that recorded it has corrected the timestamp already, also by the offset.
     if arrived is None or (is_told and arrival.is_recorded):
         offset = None
     if not is_told and offset is None:
@@ -352,7 +354,7 @@ def _when(
 
 
 def _arrived_at(fields: dict[str, object], arrival: Arrival) -> datetime | None:
-    """When a recorded event came to whoever had it from its sender; None where it does not say."""
+    """When the recording system received the event from its sender; None if unknown."""
     moments = (parse_timestamp(fields.get(name)) for name in _ARRIVAL_FIELDS)
     usable = (one for one in moments if one and not is_too_far_ahead(one, arrival.at))
     return next(usable, None)
@@ -367,7 +369,7 @@ def _ignores_sent_at(fields: dict[str, object], properties: dict[str, object]) -
 
 
 def is_true(value: object) -> bool:
-    """Whether a JSON value says yes; some clients send text where a boolean is meant."""
+    """Whether a JSON value means true; some clients send text instead of a boolean."""
     return value in (True, "1") or (isinstance(value, str) and value.strip().lower() == "true")
 
 

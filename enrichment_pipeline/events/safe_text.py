@@ -1,7 +1,7 @@
-"""Text that people and pages wrote, made fit to stand in a prompt: one line, no control characters,
-no markup, nothing that ends the quotes around it.
+"""Text of users and pages, made safe for a prompt: one line, no control characters, no markup,
+nothing that ends the quotes around it.
 
-What is private is masked by `privacy`; characters that PostgreSQL refuses belong to `text`.
+Private data are masked by `privacy`; characters that PostgreSQL refuses belong to `text`.
 """
 
 import re
@@ -10,13 +10,13 @@ import unicodedata
 CUT = "…"
 
 MOST_WORDS = 6
-"""What has more is no name but a sentence, and stands in quotes."""
+"""Text with more words is a sentence and not a name, and is quoted."""
 
-# A cut text may still hold characters of any length; nobody reads past this.
+# Text this long is cut before it is cleaned; the rest is never shown.
 _READ_AT_MOST = 4_096
 
-# Not seen, or blank though no space: tags of plane 14 and variation selectors spell whole sentences
-# for models, marks of direction turn text around, fillers pass for spaces.
+# Invisible, or blank without being a space: tags of plane 14 and variation selectors can spell
+# whole sentences for models, direction marks turn text around, fillers look like spaces.
 _UNSEEN = re.compile(
     "[\\u034f\\u17b4\\u17b5\\u180b-\\u180f\\ufe00-\\ufe0d\\ufff0-\\uffff\\U000e0000-\\U000e0fff]"
 )
@@ -24,8 +24,8 @@ _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _CONTROL = frozenset({"Cc", "Cf", "Cs"})
 _NO_CHARACTER = frozenset({"Co", "Cn"})
 
-# Persian and the scripts of India need joiners within words, emoji too; and emoji have variants.
-# Anywhere else these are not seen either, and split what should be recognized.
+# Persian and the scripts of India need joiners within words, as do emoji, which also have variants.
+# Elsewhere joiners are invisible too, and split text that should be recognized.
 _JOINERS = "\u200c\u200d"
 _VARIANTS = "\ufe0e\ufe0f"
 _JOINED = "\\u0590-\\u1cff\\u2190-\\u2bff\\ua800-\\uabff\\ufe0f\\U0001f000-\\U0001faff"
@@ -38,18 +38,18 @@ _STRAY_JOINER = re.compile(
 )
 _ACCENTS = "[\\u0300-\\u036f\\u1ab0-\\u1aff\\u1dc0-\\u1dff\\u20d0-\\u20ff]"
 _MARK = re.compile(_ACCENTS)
-# No script that is written has more of these on one letter.
+# No written language puts more of these on one letter.
 _MARKS = re.compile(f"({_ACCENTS}{{2}}){_ACCENTS}+")
 _SPACES = re.compile(r" {2,}")
 
-# A word has eight letters, or three where there are no capitals; of what is written in squares (the
-# scripts of China, Japan and Korea) each is one.
+# A word counts as eight letters, or three in scripts without capitals; in the square scripts of
+# China, Japan and Korea each character counts as one word.
 _WORD = 24
 _WIDE = frozenset({"W", "F", "H"})
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-# What opens a tag, a code block, a link, a template or a role in the formats that prompts are made
-# of, or ends a quotation. Each has a look-alike that does not.
+# Characters that open a tag, a code block, a link, a template or a role in the formats of prompts,
+# or end a quotation. Each is replaced by a look-alike that does not.
 _LOOK_ALIKES = {
     "'": '`"“”„‟«»″ʺ〝〞〟❝❞＂｀',
     "‹": "<＜﹤",
@@ -62,15 +62,16 @@ _LOOK_ALIKES = {
 _MARKUP = str.maketrans(
     {markup: instead for instead, found in _LOOK_ALIKES.items() for markup in found}
 )
-# ASCII's punctuation, but for what names are made of.
+# ASCII's punctuation, except for characters that are usual in names.
 _NO_WORD = re.compile(r"[\s!-,/:-@\[-^`{-~‹›]+")
 _RUNS = re.compile(r"([#*_~=+-])\1{2,}")
-# ASCII with none of these is harmless as it is: nearly all text.
+# ASCII text with none of these is harmless as it is: nearly all text.
 _PLAIN = re.compile(r"(?:[!#-;=?-Z^_a-z~]|(?<! ) (?! ))*")
 
 
 class _Seen(dict[int, str | int]):
-    """What each character becomes on the one line of `visible`; itself, nothing, or a space."""
+    """The replacement of each character on the one line of `visible`: itself, nothing, or a
+    space."""
 
     def __missing__(self, code: int) -> str | int:
         character = chr(code)
@@ -94,23 +95,23 @@ _SEEN = _Seen()
 def safe_text(text: str, limit: int) -> str:
     """`text` on one line of at most `limit` characters, harmless in a prompt; it may be empty.
 
-    Idempotent: what is safe stays as it is.
+    Idempotent: safe text stays as it is.
     """
     plain = visible(text[:_READ_AT_MOST])
     if not (plain.isascii() and _PLAIN.fullmatch(plain)):
         harmless = plain.translate(_MARKUP)
-        # A look-alike is joined to nothing, where what it stands for was.
+        # Joiners beside a look-alike are removed, although its original could be joined.
         plain = visible(harmless) if harmless != plain else plain
     return cut(_RUNS.sub(r"\1\1", plain), limit)
 
 
 def visible(text: str) -> str:
-    """What is seen of `text`, on one line: no characters that are not seen, single spaces.
+    """The visible part of `text`, on one line: no invisible characters, single spaces.
 
     Letters of all scripts stay, with the joiners that their words and emoji are made of.
     """
     before = None
-    # What goes brings together what stood apart, which may be stray then, or one letter.
+    # Removing characters brings others together, which may then be stray marks, or one letter.
     while text != before and not (text.isascii() and text.isprintable()):
         before = text
         text = unicodedata.normalize("NFC", text.translate(_SEEN))
@@ -119,8 +120,8 @@ def visible(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """`text` with at most `limit` characters; a cut shows. Quotes that it cuts through are closed:
-    what follows is not in them."""
+    """`text` with at most `limit` characters; a mark shows the cut. Quotes that were cut are
+    closed: text that follows is not inside them."""
     if len(text) <= limit:
         return text
     short = _without_end(text, limit - len(CUT))
@@ -132,17 +133,17 @@ def cut(text: str, limit: int) -> str:
 
 
 def _without_end(text: str, end: int) -> str:
-    # Not within what belongs to one letter: a base without its accent is another letter.
+    # Never within one letter: a base without its accent is another letter.
     while end > 0 and (unicodedata.category(text[end])[0] == "M" or text[end - 1] in _JOINERS):
         end -= 1
     return text[: max(end, 0)]
 
 
 def has_few_words(text: str, most: int = MOST_WORDS) -> bool:
-    """Whether `text` has no more words than a name has.
+    """Whether `text` has no more words than a name.
 
-    They are counted by letters, not by spaces: many scripts have none, and what has hyphens,
-    underscores or humps in their places is read as well.
+    Words are counted by letters, not by spaces: many scripts have none, and text with hyphens,
+    underscores or camel case instead can be read as well.
     """
     words = letters = 0
     for character in _HUMP.sub(" ", text):
@@ -157,7 +158,7 @@ def has_few_words(text: str, most: int = MOST_WORDS) -> bool:
 
 def _share_of_word(character: str) -> int:
     if not character.isalnum():
-        # Vowels of many scripts are marks; accents are none of them.
+        # Vowels of many scripts are marks; accents are not vowels.
         is_letter = unicodedata.category(character)[0] == "M" and not _MARK.match(character)
         return _WORD // 3 if is_letter else 0
     if unicodedata.east_asian_width(character) in _WIDE:
@@ -167,8 +168,8 @@ def _share_of_word(character: str) -> int:
 
 
 def safe_word(text: str, limit: int) -> str:
-    """A name as `safe_text`, as one word that may stand outside of quotes (`attr_id`, `my-tag`);
-    where it has more words than a name, it is quoted, and stays so."""
+    """A name made safe like `safe_text`, as one word without quotes (`attr_id`, `my-tag`); with
+    more words than a name, it is quoted, and stays so."""
     is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
     word = _NO_WORD.sub("_", safe_text(text, _READ_AT_MOST))
     word = safe_text(word, _READ_AT_MOST).strip("_")
@@ -178,8 +179,8 @@ def safe_word(text: str, limit: int) -> str:
 
 
 def safe_path(path: str, limit: int) -> str:
-    """A path as `safe_text`, and without spaces: a sentence in it cannot pass for one of ours. One
-    in a script that has no spaces is quoted."""
+    """A path made safe like `safe_text`, without spaces: a sentence in it cannot be taken for one
+    of ours. A path in a script without spaces is quoted."""
     safe = safe_text(path, _READ_AT_MOST).replace(" ", "%20")
     if not safe.isascii():
         of_such = "".join(one if _share_of_word(one) > _WORD // 8 else " " for one in safe)

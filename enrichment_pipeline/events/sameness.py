@@ -1,10 +1,10 @@
-"""What makes two events with the same uuid one event, or two.
+"""Whether two events with the same uuid are the same event.
 
-PostHog tells events apart by uuid, name, distinct_id and the day. But of one event the time differs
-from a retry to its export, because each has corrected it by another clock: a time counts where no
-clock explains it.
+PostHog distinguishes events by uuid, name, distinct_id and day. But the time of one event differs
+between a retry and an export, because each corrects it by another clock: a difference in time
+counts only if no clock explains it.
 
-What becomes of the second one belongs to `store.ingest.load`.
+Storing the second event belongs to `store.ingest.load`.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,18 +16,18 @@ from enrichment_pipeline.events.text import read_json
 from enrichment_pipeline.events.times import parse_timestamp
 from enrichment_pipeline.events.uuids import another_uuid
 
-# PostHog puts a hash in the place of the first, so that one event has both.
+# PostHog replaces the first by a hash, so that one event can have both.
 _COOKIELESS = ("$posthog_cookieless", "cookieless_")
 
-# More than a wrong zone makes.
+# More than a wrong time zone can cause.
 _FAR_APART = timedelta(days=1)
 
-# Those that have the time of their making in them: made twice, it was at the same time.
+# Versions that contain their creation time: two equal ones were created at the same time.
 _OF_A_TIME = frozenset({1, 6, 7})
 
 
 class Known(NamedTuple):
-    """An event of which so much is known, with its uuid."""
+    """The known parts of an event, with its uuid."""
 
     uuid: UUID
     event: str
@@ -37,7 +37,7 @@ class Known(NamedTuple):
 
 
 def names(event: str, distinct_id: str) -> tuple[str, str]:
-    """The name and the distinct_id, by which events with the same uuid are told apart first."""
+    """The name and the distinct_id, which are compared first for events with the same uuid."""
     return event, "" if distinct_id.startswith(_COOKIELESS) else distinct_id
 
 
@@ -48,7 +48,7 @@ def written_time(fields: Mapping[str, object]) -> str | None:
 
 
 def uuid_beside(holder: Known, event: Known) -> UUID | None:
-    """The uuid for an event whose own `holder` has; None where it is the same event."""
+    """The uuid for an event whose own uuid `holder` has; None if it is the same event."""
     told_apart = names(event.event, event.distinct_id)
     if told_apart != names(holder.event, holder.distinct_id):
         return another_uuid(event.uuid, *told_apart)

@@ -1,7 +1,7 @@
-"""Text that PostgreSQL accepts: the one place where JSON with broken characters is mended, and
+"""Text that PostgreSQL accepts: the one place where broken characters in JSON are repaired, and
 where strings of an event are cleaned and cut.
 
-What a string means does not belong here.
+The meaning of a string does not belong here.
 """
 
 import re
@@ -10,12 +10,12 @@ import msgspec
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-# An escaped backslash is matched first and kept, so that the six characters `\\u0000` (a backslash
-# that somebody typed, then u0000) are not taken for an escaped NUL.
+# An escaped backslash is matched first and kept, so that the six characters `\\u0000` (a typed
+# backslash, then u0000) are not taken for an escaped NUL.
 _NUL_ESCAPE = re.compile(rb"\\\\|\\u0000")
 
-# JavaScript's text is UTF-16, in which an emoji is two surrogates. One half is left where text is
-# cut between them; encoders that know no better write each half as a character (CESU-8).
+# JavaScript's text is UTF-16, in which an emoji is two surrogates. Cutting text between them leaves
+# one half; some encoders write each half as a character (CESU-8).
 _SURROGATE_BYTES = re.compile(
     rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]|\xed[\xa0-\xbf][\x80-\xbf]"
 )
@@ -31,8 +31,7 @@ def read_json(encoded: bytes | str) -> object:
     """The value of a JSON text, with U+FFFD in place of characters that cannot be read.
 
     Raises:
-        ValueError: it is no JSON.
-        RecursionError: it is nested too deeply.
+        ValueError: it is not JSON.
     """
     try:
         return msgspec.json.decode(encoded)
@@ -44,7 +43,7 @@ def read_json(encoded: bytes | str) -> object:
 
 
 def valid_json(text: str) -> msgspec.Raw:
-    """A JSON text as it is, to be put into another; mended as `read_json` does, where it must be.
+    """A JSON text for inclusion in another one: as it is, or repaired like `read_json` if needed.
 
     Raises:
         ValueError, RecursionError: as `read_json`.
@@ -56,14 +55,13 @@ def valid_json(text: str) -> msgspec.Raw:
 
 
 def readable_json(encoded: bytes) -> bytes:
-    """JSON in UTF-8 that every parser takes, whatever its characters were: surrogate pairs are
-    joined, halves and bytes that are no UTF-8 become U+FFFD. What is no JSON stays none."""
+    """JSON in UTF-8 that every parser accepts: surrogate pairs are joined, halves and bytes that
+    are not UTF-8 become U+FFFD. Text that is not JSON stays invalid."""
     return whole_escapes(_SURROGATE_BYTES.sub(_joined, encoded).decode(errors="replace").encode())
 
 
 def whole_escapes(encoded: bytes) -> bytes:
-    """JSON with U+FFFD in place of escapes that are half a character, each where it was: as long as
-    before."""
+    """JSON with U+FFFD in place of each escape of half a character; the length stays the same."""
     return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], encoded)
 
 

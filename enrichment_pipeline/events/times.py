@@ -8,32 +8,32 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# PostHog takes a timestamp further ahead than this for a wrong clock and puts the time of arrival
-# in its place (FUTURE_EVENT_HOURS_CUTOFF in posthog/plugin-server).
+# If a timestamp is further ahead than this, PostHog assumes a wrong clock and uses the time of
+# arrival (FUTURE_EVENT_HOURS_CUTOFF in posthog/plugin-server).
 FUTURE_LIMIT = timedelta(hours=23)
 
-# Seconds, milliseconds, microseconds or nanoseconds since the epoch, told apart by how many digits
-# there are, as PostHog does: from 2001 to 2286.
+# Seconds, milliseconds, microseconds or nanoseconds since the epoch, distinguished by their number
+# of digits, as PostHog does: from 2001 to 2286.
 _EPOCH = re.compile(r"(\d{10}|\d{13}|\d{16}|\d{19})(?:\.\d+)?")
 _EPOCH_UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
 _MICROSECONDS = 10**6
 
 _LONGEST = 100
-# By how many digits there are.
+# By the number of digits.
 _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-# As BigQuery's API writes the seconds since the epoch.
+# BigQuery's API writes the seconds since the epoch like this.
 _SCIENTIFIC = re.compile(r"\d\.\d+E\+?\d+", re.IGNORECASE)
-# What JavaScript, Java, Go and people add to a time whose offset from UTC is written already.
+# Text that JavaScript, Java, Go and people add to a time that already has its offset from UTC.
 _ADDED = re.compile(r"\s*\([^()]*\)$|\[[^\[\]]*\]$|\s+m=[+-][\d.]+$|(?<=\+00:00)Z$")
 _NAME_BEFORE_OFFSET = re.compile(r"\b(?:GMT|UTC)\s*(?=[+-]\d)", re.IGNORECASE)
 _NAME_BEHIND_OFFSET = re.compile(r"([+-]\d\d:?\d\d)\s+[A-Z]{2,5}$", re.IGNORECASE)
-# Of days that are written in the order of some country, `3/1/2026` alone is read, as PostHog reads
-# it; who writes `28/1/2026` means something else by `3/1/2026`. And an offset whose sign was lost.
+# Of dates in a national order only `3/1/2026` is read, as PostHog reads it; a sender that writes
+# `28/1/2026` means something else by `3/1/2026`. And an offset that lost its sign.
 _READ_IN_TWO_WAYS = re.compile(
     r"(?<!\d)(?:(?:1[3-9]|2\d|3[01])/|\d\d?[.-]\d\d?[.-])\d|:\d\d.*\s\d+:\d\d|\d\s*[ap]$",
     re.IGNORECASE,
 )
-# The names that JavaScript knows.
+# The zone names that JavaScript knows.
 _ZONES = {
     **dict.fromkeys(("UTC", "GMT", "UT", "Z"), 0),
     "EST": -5,
@@ -45,12 +45,12 @@ _ZONES = {
     "PST": -8,
     "PDT": -7,
 }
-# A text is whole where it comes to the same with whatever it leaves out.
+# A text is complete if every default for missing parts gives the same result.
 _LEFT_OUT = (datetime(2000, 1, 1), datetime(2003, 2, 2))
 
 
 def parse_timestamp(value: object) -> datetime | None:
-    """The moment that `value` names, in UTC, or None where it names none; see `read_time`.
+    """The moment that `value` names, in UTC, or None; see `read_time`.
 
     A missing zone means UTC, as in ClickHouse's exports.
     """
@@ -59,16 +59,16 @@ def parse_timestamp(value: object) -> datetime | None:
 
 
 def read_time(value: object) -> datetime | None:
-    """The time that `value` names as it is written, without a zone where it names none; None where
-    it names no time, or not all of one.
+    """The time that `value` names as written, without a zone if it has none; None if it is not a
+    complete time.
 
-    `value` is ISO 8601 text; else the epoch, RFC 2822, JavaScript's `Date`, or another form that
-    PostHog or a warehouse writes. What two people would read in two ways is no time, but for
-    `3/1/2026`, in which PostHog reads the month first.
+    `value` is ISO 8601 text, or the epoch, RFC 2822, JavaScript's `Date`, or another form that
+    PostHog or a warehouse writes. An ambiguous text is not a time, except for `3/1/2026`, in which
+    PostHog reads the month first.
     """
     if isinstance(value, str):
         text = value.strip()
-        # Of 13 digits, fromisoformat would make a time in the year of their first four.
+        # fromisoformat would read 13 digits as a time in the year of the first four.
         if text[4:5].isdigit() and (text.isdigit() or _EPOCH.fullmatch(text)):
             return _epoch(text) or _compact(text)
         try:
@@ -76,7 +76,7 @@ def read_time(value: object) -> datetime | None:
         except ValueError:
             return _in_another_form(text)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        # Without an exponent, which ends where floats tell no microseconds apart.
+        # Without an exponent, which stops where floats cannot distinguish microseconds.
         return _epoch(f"{value:f}" if isinstance(value, float) else str(value))
     return None
 
@@ -109,7 +109,7 @@ def _in_another_form(text: str) -> datetime | None:
     plain = _NAME_BEHIND_OFFSET.sub(r"\1", plain)
     if _READ_IN_TWO_WAYS.search(plain):
         return None
-    # Nearly nobody needs it, and it takes its time to be imported.
+    # Rarely needed, and slow to import.
     from dateutil import parser
 
     try:
@@ -133,19 +133,18 @@ def _zone(name: str | None, offset: int | None) -> int | None:
 
 def _in_utc(written: datetime) -> datetime | None:
     try:
-        # The conversion can leave the years that datetime knows: 0001-01-01T00:00+14:00.
+        # The conversion can leave the range of years of datetime: 0001-01-01T00:00+14:00.
         return written.replace(tzinfo=UTC) if written.tzinfo is None else written.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
 def on_our_clock(written: datetime, sent_at: datetime | None, arrival: datetime) -> datetime | None:
-    """The moment of a time that the sender's clock told, by our clock, in UTC; None where it has
-    none.
+    """A time of the sender's clock converted to our clock, in UTC; None if out of range.
 
-    `sent_at` is what the sender's clock said when ours said `arrival`; where it is not known, both
-    are taken to agree. One without a zone tells how far the clocks are apart only from a time that
-    has none either: both are that of the same place.
+    `sent_at` is the time of the sender's clock when ours was `arrival`; if it is unknown, both are
+    assumed to agree. A `sent_at` without a zone corrects only times without a zone: both are local
+    times of the same place.
     """
     moment = _in_utc(written)
     if moment is None or sent_at is None:
@@ -159,13 +158,13 @@ def on_our_clock(written: datetime, sent_at: datetime | None, arrival: datetime)
 
 
 def milliseconds_before(arrival: datetime, offset: object) -> datetime | None:
-    """The moment so many milliseconds before `arrival`; None where `offset` is no number of them
-    that leads to a moment."""
+    """The moment so many milliseconds before `arrival`; None if `offset` is not a number or leads
+    out of range."""
     try:
         if isinstance(offset, bool) or not isinstance(offset, int | float | str):
             return None
         return arrival - timedelta(milliseconds=float(offset))
-    except (OverflowError, ValueError):  # ValueError: NaN, or no number
+    except (OverflowError, ValueError):  # ValueError: NaN, or not a number
         return None
 
 

@@ -1,7 +1,7 @@
-"""UUIDs for events that have none of their own: made from the moment they arrived, from their
-content, or from what tells them from another event with the same one.
+"""UUIDs for events without one: made from the moment of arrival, from the content, or from the
+difference to another event with the same UUID.
 
-What becomes of two events with one uuid belongs to `store.ingest.load`.
+Storing two events with one UUID belongs to `store.ingest.load`.
 """
 
 import os
@@ -19,15 +19,15 @@ def content_uuid(payload: bytes) -> UUID:
 
 
 def another_uuid(uuid: UUID, *differences: str) -> UUID:
-    """The UUID of an event whose own is that of another event, made from what tells them apart:
-    the same each time that it comes."""
+    """The UUID of an event whose own UUID another event has, made from what distinguishes them: the
+    same each time that it arrives."""
     return content_uuid(b"\0".join([uuid.bytes, *(part.encode() for part in differences)]))
 
 
 def time_uuid(moment: datetime) -> UUID:
     """A new UUID of version 7 (RFC 9562): the milliseconds of `moment`, and 74 random bits.
 
-    Python has one of its own from 3.14 on.
+    Python has its own from 3.14 on.
     """
     milliseconds = int(moment.timestamp() * 1000)
     return _versioned(milliseconds << 80 | int.from_bytes(os.urandom(10)), 7)
