@@ -1,8 +1,8 @@
 """What an event is: its type and its action, by rules that are data.
 
-Pure: nothing is read but the rules file, and there is no framework and no database here. Parsing
-an event belongs to `events`. `classify_frame` is imported from `classification.frame`, so that
-whoever classifies single events does not wait for pandas.
+Pure: only the rules file is read, and there is no framework and no database here. Parsing an event
+belongs to `events`. Import `classify_frame` from `classification.frame`, so that classifying single
+events does not import pandas.
 """
 
 from enrichment_pipeline.classification.classify import classify_event

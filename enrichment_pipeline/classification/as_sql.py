@@ -1,9 +1,9 @@
-"""The rules as one SQL expression, for events that lie in a warehouse.
+"""The rules as one SQL expression, for events in a warehouse.
 
-It says what `Rules.classify` says, always. The one difficulty is case: Python's `lower` and that of
-an engine differ (İ, the Kelvin sign, Σ at the end of a word), and engines among themselves. So no
-`lower` is used: for each text of a pattern, exactly those letters are replaced whose lower case has
-one of its own.
+It always gives the result of `Rules.classify`. The one difficulty is case: Python's `lower` differs
+from that of an engine (İ, the Kelvin sign, Σ at the end of a word), and engines differ among
+themselves. So `lower` is not used: for each text of a pattern, only those letters are replaced
+whose lower case has one of the text's characters.
 """
 
 import sys
@@ -21,10 +21,10 @@ Dialect = Literal["duckdb", "bigquery", "snowflake", "clickhouse", "spark", "pos
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 
 Sql = Any
-"""An expression of sqlglot, whose classes have no common type that its own functions keep."""
+"""An expression of sqlglot, whose classes have no common type that its functions preserve."""
 
 RUN: frozenset[Dialect] = frozenset({"duckdb", "clickhouse", "postgres"})
-"""The dialects that the tests run, and compare with Python."""
+"""The dialects for which the tests compare the SQL with Python."""
 
 
 class RulesSql(NamedTuple):
@@ -37,11 +37,11 @@ class RulesSql(NamedTuple):
 def rules_as_sql(
     rules: Rules, dialect: Dialect, event: str = "event", sub_type: str = "sub_type"
 ) -> RulesSql:
-    """The rules as expressions in a dialect; `event` and `sub_type` are SQL that gives the name of
-    the event and its `$event_type`, as that dialect writes it.
+    """The rules as expressions in a dialect; `event` and `sub_type` are SQL expressions in that
+    dialect for the event's name and its `$event_type`.
 
     Raises:
-        sqlglot.errors.ParseError: `event` or `sub_type` is no SQL.
+        sqlglot.errors.ParseError: `event` or `sub_type` is not valid SQL.
     """
     name: Sql = exp.maybe_parse(event, dialect=dialect)
     kind: Sql = exp.maybe_parse(sub_type, dialect=dialect)
@@ -82,7 +82,7 @@ def _case(
 def _patterns(
     rules: Rules, pick: Callable[[EventClassification], str]
 ) -> list[tuple[str, Sequence[str]]]:
-    """The texts of patterns, those side by side with one answer together."""
+    """The texts of patterns; neighbours with the same result are grouped."""
     return [
         (said, [text for text, _ in group])
         for said, group in groupby(rules.patterns, key=lambda pattern: pick(pattern[1]))
@@ -108,12 +108,12 @@ def _position(text: Sql, part: str) -> Sql:
 def _lower(name: Sql, pattern: str, dialect: Dialect) -> Sql:
     """The name, with each letter in lower case that can take part in a match of this text.
 
-    A letter whose lower case holds none of the text's characters cannot, changed or not.
+    A letter whose lower case holds none of the text's characters cannot match, changed or not.
     """
     lower = name.copy()
     upper = "".join(one for one in ascii_uppercase if one.lower() in pattern)
     if upper:
-        # ClickHouse, which regards case, knows it by this name alone.
+        # ClickHouse, whose names are case-sensitive, knows it only by this name.
         lower = _call("translate", lower, upper, upper.lower())
     if not _SIGMAS.isdisjoint(pattern):
         function, groups, *flags = _REPLACE_ALL[dialect]
@@ -133,7 +133,7 @@ def _call(function: str, *arguments: Sql | str) -> Sql:
 
 @cache
 def _lower_cases() -> tuple[tuple[str, str], ...]:
-    """Every character whose lower case is another, but for ASCII's capitals."""
+    """Every character whose lower case differs, except for ASCII's capitals."""
     return tuple(
         (one, one.lower())
         for one in _everything()
@@ -145,7 +145,7 @@ def _everything() -> Iterator[str]:
     return map(chr, (*range(0xD800), *range(0xE000, sys.maxunicode + 1)))
 
 
-# Σ alone has two lower cases, one of them for the end of a word.
+# Only Σ has two lower cases, one of them for the end of a word.
 _SIGMAS = frozenset("σς")
 _REPLACE_ALL: Mapping[Dialect, Sequence[str]] = {
     "duckdb": ("regexp_replace", r"\1ς\2\3", "g"),
@@ -159,9 +159,9 @@ _REPLACE_ALL: Mapping[Dialect, Sequence[str]] = {
 
 @cache
 def _final_sigma() -> str:
-    """A regular expression for a word that ends in Σ. What is part of a word for that (letters with
-    case, and marks and apostrophes within it) is asked of Python itself: engines know other
-    versions of Unicode."""
+    """A regular expression for a word that ends in Σ. Python itself says which characters are part
+    of a word (letters with case, and marks and apostrophes within it): engines have other versions
+    of Unicode."""
     cased, within = (
         {one for one in _everything() if f"{before}{one}Σ".lower().endswith("ς")}
         for before in (".", "A")

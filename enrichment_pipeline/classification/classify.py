@@ -1,4 +1,4 @@
-"""The public way to classify one event. What the rules say belongs to `rules`."""
+"""The public function that classifies one event. The rules belong to `rules`."""
 
 from collections.abc import Mapping
 
@@ -11,19 +11,17 @@ def classify_event(
 ) -> EventClassification:
     """Classify one PostHog event.
 
-    Total: it answers whatever JSON can carry, and never raises. A name that is no string is
-    unknown/unknown; properties that are no mapping count as none.
+    Total: it accepts any JSON value and never raises. A name that is not a string is
+    unknown/unknown; properties that are not a mapping count as none.
 
     Args:
-        event_name: the event's `event`.
-        properties: the event's `properties`, of which only `$event_type` is looked at.
-        rules: the rules to apply; without them, the built-in ones (no setting is read here).
+        properties: the event's `properties`, of which only `$event_type` is read.
     """
     effective = load_rules() if rules is None else rules
     return effective.classify(event_name, sub_type_of(properties))
 
 
 def sub_type_of(properties: object) -> object:
-    """The `$event_type` of an event's properties; None where there is none."""
-    # `dict` first: asking `Mapping` takes four times as long, and this is asked of every event.
+    """The `$event_type` of an event's properties; None if there is none."""
+    # `dict` first: checking for `Mapping` takes four times as long, and this runs for every event.
     return properties.get("$event_type") if isinstance(properties, (dict, Mapping)) else None

@@ -1,6 +1,6 @@
-"""Which rule decides about a name, and which rule would suit a name that none decides about.
+"""Which rule decides about a name, and a suggested rule for a name without one.
 
-What the rules answer belongs to `rules`.
+The result of rules belongs to `rules`.
 """
 
 import re
@@ -15,14 +15,14 @@ class Decision(NamedTuple):
     """The rule that decides about an event."""
 
     kind: Kind
-    """`default`: nothing says anything about it."""
+    """`default`: no rule matches it."""
     text: str | None
     """The name, the sub-type or the text of the pattern."""
     classification: EventClassification
 
 
 def decide(rules: Rules, event: str, sub_type: str | None = None) -> Decision:
-    """The rule that decides, and what it says: the same as `Rules.classify`."""
+    """The rule that decides, and its result: the same as `Rules.classify`."""
     classification = rules.classify(event, sub_type)
     if event in rules.events:
         by_sub_type = rules.sub_types.get(event, {})
@@ -37,7 +37,7 @@ def decide(rules: Rules, event: str, sub_type: str | None = None) -> Decision:
     return Decision("default", None, classification)
 
 
-# Words of names, and what is done where they stand; the first that fits.
+# Words in names, and the action that each suggests; the first match counts.
 _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("submit", ("order", "placed", "paid", "payment", "purchase", "purchased", "checkout", "sent")),
     ("submit", ("signup", "signed", "registered", "created", "saved", "added", "uploaded")),
@@ -53,7 +53,7 @@ _OF_POSTHOG = {"$screen": ("pageview", "view"), "$dead_click": ("click", "click"
 
 
 def suggestion(rules: Rules, event: str) -> str:
-    """A line for the section `events` of a rules file, for a name that nothing decides about."""
+    """A line for the section `events` of a rules file, for a name that no rule matches."""
     event_type, action_type = _OF_POSTHOG.get(event, (rules.without_dollar.event_type, None))
     words = {word.lower() for word in _WORD.findall(_HUMP.sub(" ", event))}
     if action_type is None:

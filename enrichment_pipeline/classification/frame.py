@@ -1,6 +1,6 @@
 """Classifying a frame of events: each distinct input once, then broadcast to the rows.
 
-What the rules say belongs to `rules`. This module is the only one of the package that knows pandas.
+The rules belong to `rules`. Only this module of the package knows pandas.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ def classify_frame(frame: pd.DataFrame, rules: Rules | None = None) -> pd.DataFr
 
     Args:
         frame: events with a column `event`, and with `sub_type` (`$event_type`) or `properties`
-            (mappings) where there are any; with both, `sub_type` is what counts.
+            (mappings) if there are any; if both are there, `sub_type` is used.
         rules: the rules to apply; without them, the built-in ones.
 
     Returns:
@@ -56,7 +56,8 @@ def _distinct_inputs(
     codes, names = _factorize(frame["event"])
     inputs: list[tuple[object, object]] = [(name, None) for name in names]
     for position, name in enumerate(names):
-        # Only the rows whose sub-type decides are looked at: reading properties is what costs.
+        # Properties are read only in rows whose sub-type decides: reading them is the expensive
+        # part.
         if name in rules.sub_types:
             rows = np.flatnonzero(codes == position)
             sub_codes, sub_types = _factorize_sub_types(frame, rows)
@@ -69,7 +70,7 @@ def _factorize_sub_types(frame: pd.DataFrame, rows: NDArray[np.intp]) -> Factori
     if "sub_type" in frame.columns:
         return _factorize(frame["sub_type"].iloc[rows])
     if "properties" in frame.columns:
-        # A list first: going through the column itself takes as long as opening the mappings.
+        # A list first: iterating over the column itself takes as long as reading the mappings.
         found = frame["properties"].iloc[rows].tolist()
         return _factorize_objects([sub_type_of(properties) for properties in found])
     return np.zeros(len(rows), dtype=np.intp), [None]
@@ -79,13 +80,13 @@ def _factorize(values: pd.Series) -> Factorized:
     if _has_exact_codes(values):
         codes, distinct = pd.factorize(values.array, use_na_sentinel=False)
         return codes, list(distinct)
-    # Not pandas' own hash table: it takes half a surrogate pair, which JSON can carry, for the
+    # Not pandas' own hash table: it confuses half a surrogate pair, which JSON can carry, with the
     # text of its escape.
     return _factorize_objects(values.tolist())
 
 
 def _factorize_objects(values: list[object]) -> Factorized:
-    """What is no string is of no interest here, so such values may fall together."""
+    """Values that are not strings have no meaning here, so they may be equal to each other."""
     # Numbers each new value by how many came before it.
     positions: defaultdict[object, int] = defaultdict()
     positions.default_factory = positions.__len__

@@ -1,6 +1,6 @@
 """The rules in effect, and how they classify.
 
-What a rule means belongs here. Where rules come from belongs to `rules_file`.
+The meaning of a rule belongs here, its source to `rules_file`.
 """
 
 import json
@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 SEMANTICS = 2
-"""Part of the rules version. It goes up when `Rules.classify` answers differently for the same
-rules; otherwise what older code said would pass for what this code says."""
+"""Part of the rules version. Raise it when `Rules.classify` gives another result for the same
+rules; otherwise results of older code would be taken for results of this code."""
 
 
 class EventClassification(NamedTuple):
@@ -29,7 +29,7 @@ class Rules:
     """Rules in effect; immutable. `load_rules` makes them."""
 
     event_types: tuple[str, ...]
-    """The vocabulary: every `event_type` that `classify` may answer is in it."""
+    """The vocabulary: every `event_type` that `classify` may return is in it."""
     action_types: tuple[str, ...]
     """The vocabulary of `action_type`."""
     events: Mapping[str, EventClassification]
@@ -37,15 +37,15 @@ class Rules:
     sub_types: Mapping[str, Mapping[str, EventClassification]]
     """By exact name, then `$event_type`; each of these names is in `events` too."""
     patterns: tuple[tuple[str, EventClassification], ...]
-    """Lower-case texts in the order in which they are tried on names with no `$` in front."""
+    """Lower-case texts in the order in which they are matched with names without a `$` in front."""
     without_dollar: EventClassification
-    """For names with no `$` in front that nothing else matches."""
+    """For names without a `$` in front that nothing else matches."""
     with_dollar: EventClassification
     """For names with a `$` in front that nothing else matches."""
     not_a_string: EventClassification
-    """For what is no name at all."""
+    """For a name that is not a string."""
     version: str = field(init=False)
-    """The rules version: 16 hex digits, the same for rules that say the same."""
+    """The rules version: 16 hex digits, the same for rules with the same results."""
 
     def __post_init__(self) -> None:
         sub_types = {name: MappingProxyType(dict(by)) for name, by in self.sub_types.items()}
@@ -54,7 +54,7 @@ class Rules:
         object.__setattr__(self, "version", _content_hash(self))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For another process; the read-only mappings cannot be pickled."""
+        """Pickles for another process; the read-only mappings cannot be pickled."""
         sub_types = {name: dict(by) for name, by in self.sub_types.items()}
         mappings = (dict(self.events), sub_types)
         fallbacks = (self.without_dollar, self.with_dollar, self.not_a_string)
@@ -62,14 +62,14 @@ class Rules:
         return Rules, (*vocabulary, *mappings, self.patterns, *fallbacks)
 
     def classify(self, event_name: object, sub_type: object) -> EventClassification:
-        """Classify an event by the two values on which everything depends: its name and its
-        `$event_type`. Total: any value is answered, of any type."""
+        """Classify an event by the two values on which the result depends: its name and its
+        `$event_type`. Total: it accepts values of any type."""
         if not isinstance(event_name, str):
             return self.not_a_string
         exact = self.events.get(event_name)
         if exact is not None:
             by_sub_type = self.sub_types.get(event_name)
-            # JSON carries lists and objects here too, which a mapping cannot look up.
+            # JSON allows lists and objects here too, which cannot be keys of a mapping.
             if by_sub_type is None or not isinstance(sub_type, str):
                 return exact
             return by_sub_type.get(sub_type, exact)
@@ -83,8 +83,9 @@ class Rules:
 
 
 def _content_hash(rules: Rules) -> str:
-    """Hash of what `rules` say. The vocabulary stays out: a word that no rule uses says nothing."""
-    # Among texts side by side with one answer, the order makes no difference.
+    """Hash of the results of `rules`. The vocabulary is left out: an unused word changes no
+    result."""
+    # The order of neighbouring texts with the same result makes no difference.
     patterns = [
         [sorted({text for text, _ in group}), classification]
         for classification, group in groupby(rules.patterns, key=itemgetter(1))

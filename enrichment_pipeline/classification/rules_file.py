@@ -1,6 +1,6 @@
-"""Rules files: the built-in rules, and what a user adds to them.
+"""Rules files: the built-in rules, and a user's additions.
 
-What may stand in a file and what is refused belongs here; what the rules then do, to `rules`.
+What a file may contain and what is refused belongs here; the effect of the rules, to `rules`.
 """
 
 import re
@@ -54,7 +54,7 @@ def load_rules(path: Path | None = None) -> Rules:
         event_types=vocabulary.event_types,
         action_types=vocabulary.action_types,
         events={**built_in.events, **events},
-        # An exact name of the user's wins over everything, so over the sub-types of that name.
+        # A user's exact name has priority over everything, so over the sub-types of that name.
         sub_types={name: by for name, by in built_in.sub_types.items() if name not in events},
         patterns=_patterns(sections, vocabulary) + built_in.patterns,
         without_dollar=built_in.without_dollar,
@@ -97,7 +97,7 @@ def _words(
     declared: dict[str, yaml.Node] = {}
     for node in items(sections[section], section) if section in sections else []:
         word = text(node, f"a word of {section}")
-        # These end up in a database column, which refuses NUL and half a surrogate pair.
+        # They are stored in a database column, which refuses NUL and half a surrogate pair.
         if not word.isprintable() or word != word.strip():
             refuse(
                 node,
@@ -145,9 +145,10 @@ def _patterns(sections: Mapping[str, yaml.Node], vocabulary: _Vocabulary) -> Pat
 
 
 def _pattern_text(node: yaml.Node, lines: dict[str, int]) -> str:
-    """The text of a pattern, in lower case; `lines` holds those before it, and is added to."""
+    """The text of a pattern, in lower case; `lines` holds the earlier texts, and it is added to
+    them."""
     given = text(node, "a text of contains")
-    # `$5 off` may stand within a name of the user's own.
+    # `$5 off` may be part of a user's own name.
     if _NAME_OF_POSTHOGS.match(given):
         refuse(
             node,

@@ -1,6 +1,6 @@
-"""YAML as nodes that know their line, so that every refusal can name it.
+"""YAML as nodes with their line numbers, so that every refusal can name the line.
 
-Reading and the shapes of YAML belong here; what a rules file may say belongs to `rules_file`.
+Reading YAML and checking its structure belong here; the contents of a rules file to `rules_file`.
 """
 
 from collections.abc import Iterable
@@ -24,10 +24,10 @@ class RulesFileError(UserError, ValueError):
 
 
 def read_yaml(path: Path) -> yaml.Node | None:
-    """The root of the YAML file at `path`; None where it holds nothing.
+    """The root of the YAML file at `path`; None if it is empty.
 
     Raises:
-        RulesFileError: the file cannot be read, or is no YAML.
+        RulesFileError: the file cannot be read, or is not YAML.
     """
     text = _read_text(path)
     try:
@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> yaml.Node | None:
         mark = error.problem_mark
         line = (mark.line if mark else loader.line) + 1
         raise RulesFileError(f"{path}:{line}: not valid YAML: {_problem(error)}") from error
-    # PyYAML lets out what `chr` says of an escape like "\UFFFFFFFF".
+    # PyYAML does not catch the error of `chr` for an escape like "\UFFFFFFFF".
     except (ValueError, OverflowError) as error:
         raise RulesFileError(
             f"{path}:{loader.line + 1}: not valid YAML: no such character; correct the \\U escape"
@@ -62,10 +62,10 @@ def refuse(node: yaml.Node, reason: str) -> NoReturn:
 
 
 def entries(node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-    """The key's node and the value's node by key, for a mapping with keys of any name.
+    """The nodes of key and value by key, for a mapping with any keys.
 
     Raises:
-        RulesFileError: no mapping, a key that is no text, or the same key twice.
+        RulesFileError: not a mapping, a key that is not text, or the same key twice.
     """
     if node.tag == _NOTHING_TAG:
         return {}
@@ -82,10 +82,10 @@ def entries(node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]
 
 
 def fields(node: yaml.Node, what: str, known: Iterable[str]) -> dict[str, yaml.Node]:
-    """The values' nodes by key, for a mapping whose keys are `known`.
+    """The nodes of values by key, for a mapping whose keys are `known`.
 
     Raises:
-        RulesFileError: as `entries`, or a key that is not known.
+        RulesFileError: as `entries`, or an unknown key.
     """
     names = list(known)
     found = entries(node, what)
@@ -99,7 +99,7 @@ def items(node: yaml.Node, what: str) -> list[yaml.Node]:
     """The nodes of a list.
 
     Raises:
-        RulesFileError: no list.
+        RulesFileError: not a list.
     """
     if node.tag == _NOTHING_TAG:
         return []
@@ -109,24 +109,24 @@ def items(node: yaml.Node, what: str) -> list[yaml.Node]:
 
 
 def text(node: yaml.Node, what: str) -> str:
-    """The text of a node that is not empty.
+    """The text of a node, which must not be empty.
 
     Raises:
-        RulesFileError: no text, or nothing but spaces.
+        RulesFileError: not text, or only spaces.
     """
     if not isinstance(node, yaml.ScalarNode) or node.tag != _TEXT_TAG:
         hint = "put it in quotes" if isinstance(node, yaml.ScalarNode) else "write a text"
         refuse(node, f"{what} must be text, but is {_kind(node)}; {hint}")
     if not node.value.strip():
         refuse(node, f"{what} is empty; write a text or remove it")
-    # JSON, which is YAML too, writes 😀 as two escapes; PyYAML leaves them as two half characters,
-    # which no event's name has.
+    # JSON, which is valid YAML too, writes 😀 as two escapes; PyYAML leaves them as two half
+    # characters, which no event's name has.
     halves = str(node.value).encode("utf-16", "surrogatepass")
     return halves.decode("utf-16", "surrogatepass")
 
 
 def choices(given: str, known: list[str]) -> str:
-    """What may stand where `given` does, for the end of a message."""
+    """The valid choices in place of `given`, for the end of a message."""
     near = get_close_matches(given, known, n=1)
     nearest = f"did you mean {near[0]}? " if near else ""
     return f"{nearest}it may be {', '.join(known)}"
