@@ -1,4 +1,4 @@
-"""A chart over time, as a picture for a model that sees."""
+"""A chart over time, as an image for a model that reads images."""
 
 import io
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ _DRAWING = Lock()
 def chart_over_time(
     what: str, counts: Sequence[tuple[int, str, int]], start: datetime, end: datetime, parts: int
 ) -> bytes:
-    """A PNG; `counts` are part (of so many equal ones between start and end), value, how many."""
-    # Its fonts are shared by all figures of the process, and not made for threads.
+    """A PNG; `counts` are part (the number of one of the equal parts between start and end), value,
+    count."""
+    # Its fonts are shared by all figures of the process, and are not thread-safe.
     with _DRAWING:
         return _draw(what, counts, start, end, parts)
 
@@ -20,7 +21,7 @@ def chart_over_time(
 def _draw(
     what: str, counts: Sequence[tuple[int, str, int]], start: datetime, end: datetime, parts: int
 ) -> bytes:
-    # Imported here: it takes a third of a second, and few ask for pictures.
+    # Imported here: the import takes a third of a second, and images are requested rarely.
     import numpy as np
     from matplotlib.figure import Figure
 

@@ -1,24 +1,24 @@
-"""What a timeline is made of. How events become entries belongs to `timelines`."""
+"""The entries of a timeline. Turning events into entries belongs to `timelines`."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Entry:
-    """What a user did, once or several times in a row; or nothing, for a while (`idle`)."""
+    """A user's action, once or several times in a row; or a time without one (`idle`)."""
 
     at: float
     """Seconds after the start of the session."""
     action: str
     """`view`, `leave`, `click`, `rage_click`, `submit`, `change`; `dead_click`, `error`,
-    `identify`; `other` for what else PostHog names; `event` for what the site names; `idle`."""
+    `identify`; `other` for other events of PostHog; `event` for the site's own events; `idle`."""
     text: str
-    """The sentence, without the word that the action says and without the page."""
+    """The sentence, without the verb of the action and without the page."""
     page: str | None = None
     times: int = 1
     until: float = 0.0
-    """Seconds after the start, of the last of these times; of `idle`, its end."""
+    """Seconds after the start of the last repetition; for `idle`, of its end."""
     signal: str | None = None
-    """The kind of signal that shows here."""
+    """The kind of signal that this entry shows."""
     sends: bool = False
     """Whether the event's name says that something was sent."""

@@ -1,7 +1,7 @@
 """Writing enriched events and timelines to files: Parquet, JSONL or CSV, a folder for each day.
 
-Here, because it is one more way out for what was made for models: private columns are left out
-unless they are asked for. Reading the rows belongs to `store.reading.exporting`.
+It is here because it is another output of data made for models: private columns are left out unless
+the user asks for them. Reading the rows belongs to `store.reading.exporting`.
 """
 
 import csv
@@ -56,11 +56,11 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class Export:
-    """What to write, and where to."""
+    """What to write, and the target."""
 
     what: What
     target: str
-    """A folder, or a URL that fsspec knows."""
+    """A folder, or a URL that fsspec supports."""
     format: Format = "parquet"
     first: date | None = None
     last: date | None = None
@@ -80,12 +80,12 @@ def run_export(
     days: Sequence[date],
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> ExportReport:
-    """Write these days. A day's files take the place of those of an earlier export once all of
-    them are written; what was there stays whole until then.
+    """Write these days. A day's files replace those of an earlier export once all of them are
+    written; until then the earlier files stay complete.
 
     Raises:
-        ExportError: the target cannot be written to, or has files of a day in another format, in
-            which case nothing is written.
+        ExportError: the target cannot be written to, or has files of a day in another format; in
+            that case nothing is written.
     """
     report = ExportReport()
     try:
@@ -106,8 +106,8 @@ def run_export(
 
 
 def _refuse_other_formats(export: Export, files: Any, folder: str) -> None:
-    """Whoever reads the folder would see each event twice, and to remove what was not asked for is
-    nothing to do unasked."""
+    """Refuse: a reader of the folder would find each event twice, and other files must not be
+    deleted without the user's request."""
     for part in _parts_there(files, folder):
         if not part.endswith(f".{_SUFFIXES[export.format]}"):
             raise ExportError(
@@ -117,7 +117,7 @@ def _refuse_other_formats(export: Export, files: Any, folder: str) -> None:
 
 
 def _parts_there(files: Any, folder: str) -> list[str]:
-    # Some remember what they listed.
+    # Some file systems cache their listings.
     files.invalidate_cache()
     if not files.isdir(folder):
         return []
@@ -134,7 +134,7 @@ def _write_day(
     on_progress: Callable[[int], None],
 ) -> None:
     files.makedirs(folder, exist_ok=True)
-    # No reader takes a name with a dot in front for data.
+    # Readers of data skip names with a dot in front.
     token = uuid4().hex[:8]
     suffix = _SUFFIXES[export.format]
     written: list[tuple[str, str]] = []
@@ -165,7 +165,7 @@ def _parts(
     report: ExportReport,
     on_progress: Callable[[int], None],
 ) -> Iterator[Path]:
-    """The files of a day, one after the other, each written whole."""
+    """The files of a day, one after the other, each written completely."""
     columns = columns_of(export.what, with_private=export.with_private)
     masked = _masking(columns)
     writer: _Writer | None = None
@@ -184,8 +184,8 @@ def _parts(
         yield writer.close()
 
 
-# What strangers wrote, in columns that no sentence was made of: `description` and what is in a
-# timeline are masked already.
+# Text of strangers, in columns other than the sentence: `description` and timelines are masked
+# already.
 _MASKS: Mapping[str, Callable[[str], str]] = {
     "event": lambda value: masked_text(value, MAX_EVENT_NAME_LENGTH),
     "path_template": lambda value: masked_path(value, MAX_PATH_LENGTH),
@@ -196,7 +196,7 @@ _MOST_REMEMBERED = 65_536
 
 
 def _masking(columns: Sequence[str]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """What masks a row of these columns."""
+    """The function that masks a row of these columns."""
     masks = {
         place: lru_cache(_MOST_REMEMBERED)(_MASKS[name])
         for place, name in enumerate(columns)
@@ -214,7 +214,7 @@ def _masking(columns: Sequence[str]) -> Callable[[Sequence[Any]], Sequence[Any]]
 
 
 class _Writer:
-    """One file."""
+    """A writer of one file."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path
@@ -230,7 +230,7 @@ class _Writer:
         raise NotImplementedError
 
     def close(self) -> Path:
-        """End the file; where it is."""
+        """Close the file; returns its path."""
         raise NotImplementedError
 
 
@@ -307,7 +307,7 @@ _WRITERS: dict[Format, type[_Writer]] = {"parquet": _Parquet, "jsonl": _Lines, "
 
 def _text_file(path: Path) -> io.TextIOWrapper:
     compressed = gzip.GzipFile(path, "wb", compresslevel=5)
-    # Line ends as they are: those within a cell of CSV too.
+    # Line ends are kept as they are, also within a cell of CSV.
     return io.TextIOWrapper(compressed, encoding="utf-8", newline="")
 
 

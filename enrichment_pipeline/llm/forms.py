@@ -1,6 +1,7 @@
-"""The three forms of a timeline: text in few tokens, Markdown, JSON; each more or less brief.
+"""The three forms of a timeline: text in few tokens, Markdown, JSON; with several levels of
+brevity.
 
-Pure. Which entries are written, and how briefly, is decided by `rendering`.
+Pure. `rendering` decides which entries are written, and how briefly.
 """
 
 import json
@@ -22,22 +23,22 @@ Form = Literal["text", "markdown", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 Line = Entry | Counter[str]
-"""An entry, or how many events of which action were left out in its place."""
+"""An entry, or the number of omitted events by action in its place."""
 
 
 class Brevity(NamedTuple):
-    """How much is said around the entries."""
+    """How much is written around the entries."""
 
     signals: int
-    """So many of them with what and where, the others by their number."""
+    """So many signals with details, the others as a number."""
     length: int
     """Characters of a signal."""
     outline: int
-    """Characters of it."""
+    """Characters of the outline."""
     noise: int
-    """So many names of what was dropped."""
+    """How many names of dropped events are written."""
     is_least: bool = False
-    """Whether only what every timeline must have is said."""
+    """Whether only the required parts of a timeline are written."""
 
 
 WHOLE = Brevity(signals=12, length=200, outline=2_000, noise=20)
@@ -57,7 +58,7 @@ def write(timeline: Timeline, lines: Sequence[Line], form: Form, brevity: Brevit
 
 def _text(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
     session = _session(timeline, brevity)
-    # The id of a session that has none of its own begins with the person.
+    # The id of a session without an id of its own begins with the person.
     is_named = not timeline.person or session.startswith(f"{timeline.person}@")
     who = "" if is_named else f" {timeline.person},"
     head = [f"session {session},{who} {_when(timeline)}"]
@@ -65,7 +66,7 @@ def _text(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
         head.append(_length(timeline, brevity))
     else:
         head.append(f"{_length(timeline, brevity)}; {timeline.device or 'device unknown'}")
-    # The outline begins with the entry and ends with the exit, if it is not cut.
+    # The outline begins with the entry and ends with the exit, unless it is cut.
     if brevity == SHORT:
         head.append(f"entry {timeline.entry or 'unknown'}, exit {timeline.exit or 'unknown'}")
     head.append(f"outline: {_outline(timeline, brevity)}")
@@ -106,7 +107,7 @@ def _markdown_line(line: Line, where: str, brevity: Brevity) -> str:
     if isinstance(line, Counter):
         return f"| … | | {_left_out(line, brevity)} |"
     mark = " ⚠" if line.signal else ""
-    # No sentence has a bar in it; one of an older version may.
+    # No sentence contains a bar; one of an older version may.
     what = _what(line, where).replace("|", "/")
     return f"| {line.at:.0f} | {line.action}{mark} | {what} |"
 
@@ -178,12 +179,13 @@ def _cut_to(text: str, tokens: int) -> str:
 
 
 def _with_places(lines: Sequence[Line]) -> Iterator[tuple[Line, str]]:
-    """The lines, each with the page where that is not the one last shown."""
+    """The lines, each with its page if that differs from the last one shown."""
     shown: str | None = None
     for line in lines:
         where = ""
         if isinstance(line, Entry) and line.page:
-            # A page is what is viewed and left; where nothing was done, is worth its tokens.
+            # Views and leaves name their page themselves; for idle time the page is worth its
+            # tokens.
             is_told = line.action in {"view", "leave"}
             if not is_told and (line.page != shown or line.action == "idle"):
                 where = f" on {line.page}"
@@ -238,7 +240,7 @@ def _outline(timeline: Timeline, brevity: Brevity) -> str:
 
 
 def _dropped(timeline: Timeline, brevity: Brevity) -> dict[str, int]:
-    """Names of events that were dropped, as a model may read them, and how many of each."""
+    """Names of dropped events, in a form for models, and how many of each."""
     counts = Counter[str]()
     for at, (name, count) in enumerate(timeline.dropped.most_common()):
         counts[masked_text(name, _MAX_NAME) if at < brevity.noise else "…"] += count
@@ -246,7 +248,7 @@ def _dropped(timeline: Timeline, brevity: Brevity) -> dict[str, int]:
 
 
 def _signals(timeline: Timeline, brevity: Brevity) -> str:
-    """The signals, on one line; empty where there are none."""
+    """The signals, on one line; empty if there are none."""
     first, others = _foremost(timeline.signals, brevity.signals)
     moments: dict[tuple[str, str], list[str]] = {}
     for signal in first:
@@ -263,12 +265,12 @@ def _signals(timeline: Timeline, brevity: Brevity) -> str:
 
 
 def _cut_signal(text: str, limit: int) -> str:
-    """Of what is cut, the page stays: it says where to look."""
+    """Cut a signal but keep the page, which says where to look."""
     if len(text) <= limit:
         return text
     what, on, page = text.rpartition(" on ")
     where = f"{on}{page}"
-    # What stands within quotes is no page.
+    # Text within quotes is not a page.
     if not on or what.count('"') % 2 or len(where) > limit - _LEAST_OF_SIGNAL:
         what, where = text, ""
     return f"{cut(what, limit - len(where))}{where}"

@@ -1,6 +1,6 @@
-"""`GET /v1/sessions/{id}/timeline`: what a user just did, for an agent inside the product.
+"""`GET /v1/sessions/{id}/timeline`: a user's latest actions, for an agent inside the product.
 
-Who may ask belongs to the API, which serves it; what is answered to `sessions` and `rendering`.
+Authorization belongs to the API, which serves it; the answer to `sessions` and `rendering`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ from enrichment_pipeline.store.database.errors import StoreUnavailableError
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-# Events that come in have the store first.
+# Few at once: incoming events have priority in the store.
 _AT_ONCE = 4
 _SECONDS = 5
 
@@ -32,7 +32,7 @@ _ANY = ("*/*", "text/*", "")
 
 
 def timeline_routes(store: Store) -> Mapping[str, Handler]:
-    """The routes that answer with timelines, by path."""
+    """The routes that return timelines, by path."""
     timelines = _Timelines(store)
     return {
         "/v1/sessions/{session_id:path}/timeline": timelines.of_session,
@@ -41,18 +41,18 @@ def timeline_routes(store: Store) -> Mapping[str, Handler]:
 
 
 class _Timelines:
-    """The routes, and where they read."""
+    """The routes, and the store that they read."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def of_session(self, request: Request) -> Response:
-        """The session of this id."""
+        """Return the session with this id."""
         return await self._answer(request, self._read_session, request.path_params["session_id"])
 
     async def of_person(self, request: Request) -> Response:
-        """The newest session of the person who has this distinct_id."""
+        """Return the newest session of the person who has this distinct_id."""
         return await self._answer(request, self._read_person, request.path_params["distinct_id"])
 
     async def _answer(
@@ -66,7 +66,7 @@ class _Timelines:
             max_tokens = int(told) if told else None
         except ValueError:
             return PlainTextResponse(f"max_tokens={told!r} is no number", 400)
-        # Made here, because it belongs to the event loop that serves.
+        # Created here, because it belongs to the event loop that serves.
         self._limiter = self._limiter or anyio.CapacityLimiter(_AT_ONCE)
         project = request.query_params.get("project")
         try:
@@ -93,7 +93,7 @@ class _Timelines:
 
 
 def _form(accept: str) -> Form | None:
-    """The form that an Accept header wants most; None where it is none of ours."""
+    """The form that an Accept header prefers; None if it names none of ours."""
     wanted: list[tuple[float, int, Form]] = []
     for place, part in enumerate(accept.split(",")):
         kind, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -1,7 +1,7 @@
-"""What the MCP server answers: tables within a budget of tokens, as text and as data, and names
-that strangers wrote, made harmless.
+"""The answers of the MCP server: tables within a budget of tokens, as text and as data, and names
+by strangers, made harmless.
 
-What is asked belongs to `mcp_tools`.
+The queries belong to `mcp_tools`.
 """
 
 import json
@@ -18,11 +18,11 @@ from enrichment_pipeline.events.safe_text import cut, has_few_words
 from enrichment_pipeline.llm.tokens import estimate_tokens
 
 FEWEST_TOKENS_OF_TABLE = 500
-"""A budget below that may have no room for one row."""
+"""A smaller budget may not fit even one row."""
 
 _MAX_NAME = 80
 _MAX_MESSAGE = 200
-# Column names, what was left out, the brackets around all.
+# For column names, the note on omitted rows, and brackets.
 _AROUND = 120
 _SHORT_ENOUGH = 12
 _PLAIN_NAME = re.compile(r"[\w$.:-]{1,80}")
@@ -115,11 +115,11 @@ def table(
     offset: int | None = None,
     summary: str | None = None,
 ) -> CallToolResult:
-    """Rows as text with a bar between the cells, and as data; at most `limit`, and no more than
-    fit, whichever of the two is read.
+    """Rows as text with a bar between the cells, and as data; at most `limit`, and no more than fit
+    into the budget in either form.
 
-    Rows past `limit` are only there to tell that there is more; `offset` is how many the asker has
-    passed over, where that is possible. How to get what was left out is said.
+    Rows past `limit` only show that there are more; `offset` is how many rows the caller has
+    skipped, if the tool allows it. A note says how to get the omitted rows.
     """
     columns = list(kind._fields)
     budget = max_tokens - _AROUND - estimate_tokens(summary or "")
@@ -147,7 +147,7 @@ def _fitting(rows: Iterable[Sequence[Cell]], budget: int) -> list[list[Cell]]:
     for row in rows:
         cells = list(row)
         if not shown:
-            # Or reading on would never come past it.
+            # Otherwise paging would never get past it.
             _shorten(cells, budget)
         budget -= _cost(cells)
         if budget < 0:
@@ -166,7 +166,7 @@ def _shorten(cells: list[Cell], budget: int) -> None:
 
 
 def _cost(cells: Sequence[Cell]) -> int:
-    # With the spaces that whoever hands it on may put between the cells.
+    # With the spaces that the client may put between the cells.
     data = json.dumps(cells, ensure_ascii=False)
     return max(estimate_tokens(_line(cells)), estimate_tokens(data)) + 1
 
@@ -179,12 +179,12 @@ def _cell(value: Cell) -> str:
     if value is None:
         return ""
     told = ",".join(value) if isinstance(value, list) else str(value)
-    # No sentence has one of these; one of an older version may.
+    # No sentence contains these; one of an older version may.
     return told.replace("|", "/").replace("\n", " ")
 
 
 def shown_name(name: str) -> str:
-    """The name of an event: a word as it is, anything else masked and in quotes."""
+    """The name of an event: a single word as it is, anything else masked and quoted."""
     masked = masked_text(name, _MAX_NAME)
     if masked == name and _PLAIN_NAME.fullmatch(name) and has_few_words(name):
         return name
@@ -192,7 +192,7 @@ def shown_name(name: str) -> str:
 
 
 def shown_message(message: str) -> str:
-    """What went wrong, which may hold what somebody sent."""
+    """An error's text, masked because it may quote a sender's text."""
     return f'"{masked_text(message, _MAX_MESSAGE)}"'
 
 
@@ -202,7 +202,7 @@ def shown_moment(moment: datetime) -> str:
 
 
 def nothing_between(first: datetime, last: datetime) -> str:
-    """That nothing was found, and where it was looked for."""
+    """A note that nothing was found in this period."""
     return (
         f"nothing found from {shown_moment(first)} to {shown_moment(last)} UTC; an earlier start "
         "or fewer filters find more"

@@ -1,6 +1,6 @@
-"""The arguments of the MCP server's tools: what may be given, and what times mean.
+"""The arguments of the MCP server's tools: their types, and the meaning of times.
 
-Everything here is seen by the model that calls a tool.
+The calling model sees everything here.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ def bounds(start: str | None, end: str | None) -> tuple[datetime | None, datetim
     """The moments that `start` and `end` name.
 
     Raises:
-        ToolError: one names none, or they are the wrong way around.
+        ToolError: one is not a time, or they are in the wrong order.
     """
     first, last = _moment("start", start), _moment("end", end)
     if first is not None and last is not None and first >= last:
@@ -58,7 +58,7 @@ def bounds(start: str | None, end: str | None) -> tuple[datetime | None, datetim
 def time_of(
     connection: Connection, start: str | None, end: str | None, length: timedelta
 ) -> tuple[datetime, datetime]:
-    """From when to when; where it is not said, so long before the end or the newest event."""
+    """The period; without a start it begins so long before the end or the newest event."""
     first, last = bounds(start, end)
     if last is None:
         newest = newest_moment(connection) or datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""What a model may ask of all events together: the catalogue, charts, and what the pipeline itself
-has to say (its books, its dead letters).
+"""Tools over all events together: the catalogue, charts, and the state of the pipeline itself (its
+books, its dead letters).
 
-Sessions and single events belong to `mcp_tools`; how a tool is run to `mcp_running`.
+Sessions and single events belong to `mcp_tools`; running a tool to `mcp_running`.
 """
 
 from collections import Counter

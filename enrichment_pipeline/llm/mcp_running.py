@@ -1,6 +1,6 @@
-"""Running a tool for a model: a few at once, within a time, and what goes wrong told in one line.
+"""Running a tool for a model: a few at once, with a time limit, and with errors in one line.
 
-What the tools ask belongs to `mcp_tools`.
+The queries of the tools belong to `mcp_tools`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,12 +27,12 @@ from enrichment_pipeline.store.database.errors import (
 from enrichment_pipeline.store.reading.as_reader import took_too_long
 
 SECONDS = 10
-"""That a statement may take in the store."""
+"""The time limit of a statement in the store."""
 
 SECONDS_IN_ALL = 20
-"""That a model waits for an answer."""
+"""The time limit of a model's call."""
 
-# Events that come in have the store first.
+# Few at once: incoming events have priority in the store.
 _AT_ONCE = 4
 
 _READS = ToolAnnotations(
@@ -44,14 +44,14 @@ _NARROWER = "narrow it: less time (start, end), a project, fewer rows"
 
 
 class Runner:
-    """Makes tools of functions, which share what may run at once."""
+    """Makes tools from functions, with a common limit on calls at once."""
 
     def __init__(self) -> None:
         self._limiter = CapacityLimiter(_AT_ONCE)
 
     def tool(self, function: Callable[..., Any], *, has_data: bool) -> Tool:
-        """The tool that is this function, as its docstring describes it; with `has_data` it answers
-        with data beside the text."""
+        """A tool from a function, described by its docstring; with `has_data` it returns data
+        beside the text."""
         tool = Tool.from_function(
             self._running(function),
             description=" ".join((function.__doc__ or "").split()),
@@ -66,7 +66,7 @@ class Runner:
 
         @wraps(function)
         async def call(**arguments: Any) -> Any:
-            # Models write "" where they mean nothing.
+            # Models write "" when they mean no value.
             given = {key: None if value == "" else value for key, value in arguments.items()}
             try:
                 with anyio.fail_after(SECONDS_IN_ALL):
@@ -84,7 +84,7 @@ class Runner:
 
 
 def _answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Call it; what a model can put right, or has to wait for, is told to it."""
+    """Call it; an error that a model can correct, or that will pass, is reported to the model."""
     try:
         return function(**arguments)
     except SessionNotFoundError as error:
@@ -112,8 +112,8 @@ class _NothingElse(ArgModelBase):
 
 
 def _know_no_other_arguments(tool: Tool) -> None:
-    """An argument that a tool does not have is an error: passed over, a filter with a slip in its
-    name would find everything."""
+    """Make unknown arguments an error: if they were ignored, a filter with a misspelt name would
+    find everything."""
     known = tool.fn_metadata
     name = f"{tool.name}Arguments"
     known.arg_model = create_model(name, __base__=(_NothingElse, known.arg_model))
@@ -121,8 +121,9 @@ def _know_no_other_arguments(tool: Tool) -> None:
 
 
 def _in_few_tokens(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of the arguments without what tells a model nothing: every conversation carries
-    it. What is left out is still allowed (null), or still refused (texts that are too long)."""
+    """The schema of the arguments without parts that do not help a model: every conversation
+    carries it. Omitted values are still allowed (null), or still refused (texts that are too
+    long)."""
     del schema["title"]
     for argument in schema["properties"].values():
         kinds = [kind for kind in argument.pop("anyOf", []) if kind != {"type": "null"}]

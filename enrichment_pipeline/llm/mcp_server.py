@@ -1,6 +1,6 @@
-"""The MCP server: which tools there are, and what a model is told before it calls one.
+"""The MCP server: its tools, and its instructions for models.
 
-What they ask belongs to `mcp_tools` and `mcp_overviews`; serving them (stdio, HTTP, tokens) to
+The tools' queries belong to `mcp_tools` and `mcp_overviews`; serving them (stdio, HTTP, tokens) to
 `mcp_serving`.
 """
 

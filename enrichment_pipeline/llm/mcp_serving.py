@@ -1,6 +1,6 @@
-"""Serving MCP: on standard input and output, or over streamable HTTP to who has the token.
+"""Serving MCP: on standard input and output, or over streamable HTTP to clients with the token.
 
-Which tools there are belongs to `mcp_server`.
+The tools belong to `mcp_server`.
 """
 
 import socket
@@ -36,8 +36,8 @@ def serve_http(
     port: int,
     other_names: Sequence[str] = (),
 ) -> None:
-    """Serve MCP over streamable HTTP until SIGINT or SIGTERM; `may_read` is asked of each
-    request's Authorization header, `other_names` are those that a proxy in front is called by."""
+    """Serve MCP over streamable HTTP until SIGINT or SIGTERM; `may_read` checks each request's
+    Authorization header, `other_names` are the host names of a proxy in front."""
     app = http_app(store, may_read, host, port, other_names)
     uvicorn.run(
         app,
@@ -59,7 +59,7 @@ def http_app(
     """The application behind `serve_http`."""
     app = make_server(store).streamable_http_app(
         streamable_http_path=PATH,
-        # Each request stands for itself: any number of servers can stand behind one address.
+        # Each request is independent: any number of servers can share one address.
         stateless_http=True,
         json_response=True,
         transport_security=_known_names(host, port, other_names),
@@ -69,13 +69,13 @@ def http_app(
 
 
 def _known_names(host: str, port: int, other_names: Sequence[str]) -> TransportSecuritySettings:
-    """By which names this server may be called: a page of somebody else that had its own name
-    resolve to this machine would call it by that one."""
+    """The allowed host names of this server: a foreign page whose own name resolves to this machine
+    would send that name."""
     own = {"127.0.0.1", "localhost", "[::1]", _in_url(host)}
     if host in _EVERYWHERE:
         own |= {socket.gethostname(), *map(_in_url, _addresses())}
     hosts = [f"{name}:{port}" for name in own]
-    # Where a proxy listens is its own affair.
+    # The port of a proxy is not known here.
     others = [f"{name}{any_port}" for name in other_names for any_port in ("", ":*")]
     return TransportSecuritySettings(
         allowed_hosts=[*hosts, *others],
@@ -100,7 +100,7 @@ def _in_url(host: str) -> str:
 
 
 class _Token:
-    """Lets through who has the token."""
+    """Passes on requests that have the token."""
 
     def __init__(self, app: ASGIApp, may_read: Callable[[str | None], bool]) -> None:
         self._app = app

@@ -1,8 +1,7 @@
-"""What a model may ask of sessions and single events: tools of the MCP server, described for the
-model that calls them.
+"""Tools of the MCP server over sessions and single events, described for the model that calls them.
 
-What it may ask of all events together belongs to `mcp_overviews`; how a tool is run to
-`mcp_running`, how an answer looks to `mcp_answers`.
+Tools over all events together belong to `mcp_overviews`; running a tool to `mcp_running`, the form
+of an answer to `mcp_answers`.
 """
 
 from contextlib import AbstractContextManager

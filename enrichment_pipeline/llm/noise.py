@@ -1,6 +1,6 @@
-"""Which events of a session say nothing of what its user did: PostHog's own noise, and heartbeats.
+"""Which events of a session say nothing about its user: PostHog's own noise, and heartbeats.
 
-Pure. What is done with the others belongs to `timelines`.
+Pure. The other events belong to `timelines`.
 """
 
 import re
@@ -22,7 +22,7 @@ _NOISE = frozenset(
 )
 _HEARTBEAT = re.compile(r"heart.?beat|keep.?alive|(?<![a-z])ping\Z", re.I)
 
-# A person is never that even for long; a clock misses a beat where a laptop sleeps.
+# No person is that regular for long; a heartbeat misses a beat when a laptop sleeps.
 _FEWEST_BEATS = 6
 _SHORTEST_BEAT = 5.0
 _EVENNESS = 0.15
@@ -30,7 +30,8 @@ _EVEN_ONES = 0.75
 
 
 def noise_of(events: Sequence[SessionEvent]) -> set[str]:
-    """The names of those events, of a session in the order of time, that say nothing."""
+    """The names of the events that say nothing about the user; `events` are in the order of
+    time."""
     by_name: defaultdict[str, list[SessionEvent]] = defaultdict(list)
     for event in events:
         by_name[event.event].append(event)
@@ -51,7 +52,7 @@ def _is_heartbeat(name: str) -> bool:
 
 
 def _beats(events: Sequence[SessionEvent]) -> bool:
-    """Whether these come like a clock, and say the same again and again."""
+    """Whether these events are regular like a clock, and always the same."""
     moments = [event.occurred_at for event in events]
     gaps = [after - before for before, after in pairwise(moments)]
     middle = median(gaps)

@@ -1,4 +1,4 @@
-"""What people are called where a model reads: a name that is always the same and says nothing.
+"""The names of people in output for models: stable, and without any information.
 
 Which ids are one person belongs to `store.ingest.people`.
 """
@@ -13,7 +13,7 @@ _MOST_REMEMBERED = 100_000
 
 
 class Pseudonyms:
-    """The pseudonyms of a store's people, as they are known when they are first asked for."""
+    """The pseudonyms of a store's people, as known at the first request."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -28,7 +28,7 @@ class Pseudonyms:
         return self._known[project, distinct_id]
 
     def prepare(self, project: str, distinct_ids: Iterable[str]) -> None:
-        """Look up many at once."""
+        """Read many at once."""
         missing = [one for one in distinct_ids if (project, one) not in self._known]
         if len(self._known) + len(missing) > _MOST_REMEMBERED:
             self._known.clear()

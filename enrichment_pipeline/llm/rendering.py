@@ -1,7 +1,7 @@
-"""Writing a timeline within a budget of tokens: what matters most, and what was left out.
+"""Writing a timeline within a budget of tokens: the most important entries, and a note on the rest.
 
-What is in a timeline belongs to `timelines`, how each form is written to `forms`. Which of the
-three costs how much is measured by `make bench`.
+The contents of a timeline belong to `timelines`, the three forms to `forms`. `make bench` measures
+how many tokens each form costs.
 """
 
 from collections import Counter
@@ -16,14 +16,14 @@ from enrichment_pipeline.llm.tokens import estimate_tokens
 __all__ = ["FEWEST_TOKENS", "FORMS", "Form", "render"]
 
 FEWEST_TOKENS = 200
-"""A budget below that has no room for who, when and what the signals are."""
+"""A smaller budget does not fit the person, the time and the kinds of signals."""
 
 _MOST_BYTES_OF_CHARACTER = 4
 _FEWEST_TOKENS_OF_LINE = 4
 _SHARE_OF_HEAD = 0.5
 
-# What is left out first. Signals, what a user named or sent, and the longest silences are what a
-# session is about.
+# What is left out first. Signals, actions that a user named or sent, and the longest silences are
+# the most important.
 _WEIGHTS = {"leave": 0, "other": 1, "idle": 2, "change": 2, "click": 2, "view": 3, "event": 4}
 _WEIGHT_OF_THE_REST = 4
 _WEIGHT_OF_SILENCES = 5
@@ -33,8 +33,8 @@ _LONGEST_SILENCES = 3
 
 
 def render(timeline: Timeline, form: Form = "text", max_tokens: int | None = None) -> str:
-    """The timeline in this form. With `max_tokens` it keeps what matters most, says what it left
-    out, and is estimated to have no more than that.
+    """The timeline in this form. With `max_tokens` it keeps the most important entries, says what
+    it left out, and has an estimated size of at most so many tokens.
 
     Raises:
         ValueError: `max_tokens` is below `FEWEST_TOKENS`.
@@ -48,7 +48,7 @@ def render(timeline: Timeline, form: Form = "text", max_tokens: int | None = Non
 
 
 def _fits(written: str, tokens: float) -> bool:
-    # A token has a byte at least: most need not be looked at.
+    # A token has at least one byte: most texts need no estimate.
     is_small = len(written) * _MOST_BYTES_OF_CHARACTER <= tokens
     return is_small or estimate_tokens(written) <= tokens
 
@@ -69,8 +69,8 @@ def _within(timeline: Timeline, form: Form, max_tokens: int) -> str:
 
 
 def _head(timeline: Timeline, form: Form, max_tokens: int) -> tuple[Brevity, str]:
-    """How briefly to write, so that most of the budget is left to the entries; and the timeline
-    without any of them."""
+    """How briefly to write, so that most of the budget is left for the entries; and the timeline
+    without entries."""
     lines = _kept(timeline.entries, set())
     for brevity in (WHOLE, SHORT):
         written = write(timeline, lines, form, brevity)
@@ -80,8 +80,8 @@ def _head(timeline: Timeline, form: Form, max_tokens: int) -> tuple[Brevity, str
 
 
 def _ranked(entries: Sequence[Entry]) -> list[int]:
-    """The places of the entries, what matters most first; of two alike the one nearer to the
-    beginning or the end."""
+    """The indexes of the entries, the most important first; of two equal ones, the one nearer to
+    the beginning or the end comes first."""
     silences = [at for at, entry in enumerate(entries) if entry.action == "idle"]
     silences.sort(key=lambda at: entries[at].at - entries[at].until)
     longest = set(silences[:_LONGEST_SILENCES])

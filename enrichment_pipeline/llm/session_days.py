@@ -1,6 +1,6 @@
-"""Telling all sessions of a day, for the table `session_timeline`.
+"""Building the timelines of all sessions of a day, for the table `session_timeline`.
 
-One session, as it is this moment, belongs to `sessions`; the SQL to `store.sessions.building`.
+One session in its current state belongs to `sessions`; the SQL to `store.sessions.building`.
 """
 
 import time
@@ -19,22 +19,22 @@ from enrichment_pipeline.store.sessions.building import Build, DayEvents, ToldSe
 from enrichment_pipeline.store.sessions.reading import SessionEvents
 
 MOST_TOKENS = 20_000
-"""Of a timeline in the table; the command and the API tell longer ones whole."""
+"""The most tokens of a timeline in the table; the command and the API write longer ones in full."""
 
 _PROGRESS_EVERY = 1_000
 
 
 @dataclass
 class DayReport:
-    """What was told of a day."""
+    """The result of building a day's sessions."""
 
     day: date
     is_whole: bool = False
-    """Whether all of its sessions were told, or only those that had changed."""
+    """Whether all of its sessions were built, or only those that had changed."""
     sessions: int = 0
     events: int = 0
     signals: Counter[str] = field(default_factory=Counter)
-    """By kind, how many sessions have such."""
+    """How many sessions have each kind of signal."""
     seconds: float = 0.0
 
 
@@ -45,9 +45,8 @@ def tell_day(
     is_whole: bool,
     on_progress: Callable[[DayReport], None] = lambda _: None,
 ) -> DayReport:
-    """Tell the sessions of a UTC day: all that have an event on it, or those that events have
-    come to since the day was told last. One transaction: readers see the day as it was, until it is
-    done."""
+    """Build the sessions of a UTC day: all that have an event on it, or those that have new events
+    since the last build. One transaction: readers see the earlier state until it is done."""
     report = DayReport(day)
     started = time.monotonic()
     with store.transaction() as connection:
@@ -84,15 +83,15 @@ def _sessions(found: DayEvents, key: str, day: date) -> Iterator[tuple[str, Sess
         return
     person = pseudonym_of(key, UUID(found.person))
     for events in cut_at_silence(found.events):
-        # Of the day before and the day after there may be more than was read.
+        # A session may have more events before or after the days that were read.
         last = events.last or events[-1]
         if any(_date(moment) == day for moment in (events[0].occurred_at, last.occurred_at)):
             yield derived_id(person, events[0].occurred_at), events
 
 
 def tell(project: str, session_id: str, events: SessionEvents) -> ToldSession:
-    """A session as a row of the table. Without the person: who that is may change, and is looked
-    up when the row is read."""
+    """A session as a row of the table. Without the person, who may change: that is read when the
+    row is read."""
     timeline = build_timeline(project, session_id, "", events)
     return ToldSession(
         project=project,

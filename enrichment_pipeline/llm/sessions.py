@@ -1,6 +1,6 @@
-"""Asking for the timeline of a session, as it is now: also while it is going on.
+"""The timeline of one session in its current state, even while the session is going on.
 
-Building all of a day's belongs to `session_days`; what a timeline is to `timelines`.
+Building all sessions of a day belongs to `session_days`; making a timeline to `timelines`.
 """
 
 import re
@@ -35,17 +35,16 @@ _DAY = 86_400.0
 
 
 class SessionNotFoundError(StoreError):
-    """There is no such session, or no single one: one line. How to find others depends on where it
-    was asked for."""
+    """There is no such session, or more than one: one line. The caller adds how to find others."""
 
 
 def timeline_of(connection: Connection, session_id: str, *, project: str | None = None) -> Timeline:
-    """The timeline of a session by its id: the `$session_id` of its events, or, of events that
-    name none, the id that the list of sessions shows (`person_3f9a12c4d0@20261127T101502Z`).
+    """The timeline of a session by its id: the `$session_id` of its events, or, if they have none,
+    the id in the list of sessions (`person_3f9a12c4d0@20261127T101502Z`).
 
     Raises:
-        SessionNotFoundError: no enriched event of such a session is there, or several projects
-            have one.
+        SessionNotFoundError: there is no enriched event of such a session, or several projects have
+            one.
     """
     session_id, project = _as_kept(session_id), project and _as_kept(project)
     if found := _DERIVED_ID.fullmatch(session_id):
@@ -85,13 +84,13 @@ def newest_timeline_of(
 
 
 def derived_id(person: str, started_at: float) -> str:
-    """The id of a session of events that name none; `person` is a pseudonym."""
+    """The id of a session whose events have no session id; `person` is a pseudonym."""
     return f"{person}@{datetime.fromtimestamp(started_at, UTC):%Y%m%dT%H%M%SZ}"
 
 
 def cut_at_silence(events: Iterable[SessionEvent]) -> Iterator[SessionEvents]:
-    """The events of a person that name no session, in the order of time, as sessions: cut at 30
-    minutes of silence, and at midnight (UTC) where they go on for more than a day."""
+    """The sessions in a person's events without session ids, in the order of time: cut at 30
+    minutes of silence, and at midnight (UTC) if they go on for more than a day."""
     days: list[SessionEvents] = []
     for event in events:
         last = days[-1].last if days else None
@@ -106,7 +105,7 @@ def cut_at_silence(events: Iterable[SessionEvent]) -> Iterator[SessionEvents]:
 
 
 def _whole_or_by_day(days: Sequence[SessionEvents]) -> Iterator[SessionEvents]:
-    """The events between two silences, day by day, as one session or several."""
+    """The events between two silences, by day, as one session or several."""
     last = days[-1].last or days[-1][-1]
     if last.occurred_at - days[0][0].occurred_at <= LONGEST.total_seconds():
         yield reduce(SessionEvents.join, days)
@@ -132,7 +131,7 @@ def _derived(
         for session in cut_at_silence(events):
             last = session.last or session[-1]
             if session[0].occurred_at - 1 < seconds < last.occurred_at + 1:
-                # Who logged in meanwhile is called otherwise by now.
+                # A person who logged in meanwhile has another pseudonym by now.
                 now = Pseudonyms(connection).of(name, last.distinct_id)
                 identity = derived_id(now, session[0].occurred_at)
                 return _told(connection, name, identity, session)
@@ -140,7 +139,7 @@ def _derived(
 
 
 def _told(connection: Connection, project: str, session_id: str, events: SessionEvents) -> Timeline:
-    # Of the last event: who logged in meanwhile is known by that.
+    # Of the last event: a person who logged in meanwhile has that id.
     last = events.last or events[-1]
     person = Pseudonyms(connection).of(project, last.distinct_id)
     is_open = time.time() - last.occurred_at < SILENCE.total_seconds()
@@ -148,12 +147,12 @@ def _told(connection: Connection, project: str, session_id: str, events: Session
 
 
 def _as_kept(name: str) -> str:
-    """An id as columns have it."""
+    """An id in the form of columns."""
     return clean_text(name.encode(errors="replace").decode(), MAX_ID_LENGTH)
 
 
 def _shown(name: str) -> str:
-    """An id on the one line of an error."""
+    """An id for the one line of an error."""
     return safe_text(name, MAX_ID_LENGTH)
 
 

@@ -1,4 +1,4 @@
-"""What in a session deserves attention: rage clicks, forms not sent, back and forth, errors.
+"""Signals in a session: rage clicks, forms not sent, back and forth, errors.
 
 Pure; found in the entries of a timeline, which are marked.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from enrichment_pipeline.llm.entries import Entry
 
-# Whoever declines an offer or a cookie wants it so.
+# Declining an offer or a cookie is deliberate.
 _ERROR = re.compile(
     r"(?<![a-z])(?:errors?|exceptions?|fail(?:s|ed|ures?)?|crash(?:ed|es)?"
     r"|(?:payment|card|charge|transaction)[^a-z]+(?:was[^a-z]+)?declined)(?![a-z])",
@@ -28,7 +28,7 @@ _FEWEST_VIEWS = 4
 
 
 class Signal(NamedTuple):
-    """Something that deserves attention."""
+    """A part of a session that deserves attention."""
 
     kind: str
     """One of `KINDS`."""
@@ -39,14 +39,14 @@ class Signal(NamedTuple):
 
 
 class RageWatch:
-    """Tells of each click in a session, in the order of time, whether it is one of rage: the fourth
-    of the same within three seconds, or one more of such."""
+    """Decides for each click in a session, in the order of time, whether it is a rage click: the
+    fourth on the same element within three seconds, or a further one."""
 
     def __init__(self) -> None:
         self._clicks: dict[str, deque[float]] = {}
 
     def is_rage(self, what: str, at: float) -> bool:
-        """Whether this click, on what it says, is one of rage."""
+        """Whether this click, on the element `what`, is a rage click."""
         clicks = self._clicks.setdefault(what, deque(maxlen=_RAGE_TIMES))
         clicks.append(at)
         return len(clicks) == _RAGE_TIMES and at - clicks[0] <= _RAGE_SECONDS
@@ -59,7 +59,7 @@ def is_error(event: str) -> bool:
 
 
 def find_signals(entries: Sequence[Entry]) -> list[Signal]:
-    """The signals of a session, in the order of time; the entries in which they show are marked."""
+    """The signals of a session, in the order of time; the entries that show them are marked."""
     signals = [*_clicks_and_errors(entries), *_forms(entries), *_back_and_forth(entries)]
     return sorted(signals, key=lambda signal: signal.at)
 
@@ -73,7 +73,7 @@ def _clicks_and_errors(entries: Sequence[Entry]) -> list[Signal]:
         if entry.signal is None:
             continue
         if entry.signal == "rage_click":
-            # It goes on while whatever the clicks set off stands between them: one signal.
+            # It goes on even if events caused by the clicks come between them: one signal.
             goes_on = entry.at - rage_until < _RAGE_SECONDS
             rage_until = entry.until
             if goes_on:
@@ -87,11 +87,11 @@ def _where(entry: Entry) -> str:
 
 
 def _forms(entries: Sequence[Entry]) -> list[Signal]:
-    """Pages on which something was filled in, and nothing sent afterwards."""
+    """Pages on which a field was filled in, and nothing sent afterwards."""
     started: dict[str, Entry] = {}
     for entry in entries:
         page = entry.page or ""
-        # What is selected alone sorts or filters a list, most often.
+        # A selection alone usually sorts or filters a list.
         if entry.action == "change" and not entry.text.startswith("select"):
             started.setdefault(page, entry)
         elif entry.action == "submit":
@@ -119,7 +119,7 @@ def is_sent(event: str) -> bool:
 
 
 def _back_and_forth(entries: Sequence[Entry]) -> list[Signal]:
-    """Two pages that were viewed in turns: there, back, and there again."""
+    """Two pages that were viewed alternately: there, back, and there again."""
     views = [entry for entry in entries if entry.action == "view" and entry.page]
     found: list[Signal] = []
     at = 0

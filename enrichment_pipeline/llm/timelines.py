@@ -1,7 +1,7 @@
 """A session as a timeline: its events folded into entries, its gaps, its signals, its outline.
 
-Pure. What of an event is told was made by `enrichment` and is masked already; how a timeline is
-written belongs to `rendering`, where its events come from to `sessions`.
+Pure. The sentences of events are made by `enrichment` and are masked already; writing a timeline
+belongs to `rendering`, reading its events to `sessions`.
 """
 
 from collections import Counter
@@ -25,12 +25,12 @@ from enrichment_pipeline.llm.signals import (
 from enrichment_pipeline.store.sessions.reading import SessionEvent, SessionEvents
 
 IDLE_SECONDS = 60
-"""From so long a silence on it is an entry of its own."""
+"""A silence of at least this many seconds is an entry of its own."""
 
 _MOST_PAGES_OF_OUTLINE = 8
 _MAX_PAGE = 60
 
-# The first word of a sentence says what the action says.
+# The first word of a sentence repeats the action.
 _VERBS = {
     "view": "Viewed ",
     "leave": "Left ",
@@ -40,7 +40,7 @@ _VERBS = {
     "change": "Changed ",
 }
 
-# What was done, by the event's name: rules of a user's own may call it anything.
+# The action by the event's name: a user's own rules may rename it.
 _ACTIONS = {
     "$pageview": "view",
     "$screen": "view",
@@ -50,8 +50,8 @@ _ACTIONS = {
 }
 _VIEWS = frozenset({"$pageview", "$screen"})
 
-# Events of PostHog's own that are more than `other`: their action, the words that it says, and what
-# stands where nothing else is said.
+# Events of PostHog's own that are more than `other`: their action, the words that it replaces, and
+# the default text.
 _OF_EVENTS = {
     "$dead_click": ("dead_click", "Clicked without any effect", "an element"),
     "$exception": ("error", "Ran into an error", "an error"),
@@ -59,23 +59,23 @@ _OF_EVENTS = {
 }
 
 _AT_ONCE_SECONDS = 3.0
-"""So soon after a click it is told that it was one of rage, or without effect."""
+"""A rage click or dead click within so many seconds after a click describes that click."""
 
 
 @dataclass
 class Timeline:
-    """A session, told."""
+    """The timeline of a session."""
 
     project: str
     session_id: str
     person: str
-    """Pseudonym."""
+    """The person's pseudonym."""
     started_at: float
     """Unix time."""
     seconds: float
     events: int
     pages: int
-    """Different ones."""
+    """The number of different pages."""
     entry: str | None
     """The first page, and the last."""
     exit: str | None
@@ -84,14 +84,14 @@ class Timeline:
     signals: list[Signal]
     entries: list[Entry]
     is_open: bool = False
-    """Whether more may come."""
+    """Whether more events may come."""
     dropped: Counter[str] = field(default_factory=Counter)
-    """Events that say nothing of what the user did, by name."""
+    """Events that say nothing about the user, by name."""
     merged: int = 0
-    """Events that are told in the entry of another: leaving a page in the view of the next one,
-    what PostHog says of a click in the click."""
+    """Events that are part of another entry: leaving a page in the view of the next one, PostHog's
+    events about a click in the click."""
     not_read: int = 0
-    """Events of the end of a session that has more than `MOST_EVENTS`: counted, and not told."""
+    """Events at the end of a session that has more than `MOST_EVENTS`: counted, and not shown."""
 
 
 def build_timeline(
@@ -102,8 +102,8 @@ def build_timeline(
     *,
     is_open: bool = False,
 ) -> Timeline:
-    """Tell a session. `events` are all of its events, one at least, in any order; or those that
-    were read of it, in the order of time."""
+    """Build a timeline. `events` are all events of the session, at least one, in any order; or
+    those that were read of a very long one, in the order of time."""
     ordered = _in_order(events)
     count, last = len(events), ordered[-1]
     if isinstance(events, SessionEvents):
@@ -148,8 +148,8 @@ _AT_THE_SAME_TIME = {"$autocapture": 0, "$rageclick": 0, "$pageleave": 1, "$page
 
 
 def _place(event: SessionEvent) -> tuple[float | int | str, ...]:
-    """What happened at the same moment is told in the order in which it makes sense; whatever
-    order the events come in, they are told in the same."""
+    """Sorts events of the same moment in the order in which they make sense, which does not depend
+    on the order of reading."""
     return (
         event.occurred_at,
         _AT_THE_SAME_TIME.get(event.event, len(_AT_THE_SAME_TIME)),
@@ -159,12 +159,12 @@ def _place(event: SessionEvent) -> tuple[float | int | str, ...]:
 
 @lru_cache(maxsize=8_192)
 def page_of(path_template: str | None) -> str | None:
-    """A page as it stands in sentences: masked and safe."""
+    """A page in the form of sentences: masked and safe."""
     return masked_path(path_template, _MAX_PAGE) or None if path_template else None
 
 
 def _visits(events: Sequence[SessionEvent]) -> list[str]:
-    """The pages in the order in which they were viewed; where none was, those of other events."""
+    """The pages in the order in which they were viewed; if none was, those of other events."""
     viewed = [event.path_template for event in events if event.event in _VIEWS]
     visits: list[str] = []
     for template in viewed if any(viewed) else [event.path_template for event in events]:
@@ -202,7 +202,7 @@ def _idle(at: float, until: float, page: str | None) -> Entry:
 
 
 def _says_nothing(events: Sequence[SessionEvent], at: int) -> bool:
-    """Whether leaving a page is only the beginning of viewing the next one, or the end."""
+    """Whether leaving a page is only part of viewing the next one, or the end of the session."""
     if at + 1 == len(events):
         return True
     following = events[at + 1]
@@ -211,14 +211,14 @@ def _says_nothing(events: Sequence[SessionEvent], at: int) -> bool:
 
 
 def _add(entries: list[Entry], entry: Entry) -> Entry:
-    """Add an entry, or fold it into the last ones: the same again, or what is told of a click.
-    Returns the one in which it is told."""
+    """Add an entry, or merge it into the last ones: a repetition, or an event about a click.
+    Returns the entry that holds it."""
     last = entries[-1] if entries else None
     if last and _is_of_the_same_click(last, entry):
         if entry.action == "click":
             entry.action = last.action
         elif last.action == "click":
-            # What happened is the click; that it was one of these, is told of it.
+            # The entry is the click; its action says what PostHog found out about it.
             entries.pop()
             entry = replace(last, action=entry.action, until=entry.at)
             last = entries[-1] if entries else None
@@ -246,7 +246,7 @@ def _is_of_the_same_click(last: Entry, entry: Entry) -> bool:
 def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
     if event.event == "$screen" and page:
         return Entry(seconds, "view", page, page, until=seconds)
-    # Rows of older versions may hold what no sentence has now.
+    # Rows of older versions may contain text that no sentence has now.
     said = event.description
     text = said if said.isprintable() else visible(said)
     action = _action(event.event, text)
@@ -257,7 +257,7 @@ def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
         action = told[0] if told else action
     if page and action not in {"view", "leave"}:
         before, found, after = text.rpartition(f" on {page}")
-        # What follows the page is the detail, if anything.
+        # The text after the page is the detail, if anything.
         if found and (not after or after.startswith(" (")):
             text = before + after
     if told and action == told[0]:
@@ -272,13 +272,13 @@ def _action(event: str, sentence: str) -> str:
     action = _ACTIONS.get(event) or ("other" if event.startswith("$") else "event")
     if event != "$autocapture":
         return action
-    # Whether it sent or changed something, its sentence says.
+    # Whether it sent or changed something is in its sentence.
     told = (one for one in ("submit", "change") if sentence.startswith(_VERBS[one]))
     return next(told, action)
 
 
 def _outline(visits: Sequence[str], entries: Sequence[Entry], first: int | None) -> str:
-    """The way through the pages, and what was done that has a name; of the `first` events."""
+    """The path through the pages, with the named actions; of the `first` events."""
     shown = list(visits)
     if len(shown) > _MOST_PAGES_OF_OUTLINE:
         half = _MOST_PAGES_OF_OUTLINE // 2
