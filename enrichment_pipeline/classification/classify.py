@@ -15,7 +15,9 @@ def classify_event(
     unknown/unknown; properties that are not a mapping count as none.
 
     Args:
+        event_name: the event's `event`.
         properties: the event's `properties`, of which only `$event_type` is read.
+        rules: the rules to apply; without them, the built-in ones (no setting is read here).
     """
     effective = load_rules() if rules is None else rules
     return effective.classify(event_name, sub_type_of(properties))

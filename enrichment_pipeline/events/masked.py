@@ -27,9 +27,11 @@ def masked_text(
     """Text on one line of at most `limit` characters.
 
     Args:
-        cut_at: the length at which it was cut before. Half an address would not be recognized, so a
-        word that may have been cut is removed.
-            what may have been cut goes.
+        text: as it was sent.
+        limit: in characters.
+        unmasked: the kinds of private data that its project allows models to see.
+        cut_at: the length at which it was cut before. Half an address would not be recognized, so
+            a word that may have been cut is removed.
     """
     whole = text if cut_at is None or len(text) < cut_at else without_torn_end(text)
     return safe_text(mask(whole, unmasked), limit)

@@ -32,6 +32,7 @@ def read_json(encoded: bytes | str) -> object:
 
     Raises:
         ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
     """
     try:
         return msgspec.json.decode(encoded)

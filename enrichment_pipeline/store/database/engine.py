@@ -91,8 +91,8 @@ def open_store(settings: Settings) -> Store:
     """Open the store that the settings name: start the embedded server if they name no database,
     create the databases and bring the schema up to date.
 
-    StoreError: it cannot be opened; one line that says why and what to do.
-        StoreError: it cannot be had; one line that says why and what to do.
+    Raises:
+        StoreError: it cannot be opened; one line that says why and what to do.
     """
     # Alembic takes half a second to import, which workers of an open store need not wait for.
     from enrichment_pipeline.store.database.schema import migrate

@@ -37,10 +37,9 @@ def reading(store: Store, seconds: int) -> Iterator[Connection]:
     """A connection that cannot write: PostgreSQL refuses it by the role (if there is one) and by
     the transaction. A statement that takes longer than so many seconds is cancelled.
 
-    StoreError: the connected role may not become the reading role, or may not read the key of the
-    pseudonyms, which the reading role cannot read.
-        StoreError: whoever is connected may not become that role, or not see the key of the
-            pseudonyms, which that role does not.
+    Raises:
+        StoreError: the connected role may not become the reading role, or may not read the key of
+            the pseudonyms, which the reading role cannot read.
     """
     with store.bounded(seconds) as connection:
         # It cannot be made writable again after its first query, which is the next statement.
