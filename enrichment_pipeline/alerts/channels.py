@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apprise import Apprise
 
 SEND_SECONDS = 10
-"""The longest that sending a message may take."""
+"""The longest time that sending a message may take."""
 
 _MOST_SAID = 200
 _SHORTEST_SECRET = 4
@@ -98,8 +98,7 @@ class AppriseChannel:
 
     @cached_property
     def _service(self) -> "Apprise":
-        # The import takes a tenth of a second and 25 MB, which a process that sends nothing is
-        # spared.
+        # The import takes a tenth of a second and 25 MB, which is wasted if nothing is sent.
         from apprise import Apprise, AppriseAsset
 
         # Its log may show parts of URLs. Why a message failed is read from its result instead.
@@ -156,8 +155,7 @@ def attempt(channel: Channel, message: Message) -> str | None:
 
 
 def send_to_all(channels: Sequence[Channel], message: Message) -> dict[str, str | None]:
-    """Send a message to all channels at once; returns why it did not arrive, or None, by channel
-    name."""
+    """Send a message to all channels at once; returns by name why it did not arrive, or None."""
 
     with ThreadPoolExecutor(max(1, len(channels))) as pool:
         outcomes = pool.map(lambda channel: attempt(channel, message), channels)

@@ -247,8 +247,7 @@ def _sensor_stopped(situation: Situation, limit: timedelta | None, told: Told) -
 def _other_sensors_stopped(
     situation: Situation, limit: timedelta | None, told: Told
 ) -> Iterable[Condition]:
-    """Sensors that fail or stand still while the others tick; a stop of all sensors has one
-    alert."""
+    """Sensors that fail or stand still while others tick; a stop of all sensors has one alert."""
     if limit is None:
         return
     limit = max(limit, _LONGEST_TICK)

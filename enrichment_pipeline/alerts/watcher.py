@@ -80,14 +80,13 @@ class Watcher:
         ]
 
     def start(self) -> None:
-        """Begin; the first evaluation comes after a pause, when the process has started its own
-        work."""
+        """Begin; the first evaluation comes after a pause, after the start of the process."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End. A message that is being sent is not waited for; the next process that delivers sends
-        it again."""
+        """End. A message being sent is not waited for; the next process that delivers sends it
+        again."""
         self._stopping.set()
         self._wake()
         deadline = time.monotonic() + _STOP_SECONDS

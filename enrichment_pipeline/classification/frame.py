@@ -56,8 +56,7 @@ def _distinct_inputs(
     codes, names = _factorize(frame["event"])
     inputs: list[tuple[object, object]] = [(name, None) for name in names]
     for position, name in enumerate(names):
-        # Properties are read only in rows whose sub-type decides: reading them is the expensive
-        # part.
+        # Properties are read only in rows whose sub-type decides, because reading them is slow.
         if name in rules.sub_types:
             rows = np.flatnonzero(codes == position)
             sub_codes, sub_types = _factorize_sub_types(frame, rows)

@@ -83,8 +83,7 @@ class Rules:
 
 
 def _content_hash(rules: Rules) -> str:
-    """Hash of the results of `rules`. The vocabulary is left out: an unused word changes no
-    result."""
+    """Hash of the results of `rules`. The vocabulary is left out: unused words change no result."""
     # The order of neighbouring texts with the same result makes no difference.
     patterns = [
         [sorted({text for text, _ in group}), classification]

@@ -145,8 +145,8 @@ def _patterns(sections: Mapping[str, yaml.Node], vocabulary: _Vocabulary) -> Pat
 
 
 def _pattern_text(node: yaml.Node, lines: dict[str, int]) -> str:
-    """The text of a pattern, in lower case; `lines` holds the earlier texts, and it is added to
-    them."""
+    """The text of a pattern, in lower case; it is added to `lines`, which holds the earlier
+    texts."""
     given = text(node, "a text of contains")
     # `$5 off` may be part of a user's own name.
     if _NAME_OF_POSTHOGS.match(given):

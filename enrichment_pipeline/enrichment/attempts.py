@@ -16,8 +16,8 @@ FIRST_WAIT = timedelta(seconds=2)
 _JITTER = 0.25
 
 MAX_REPLAYS = 2
-"""Failed replays after which a letter is exhausted (state `parked`) and is replayed only by its
-id."""
+"""Failed replays that exhaust a letter (state `parked`): only its id selects it for a replay
+then."""
 
 
 class Reason(StrEnum):

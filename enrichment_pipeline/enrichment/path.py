@@ -119,8 +119,7 @@ class _Path:
                 raise
             failed = True
         if failed:
-            # Which batch failed is not known: each is tried again alone, and charged for its own
-            # failure.
+            # Which batch failed is not known: each is tried again alone, and charged for itself.
             for batch in claimed:
                 self._enrich_alone(batch)
         else:

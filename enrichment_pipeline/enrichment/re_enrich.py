@@ -1,7 +1,6 @@
 """Enriching finished events again under the current rules, and reporting what changed.
 
-Due batches belong to `path`; here no batch becomes due, and an event whose result is the same is
-not touched.
+Due batches belong to `path`; nothing becomes due here, and unchanged events are not touched.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from enrichment_pipeline.wording import counted
 
 @dataclass
 class Changes:
-    """What re-enriching has changed."""
+    """The changes made by re-enriching."""
 
     rules_version: str
     events: int = 0

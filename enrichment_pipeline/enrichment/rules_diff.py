@@ -25,7 +25,7 @@ _SECONDS = 600
 
 @dataclass(frozen=True)
 class RulesDiff:
-    """What rules would change in what is enriched."""
+    """The changes that rules would make to enriched events."""
 
     versions: Counter[str]
     """The rules versions of the enriched events now, and how many events each has."""
@@ -52,8 +52,7 @@ class RulesDiff:
 
 
 def diff_rules(store: Store, rules: Rules) -> RulesDiff:
-    """What these rules would change. Nothing is written: the query runs as a role that cannot
-    write."""
+    """What these rules would change. Nothing is written: the query's role cannot write."""
     with reading(store, _SECONDS) as connection:
         enriched = kept(connection)
         versions: Counter[str] = Counter()

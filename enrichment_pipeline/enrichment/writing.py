@@ -126,7 +126,7 @@ def write_alone(connection: Connection, writing: Writing, batch: Batch) -> int:
     """Like `write`, for one batch that has failed: earlier rows of the batch are removed, and an
     event that PostgreSQL refuses becomes a dead letter by itself."""
     window = writing.store.window
-    # A batch that was enriched before (a backup restored, a row set back by hand) fails on its own
+    # A batch that was enriched before (a restored backup, a row reset by hand) fails on its own
     # rows.
     remove_enriched(connection, [batch], window)
     try:
@@ -146,7 +146,7 @@ def write_alone(connection: Connection, writing: Writing, batch: Batch) -> int:
 def _refused(
     connection: Connection, writing: Writing, batch: Batch, error: DBAPIError
 ) -> dict[UUID, Failure]:
-    """The events of the batch that PostgreSQL refuses to take enriched."""
+    """The events of the batch whose enriched rows PostgreSQL refuses."""
     version = output_version(writing.rules)
     refused: dict[UUID, Failure] = {}
     groups = [events_to_write(connection, batch, writing.store.window)]

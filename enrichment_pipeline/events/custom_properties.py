@@ -32,8 +32,7 @@ def custom_properties(
     custom: dict[str, object] = {
         name: value
         for name, value in properties.items()
-        # A slice, because startswith takes three times as long, for some eighty properties an
-        # event.
+        # A slice, because startswith takes three times as long, for some eighty names an event.
         if value is not None and name[:1] != "$" and name not in _NOT_CUSTOM
     }
     if notes:

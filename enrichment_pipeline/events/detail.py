@@ -170,8 +170,7 @@ def _quoted(text: str, limit: int, unmasked: Set[Private]) -> str:
 
 
 def device_of(properties: Mapping[str, object]) -> str | None:
-    """The device, as `Desktop, Chrome on Windows`; for a server, the library that sent the
-    event."""
+    """The device, as `Desktop, Chrome on Windows`; for a server, the sending library."""
     get = properties.get
     return _device(
         _short(get("$device_type")),

@@ -132,8 +132,8 @@ def is_nobody(distinct_id: str) -> bool:
 
 
 def ledger_name(key: str, project: str, distinct_id: str) -> str:
-    """A person's name in the ledger of forgotten people. Only the store's key allows to find out
-    whether somebody is in it."""
+    """A person's name in the ledger of forgotten people. Nobody can find out who is in it without
+    the store's key."""
     # In two steps: the first gives the name that earlier versions wrote into the ledger.
     unkeyed = sha256(f"{project}\0{distinct_id}".encode()).hexdigest()
     return sha256(f"{key}{unkeyed}".encode()).hexdigest()

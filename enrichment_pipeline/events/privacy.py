@@ -34,8 +34,7 @@ _EMAIL = re.compile(
     rf"(?i)(?<![^{_NO_NAME}])[^{_NO_NAME}]+?{_AT}(?!\dx\.)"
     rf"[^{_NO_NAME}.．]+(?:{_DOT}[^{_NO_NAME}.．]+)*{_DOT}(?!\d+\b)[^{_NO_NAME}.．]+"
 )
-# In a path or a URL everything after the question mark; in a sentence only text that looks like a
-# query.
+# In a path or URL everything after the question mark; in a sentence only text like a query.
 _QUERY_OF_PATH = re.compile(r"((?:(?<![^\s\"'(=])/|://)[^\s?#]*)(?:\?(?!…)|;(?=\w+=))\S+")
 _QUERY = re.compile(r"(?<=[^\s?#])(?:\?[^\s?=]*=\S*|[?&](?=\S*[=&])\S+|#\S*=\S*)")
 

@@ -50,8 +50,8 @@ class Reason(StrEnum):
     INVALID_TIMESTAMP = "invalid_timestamp"
     TIMESTAMP_TOO_OLD = "timestamp_too_old"
     BEFORE_FIRST_PARTITION = "before_first_partition"
-    """Used by older versions only: the start of the partitions now moves back, also for a replay of
-    these letters."""
+    """Used by older versions only: the start of the partitions moves back now, also for a
+    replay."""
     REFUSED_BY_STORE = "refused_by_store"
 
 
@@ -122,8 +122,8 @@ class Arrival(NamedTuple):
     at: datetime
     """By our clock."""
     sent_at: datetime | None = None
-    """By the sender's clock, when it sent the event, without a zone if the sender gave none; None
-    if unknown."""
+    """By the sender's clock, when it sent the event; without a zone if it gave none, None if
+    unknown."""
     default_name: str | None = None
     """The name for an event without one, if the endpoint implies it."""
     is_recorded: bool = False
@@ -193,8 +193,8 @@ def reject(
 ) -> RejectedEvent:
     """The rejected event, with its name and time as far as they can be read.
 
-    It is assigned to the window of its arrival if its own time is before `oldest`, where there can
-    be no window.
+    It is assigned to the window of its arrival if there can be no window for its own time, which is
+    before `oldest`.
     """
     occurred_at: datetime | None = None
     try:

@@ -70,8 +70,7 @@ _PLAIN = re.compile(r"(?:[!#-;=?-Z^_a-z~]|(?<! ) (?! ))*")
 
 
 class _Seen(dict[int, str | int]):
-    """The replacement of each character on the one line of `visible`: itself, nothing, or a
-    space."""
+    """The replacement of a character on the one line of `visible`: itself, nothing, or a space."""
 
     def __missing__(self, code: int) -> str | int:
         character = chr(code)

@@ -59,8 +59,7 @@ def parse_timestamp(value: object) -> datetime | None:
 
 
 def read_time(value: object) -> datetime | None:
-    """The time that `value` names as written, without a zone if it has none; None if it is not a
-    complete time.
+    """The time that `value` names as written, without a zone if it has none; None if incomplete.
 
     `value` is ISO 8601 text, or the epoch, RFC 2822, JavaScript's `Date`, or another form that
     PostHog or a warehouse writes. An ambiguous text is not a time, except for `3/1/2026`, in which
@@ -158,8 +157,7 @@ def on_our_clock(written: datetime, sent_at: datetime | None, arrival: datetime)
 
 
 def milliseconds_before(arrival: datetime, offset: object) -> datetime | None:
-    """The moment so many milliseconds before `arrival`; None if `offset` is not a number or leads
-    out of range."""
+    """The moment so many milliseconds before `arrival`; None if `offset` gives none."""
     try:
         if isinstance(offset, bool) or not isinstance(offset, int | float | str):
             return None

@@ -11,8 +11,7 @@ _DRAWING = Lock()
 def chart_over_time(
     what: str, counts: Sequence[tuple[int, str, int]], start: datetime, end: datetime, parts: int
 ) -> bytes:
-    """A PNG; `counts` are part (the number of one of the equal parts between start and end), value,
-    count."""
+    """A PNG; `counts` are part (of so many equal parts between start and end), value, count."""
     # Its fonts are shared by all figures of the process, and are not thread-safe.
     with _DRAWING:
         return _draw(what, counts, start, end, parts)

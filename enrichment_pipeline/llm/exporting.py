@@ -184,8 +184,7 @@ def _parts(
         yield writer.close()
 
 
-# Text of strangers, in columns other than the sentence: `description` and timelines are masked
-# already.
+# Text of strangers in other columns: `description` and timelines are masked already.
 _MASKS: Mapping[str, Callable[[str], str]] = {
     "event": lambda value: masked_text(value, MAX_EVENT_NAME_LENGTH),
     "path_template": lambda value: masked_path(value, MAX_PATH_LENGTH),

@@ -1,5 +1,4 @@
-"""The three forms of a timeline: text in few tokens, Markdown, JSON; with several levels of
-brevity.
+"""The three forms of a timeline: text in few tokens, Markdown, JSON; more or less brief.
 
 Pure. `rendering` decides which entries are written, and how briefly.
 """
@@ -184,8 +183,7 @@ def _with_places(lines: Sequence[Line]) -> Iterator[tuple[Line, str]]:
     for line in lines:
         where = ""
         if isinstance(line, Entry) and line.page:
-            # Views and leaves name their page themselves; for idle time the page is worth its
-            # tokens.
+            # Views and leaves name their page themselves; for idle time it is worth its tokens.
             is_told = line.action in {"view", "leave"}
             if not is_told and (line.page != shown or line.action == "idle"):
                 where = f" on {line.page}"
@@ -277,8 +275,7 @@ def _cut_signal(text: str, limit: int) -> str:
 
 
 def _foremost(signals: Sequence[Signal], most: int | None) -> tuple[list[Signal], list[Signal]]:
-    """The first of each kind, then the earliest, no more than `most`; and the others. Both in the
-    order of time."""
+    """The first of each kind, then the earliest, at most `most`; and the others. Both by time."""
     met = Counter[str]()
     ranked = []
     for at, signal in enumerate(signals):

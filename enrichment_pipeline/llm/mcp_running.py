@@ -51,7 +51,7 @@ class Runner:
 
     def tool(self, function: Callable[..., Any], *, has_data: bool) -> Tool:
         """A tool from a function, described by its docstring; with `has_data` it returns data
-        beside the text."""
+        too."""
         tool = Tool.from_function(
             self._running(function),
             description=" ".join((function.__doc__ or "").split()),
@@ -112,8 +112,7 @@ class _NothingElse(ArgModelBase):
 
 
 def _know_no_other_arguments(tool: Tool) -> None:
-    """Make unknown arguments an error: if they were ignored, a filter with a misspelt name would
-    find everything."""
+    """Make unknown arguments an error: without a misspelt filter, a tool would find everything."""
     known = tool.fn_metadata
     name = f"{tool.name}Arguments"
     known.arg_model = create_model(name, __base__=(_NothingElse, known.arg_model))

@@ -1,6 +1,6 @@
 """The MCP server: its tools, and its instructions for models.
 
-The tools' queries belong to `mcp_tools` and `mcp_overviews`; serving them (stdio, HTTP, tokens) to
+The tools' queries belong to `mcp_tools` and `mcp_overviews`; stdio, HTTP and tokens to
 `mcp_serving`.
 """
 

@@ -30,8 +30,7 @@ _EVEN_ONES = 0.75
 
 
 def noise_of(events: Sequence[SessionEvent]) -> set[str]:
-    """The names of the events that say nothing about the user; `events` are in the order of
-    time."""
+    """The names of the events, given in the order of time, that say nothing about the user."""
     by_name: defaultdict[str, list[SessionEvent]] = defaultdict(list)
     for event in events:
         by_name[event.event].append(event)

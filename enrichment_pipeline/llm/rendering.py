@@ -69,8 +69,8 @@ def _within(timeline: Timeline, form: Form, max_tokens: int) -> str:
 
 
 def _head(timeline: Timeline, form: Form, max_tokens: int) -> tuple[Brevity, str]:
-    """How briefly to write, so that most of the budget is left for the entries; and the timeline
-    without entries."""
+    """The brevity that leaves most of the budget to the entries; and the timeline without
+    entries."""
     lines = _kept(timeline.entries, set())
     for brevity in (WHOLE, SHORT):
         written = write(timeline, lines, form, brevity)

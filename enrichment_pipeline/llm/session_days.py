@@ -90,8 +90,8 @@ def _sessions(found: DayEvents, key: str, day: date) -> Iterator[tuple[str, Sess
 
 
 def tell(project: str, session_id: str, events: SessionEvents) -> ToldSession:
-    """A session as a row of the table. Without the person, who may change: that is read when the
-    row is read."""
+    """A session as a row of the table. The person may change, so it is not stored but read with the
+    row."""
     timeline = build_timeline(project, session_id, "", events)
     return ToldSession(
         project=project,

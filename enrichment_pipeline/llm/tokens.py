@@ -1,5 +1,4 @@
-"""Estimating the tokens of a text without a model's tokenizer: rarely too few, for our kind of
-text.
+"""Estimating the tokens of a text without a model's tokenizer: rarely too few, for our texts.
 
 Each model has its own tokenizer. Measured on timelines with Mistral's (131,000 tokens): never too
 few if labels are words, 1.3 to 1.5 times as many for English and up to 2.5 times for the scripts of

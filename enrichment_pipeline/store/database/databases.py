@@ -85,8 +85,7 @@ def _reached(url: URL) -> _Connection:
     try:
         return _connect(url)
     except psycopg.OperationalError:
-        # The reason is given in the server's language only, so the server is asked whether it
-        # exists.
+        # The reason is only in the server's language, so the server is asked whether it exists.
         if not _is_there_now(url):
             raise
         # PgBouncer has cached for a while that the database does not exist.

@@ -57,8 +57,8 @@ class EmbeddedPostgres:
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
         """Name the server of `home`, the folder of the project's state; nothing is started.
 
-        `settings` are server settings as in postgresql.conf. They matter to the process that
-        starts the server and are ignored where it runs already.
+        `settings` are server settings as in postgresql.conf. They take effect if this process
+        starts the server, and are ignored if it runs already.
         """
         self._files = ServerFiles.of(home)
         self._settings = dict(settings or {})
@@ -70,8 +70,7 @@ class EmbeddedPostgres:
         return ServerAddress(host=str(self._files.socket_folder), port=PORT, user=SUPERUSER)
 
     def start(self) -> None:
-        """Return when the server answers, started or restarted if need be; cheap if it runs
-        already.
+        """Return when the server answers, started or restarted if need be; cheap if it runs.
 
         Raises `EmbeddedPostgresError`.
         """
@@ -127,8 +126,7 @@ class EmbeddedPostgres:
         """Whether a living supervisor runs the server; a server without one is about to end."""
         with self._files.serving_lock.open("ab") as serving:
             try:
-                # Shared, so that two users who check at once do not take each other for a
-                # supervisor.
+                # Shared, so that two concurrent users do not take each other for a supervisor.
                 fcntl.flock(serving, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True

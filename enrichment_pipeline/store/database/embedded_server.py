@@ -219,8 +219,7 @@ def check_owner(data: Path) -> None:
 
 
 def make_socket_folder(folder: Path) -> None:
-    """Create the socket's folder, which guards the server: any process that can enter it can
-    connect."""
+    """Create the socket's folder, which guards the server: any process inside it can connect."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()  # in /tmp anybody may have put a folder or a link of that name
     ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()

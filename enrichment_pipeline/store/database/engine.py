@@ -55,7 +55,7 @@ class Store:
 
     @contextmanager
     def bounded(self, seconds: int) -> Iterator[Connection]:
-        """The same for a caller that somebody waits for: a statement that takes longer is
+        """The same for a caller with a waiting person: a statement that takes longer is
         cancelled."""
         with self.transaction() as connection:
             connection.execute(text(f"SET LOCAL statement_timeout = '{seconds:d}s'"))
@@ -147,7 +147,7 @@ def existing_store(settings: Settings) -> Iterator[Store]:
     """`opened_store` for commands that take no events in: a missing store is not created.
 
     Raises:
-        StoreError: there is none; one line that says what to do. Or as `open_store`.
+        StoreError: there is none; one line that says what to do. Otherwise as `open_store`.
     """
     must_exist(settings)
     with opened_store(settings) as store:

@@ -24,7 +24,7 @@ class StoreUnavailableError(StoreError):
 
 
 def driver_error(error: BaseException) -> psycopg.Error | None:
-    """psycopg's error inside `error`, where there is one."""
+    """psycopg's error inside `error`, if there is one."""
     if isinstance(error, DBAPIError):
         return error.orig if isinstance(error.orig, psycopg.Error) else None
     return error if isinstance(error, psycopg.Error) else None
@@ -61,7 +61,7 @@ def blames_data(error: BaseException) -> bool:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether `error` is a deadlock or a serialization failure: the same transaction, run again,
+    """Whether `error` is a deadlock or a serialization failure: a retry of the transaction
     succeeds."""
     found = driver_error(error)
     return isinstance(found, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)

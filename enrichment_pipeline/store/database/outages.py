@@ -26,7 +26,7 @@ def wait_for_store(store: Store, error: Exception, most_seconds: float | None = 
     It is queried ever more rarely, up to every 15 seconds. Ctrl-C ends the waiting.
 
     Raises:
-        Exception: `error`, where it is no failure of the store or has lasted too long.
+        Exception: `error`, if it is not a failure of the store or has lasted too long.
     """
     if not is_store_failure(error):
         raise error

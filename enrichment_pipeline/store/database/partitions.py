@@ -12,8 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.tables import PARTITIONED
 
-# A process that creates or drops partitions holds this lock, so that two imports do not create the
-# same one.
+# Held by processes that create or drop partitions, so that two imports do not create the same.
 _PARTITION_LOCK = 7_263_409_113
 
 _FORMAT = "%Y%m%d"
@@ -43,8 +42,7 @@ def partition_days(connection: Connection, table: str) -> list[date]:
     ]
 
 
-# The days whose partitions this process has seen, by engine. A load needs a handful of days, nearly
-# always the same.
+# The days whose partitions this process has seen, by engine. Loads need few days, mostly the same.
 _seen: WeakKeyDictionary[Engine, set[date]] = WeakKeyDictionary()
 
 
@@ -72,8 +70,7 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> None:
 
 
 def hold_partitions(connection: Connection, days: Iterable[date]) -> None:
-    """Create the missing partitions of these days; none can be dropped until the end of the
-    transaction.
+    """Create the missing partitions of these days; none can be dropped until the transaction ends.
 
     None can be created by others meanwhile either, so it is for a transaction that failed without
     it because a partition was dropped.

@@ -69,8 +69,7 @@ def ensure_reader(connection: Connection) -> None:
     )
     if reader_exists(connection):
         schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
-        # If it may not be granted, it was granted to everybody, or reading raises an error that
-        # says so.
+        # If it may not be granted, it was granted to everybody, or reading reports it.
         connection.execute(
             text(
                 f"""

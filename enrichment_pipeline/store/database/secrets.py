@@ -30,8 +30,7 @@ def secret(connection: Connection, name: str) -> str:
 
 @contextmanager
 def lent_secret(connection: Connection, name: str) -> Iterator[None]:
-    """Let `secret` return this secret until the end of the block, whichever role the connection
-    takes on.
+    """Let `secret` return this secret until the end of the block, whatever role the connection has.
 
     Raises:
         StoreError: the connected role may not read it.

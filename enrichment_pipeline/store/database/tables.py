@@ -171,8 +171,7 @@ dead_letter = Table(
     "dead_letter",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    # event: one event, refused at ingestion or by the rules; batch: a whole batch that kept
-    # failing.
+    # event: one event, refused at ingestion or by the rules; batch: a batch that kept failing.
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("batch_id", BigInteger, nullable=False),
@@ -360,8 +359,7 @@ pull_position = Table(
     _moment("finished_at", nullable=True),
     # Since it was last read from its start.
     Column("events_read", BigInteger, nullable=False, server_default=text("0")),
-    # PostHog's own count when the window was complete; NULL: it is not, or an older version read
-    # it.
+    # PostHog's own count of the complete window; NULL: not complete, or read by an older version.
     Column("events_counted", BigInteger),
     Index(
         "pull_position_differs",

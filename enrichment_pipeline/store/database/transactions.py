@@ -34,8 +34,8 @@ def _local(settings: Mapping[str, str]) -> str:
 
 
 SET_FORMS = _local(_FORMS)
-"""Statements at the begin of a transaction that runs a query from outside: the limits that the role
-has apply to it."""
+"""Statements at the beginning of a transaction for a query from outside: the role's limits
+apply."""
 
 _SET_ALL = _local({**_FORMS, **_NO_LIMITS, **_PRESENCE})
 _SET_ALL_FROM_17 = _local({**_FORMS, **_NO_LIMITS, **_NO_LIMITS_FROM_17, **_PRESENCE})
@@ -45,7 +45,7 @@ LIMITS = tuple(_NO_LIMITS)
 
 
 def settings_of_ours(server: int) -> str:
-    """Statements at the begin of a transaction of our own, by the server's major version."""
+    """Statements at the beginning of a transaction of our own, by the server's major version."""
     return _SET_ALL_FROM_17 if server >= _LIMITED_WHOLE else _SET_ALL
 
 

@@ -115,8 +115,7 @@ def find_letters(
 
 
 def read_letters(connection: Connection, chosen: LetterFilter) -> Iterator[Mapping[str, object]]:
-    """The letters that match, with all columns, oldest first, a few in memory at a time; `payload`
-    as it arrived."""
+    """The letters that match, with all columns, oldest first, streamed; `payload` as it arrived."""
     condition, parameters = _where(chosen)
     rows = connection.execution_options(yield_per=_FETCHED_AT_ONCE).execute(
         _bound(
@@ -182,8 +181,8 @@ def count_marked(connection: Connection) -> LetterCount:
 
 
 def discard(connection: Connection, chosen: LetterFilter, note: str) -> LetterCount:
-    """Close the letters that match for good, with a reason; the rows stay, and their events count
-    as dead."""
+    """Close the letters that match for good, with a reason; rows stay, and their events count as
+    dead."""
     condition, parameters = _where(chosen)
     row = connection.execute(
         _bound(

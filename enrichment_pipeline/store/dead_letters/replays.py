@@ -45,8 +45,7 @@ _FAIL = text(
     """
 ).bindparams(_ids)
 
-# An event refused at ingestion counts in the batch of its arrival; once taken in, it counts in
-# another batch.
+# An event refused at ingestion counts in the batch of its arrival until it is taken in.
 _TAKE_OUT = text(
     """
     UPDATE raw_batch
@@ -163,8 +162,7 @@ def take_out_of_books(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def lock_batches(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
-    """Lock the batches of these letters, waiting for other holders; returns the state of each
-    batch."""
+    """Lock the batches of these letters, waiting for other holders; returns each batch's state."""
     return {row.id: row.state for row in connection.execute(_LOCK_BATCHES, {"ids": list(ids)})}
 
 
@@ -186,8 +184,8 @@ def write_letters(
 
 
 def reclassify(connection: Connection, ids: Sequence[int]) -> None:
-    """Count the events of these letters as enriched instead of dead, or as pending if their batch
-    is pending."""
+    """Count the events of these letters as no longer dead: enriched, or pending with their
+    batch."""
     connection.execute(_RECLASSIFY, {"ids": list(ids)})
 
 

@@ -78,8 +78,8 @@ def broken_now(connection: Connection, most: int = 50) -> BrokenNow:
 
 
 def dead_windows(connection: Connection, windows: list[datetime]) -> dict[datetime, int]:
-    """Those of these windows that hold a dead batch that is not discarded, with the newest letter
-    of each."""
+    """Those of these windows with a dead batch that is not discarded, and the newest letter of
+    each."""
     rows = connection.execute(
         text(
             f"""

@@ -98,8 +98,7 @@ class LoadResult(NamedTuple):
     quarantined: Counter[Reason]
     """Events that became dead letters, by reason."""
     refused: Mapping[Key, str] | None = None
-    """Events that PostgreSQL refused, and why; they are among the quarantined, or were so
-    before."""
+    """Events that PostgreSQL refused, and why; they are, or were before, among the quarantined."""
     batches: Sequence[int] = ()
     """The batches that hold the accepted events."""
 
@@ -177,8 +176,7 @@ def _others(
     again: Sequence[RawEvent],
     holders: Mapping[Key, Known | None],
 ) -> Iterator[tuple[RawEvent, RawEvent]]:
-    """Events that were not stored because a different event has their uuid: each with the new uuid
-    for it.
+    """Events that were not stored because a different event has their uuid: each with a new uuid.
 
     `again` are those whose uuid another item has too. If the holder was forgotten, nothing is known
     of it, and an event with its uuid counts as a duplicate.

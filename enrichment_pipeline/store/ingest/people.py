@@ -83,8 +83,7 @@ _GIVEN = """
 
 
 def person_join(of: str) -> str:
-    """SQL: the join that `PERSON` needs, for the table or alias `of` with project and
-    distinct_id."""
+    """SQL: the join that `PERSON` needs; `of` is a table or alias with project and distinct_id."""
     return f"""
         LEFT JOIN person ON person.project = {of}.project
             AND person.distinct_id = {of}.distinct_id
@@ -92,16 +91,15 @@ def person_join(of: str) -> str:
 
 
 def person_sql(of: str) -> str:
-    """SQL: the person of a row of `of`, after `person_join`; an id that is not joined is a person
-    by itself."""
+    """SQL: the person of a row of `of`, after `person_join`; an id that is not joined is one
+    itself."""
     return f"coalesce(person.person_id, md5({of}.project || chr(31) || {of}.distinct_id)::uuid)"
 
 
 def pseudonym_sql(of: str) -> str:
     """SQL: the pseudonym of the person of a row of `of`, after `person_join`; takes :pseudonym_key.
 
-    Knowing an e-mail address does not reveal whether its owner is in the store: the key is the
-    store's secret.
+    Knowing an e-mail address does not reveal whether its owner is in here: the key is secret.
     """
     return f"""
         'person_' || left(encode(sha256(convert_to(

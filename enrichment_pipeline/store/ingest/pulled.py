@@ -1,5 +1,4 @@
-"""The state of the pull: the files it has read, and how far it has read each window of the query
-API.
+"""The state of the pull: the files it has read, and its position in each window of the query API.
 
 What is read, and in which order, belongs to `ingest.pull`.
 """
@@ -22,8 +21,7 @@ _CLAIMS = 7_263_410
 def claimed(store: Store, name: str) -> Iterator[bool]:
     """Claim `name` until the end of the block; yields whether the claim succeeded.
 
-    The claim is held by a transaction that does nothing else and so blocks nobody; it ends with the
-    process.
+    The claim is held by a transaction that does nothing else, and ends with the process.
     """
     with store.transaction() as connection:
         wait_long(connection)

@@ -217,8 +217,7 @@ def forget_events(
         for whose in sorted({(row.project, row.distinct_id) for row in report.events})
     }
     if not dry_run:
-        # Last: after a call that was killed, the next one must find the sessions under all ids of a
-        # person again.
+        # Last: the call after one that was killed must find the sessions under all ids again.
         _forget_who_is_who(store, people, project)
     return report
 
@@ -301,8 +300,7 @@ class _Day:
         gone: list[Forgotten] = []
         changes: dict[int, Counter[str]] = defaultdict(Counter)
         for key in sorted({*raw, *enriched, *refused, *failed}):
-            # A raw event has the state of its row: enriched, or of its letter, or else of its
-            # batch.
+            # A raw event is enriched, or has a letter, or has the state of its batch.
             rest = max(0, raw[key] - enriched[key] - failed[key])
             in_dead_batch = rest if states.get(key.batch_id) == "dead" else 0
             dead = refused[key] + failed[key] + in_dead_batch
@@ -395,8 +393,7 @@ class _Day:
 def _count_letters(
     letters: Sequence[_Letter], owners: dict[int, str]
 ) -> tuple[Counter[_Key], Counter[_Key]]:
-    """Count the dead events of these letters: those refused at ingestion, and those that are in
-    raw_event too."""
+    """Count the dead events of these letters: refused at ingestion, and in raw_event too."""
     refused: Counter[_Key] = Counter()
     failed: Counter[_Key] = Counter()
     for letter in letters:

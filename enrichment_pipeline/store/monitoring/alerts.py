@@ -17,8 +17,7 @@ of a pulled folder arrive once an hour or once a day."""
 # Any number will do, if nothing else in the database locks by it.
 _LOOK = 7_263_411_000
 
-# So many of the newest batches are searched for a live one: an import can add any number of newer
-# ones.
+# So many of the newest batches are searched for a live one: imports can add many newer ones.
 _NEWEST_BATCHES = 10_000
 
 _STATEMENT_SECONDS = 30

@@ -29,8 +29,7 @@ class Consumer(StrEnum):
 
 
 def append_changes(connection: Connection, windows: Sequence[datetime]) -> None:
-    """Append changes of these windows whose enriched events changed without a change of the
-    books."""
+    """Append changes of these windows whose enriched events changed but not their books."""
     connection.execute(
         text(
             """
@@ -45,8 +44,7 @@ def append_changes(connection: Connection, windows: Sequence[datetime]) -> None:
 
 
 def remove_changes(connection: Connection, consumer: Consumer, windows: Sequence[datetime]) -> None:
-    """Remove the changes of these windows: in this transaction the consumer handles their current
-    state."""
+    """Remove the changes of these windows: the consumer handles their state in this transaction."""
     connection.execute(
         text(
             """
@@ -159,8 +157,7 @@ def sessions_watermark(connection: Connection) -> datetime:
 
 
 _BUCKETS = 256
-"""The number of locks that all windows share: a run over ten thousand windows must not take as
-many."""
+"""The number of locks that all windows share: a run over ten thousand windows takes no more."""
 
 
 def lock_windows(

@@ -175,8 +175,7 @@ def _fetch(
 ) -> list[Batch]:
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
     claimed: list[Batch] = []
-    # Rows are locked when they are fetched, not when they are selected: unfetched ones stay free
-    # for others.
+    # Rows are locked when fetched, not when selected: unfetched ones stay free for others.
     with driver.cursor(name="claim", row_factory=class_row(Batch)) as cursor:
         cursor.execute(_CLAIM.format(condition=condition).encode(), parameters)
         wanted = 1
@@ -221,7 +220,7 @@ def due_windows(connection: Connection, grace: timedelta = timedelta(0)) -> list
 
 
 class QueueDepth(NamedTuple):
-    """What waits for enrichment."""
+    """The batches and events that wait for enrichment."""
 
     batches: int
     events: int

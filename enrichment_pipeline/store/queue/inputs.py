@@ -56,8 +56,7 @@ _by_key = select(*enrichment_input.c).where(
 def remember_inputs(store: Store, inputs: Mapping[UUID, EnrichmentInput]) -> None:
     """Store these action inputs under their keys.
 
-    In a transaction of its own: an input may be stored before its events or without them, never
-    after them.
+    In a transaction of its own: an input may be stored before or without its events, never after.
     """
     known = _known_keys.setdefault(store.engine, set())
     # Sorted, so that two processes that write the same new inputs do not deadlock.

@@ -1,7 +1,6 @@
 """Action inputs that no event has any more: deleting them, and restoring one that is needed again.
 
-They are texts of pages and buttons, which may name people. Other statements on action inputs belong
-to `inputs`.
+They are texts of pages and buttons, which may name people. Their other SQL belongs to `inputs`.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,8 +21,7 @@ from enrichment_pipeline.store.database.payloads import decompress
 
 _keys = bindparam("keys", type_=ARRAY(Uuid))
 
-# With a limit, PostgreSQL searches an index for each input until it finds an event, and does not
-# read all events.
+# With a limit, PostgreSQL searches an index for each input, and does not read all events.
 _UNUSED = text(
     """
     SELECT input_key FROM enrichment_input input

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 def frame(rows: Sequence[Row[tuple[object, ...]]], columns: Sequence[str]) -> "pd.DataFrame":
     """These rows as a frame."""
-    # Imported here, because it takes a third of a second, which commands without a frame need not
-    # wait for.
+    # Imported here, because it takes a third of a second, and most commands show no frame.
     import pandas as pd
 
     return pd.DataFrame(rows, columns=list(columns))

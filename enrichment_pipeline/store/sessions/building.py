@@ -97,8 +97,7 @@ def forget_sessions_of_day(connection: Connection, day: date) -> None:
 
 
 class Build:
-    """The build of one day's sessions, in one transaction: reads the events and writes the
-    sessions.
+    """The build of one day's sessions, in one transaction: reads its events, writes its sessions.
 
     `is_whole` builds all sessions that have an event on that day; otherwise only those that have
     changed since the last build, if these are known.
@@ -144,8 +143,7 @@ class Build:
         # Raw driver rows, without SQLAlchemy's: a million of them are read in a third of the time.
         with driver.cursor(name="session_events") as cursor:
             cursor.itersize = _FETCHED_AT_ONCE
-            # Some people are servers, with millions of events: nobody's events are held all at
-            # once.
+            # Some people are servers, with millions of events: these are never held all at once.
             for whose, rows in groupby(cursor.execute(sql.SQL(statement), bounds), _whose):
                 project, session_id, person = whose
                 events = (SessionEvent(*row[len(whose) :]) for row in rows)

@@ -25,8 +25,7 @@ LONGEST = timedelta(hours=24)
 
 
 class SessionEvent(NamedTuple):
-    """The parts of an event that a timeline uses. The rules' classification is not used, because
-    users rename it."""
+    """The parts of an event for a timeline. Without its classification, which users rename."""
 
     occurred_at: float
     """Unix time."""
@@ -38,9 +37,8 @@ class SessionEvent(NamedTuple):
 
 
 MOST_EVENTS = 20_000
-"""The most events of one session that are read; of a longer session the first ones and the total
-are read. More lines would not fit a timeline of the table, and a server's session can have
-millions."""
+"""The most events of one session that are read: of a longer one the first, and the total. More
+lines would not fit a timeline of the table, and a server's session can have millions."""
 
 _FETCHED_AT_ONCE = 5_000
 

@@ -82,8 +82,7 @@ _COUNTED_BOOKS = """
 
 
 def books(connection: Connection, windows: Sequence[datetime] | None = None) -> list[WindowBooks]:
-    """The books of these windows, or of all windows with events, from the counters of the
-    batches."""
+    """The books of these windows, or of all with events, from the counters of the batches."""
     condition = "true" if windows is None else "window_start = ANY(:windows)"
     statement = text(_BATCH_BOOKS.format(condition=condition))
     if windows is None:
@@ -96,8 +95,7 @@ def books(connection: Connection, windows: Sequence[datetime] | None = None) -> 
 def counted_books(
     connection: Connection, windows: Sequence[datetime], length: timedelta
 ) -> list[WindowBooks]:
-    """The books of these windows of `length`, counted row by row: slower, and a proof of the
-    counters."""
+    """The books of these windows of `length`, counted row by row: slower, and the proof."""
     if not windows:
         return []
     rows = connection.execute(
@@ -130,8 +128,7 @@ def classified(connection: Connection, start: datetime, end: datetime) -> "pd.Da
 
 
 def preview(connection: Connection, start: datetime, end: datetime, most: int) -> "pd.DataFrame":
-    """The newest enriched events between `start` and `end`, in columns for people; `person` is a
-    pseudonym."""
+    """The newest enriched events between `start` and `end`, for people; `person` is a pseudonym."""
     rows = connection.execute(
         text(
             f"""

@@ -15,7 +15,7 @@ _RECENTLY = timedelta(minutes=10)
 
 
 def newest_moment(connection: Connection) -> datetime | None:
-    """When the newest enriched event happened; None where there is none."""
+    """When the newest enriched event happened; None if there is none."""
     moment: datetime | None = connection.execute(
         text("SELECT max(occurred_at) FROM enriched_event")
     ).scalar_one()
