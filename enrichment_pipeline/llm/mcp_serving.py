@@ -69,8 +69,8 @@ def http_app(
 
 
 def _known_names(host: str, port: int, other_names: Sequence[str]) -> TransportSecuritySettings:
-    """The allowed host names of this server: a foreign page whose own name resolves to this machine
-    would send that name."""
+    """The allowed host names of this server, against DNS rebinding: a foreign page whose name
+    resolves to this machine would send that name."""
     own = {"127.0.0.1", "localhost", "[::1]", _in_url(host)}
     if host in _EVERYWHERE:
         own |= {socket.gethostname(), *map(_in_url, _addresses())}
