@@ -16,8 +16,7 @@ FIRST_WAIT = timedelta(seconds=2)
 _JITTER = 0.25
 
 MAX_REPLAYS = 2
-"""Failed replays that exhaust a letter (state `parked`): only its id selects it for a replay
-then."""
+"""Failed replays that exhaust a letter (state `parked`); then a replay has to name its id."""
 
 
 class Reason(StrEnum):

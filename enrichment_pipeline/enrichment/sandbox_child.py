@@ -64,7 +64,7 @@ def _run(function: Any, item: tuple[Any, ...]) -> tuple[bool, object]:
 
 
 def _offer_to_be_killed() -> None:
-    """If memory runs out, Linux shall kill this process and not its parent."""
+    """If memory runs out, Linux should kill this process and not its parent."""
     score = Path("/proc/self/oom_score_adj")
     if score.exists():
         score.write_text("1000")
@@ -82,6 +82,6 @@ def _limit_memory(more: int) -> None:
 
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "wb")
-    # Whatever is printed must not get among the answers.
+    # Printed output must not get into the responses.
     os.dup2(2, 1)
     main(sys.stdin.buffer, answers, int(sys.argv[1]))

@@ -126,8 +126,7 @@ def write_alone(connection: Connection, writing: Writing, batch: Batch) -> int:
     """Like `write`, for one batch that has failed: earlier rows of the batch are removed, and an
     event that PostgreSQL refuses becomes a dead letter by itself."""
     window = writing.store.window
-    # A batch that was enriched before (a restored backup, a row reset by hand) fails on its own
-    # rows.
+    # A batch enriched before (a restored backup, a row reset by hand) fails on its own rows.
     remove_enriched(connection, [batch], window)
     try:
         with connection.begin_nested():

@@ -181,8 +181,7 @@ def count_marked(connection: Connection) -> LetterCount:
 
 
 def discard(connection: Connection, chosen: LetterFilter, note: str) -> LetterCount:
-    """Close the letters that match for good, with a reason; rows stay, and their events count as
-    dead."""
+    """Close for good the letters that match, with a reason; rows stay, and events count as dead."""
     condition, parameters = _where(chosen)
     row = connection.execute(
         _bound(

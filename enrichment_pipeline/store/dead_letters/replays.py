@@ -184,8 +184,7 @@ def write_letters(
 
 
 def reclassify(connection: Connection, ids: Sequence[int]) -> None:
-    """Count the events of these letters as no longer dead: enriched, or pending with their
-    batch."""
+    """Count these letters' events as no longer dead: enriched, or pending with their batch."""
     connection.execute(_RECLASSIFY, {"ids": list(ids)})
 
 

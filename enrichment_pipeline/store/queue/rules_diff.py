@@ -72,7 +72,7 @@ def sub_types(connection: Connection, events: Sequence[str]) -> list[tuple[str, 
 
 
 def changes(connection: Connection, said: Sequence[Said], window: timedelta) -> list[NameChange]:
-    """The enriched events whose classification differs from the given one, the most first."""
+    """The enriched events whose classification differs from the given one, most frequent first."""
     rows: Sequence[Mapping[str, object]] = [one._asdict() for one in said]
     found = connection.execute(
         text(

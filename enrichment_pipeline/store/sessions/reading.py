@@ -311,8 +311,8 @@ def find_people(
     return [(row.project, row.distinct_id) for row in rows]
 
 
-# A person who is or was very active is among the newest events; others have few entries in the
-# index. PostgreSQL would use one plan for all, and read everything for people without events.
+# People who are active now, or very active, are among the newest events; others have few entries in
+# the index. PostgreSQL would use one plan for all, and read everything for people without events.
 _NEWEST_OF_ALL = 5_000
 _OF_THEM = "distinct_id = ANY(:ids) AND (CAST(:project AS text) IS NULL OR project = :project)"
 _NEWEST = (
