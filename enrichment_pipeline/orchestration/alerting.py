@@ -1,5 +1,6 @@
-"""The sensor `alerts`: writes down what Dagster alone knows to be wrong, looks at all that is, and
-delivers, so that alerts are told where no API runs. The looking belongs to the package `alerts`."""
+"""The sensor `alerts`: records the failures that only Dagster knows, evaluates all alerts, and
+delivers messages, so that people are notified where no API runs. Evaluating belongs to the package
+`alerts`."""
 
 from contextlib import suppress
 
@@ -18,7 +19,7 @@ from enrichment_pipeline.store.monitoring.heartbeats import forget_other_sensors
 
 _SECONDS = 30
 
-# Of the other code location.
+# The sensors of the other code location.
 _ELSEWHERE = (marked_letters, transient_letters)
 
 
@@ -31,10 +32,10 @@ _ELSEWHERE = (marked_letters, transient_letters)
 @keeps_errors_private
 @beating("alerts")
 def alerts(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason:
-    """Look once, and deliver what is due."""
+    """Evaluate once, and deliver the messages that are due."""
     store, definitions = pipeline.store, context.repository_def
     with suppress(RulesFileError):
-        # What is wrong with them is written down.
+        # Reading the rules records whether their file is broken.
         rules_in_use(pipeline.settings.rules_file).now(store)
     if definitions is not None:
         checks = definitions.asset_graph.asset_check_keys
@@ -52,5 +53,5 @@ def _switched_on(instance: dg.DagsterInstance, definitions: dg.RepositoryDefinit
     here = {sensor.name for sensor in (*definitions.sensor_defs, *_ELSEWHERE)}
     here |= {schedule.name for schedule in definitions.schedule_defs}
     states = instance.all_instigator_state() if instance.schedule_storage else ()
-    # Dagster's own enumeration of these is not public.
+    # Dagster's enumeration of the states is not public.
     return here - {state.name for state in states if state.status.value == "STOPPED"}

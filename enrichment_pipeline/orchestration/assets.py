@@ -1,6 +1,6 @@
 """The assets: `raw_events` → `enriched_events` → `dead_letter`.
 
-Here they are declared and told apart by what they do when something fails; the work itself is in
+This module declares them and decides what each does when something fails; the work itself is in
 `windows` and in the packages below.
 """
 
@@ -63,12 +63,12 @@ _MAX_RETRIES_OF_A_BATCH = 3
 _Yielded: TypeAlias = (
     dg.AssetMaterialization | dg.MaterializeResult | dg.Output[None] | dg.AssetCheckEvaluation
 )
-"""By an asset that has checks."""
+"""What an asset that has checks yields."""
 
 
 IN_PIECES = dg.BackfillPolicy.multi_run(100)
-"""So many partitions of a backfill are one run. Dagster writes down each of them before a run
-starts: one of thousands is given up before it has begun, and takes what was green along."""
+"""Partitions of a backfill in one run. Dagster records each of them before a run starts: it gives
+up a run of thousands before the run has begun, and partitions that were green turn red."""
 
 
 class EnrichmentConfig(dg.Config):
@@ -82,8 +82,8 @@ class EnrichmentConfig(dg.Config):
 
 
 def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
-    """The assets; what was enriched under other rules than `rules_version` is marked as stale by
-    Dagster."""
+    """The assets; Dagster marks windows that were enriched under other rules than `rules_version`
+    as stale."""
 
     @dg.asset(
         key=RAW_EVENTS,
@@ -177,7 +177,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
 def _shown(
     context: dg.AssetExecutionContext, pipeline: Pipeline, outcome: Outcome
 ) -> Iterator[_Yielded]:
-    """What Dagster is to show of the windows that are finished. Where others are not, the asset
+    """What Dagster shows of the finished windows. Where other windows are not finished, the asset
     raises, and what was only added to its metadata would be lost."""
     if outcome.dead or outcome.waits is not None:
         tags = code_version_tags(pipeline.rules.version)
@@ -208,15 +208,15 @@ def _newest_last(
 def _pull(
     context: dg.AssetExecutionContext, pipeline: Pipeline, windows: Sequence[datetime]
 ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult]:
-    """Pull for the windows, where a source is set, and show what lies in them now."""
+    """Pull for the windows, where a source is set, and show what they hold now."""
     report: PullReport | None = None
-    # The sensor's runs are about what has arrived, however that was.
+    # The sensor's runs enrich what has arrived; they never pull.
     if pipeline.settings.pulls and (is_asked_for(context.run) or is_scheduled(context.run)):
         report = PullReport()
         try:
             pull_for_run(context, pipeline, windows, report)
         except PullError as error:
-            # Yielded, not logged: what is logged is lost when the asset raises.
+            # Yielded, not logged: logged metadata is lost when the asset raises.
             finished = raw_metadata(pipeline, [*report.windows], report)
             yield from _materializations(RAW_EVENTS, finished)
             raise unpulled(error) from error
@@ -243,7 +243,7 @@ def _materializations(
 def _unfinished(outcome: Outcome) -> dg.RetryRequested | dg.Failure:
     """What to raise for windows that are not finished."""
     if outcome.waits is not None:
-        # The batches say when they come due again; Dagster only calls again.
+        # The batches say when they come due again; Dagster only retries the step.
         return dg.RetryRequested(
             max_retries=_MAX_RETRIES_OF_A_BATCH,
             seconds_to_wait=max(outcome.waits.total_seconds(), 0.1),

@@ -1,7 +1,7 @@
-"""Doing windows again from the command line: runs of the enrichment job in this process, recorded
-in Dagster's instance as every run is, so that the windows turn green there.
+"""Backfills from the command line: runs of the enrichment job in this process, recorded in
+Dagster's instance like every run, so that the windows turn green there.
 
-Which windows are failed belongs to `store.dead_letters.summary`.
+Which windows have failed is found by `store.dead_letters.summary`.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from enrichment_pipeline.settings import Settings
 LAUNCHED_BY_COMMAND = "enrichment/launched_by_command"
 """Tag of the runs of `enrichment-pipeline backfill`."""
 
-# Its events are in the instance; the console is the command's.
+# The events of the run are in the instance; only the command prints to the console.
 _SILENT = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -37,11 +37,11 @@ class BackfillReport:
     """What a backfill did."""
 
     windows: list[datetime] = field(default_factory=list)
-    """That are finished."""
+    """Windows that are finished."""
     failed: dict[datetime, str] = field(default_factory=dict)
-    """That are not, and the run in which they failed."""
+    """Windows that failed, and the run in which they did."""
     changed_events: int = 0
-    """Of re-enriching: events that come out otherwise."""
+    """Events that re-enriching has changed."""
 
 
 def backfill(
@@ -52,7 +52,7 @@ def backfill(
     re_enrich: bool,
     on_progress: Callable[[BackfillReport], None],
 ) -> BackfillReport:
-    """Do these windows again, those side by side in one run."""
+    """Reprocess these windows; neighbours share one run."""
     report = BackfillReport()
     job = build_definitions(settings).resolve_job_def(ENRICHMENT_JOB)
     config = EnrichmentConfig(re_enrich=re_enrich)

@@ -1,7 +1,7 @@
-"""The heartbeat of sensors and schedules: each tick that ends well is written into the store, and
-why one did not. A sensor that fails cannot be noticed from within Dagster.
+"""The heartbeat of sensors and schedules: the store records each tick that ends well, and why a
+tick failed. From within Dagster a failing sensor cannot be noticed.
 
-What follows from one that does not beat belongs to `alerts`.
+What follows from a missing heartbeat belongs to `alerts`.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,8 @@ Evaluate = Callable[[Context, Pipeline], Answer]
 
 
 def beating(name: str) -> Callable[[Evaluate[Context, Answer]], Evaluate[Context, Answer]]:
-    """Let the sensor or schedule of this name beat; to be written below Dagster's decorator."""
+    """Record the heartbeat of the sensor or schedule of this name; to be written below Dagster's
+    decorator."""
 
     def decorate(evaluate: Evaluate[Context, Answer]) -> Evaluate[Context, Answer]:
         @wraps(evaluate)
@@ -33,7 +34,7 @@ def beating(name: str) -> Callable[[Evaluate[Context, Answer]], Evaluate[Context
             try:
                 answer = evaluate(context, pipeline)
             except Exception as error:
-                # A store that fails cannot be written to; that is told elsewhere.
+                # A store that fails cannot be written to; the alert `store_down` reports it.
                 if not is_store_failure(error):
                     _note(pipeline, name, error)
                 raise

@@ -1,8 +1,8 @@
-"""The sensor that keeps true what Dagster shows: it consumes the change feed.
+"""The sensor that keeps what Dagster shows up to date: it consumes the change feed.
 
-Windows that workers, replays and commands have changed are published without a run, and so is what
-is broken. Runs are launched for two things only: a window that holds a dead batch can show FAILED
-in a run alone, and the sessions of a day are built in one.
+It publishes the windows that workers, replays and commands have changed, and the dead letters,
+without a run. It launches runs for two things only: a window that holds a dead batch can show
+FAILED only through a run, and a run builds the sessions of a day.
 """
 
 import time
@@ -46,33 +46,33 @@ from enrichment_pipeline.store.windows.freshness import newest_enriched_window
 from enrichment_pipeline.wording import counted
 
 QUIET = timedelta(seconds=30)
-"""Between two materializations of a window that is still filling."""
+"""Time between two materializations of a window that is still filling."""
 
 _MOST_WINDOWS = 500
-"""Published by one tick; the others by the next ones."""
+"""Windows that one tick publishes; the next ticks publish the others."""
 _AT_ONCE = 20
 _MOST_SECONDS = 20.0
-"""Dagster gives up a tick after a minute."""
+"""How long a tick publishes; Dagster gives up a tick after a minute."""
 
 _MOST_COUNTED = 50_000
-"""Events of a window that is still filling: of a fuller one only the books are shown."""
+"""Events of a window that is still filling; where it has more, Dagster shows its books only."""
 
 _MOST_FAILING = 20
 _MOST_DAYS = 5
-"""Runs launched by one tick; the others by the next ones."""
+"""Runs that one tick launches; the next ticks launch the others."""
 
 _PARTITION = "dagster/partition"
-# Fresh events first: who asks for a timeline gets it from them, built or not.
+# Fresh events first: timelines are made from enriched events, whether their day is built or not.
 _BEHIND = {"dagster/priority": "-1"}
 _LONGEST_SILENCE = timedelta(minutes=15)
 
-# Dagster's own enumeration of these is not public.
+# Dagster's enumeration of these states is not public.
 _SEEN = ("FAILED", "IN_PROGRESS")
 
 
 def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.SensorDefinition:
-    """The sensor, which ticks every so many seconds; `enrichment` is the job that enriches windows,
-    `sessions` that which builds the sessions of days."""
+    """The sensor, which ticks every `seconds`; the job `enrichment` enriches windows, the job
+    `sessions` builds the sessions of days."""
 
     @dg.sensor(
         name="changed_windows",
@@ -109,8 +109,8 @@ def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.Sen
 def _publish_windows(
     instance: dg.DagsterInstance, pipeline: Pipeline, under_way: Collection[datetime]
 ) -> int:
-    """Show the windows that have changed; returns how many. Those of runs that are at work are left
-    to these."""
+    """Publish the windows that have changed; returns how many. The windows of runs under way are
+    left to those runs."""
     store = pipeline.store
     with store.transaction() as connection:
         changed = changed_windows(connection, store.window, QUIET, _MOST_WINDOWS)
@@ -121,7 +121,7 @@ def _publish_windows(
     add_windows(instance, mine)
     published = 0
     began = time.monotonic()
-    # The newest first, so that they wait for no backlog; of those shown together it is the last.
+    # The newest first, so that they wait for no backlog; within a group the newest comes last.
     for end in range(len(mine), 0, -_AT_ONCE):
         if time.monotonic() - began > _MOST_SECONDS:
             break
@@ -130,8 +130,8 @@ def _publish_windows(
 
 
 def _is_in_the_overview(instance: dg.DagsterInstance, window: datetime) -> bool:
-    """Whether this window was the last to be materialized: it is what the overview of the asset
-    shows. After an event of years ago it is not."""
+    """Whether this window was materialized last, so that the asset's overview shows it. It was not
+    where an older window, as for an event of years ago, came after it."""
     last = instance.get_latest_materialization_event(ENRICHED_EVENTS)
     shown = last.asset_materialization if last else None
     return shown is None or shown.partition == partition_key(window)
@@ -151,8 +151,8 @@ def _publish_some(instance: dg.DagsterInstance, pipeline: Pipeline, windows: lis
 
 
 def _full(pipeline: Pipeline, windows: Sequence[datetime]) -> list[datetime]:
-    """Those of these windows that are still filling and hold so much that their rows are not
-    counted each half minute."""
+    """Those of these windows that are still filling and hold too many rows to count them every half
+    minute."""
     still_open = window_start(datetime.now(UTC), pipeline.store.window)
     with pipeline.store.transaction() as connection:
         kept = books(connection, [window for window in windows if window >= still_open])
@@ -166,9 +166,9 @@ def _publish_broken(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
 
 
 def _failing(instance: dg.DagsterInstance, failed: Collection[datetime]) -> list[dg.RunRequest]:
-    """Runs in which windows that hold a dead batch show FAILED, where Dagster shows another thing:
-    they failed where Dagster was not, or a run that had looked before published last. They have no
-    key: the next tick finds them at work, or the windows failed."""
+    """Runs in which windows that hold a dead batch show FAILED, where Dagster shows another state:
+    the batch died outside of Dagster, or a run that read the window before published last. The runs
+    have no run key: the next tick finds them under way, or the windows failed."""
     if not failed:
         return []
     add_windows(instance, failed)
@@ -190,7 +190,7 @@ def _building(instance: dg.DagsterInstance, days: Sequence[date]) -> list[dg.Run
         dg.RunsFilter(
             job_name=SESSIONS_JOB,
             statuses=UNDER_WAY,
-            # A run whose process was killed stays STARTED for hours.
+            # A run whose process was killed stays STARTED for hours, and must not hold up others.
             updated_after=datetime.now(UTC) - _LONGEST_SILENCE,
         )
     )

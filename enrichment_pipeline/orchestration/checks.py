@@ -1,4 +1,4 @@
-"""Asset checks: what makes an asset yellow or red, decided from figures that others have read."""
+"""Asset checks: what makes an asset yellow or red, decided from figures that the callers read."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +13,7 @@ FEW_UNKNOWN = "few_unknown"
 NOTHING_IS_DEAD = "nothing_is_dead"
 
 MOST_UNKNOWN = 0.2
-"""Share of events of unknown type above which the rules deserve a look."""
+"""Share of events of unknown type above which the rules should be checked."""
 
 _MOST_NAMED = 20
 
@@ -21,7 +21,8 @@ _MOST_NAMED = 20
 def books_balance(
     kept: Iterable[WindowBooks], counted: Sequence[WindowBooks]
 ) -> dg.AssetCheckResult:
-    """Every accepted event is enriched, dead or pending: by the batches and counted row by row."""
+    """Check that every accepted event is enriched, dead or pending: by the counts of the batches,
+    and counted row by row."""
     by_batch = {books.window_start: books for books in kept}
     wrong = [
         books
@@ -48,7 +49,7 @@ def books_balance(
 
 
 def few_unknown(events: int, unknown: int) -> dg.AssetCheckResult:
-    """Not too many events are of unknown type; where they are, rules are missing."""
+    """Check that not too many events are of unknown type; otherwise rules are missing."""
     share = unknown / events if events else 0.0
     return dg.AssetCheckResult(
         check_name=FEW_UNKNOWN,
@@ -64,7 +65,7 @@ def few_unknown(events: int, unknown: int) -> dg.AssetCheckResult:
 
 
 def nothing_is_dead(broken: BrokenNow) -> dg.AssetCheckResult:
-    """No window is failed (an error), and no dead letter is open (a warning)."""
+    """Check that no window has failed (an error) and no dead letter is open (a warning)."""
     failed = broken.failed_windows > 0
     return dg.AssetCheckResult(
         check_name=NOTHING_IS_DEAD,

@@ -1,5 +1,5 @@
-"""The code location `dead_letter_worker`: replays alone, in a process of their own, so that however
-many letters are replayed, fresh events find the pipeline's process as free as before.
+"""The code location `dead_letter_worker`: replays only, in a process of their own, so that they
+never slow the pipeline's process down, however many letters are replayed.
 
 It defines no asset: its job logs a materialization of `dead_letter`.
 """

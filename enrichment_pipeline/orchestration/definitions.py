@@ -26,8 +26,8 @@ from enrichment_pipeline.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
-# Dagster says of backfill_policy, which it recommends for assets like these, that it is in beta; in
-# every process, several times.
+# In every process, Dagster warns several times that backfill_policy is in beta, although it
+# recommends it for assets like these.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
@@ -39,7 +39,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     if settings.pulls:
         schedules.append(build_pull_schedule())
     enrichment, sessions = build_enrichment_job(), build_sessions_job()
-    # What is due is the workers' first, where there are some.
+    # With a broker, workers enrich what is due first, and Dagster what they leave.
     grace = timedelta(seconds=settings.grace_seconds if settings.broker_url else 0)
     return dg.Definitions(
         assets=assets,
@@ -57,7 +57,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 def _rules_version(settings: Settings) -> str | None:
-    """None where the rules cannot be read: runs say so, and the sensors go on."""
+    """The rules version; None where the rules cannot be read: runs report it, sensors go on."""
     try:
         return load_rules(settings.rules_file).version
     except RulesFileError as error:

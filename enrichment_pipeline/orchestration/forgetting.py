@@ -1,8 +1,8 @@
-"""Forgetting people in what earlier versions told Dagster: the previews of `enriched_events` showed
-whose each event was. Nothing that is told now names anybody.
+"""Forgetting people in what earlier versions published to Dagster: the previews of
+`enriched_events` showed the id of each event's person. What is published now names nobody.
 
-Dagster has no API to change what it logged, so its tables are written to here, and only here. What
-is in the store belongs to `store.lifecycle.forget`.
+Dagster has no API to change what it logged, so this module, and no other, writes to its tables.
+Forgetting people in the store belongs to `store.lifecycle.forget`.
 """
 
 import json
@@ -21,13 +21,13 @@ _READ_AT_ONCE = 200
 def forget_in_dagster(store: Store, people: People, *, dry_run: bool = False) -> int:
     """Take the events of these people out of previews; returns how many entries had any.
 
-    Errors that an earlier version told go with their runs, after ENRICHMENT_RUN_HISTORY_DAYS:
-    whether a word in one is an id of somebody, nobody can tell.
+    Errors that an earlier version published go with their runs, after ENRICHMENT_RUN_HISTORY_DAYS:
+    it cannot be decided whether a word of an error is an id of somebody.
     """
     engine = create_engine(store.dagster_url, hide_parameters=True)
     try:
         with engine.begin() as connection:
-            # Where Dagster has never run, there is nothing.
+            # Where Dagster has never run, the tables do not exist.
             there = set(inspect(connection).get_table_names())
             return sum(
                 _forget_in(connection, table, column, people, dry_run=dry_run)
@@ -41,7 +41,7 @@ def forget_in_dagster(store: Store, people: People, *, dry_run: bool = False) ->
 def _forget_in(
     connection: Connection, table: str, column: str, people: People, *, dry_run: bool
 ) -> int:
-    # Names of tables and columns are the constants above.
+    # The names of tables and columns are constants of this module.
     with_previews = text(
         f"""
         SELECT id, {column} FROM {table}
@@ -55,7 +55,7 @@ def _forget_in(
         execution_options={"yield_per": _READ_AT_ONCE},
     )
     theirs = frozenset(people.distinct_ids)
-    # An update while the cursor is open would not be seen by it.
+    # Read to the end first: the open cursor would not see an update.
     changes = [
         {"id": row[0], "told": json.dumps(without)}
         for row in found

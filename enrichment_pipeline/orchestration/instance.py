@@ -24,7 +24,7 @@ LOCATIONS = {
 }
 """The code locations, and the module of each."""
 
-# Of the package: a wheel has nothing of the top level, where a copy of it is.
+# The package's own file: a wheel does not contain the copy at the top level.
 _INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 _RUNNING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
@@ -41,7 +41,7 @@ def prepare_home(home: Path) -> Path:
 def write_workspace(dagster_home: Path, sockets: Mapping[str, Path]) -> Path:
     """Write a workspace in which each code location is served on its socket; returns its file.
 
-    One code server for webserver and daemon, so that a reload reaches both.
+    Webserver and daemon share one code server, so that a reload reaches both.
     """
     file = dagster_home / "workspace.yaml"
     servers = [
@@ -56,8 +56,8 @@ def prepare_instance(dagster_home: Path, *, alone: bool) -> None:
     """Make Dagster's tables, and bring them up to date, before webserver and daemon start: on an
     empty database these two would race, and leave it with two alembic heads.
 
-    Where this machine is `alone` on its database, runs that are said to be running are not: their
-    processes ended with the last `up`.
+    Where this machine is `alone` on its database, runs that are recorded as running have ended:
+    their processes ended with the last `up`.
     """
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         instance.upgrade()
@@ -67,13 +67,14 @@ def prepare_instance(dagster_home: Path, *, alone: bool) -> None:
 
 
 def reload_location(host: str, port: int) -> None:
-    """Let the running webserver load the definitions again, under the rules as they are now."""
+    """Let the running webserver load the definitions again, under the current rules."""
     DagsterGraphQLClient(host, port_number=port).reload_repository_location(LOCATION)
 
 
 def runs_nothing(code_server: int) -> bool:
-    """Whether a code server, named by its process id, has no run at work: each is a process that
-    one of its children has spawned. An idle one takes seconds to end, and holds nothing."""
+    """Whether the code server with this process id has no run under way: a run is a process that
+    one of the server's children has spawned. An idle server takes seconds to end, and may be
+    killed."""
     try:
         below = psutil.Process(code_server).children(recursive=True)
         return not any("spawn_main" in " ".join(process.cmdline()) for process in below)
@@ -85,14 +86,14 @@ class EndedRuns(NamedTuple):
     """Runs that ended with their code server."""
 
     again: int
-    """Dagster starts these again by itself."""
+    """Runs that Dagster starts again automatically."""
     given_up: list[str]
-    """These have ended so too often; their ids."""
+    """Ids of the runs that Dagster does not start again, because they ended so too often."""
 
 
 def running_runs(dagster_home: Path, location: str) -> dict[str, datetime]:
-    """The runs of a code location that are said to be running, by their ids, and when something was
-    heard of them last."""
+    """The runs of a code location that are recorded as running: their ids, and the time of the last
+    sign of each."""
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         return {
             record.dagster_run.run_id: record.update_timestamp
@@ -102,8 +103,8 @@ def running_runs(dagster_home: Path, location: str) -> dict[str, datetime]:
 
 
 def end_runs(dagster_home: Path, left: Mapping[str, datetime]) -> EndedRuns:
-    """Say of these runs that they failed, where nothing was heard of them since: their processes
-    ended with their server, and a killed one leaves them STARTED."""
+    """Mark these runs as failed, where none has given a sign since: their processes ended with
+    their server, and a killed server leaves its runs STARTED."""
     if not left:
         return EndedRuns(0, [])
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:

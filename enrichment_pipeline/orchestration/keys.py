@@ -1,4 +1,4 @@
-"""The keys of the assets. What each is belongs to `assets` and `session_timelines`."""
+"""The keys of the assets, which are defined in `assets` and `session_timelines`."""
 
 import dagster as dg
 

@@ -58,7 +58,8 @@ def drop_old_days(context: dg.OpExecutionContext, pipeline: Pipeline) -> None:
 
 
 def remove_dropped(instance: dg.DagsterInstance, store: Store, first_kept: FirstKept) -> None:
-    """Remove the partitions of what retention has dropped, now or in a run that was killed."""
+    """Remove Dagster's partitions of windows and days that retention has dropped, now or in a run
+    that was killed."""
     with store.transaction() as connection:
         windows = {row.window_start for row in books(connection)}
         days = {day.isoformat() for day in partition_days(connection, enriched_event.name)}
@@ -74,10 +75,10 @@ def remove_dropped(instance: dg.DagsterInstance, store: Store, first_kept: First
 def delete_runs_before(
     instance: dg.DagsterInstance, assets: Sequence[dg.AssetsDefinition], before: datetime
 ) -> int:
-    """Delete the runs that ended before then; returns how many.
+    """Delete the runs that ended before that moment; returns how many.
 
-    A run stays that made the latest materialization of a partition or of an asset, or the latest
-    evaluation of a check: with the run Dagster would delete these, and show that there was none.
+    A run that made the latest materialization of a partition or an asset, or the latest evaluation
+    of a check, stays: Dagster would delete that with the run, and show that there was none.
     """
     latest = _latest_materializations(instance, [key for one in assets for key in one.keys])
     checked = _latest_checks(instance, [key for one in assets for key in one.check_keys])
@@ -100,14 +101,14 @@ def _latest_materializations(instance: dg.DagsterInstance, keys: Sequence[dg.Ass
             key, dg.DagsterEventType.ASSET_MATERIALIZATION
         ).values()
     }
-    # Asked for none, Dagster gives the records of all.
+    # Given no keys, Dagster returns the records of all assets.
     found = instance.get_asset_records(keys) if keys else ()
     records = (record.asset_entry.last_materialization_record for record in found)
     return of_partitions | {record.storage_id for record in records if record}
 
 
 def _latest_checks(instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]) -> set[str]:
-    """The runs that made the latest evaluations."""
+    """The runs that made the latest evaluations of the checks."""
     records = (instance.get_latest_asset_check_evaluation_record(key) for key in keys)
     return {record.run_id for record in records if record}
 
@@ -128,7 +129,7 @@ def _holds(instance: dg.DagsterInstance, run_id: str, latest: set[int]) -> bool:
 
 
 def build_maintenance(assets: Sequence[dg.AssetsDefinition]) -> dg.JobDefinition:
-    """The job, for the code location of these assets."""
+    """The maintenance job, for the code location of these assets."""
 
     @dg.op
     @keeps_errors_private
@@ -140,7 +141,7 @@ def build_maintenance(assets: Sequence[dg.AssetsDefinition]) -> dg.JobDefinition
 
     @dg.job(description="Partitions ahead, retention, and Dagster's run history.")
     def maintenance() -> None:
-        """Each op by itself: one that fails does not keep the others from their work."""
+        """Run each op independently: one that fails does not stop the others."""
         make_partitions()
         drop_old_days()
         trim_run_history()
@@ -149,7 +150,7 @@ def build_maintenance(assets: Sequence[dg.AssetsDefinition]) -> dg.JobDefinition
 
 
 def build_maintenance_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """The schedule of the job, daily."""
+    """The daily schedule of the job."""
     return dg.ScheduleDefinition(
         name="maintenance_daily",
         job=job,

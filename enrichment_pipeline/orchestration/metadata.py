@@ -1,7 +1,6 @@
-"""What a person sees in Dagster of a window: counts, a preview. As metadata values.
+"""What a person sees of a window in Dagster, as metadata values: counts, a preview.
 
-Pictures belong to `plots`, where the numbers come from to `store`, what they mean for a check to
-`checks`.
+Pictures belong to `plots`, reading the numbers to `store`, judging them to `checks`.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -35,13 +34,13 @@ def books_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
 
 
 def accepted_metadata(books: WindowBooks) -> dict[str, dg.MetadataValue[Any]]:
-    """What has arrived for a window. Not what became of it, which would be wrong as soon as it is
-    enriched: until more arrives, nobody shows the raw events again."""
+    """What has arrived for a window. Not what became of it: raw events are published again only
+    when more arrive, so such figures would be wrong as soon as the window is enriched."""
     return {"accepted": dg.MetadataValue.int(books.accepted)}
 
 
 def pulled_metadata(summary: ImportSummary) -> dict[str, dg.MetadataValue[Any]]:
-    """What was pulled of a window from the query API."""
+    """What was pulled for a window from the query API."""
     return {
         "pulled": dg.MetadataValue.int(summary.accepted),
         "pulled_before": dg.MetadataValue.int(summary.duplicates),
@@ -68,14 +67,14 @@ def folder_metadata(report: FolderReport) -> dict[str, dg.MetadataValue[Any]]:
 def window_metadata(
     counts: pd.DataFrame, newest_events: pd.DataFrame
 ) -> dict[str, dg.MetadataValue[Any]]:
-    """What lies enriched in a window that is not empty: counts by type and action, a preview.
+    """The enriched events of a window that is not empty: counts by type and action, a preview.
 
     `counts` and `newest_events` are what `store.books.classified` and `preview` give.
     """
     by_type = counts.groupby(["event_type", "action_type"])["events"].sum().reset_index()
     seen = newest_events.assign(time=newest_events["occurred_at"].map(_time_of_day))
     return {
-        # What a person comes for stands first: what users did, then how many did it when. Few
+        # What people want to see stands first: what users did, then how many did it when. Few
         # columns: beside its menus, Dagster leaves a table a quarter of the page.
         "preview": table(seen[["time", "description"]]),
         "events_by_time": bars(_by_five_minutes(counts)),
@@ -94,8 +93,8 @@ def bars(counts: "pd.Series[int]") -> dg.TableMetadataValue:
 
 
 def _by_five_minutes(counts: pd.DataFrame) -> "pd.Series[int]":
-    """Events from the first five minutes that have some to the last, those without included: what
-    is left out would look like no time at all."""
+    """Events by five minutes, from the first that have some to the last. Empty ones between are
+    included: without them, gaps in time would not be visible."""
     by_time = counts.groupby(pd.to_datetime(counts["minute"]).dt.floor("5min"))["events"].sum()
     by_time = by_time.asfreq("5min", fill_value=0)
     return by_time.set_axis([f"{moment:%H:%M}" for moment in by_time.index])
@@ -112,7 +111,7 @@ def changes_table(changes: Sequence[Change]) -> dg.TableMetadataValue:
 
 
 def broken_metadata(broken: BrokenNow) -> dict[str, dg.MetadataValue[Any]]:
-    """What is broken now, and the way out."""
+    """What is broken now, and how to fix it."""
     metadata: dict[str, dg.MetadataValue[Any]] = {
         "dead_letters": dg.MetadataValue.int(broken.letters),
         "dead_events": dg.MetadataValue.int(broken.events),
@@ -152,7 +151,7 @@ def _run_of(worker: str | None) -> dg.DagsterRunMetadataValue | None:
 
 
 def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
-    """A frame as a table; what is no number is shown as text."""
+    """A frame as a table; values that are not numbers are shown as text."""
     shown = frame.apply(
         lambda column: column if _is_number(column) else column.map(_MASKS.get(column.name, _text))
     )
@@ -167,7 +166,7 @@ def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 
-# Columns that hold what strangers wrote.
+# Columns with text that the senders of events wrote.
 _MASKS: Mapping[Hashable, Callable[[object], str]] = {
     name: lambda value: masked_line(_text(value))
     for name in ("event", "sample", "last_error", "message")

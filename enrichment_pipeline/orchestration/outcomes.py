@@ -1,9 +1,9 @@
-"""What became of runs and checks, written into the store for the alerts: of every job and every
-asset, ours or not. Read from Dagster, because a run that is killed can write nothing itself.
+"""What became of the runs and checks of every job and asset, ours or not, written into the store
+for the alerts. It is read from Dagster, because a run that is killed can write nothing itself.
 
-A failed run stands for what it did not do: partitions of an asset until they are materialized, by
-whatever run; a job that a schedule launches, or that makes no asset, until a later run of it
-succeeds. What is told otherwise is left out: dead batches, rules that cannot be read.
+A failed run stands for what it did not do: for partitions of an asset until any run materializes
+them; for a job that a schedule launches, or that makes no asset, until a later run of it succeeds.
+What has an alert of its own is left out: dead batches, rules that cannot be read.
 """
 
 import json
@@ -30,39 +30,39 @@ from enrichment_pipeline.store.monitoring.failures import (
 from enrichment_pipeline.store.windows.books import books, counted_books
 
 ALERTED_OTHERWISE = "alerted_otherwise"
-"""Key of the metadata of a `dg.Failure` that has an alert of its own kind."""
+"""Metadata key of a `dg.Failure` that has an alert of its own kind."""
 
 _OVERLAP = timedelta(hours=1)
-"""So long after its end a failed run is looked for: clocks differ, and commits take their time."""
+"""How long after its end a failed run is still searched for: clocks differ, commits take time."""
 
 _FIRST_TIME = timedelta(days=1)
 _MOST_RUNS = 50
-"""In one go; the others come with the next."""
+"""The most that one call reads; the next call reads the others."""
 _MOST_EVALUATIONS = 100
 
 _SCHEDULE = "dagster/schedule_name"
 
-# Of these the message is one line for people, with nothing of an event's content.
+# Errors whose message is one line for people, with nothing of an event's content.
 _PLAIN = frozenset(
     {
         *("Failure", "PullError", "PullAwayError", "PullThrottledError", "PullRefusedError"),
         *("SettingsError", "StoreError", "StoreUnavailableError"),
     }
 )
-# What it says is of what kind the error was, and where it was raised.
+# Its message says which kind of error it was, and where that was raised.
 _PRIVATE_ERROR = "FailedError"
 _RULES_ERROR = "RulesFileError"
 _MOST_SAID = 300
 
 
 class _Seen(NamedTuple):
-    """What was read before."""
+    """What earlier calls have read."""
 
     runs: Collection[str]
-    """Failed ones, by their ids."""
+    """The ids of failed runs."""
     since: datetime
     checks: Mapping[str, Collection[int]]
-    """The newest evaluations of each check, by their ids."""
+    """The ids of the newest evaluations of each check."""
 
 
 def note_outcomes(
@@ -71,10 +71,10 @@ def note_outcomes(
     store: Store,
     kept: str | None,
 ) -> str:
-    """Write down what failed since the last time, and what has succeeded since it failed.
+    """Record what has failed since the last call, and what has succeeded since it failed.
 
-    `kept` is what the last call returned; without it, or where it is something else, the last day
-    is read.
+    `kept` is what the last call returned; without it, or where it cannot be read, the last day is
+    read.
     """
     now = datetime.now(UTC)
     seen = _seen(kept, now)
@@ -108,7 +108,7 @@ def _seen(kept: str | None, now: datetime) -> _Seen:
 
 
 def _failed_runs(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.RunRecord]:
-    """The runs that failed since then, the oldest first."""
+    """The runs that failed since that moment, the oldest first."""
     return instance.get_run_records(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since),
         order_by="update_timestamp",
@@ -137,7 +137,7 @@ def _failures_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Iterator
         of_step = {part: place for part, (of, place) in parts.items() if step in {None, of}}
         made = _made(instance, asset, of_step)
         missing[asset] = {part: of_step[part] for part in of_step.keys() - made}
-    # Of a run that was killed, many assets may be missing: one alert says so.
+    # A killed run may lack many assets: one alert reports them.
     most = max(missing, key=lambda one: len(missing[one]), default=None)
     if most and missing[most]:
         name = most.to_user_string()
@@ -145,13 +145,13 @@ def _failures_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Iterator
             Failure(RUN, name, part, at, at, message, run.run_id, place)
             for part, place in missing[most].items()
         )
-    # Where no step failed, and everything is made, its process ended when all was done.
+    # Where no step failed and everything is materialized, the process ended after all was done.
     elif step or not planned:
         yield Failure(RUN, run.job_name, "", at, at, message, run.run_id)
 
 
 def _why(events: Sequence[dg.EventLogRecord]) -> tuple[str | None, str | None]:
-    """The step that failed, if one did, and what it said; no message: that is told otherwise."""
+    """The step that failed, if one did, and its message; None where another alert reports it."""
     said = "its process ended"
     for record in events:
         event = record.event_log_entry.dagster_event
@@ -192,8 +192,8 @@ def _line(said: str) -> str:
 def _planned(
     events: Sequence[dg.EventLogRecord],
 ) -> dict[dg.AssetKey, dict[str, tuple[str | None, int]]]:
-    """The partitions of each asset that the run was to make: by which step, and where that stands
-    in the log of events."""
+    """The partitions of each asset that the run was to materialize: by which step, and the place of
+    that plan in the event log."""
     found: defaultdict[dg.AssetKey, dict[str, tuple[str | None, int]]] = defaultdict(dict)
     for record in events:
         event = record.event_log_entry.dagster_event
@@ -204,7 +204,7 @@ def _planned(
 
 
 def _made(instance: dg.DagsterInstance, asset: dg.AssetKey, since: Mapping[str, int]) -> set[str]:
-    """Those of these partitions that were materialized after that place in the log of events."""
+    """Those of these partitions that were materialized after their place in the event log."""
     made: set[str] = set()
     if "" in since:
         latest = instance.fetch_materializations(asset, limit=1).records
@@ -238,7 +238,7 @@ def _healed(instance: dg.DagsterInstance, subject: str, failed: Sequence[Failure
         )
         if instance.get_runs(succeeded, limit=1):
             yield ""
-    # Whoever deletes a run in the UI wants to hear of it no more.
+    # A person who deletes a run in the UI wants no more alerts about it.
     ids = {failure.run_id for failure in failed if failure.run_id}
     known = {run.run_id for run in instance.get_runs(dg.RunsFilter(run_ids=list(ids)))}
     yield from (failure.part for failure in failed if failure.run_id not in known)
@@ -255,7 +255,7 @@ class _Evaluated(NamedTuple):
 
 
 def _evaluated(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dict[int, _Evaluated]:
-    """The newest evaluations of a check, by their ids."""
+    """The newest evaluations of a check, under their ids."""
     if check.name == NOTHING_IS_DEAD:
         return {}  # each failed window, and each reason of letters, has an alert of its own
     history = instance.event_log_storage.get_asset_check_execution_history(
@@ -266,7 +266,7 @@ def _evaluated(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dict[in
             datetime.fromtimestamp(record.event.timestamp, UTC), record.run_id, record.evaluation
         )
         for record in history
-        # Those of a run that is at work are planned.
+        # The evaluations of a run under way are only planned.
         if record.event and isinstance(record.evaluation, dg.AssetCheckEvaluation)
     }
 
@@ -274,7 +274,7 @@ def _evaluated(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dict[in
 def _judged(
     evaluated: Mapping[str, Mapping[int, _Evaluated]], seen: _Seen
 ) -> tuple[list[Failure], list[str]]:
-    """What checks found wrong since they were read last, and the checks that passed last."""
+    """What checks found wrong since the last call, and the checks that passed most recently."""
     red: list[Failure] = []
     passed: list[str] = []
     for name, found in evaluated.items():
@@ -294,7 +294,7 @@ def _judged(
 
 
 def _parts_of(evaluation: dg.AssetCheckEvaluation) -> Sequence[str]:
-    """Which windows are out of balance: a run over others says nothing of them."""
+    """The windows that are out of balance: a run over other windows says nothing of them."""
     if evaluation.check_name == BOOKS_BALANCE:
         named = evaluation.metadata.get("out_of_balance")
         return str(named.value).split(", ") if named and named.value else [""]

@@ -1,8 +1,8 @@
-"""Dagster's partitions: a window is one of `raw_events` and `enriched_events` as soon as it has an
-event, a day one of `session_timelines`; and the way from a key to a window and back.
+"""Dagster's partitions: a window is a partition of `raw_events` and `enriched_events` as soon as it
+has an event, a day a partition of `session_timelines`. Also converts keys to windows and back.
 
-They are dynamic, because a window without events is none: "missing" means that something is
-missing, and an event of ten years ago makes one partition, not 87,000.
+The partitions are dynamic, so that a window without events is none: "missing" means that something
+is missing, and an event of ten years ago makes one partition, not 87,000.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,18 +17,18 @@ KEY_FORMAT = "%Y-%m-%d-%H:%M"
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
-"""Dagster's tags of a run over a range of partitions: their keys, the last one included."""
+"""Dagster's tags of a run over a range of partitions: the first key, and the last one, included."""
 
 _ADDED_AT_ONCE = 5_000
 
 
 def add_windows(instance: dg.DagsterInstance, windows: Iterable[datetime]) -> None:
-    """Let Dagster have a partition for each of these windows."""
+    """Add a partition for each of these windows to Dagster."""
     _add(instance, WINDOWS, [partition_key(window) for window in sorted(windows)])
 
 
 def add_days(instance: dg.DagsterInstance, days: Iterable[date]) -> None:
-    """Let Dagster have a partition for each of these days."""
+    """Add a partition for each of these days to Dagster."""
     _add(instance, DAYS, [day.isoformat() for day in sorted(days)])
 
 
@@ -40,14 +40,14 @@ def _add(
 
 
 def remove_windows(instance: dg.DagsterInstance, windows: Iterable[datetime]) -> None:
-    """Let Dagster have no partition for these windows any more."""
+    """Remove the partitions of these windows from Dagster."""
     for window in windows:
         instance.delete_dynamic_partition(str(WINDOWS.name), partition_key(window))
 
 
 def places(instance: dg.DagsterInstance) -> dict[datetime, int]:
-    """Where each window stands among Dagster's: a range run takes what stands side by side, and a
-    window that came late stands where it was added."""
+    """The position of each window among Dagster's partitions: a range run takes neighbours, and a
+    late window stands where it was added."""
     keys = instance.get_dynamic_partitions(str(WINDOWS.name))
     return {window: place for place, window in enumerate(windows_of(keys))}
 
@@ -55,8 +55,8 @@ def places(instance: dg.DagsterInstance) -> dict[datetime, int]:
 def stretches(
     windows: Iterable[datetime], places: Mapping[datetime, int], most: int
 ) -> list[list[datetime]]:
-    """These windows in the order of their places, cut where one is not followed by the next, and at
-    `most` of them."""
+    """These windows in the order of their places, cut wherever two are not neighbours, and after
+    `most` windows."""
     found: list[list[datetime]] = []
     for window in sorted(windows, key=places.__getitem__):
         if found and places[found[-1][-1]] + 1 == places[window] and len(found[-1]) < most:
@@ -72,20 +72,20 @@ def partition_key(window: datetime) -> str:
 
 
 def range_tags(windows: Sequence[datetime]) -> dict[str, str]:
-    """The tags of a run over these windows, which stand side by side."""
+    """The tags of a run over these windows, which are neighbours."""
     ends = {RANGE_START: partition_key(windows[0]), RANGE_END: partition_key(windows[-1])}
     return ends | windows_tag(windows)
 
 
 def windows_tag(windows: Sequence[datetime]) -> dict[str, str]:
-    """The tag of a run that says which windows it is about, for people: in its list of runs Dagster
-    shows no tags of its own."""
+    """The tag that says which windows a run is about, for people: the list of runs does not show
+    Dagster's own tags."""
     more = f" +{len(windows) - 1}" if len(windows) > 1 else ""
     return {"windows": f"{partition_key(windows[0])}{more}"}
 
 
 def windows_in_range(tags: Mapping[str, str], places: Mapping[datetime, int]) -> list[datetime]:
-    """The windows of a run with these tags; none where it is over no range, or over one that
+    """The windows of a run with these tags; none where the tags name no range, or one that
     retention has dropped."""
     if RANGE_START not in tags:
         return []

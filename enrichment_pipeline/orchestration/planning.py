@@ -1,6 +1,6 @@
 """Which runs the sensor launches: a pure decision over what is due.
 
-Asking the store and Dagster, and making run requests, belongs to `sensors`.
+Reading the store and Dagster, and making run requests, belongs to `sensors`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ MAX_RANGES = 4
 """More stretches of windows than this are not worth a run each; the short ones go as a sweep."""
 
 MAX_WINDOWS = 500
-"""In one run: a failure costs no more than that, and the UI shows how far it is."""
+"""Windows in one run: a failure costs no more than these, and the UI shows the progress."""
 
 _FIRST_EPOCH = timedelta(minutes=1)
 _DOUBLINGS = 6  # 1, 3, 7, 15, 31, 63 minutes; after that, hourly
@@ -29,7 +29,7 @@ class Launch(NamedTuple):
     is_sweep: bool
     run_key: str
     is_behind: bool = False
-    """Whether it can wait for all others: it holds historical batches alone."""
+    """Whether the run can wait for all others, since its windows hold historical batches only."""
 
 
 class Situation(NamedTuple):
@@ -37,16 +37,16 @@ class Situation(NamedTuple):
 
     due: Sequence[DueWindow]
     under_way: Collection[datetime]
-    """Windows of runs that have not ended."""
+    """The windows of runs that have not ended."""
     places: Mapping[datetime, int]
-    """Of the due windows among Dagster's partitions: a range run takes neighbours."""
+    """The positions of the due windows among Dagster's partitions: a range run takes neighbours."""
 
 
 def plan(situation: Situation) -> list[Launch]:
     """The runs to launch now.
 
-    Every due window that no run is at work on is in exactly one of them. A window whose batches
-    have failed gets a run of its own, so that it can show FAILED.
+    Every due window without a run under way is in exactly one of them. A window whose batches have
+    failed gets a run of its own, so that it can show FAILED.
     """
     due = {
         window.window_start: window
@@ -68,8 +68,8 @@ def plan(situation: Situation) -> list[Launch]:
 def _grouped(
     windows: Collection[datetime], places: Mapping[datetime, int], most_ranges: int
 ) -> list[tuple[tuple[datetime, ...], bool]]:
-    """These windows as stretches, the longest ones, and at most one sweep of what is left; for each
-    whether it is a sweep."""
+    """These windows grouped into the longest stretches and at most one sweep of the rest; each
+    group with whether it is a sweep."""
     found = [one for one in stretches(windows, places, MAX_WINDOWS) if len(one) > 1]
     ranges = sorted(found, key=len, reverse=True)[:most_ranges]
     in_ranges = {start for stretch in ranges for start in stretch}
@@ -99,8 +99,8 @@ def _epoch(waited: timedelta) -> int:
     """How often work that has waited this long should have been launched again.
 
     Dagster never launches a run key twice, not even after a failure. After an outage of the store
-    nothing about the due batches has changed, so the key must change by itself: after 1, 3, 7 …
-    minutes, then hourly.
+    the due batches are the same, so the key has to change with time: after 1, 3, 7 … minutes, then
+    hourly.
     """
     doublings = floor(log2(max(waited / _FIRST_EPOCH, 0) + 1))
     if doublings < _DOUBLINGS:

@@ -1,4 +1,4 @@
-"""Pictures for Dagster's metadata. Where their numbers come from belongs to `store`."""
+"""Pictures for Dagster's metadata. Reading their numbers belongs to `store`."""
 
 import base64
 import io
@@ -27,7 +27,7 @@ def plot_over_time(
     axes = figure.add_axes((0.07, 0.2, 0.92, 0.66))
     below = pd.Series(0, index=minutes)
     for name in by_minute:
-        # A bar for each minute: an area would draw what lies between two of them.
+        # A bar for each minute: an area would invent values between two minutes.
         axes.bar(range(len(minutes)), by_minute[name], 0.9, below, label=str(name))
         below += by_minute[name]
     axes.set(
@@ -41,7 +41,7 @@ def plot_over_time(
 
 
 def plot_by_reason(by_reason: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Open dead letters by reason, as a picture; `by_reason` is that of `BrokenNow`."""
+    """Open dead letters by reason, as a picture; `by_reason` is `BrokenNow.by_reason`."""
     figure = _figure(figsize=(8.5, 0.6 + 0.3 * len(by_reason)), layout="constrained")
     axes = figure.subplots()
     axes.barh(list(by_reason["reason_code"]), list(by_reason["letters"]), color="#c0392b")

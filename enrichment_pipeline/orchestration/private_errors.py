@@ -1,5 +1,5 @@
-"""What Dagster gets to know of an error: of what kind it is and where it was raised, not what it
-says, which may be of a person. What Dagster keeps nobody can forget a person in.
+"""What Dagster records of an error: its kind and where it was raised. Not its message, which may
+name a person, because a person cannot be forgotten in what Dagster keeps.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.settings import SettingsError
 from enrichment_pipeline.store.database.errors import StoreError, kind_of
 
-# What these say are words of ours, with nothing in them that was in an event.
+# The messages of these errors are our own, and quote nothing of an event.
 _OURS = (dg.Failure, dg.RetryRequested, PullError, SettingsError, StoreError)
 
 _P = ParamSpec("_P")
@@ -22,12 +22,12 @@ _R = TypeVar("_R")
 
 
 class FailedError(Exception):
-    """Something failed; the message says what kind of error it was, and where it was raised."""
+    """Stands for another error; the message says which kind that was, and where it was raised."""
 
 
 def keeps_errors_private(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """The body of an asset, an op, a sensor or a schedule, whose errors say no more to Dagster than
-    of what kind they are."""
+    """Wrap the body of an asset, op, sensor or schedule, so that Dagster records of its errors
+    their kind only."""
     if inspect.isgeneratorfunction(function):
 
         @wraps(function)
@@ -50,10 +50,10 @@ def _private() -> Iterator[None]:
     try:
         yield
     except _OURS as error:
-        # What they were raised from is not ours.
+        # The error that caused ours is not ours.
         error.__cause__ = None
         error.__suppress_context__ = True
         raise
     except Exception as error:  # noqa: BLE001  raised again, without its words
-        # With its stack, which shows code and no values.
+        # The traceback stays: it shows code and no values.
         raise FailedError(kind_of(error)).with_traceback(error.__traceback__) from None

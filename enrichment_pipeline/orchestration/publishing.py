@@ -1,7 +1,7 @@
-"""Publishing to Dagster what nobody's asset returned: materializations and checks of windows, and
-what is broken now. From within an op, or from a sensor without any run.
+"""Publishing to Dagster what no asset returned: materializations and checks of windows, and what
+is broken now. An op does so, or a sensor without any run.
 
-What there is to show is found out in `windows`.
+What there is to publish is read by `windows`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -29,10 +29,11 @@ Publish: TypeAlias = Callable[[Event], None]
 def seen_by_dagster(
     store: Store, windows: list[datetime], *, wait: bool = True
 ) -> Iterator[list[datetime]]:
-    """In the block, Dagster is shown these windows; their changes count as seen when it ends well.
+    """In the block, publish these windows to Dagster; when it ends well, their changes count as
+    seen.
 
-    Nobody else shows them meanwhile. Yields the windows: all of them, after waiting for whoever
-    shows one now, or with `wait` off those that nobody does.
+    No other process publishes them meanwhile. Yields the windows: all of them, after waiting for
+    other processes, or with `wait` off those that no other process publishes now.
     """
     with store.transaction() as connection:
         locked = lock_windows(connection, windows, wait=wait)
@@ -41,7 +42,7 @@ def seen_by_dagster(
 
 
 def publish_windows(publish: Publish, outcome: Outcome, rules_version: str) -> None:
-    """A materialization of each finished window, the newest last, and the checks."""
+    """Publish a materialization of each finished window, the newest last, and the checks."""
     found = {row.window_start: row for row in outcome.books}
     tags = code_version_tags(rules_version)
     for window, metadata in sorted(outcome.finished.items()):
@@ -57,15 +58,15 @@ def publish_windows(publish: Publish, outcome: Outcome, rules_version: str) -> N
 
 
 def publish_broken(publish: Publish, broken: BrokenNow) -> None:
-    """What is broken now, and its check."""
+    """Publish what is broken now, and its check."""
     publish(dg.AssetMaterialization(DEAD_LETTER, metadata=broken_metadata(broken)))
     publish(evaluation(DEAD_LETTER, nothing_is_dead(broken)))
 
 
 def code_version_tags(rules_version: str) -> dict[str, str]:
-    """What Dagster writes with the materialization of an asset by itself, for those that are
-    logged: under which rules, and from what. Without the input it takes `raw_events` for a
-    dependency that came later, and calls the window stale."""
+    """The tags that Dagster writes with an asset's own materialization, for logged ones: the rules
+    version and the input. Without the input Dagster takes `raw_events` for a dependency that came
+    later, and calls the window stale."""
     raw_events = RAW_EVENTS.to_user_string()
     return {
         "dagster/code_version": rules_version,
@@ -77,9 +78,9 @@ def code_version_tags(rules_version: str) -> dict[str, str]:
 def evaluated(
     asset: dg.AssetKey, results: Iterable[dg.AssetCheckResult]
 ) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
-    """What an asset yields of its checks. Dagster would look up what was materialized last, takes
-    it for what they are about, and warns of a "data version mismatch" where that was made by
-    another run, or by a sensor."""
+    """What an asset yields for its checks: events. Dagster would relate results to the asset's latest
+    materialization, and warn of a "data version mismatch" where another run, or a sensor, made
+    that."""
     for result in results:
         spec = dg.AssetCheckSpec(str(result.check_name), asset=asset)
         yield dg.Output(None, output_name=spec.get_python_identifier())

@@ -1,6 +1,6 @@
-"""The schedule of the pull, and its job: only there where a source to pull from is set.
+"""The schedule of the pull, and its job: both exist only where a source to pull from is set.
 
-What is pulled belongs to `ingest.pull`; the asset calls it.
+Pulling belongs to `ingest.pull`, which the asset calls.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -42,9 +42,9 @@ def build_pull_schedule() -> dg.ScheduleDefinition:
     def pull_schedule(
         context: dg.ScheduleEvaluationContext, pipeline: Pipeline
     ) -> dg.RunRequest | dg.SkipReason:
-        # It takes up what is left in its turn; more runs beside it would not be faster, for
-        # PostHog's limits are those of the project. But a run whose process was killed stays
-        # STARTED for hours; should it live after all, the windows that it holds are left to it.
+        # A run under way pulls what is left; more runs beside it would not be faster, because
+        # PostHog's limits hold for the project. But a run whose process was killed stays STARTED
+        # for hours; should it live after all, the windows that it has claimed are left to it.
         under_way = dg.RunsFilter(
             job_name=PULL_JOB,
             statuses=UNDER_WAY,
@@ -56,7 +56,7 @@ def build_pull_schedule() -> dg.ScheduleDefinition:
         if not due:
             return dg.SkipReason("no window is due")
         add_windows(context.instance, due)
-        # What stands between them is settled, and passed over.
+        # The windows between them are complete, and passed over.
         in_place = sorted(due, key=places(context.instance).__getitem__)
         return dg.RunRequest(tags={LAUNCHED_BY_SCHEDULE: "true", **range_tags(in_place)})
 

@@ -1,6 +1,6 @@
-"""Pulling for Dagster: the work of `raw_events` where a source is set, looked at and told.
+"""Pulling for Dagster: what `raw_events` does where a source is set, and how it is reported.
 
-What is pulled belongs to `ingest.pull`, when to `pull_schedule`.
+Pulling itself belongs to `ingest.pull`, its times to `pull_schedule`.
 """
 
 from collections.abc import Sequence
@@ -36,9 +36,9 @@ def pull_for_run(
     """Pull for these windows, adding to `report`, and log what a person should know of it.
 
     Raises:
-        PullError: as `ingest.pull.pull`; what came before is in `report`.
+        PullError: as `ingest.pull.pull`; what was pulled before is in `report`.
     """
-    # By hand, windows are read again; but not those that this run has read, when it tries again.
+    # A run by hand reads windows again; a retry of it skips those that the run has read.
     again_before = None if is_scheduled(context.run) else _created_at(context)
     try:
         pull(pipeline.store, pipeline.settings, windows, again_before=again_before, report=report)
@@ -66,7 +66,7 @@ def _created_at(context: dg.AssetExecutionContext) -> datetime:
 
 
 def unpulled(error: PullError) -> Exception:
-    """What to raise for a pull that failed: what helps is a person, a longer wait, or a retry."""
+    """What to raise for a failed pull, by what helps: a person, a longer wait, or a retry."""
     if isinstance(error, PullRefusedError | PullThrottledError):
         return dg.Failure(str(error), allow_retries=False)
     return error
@@ -75,8 +75,7 @@ def unpulled(error: PullError) -> Exception:
 def raw_metadata(
     pipeline: Pipeline, windows: Sequence[datetime], report: PullReport | None
 ) -> dict[datetime, Metadata]:
-    """What to show of these windows: what has arrived, and what was pulled, where there was a
-    pull."""
+    """What to show of these windows: what has arrived and, after a pull, what was pulled."""
     with pipeline.store.transaction() as connection:
         found = {row.window_start: row for row in books(connection, windows)}
     shown = {
@@ -88,7 +87,7 @@ def raw_metadata(
     for window in shown.keys() & report.windows.keys():
         shown[window] |= pulled_metadata(report.windows[window])
     if pipeline.settings.pull_folder and shown:
-        # Files are of no window in particular.
+        # Files belong to no particular window: the newest one shows them.
         shown[max(shown)] |= folder_metadata(report.folder)
     return shown
 
@@ -96,7 +95,7 @@ def raw_metadata(
 def remove_empty(
     instance: dg.DagsterInstance, pipeline: Pipeline, windows: Sequence[datetime]
 ) -> None:
-    """Those of these windows in which PostHog has nothing are no partitions."""
+    """Remove the partitions of those windows for which PostHog has nothing."""
     with pipeline.store.transaction() as connection:
         found = {row.window_start for row in books(connection, windows)}
     remove_windows(instance, set(windows) - found)

@@ -1,7 +1,7 @@
 """Replaying dead letters in Dagster: the job, and the sensors that launch it.
 
-It belongs to the code location `dead_letter_worker`, whose runs are children of a process of their
-own. What a replay does belongs to `enrichment.replay`.
+Job and sensors belong to the code location `dead_letter_worker`, whose runs are children of a
+process of its own. The replay itself belongs to `enrichment.replay`.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -37,14 +37,14 @@ WORKER_TAG = "enrichment/worker"
 """`dagster.yaml` lets one run with this tag go at a time."""
 
 TRANSIENT_WAITS = "10 minutes"
-"""Before a letter with a transient reason is replayed by itself; twice as long after each replay
-that failed."""
+"""Wait before a letter with a transient reason is replayed automatically; twice as long after each
+replay that failed."""
 
 _SENSOR_SECONDS = 30
 
 
 class ReplayConfig(dg.Config):
-    """Which letters to replay; with nothing set, those that are marked already."""
+    """Which letters to replay; with nothing set, the letters that are already marked."""
 
     ids: list[int] = Field([], description="Letters by their ids; parked ones too.")
     reason: str | None = Field(None, description="Reason code, as enrichment_raised.")
@@ -56,7 +56,7 @@ class ReplayConfig(dg.Config):
     dry_run: bool = Field(False, description="Count them, and do nothing.")
 
     def chosen(self, window: timedelta) -> LetterFilter | None:
-        """The letters that are meant; None for those that are marked already."""
+        """The letters to mark and replay; None: the letters that are already marked."""
         first = windows_of([self.first_window])[0] if self.first_window else None
         end = windows_of([self.last_window])[0] + window if self.last_window else None
         chosen = LetterFilter(
@@ -73,7 +73,7 @@ class ReplayConfig(dg.Config):
 @dg.op(name=REPLAY_OP, retry_policy=RETRY_OUTAGES)
 @keeps_errors_private
 def replay(context: dg.OpExecutionContext, config: ReplayConfig, pipeline: Pipeline) -> None:
-    """Mark the letters that are meant, and replay all that are marked."""
+    """Mark the letters that the configuration chooses, and replay all that are marked."""
     store = pipeline.store
     chosen = config.chosen(store.window)
     with store.transaction() as connection:
@@ -132,7 +132,7 @@ def replay_dead_letters() -> None:
 def marked_letters(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.RunRequest | dg.SkipReason:
-    """Marked by the command line, or left behind by a replay that was killed."""
+    """Replay letters that the command line has marked, or a killed replay has left behind."""
     with pipeline.store.transaction() as connection:
         marked = count_marked(connection)
     if not marked.letters:
@@ -152,7 +152,7 @@ def marked_letters(
 def transient_letters(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.RunRequest | dg.SkipReason:
-    """Parked ones are left to people."""
+    """Replay letters with transient reasons; exhausted ones are left to people."""
     with pipeline.store.transaction() as connection:
         marked = mark_transient(connection, tuple(TRANSIENT), TRANSIENT_WAITS)
     if not marked.letters:

@@ -11,7 +11,7 @@ from enrichment_pipeline.orchestration.outcomes import ALERTED_OTHERWISE
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.database.engine import Store, open_store
 
-# Those of the process: the code server's ticks go on with what they have where a file breaks.
+# One for the process: where the file breaks, the code server's ticks keep the rules read before.
 rules_in_use = cache(RulesInUse)
 
 
@@ -42,9 +42,9 @@ class Pipeline(dg.ConfigurableResource[None]):
         """The rules in effect.
 
         Raises:
-            dg.Failure: their file cannot be read; one line that says where and why.
+            dg.Failure: the rules file cannot be read; one line that says where and why.
         """
-        # Once for an execution, however long that goes on.
+        # Read once for an execution, however long that takes.
         if self._rules is None:
             try:
                 in_use = rules_in_use(self._settings.rules_file)

@@ -9,7 +9,7 @@ LAUNCHED_BY_SCHEDULE = "enrichment/launched_by_schedule"
 """Tag of the runs of the pull's schedule."""
 
 WILL_RETRY = "dagster/will_retry"
-"""Dagster's tag of a failed run: whether it starts it again by itself; `true` or `false`."""
+"""Dagster's tag of a failed run: whether Dagster retries it automatically; `true` or `false`."""
 
 _RETRY_NUMBER = "dagster/retry_number"
 
@@ -20,13 +20,13 @@ UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-"""What a run is that has not ended."""
+"""The statuses of runs that have not ended."""
 
 
 def is_asked_for(run: dg.DagsterRun) -> bool:
-    """Whether a person asked for this run: from the UI, by a backfill, by a command, or by
-    executing again a run of a sensor, whose tags Dagster copies. Dagster's own retry after a crash
-    is none."""
+    """Whether a person asked for this run: in the UI, by a backfill, by a command, or by executing
+    a sensor's run again, whose tags Dagster copies. Dagster's own retry after a crash does not
+    count."""
     again = run.parent_run_id is not None and _RETRY_NUMBER not in run.tags
     return again or not {LAUNCHED_BY_SENSOR, LAUNCHED_BY_SCHEDULE} & run.tags.keys()
 

@@ -1,4 +1,4 @@
-"""The sensor: asks what is due, lets `planning` decide, and launches runs. A shell, no more."""
+"""The sensor `due_windows`: reads what is due, lets `planning` decide, and launches the runs."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ from enrichment_pipeline.wording import counted
 
 ENRICHMENT_JOB = "enrichment"
 
-# What define_asset_job returns has no public name.
+# The type that define_asset_job returns has no public name.
 Job = Any
 
 _PRIORITY = "dagster/priority"
@@ -46,8 +46,8 @@ def build_enrichment_job() -> Job:
 
 
 def build_sensor(job: Job, seconds: int, grace: timedelta = timedelta(0)) -> dg.SensorDefinition:
-    """The sensor, which ticks every so many seconds; what is due is left to workers for as long as
-    `grace`."""
+    """The sensor, which ticks every `seconds`; for as long as `grace`, what is due is left to the
+    workers."""
 
     @dg.sensor(
         name="due_windows",
@@ -88,7 +88,7 @@ def windows_under_way(
             statuses=UNDER_WAY,
             tags={LAUNCHED_BY_SENSOR: "true"},
             # A run whose process was killed stays STARTED for hours. Launching its windows once
-            # more does no harm: what the other holds is passed over.
+            # more does no harm: batches that a living run has claimed are passed over.
             updated_after=datetime.now(UTC) - _LONGEST_SILENCE,
         )
     )

@@ -1,6 +1,6 @@
 """The asset `session_timelines` and its job.
 
-How the sessions of a day are built belongs to `llm.session_days`, when to `changed_sensor`.
+Building the sessions of a day belongs to `llm.session_days`, launching it to `changed_sensor`.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def _metadata(store: Store, report: DayReport) -> dict[str, dg.MetadataValue[Any
         example = _example(newest)
         timeline = text_of_session(connection, example) if example else None
     metadata: dict[str, dg.MetadataValue[Any]] = {
-        # Of the day, whatever of it was built now.
+        # The totals of the whole day, however much of it was built now.
         "sessions": dg.MetadataValue.int(totals.sessions),
         "events": dg.MetadataValue.int(totals.events),
     }
@@ -97,8 +97,8 @@ def _metadata(store: Store, report: DayReport) -> dict[str, dg.MetadataValue[Any
     if totals.signals:
         metadata["signals"] = table(pd.DataFrame(totals.signals, columns=["signal", "sessions"]))
     if timeline:
-        # A line a row: as one text it would be as wide as its longest line, and with it what
-        # stands above.
+        # One row for each line: a single text would be as wide as its longest line, and so would
+        # the tables above it.
         lines = pd.DataFrame({"as a model reads it": timeline.splitlines()})
         metadata["example"] = table(lines)
         metadata["example_tokens"] = dg.MetadataValue.int(estimate_tokens(timeline))
@@ -114,7 +114,7 @@ def _in_short(session: SessionRow) -> str:
 
 
 def _example(sessions: Sequence[SessionRow]) -> SessionRow | None:
-    """The one that shows most."""
+    """The session that shows most."""
     return max(
         sessions, key=lambda session: (len(session.signals), min(session.events, 40)), default=None
     )

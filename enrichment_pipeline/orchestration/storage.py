@@ -1,7 +1,7 @@
 """Where Dagster keeps its runs and events: a second database, on the server of the store.
 
-Named by `dagster.yaml`, so that every Dagster command finds the embedded server or `DATABASE_URL`
-by itself, without a variable that somebody has to set first.
+`dagster.yaml` names the storage class, so that every Dagster command finds the embedded server or
+`DATABASE_URL` without a variable that somebody has to set first.
 """
 
 import os
@@ -14,10 +14,10 @@ from enrichment_pipeline.store.database.engine import Store, open_store
 
 
 class _RunStorage(PostgresRunStorage):
-    """Dagster's, and the use of the embedded server that its instance makes.
+    """Dagster's run storage, which also holds the instance's use of the embedded server.
 
-    An instance disposes of the parts of its storage, never of the whole. Left to the garbage
-    collector, a process that had opened an instance kept the server running until it ended.
+    An instance disposes of the parts of its storage, never of the whole. If closing were left to
+    the garbage collector, a process that had opened an instance would keep the server running.
     """
 
     def __init__(self, store: Store) -> None:
@@ -41,9 +41,9 @@ class PipelineDagsterStorage(DagsterPostgresStorage):
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> Self:
         """Called by Dagster."""
-        # Dagster's tables have times without a zone, made by the server in that of the session. By
-        # libpq's variable, because no engine of Dagster's can be reached before it connects, and
-        # PgBouncer takes the zone for each client.
+        # Dagster's tables have times without a zone, which the server makes in the session's zone.
+        # libpq's variable sets it, because Dagster's engines cannot be reached before they connect,
+        # and PgBouncer keeps the zone for each client.
         os.environ["PGTZ"] = "UTC"
         store = open_store(load_settings())
         store.engine.dispose()

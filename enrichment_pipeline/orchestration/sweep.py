@@ -1,6 +1,6 @@
-"""The sweep: one run for many windows that do not lie side by side (late events).
+"""The sweep: one run for many windows that are not neighbours (late events).
 
-Dagster's partitioned runs take one stretch of partitions; a job of an op takes any windows, and
+Dagster's partitioned runs take one stretch of partitions; a job with an op takes any windows, and
 logs a materialization for each.
 """
 
@@ -39,7 +39,7 @@ def sweep(context: dg.OpExecutionContext, config: SweepConfig, pipeline: Pipelin
         context.log.warning(f"batch {failure.batch} failed: {failure.kind}")
     with seen_by_dagster(pipeline.store, windows):
         outcome = look_at_windows(pipeline.store, windows, report)
-        # Dagster takes checks too, its annotation does not know it yet.
+        # Dagster takes checks too, but its annotation does not say so yet.
         publish_windows(context.log_event, outcome, pipeline.rules.version)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,6 @@
-"""What lies in windows, for Dagster: which are finished, and what to show of each.
+"""What windows hold, for Dagster: which are finished, and what to show of each.
 
-Enriching belongs to `enrichment`, showing to `publishing`.
+Enriching belongs to `enrichment`, publishing to `publishing`.
 """
 
 from collections.abc import Sequence
@@ -49,13 +49,13 @@ class Outcome:
     dead: dict[datetime, int] = field(default_factory=dict)
     """Windows that hold a dead batch, and the newest dead letter of each."""
     waits: timedelta | None = None
-    """Until the first batch that has failed comes due again."""
+    """The wait until the first failed batch comes due again."""
     checks: list[dg.AssetCheckResult] = field(default_factory=list)
     books: Sequence[WindowBooks] = ()
-    """Of all windows that hold something, by their batches."""
+    """The books of all windows that hold something, by their batches."""
 
     def show_changes(self, changes: Changes) -> None:
-        """Show with each window what re-enriching it has changed."""
+        """Add to each window's metadata what re-enriching has changed."""
         for window in self.finished:
             rows = [change for change in changes.changes if change.window_start == window]
             self.finished[window]["re_enriched"] = dg.MetadataValue.int(
@@ -66,14 +66,14 @@ class Outcome:
 
 
 def run_name(run_id: str) -> str:
-    """A run of Dagster, as the store names who was at work on something."""
+    """The name by which the store records that this run of Dagster processed something."""
     return f"run {run_id}"
 
 
 def look_at_windows(
     store: Store, windows: Sequence[datetime], report: EnrichmentReport | None = None
 ) -> Outcome:
-    """Look at what lies in these windows now, after what the report says was done."""
+    """Read what these windows hold now, after the work that the report describes."""
     outcome = Outcome(report or EnrichmentReport())
     with store.snapshot() as connection:
         outcome.dead = dead_windows(connection, list(windows))
@@ -126,7 +126,7 @@ def _look_at(
     if with_plot:
         metadata["events_over_the_window"] = plot_over_time(counts, start, end)
     if report.events:
-        # Of the run, which may have been about other windows too.
+        # The duration of the run, which may have had other windows too.
         metadata["run_seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
         rate = round(report.events / report.seconds)
         metadata["run_events_per_second"] = dg.MetadataValue.int(rate)
@@ -135,8 +135,8 @@ def _look_at(
 
 
 def failure_message(dead: dict[datetime, int]) -> str:
-    """What to tell of windows that hold dead batches, and what to do. The error is not told: it may
-    name a person, whom nobody could forget in Dagster."""
+    """The message about windows that hold dead batches, with what to do. It does not quote errors:
+    these may name a person, who could not be forgotten in Dagster."""
     first, letter = next(iter(sorted(dead.items())))
     return (
         f"{counted(len(dead), 'window')} with dead batches, the first is {partition_key(first)}: "
