@@ -31,7 +31,7 @@ _UNPREFIXED = {"database_url", "broker_url"}
 _GONE = {
     "ENRICHMENT_PARTITION_START": "a window is a partition as soon as it has events, however old",
 }
-"""Variables of the version before, and what is instead."""
+"""Variables of the version before, and what replaces them."""
 
 _POSTHOG = ("posthog_url", "posthog_project_id", "posthog_api_key")
 
@@ -43,7 +43,7 @@ Minutes = Annotated[int, Field(ge=0, le=7 * 24 * 60)]
 
 
 class SettingsError(UserError, ValueError):
-    """A wrong setting; the message names the variable, what it holds and what it may hold."""
+    """A wrong setting; the message names the variable, its value, and what it may be."""
 
 
 class Settings(BaseSettings):
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker_is_a_url(cls, url: SecretStr | None) -> SecretStr | None:
-        # Which brokers there are is known where they are used.
+        # The package `workers` knows which brokers there are.
         text = url.get_secret_value() if url else ""
         if text and "://" not in text:
             raise ValueError("must look like amqp://user:password@host:5672")
@@ -198,7 +198,7 @@ class Settings(BaseSettings):
     @field_validator("pull_folder")
     @classmethod
     def _folder_has_no_password(cls, folder: str | None) -> str | None:
-        # It is shown, logged and kept in the store.
+        # The folder is shown, logged and kept in the store.
         if folder and urlsplit(folder).password:
             raise ValueError("may hold no password; give it as fsspec's file system takes it")
         return folder or None
@@ -231,7 +231,7 @@ class Settings(BaseSettings):
     @field_validator("alert_urls")
     @classmethod
     def _alerts_go_to_urls(cls, urls: SecretStr | None) -> SecretStr | None:
-        # Whether Apprise knows them is found out where Apprise is loaded.
+        # The package `alerts`, which loads Apprise, checks whether Apprise knows them.
         text = urls.get_secret_value().strip() if urls else ""
         if text and "://" not in text:
             raise ValueError("must be Apprise URLs, such as mailto://me:password@mail.example")
@@ -264,8 +264,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _enriched_outlive_raw(self) -> Self:
-        # Enriched events without a raw one are what was kept; raw ones without an enriched one
-        # are what is missing.
+        # An enriched event may outlive its raw one; a raw event without an enriched one would
+        # count as missing.
         raw, enriched = self.retention_days, self.retention_days_enriched
         if enriched is not None and (raw is None or enriched < raw):
             name = variable_name("retention_days")
@@ -276,7 +276,7 @@ class Settings(BaseSettings):
         return self
 
     def unmasked_of(self, project: str) -> frozenset[Private]:
-        """What models may see of a project."""
+        """The kinds of private data of a project that models may see."""
         return _parse_unmasked(self.unmasked).get(project, NOTHING)
 
     @property
@@ -286,7 +286,7 @@ class Settings(BaseSettings):
 
     @property
     def window(self) -> timedelta:
-        """Length of a window."""
+        """The length of a window."""
         return timedelta(minutes=self.window_minutes)
 
 
@@ -311,12 +311,12 @@ def _is_http(url: str) -> bool:
 
 
 def _names_a_database(url: str) -> bool:
-    # Not needed by whoever uses the embedded database, and long in coming.
+    # A slow import, which users of the embedded database do not need.
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
-        # Without the name of a database, one called None would be made.
+        # Without a name, a database called None would be made.
         named = bool(make_url(url).database)
     except (ArgumentError, ValueError):
         return False
@@ -329,13 +329,13 @@ def variable_name(field: str) -> str:
 
 
 def _prefixed(field: str) -> str:
-    # The two that have none are read with the prefix, too.
+    # The two variables without the prefix are read with it, too.
     return f"ENRICHMENT_{field.upper()}"
 
 
 def unknown_variables() -> list[str]:
-    """A line for each variable, of the environment or the `.env` file, that looks like one of
-    ours and is none: a misspelt setting has no other sign."""
+    """A line for each variable, of the environment or the `.env` file, that looks like one of our
+    settings and is none: a misspelt setting has no other sign."""
     known = {*map(variable_name, Settings.model_fields), *map(_prefixed, Settings.model_fields)}
     held = {name.upper(): name for name in (*os.environ, *dotenv_values(_ENV_FILE))}
     return [
@@ -375,14 +375,14 @@ def _told(error: ValidationError) -> str:
     first = error.errors()[0]
     reason = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
-        # Settings that do not go together; the reason names them.
+        # The settings do not go together; the reason names them.
         return reason
     field = str(first["loc"][0]).lower().removeprefix("enrichment_")
     return f"{variable_name(field)}={_held(field, first['input'])}: {reason}"
 
 
 def _held(field: str, value: object) -> str:
-    """What a setting holds, for a message; nothing of a secret, nor of a URL with a password."""
+    """The value of a setting, for a message; nothing of a secret, nor of a URL with a password."""
     is_secret = SecretStr in get_args(Settings.model_fields[field].annotation)
     if is_secret or (isinstance(value, str) and urlsplit(value).password):
         return "…"

@@ -34,10 +34,10 @@ app = typer.Typer(
 def try_channels(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Send a message to every channel at once, and say whether it arrived.
+    """Send a test message to every channel now, and say whether it arrived.
 
     The channels are those of ENRICHMENT_ALERT_URLS and ENRICHMENT_ALERT_WEBHOOK. Ends with 1 where
-    one did not take it.
+    a channel did not take the message.
 
     Example: [bold]ENRICHMENT_ALERT_URLS="slack://A/B/C" enrichment-pipeline alerts test[/]
     """
@@ -65,7 +65,7 @@ def list_alerts(
     every: Annotated[bool, typer.Option("--all", help="Those that are closed, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what people have been told of and is not over, and the messages that have not arrived.
+    """List open alerts and undelivered messages.
 
     Example: [bold]enrichment-pipeline alerts list --all[/]
     """

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def api() -> None:
     """Take events over HTTP, as PostHog's SDKs send them: point their api_host here.
 
-    Runs until Ctrl-C. Enrichment is Dagster's: `enrichment-pipeline up` runs both. With BROKER_URL
-    it is the workers': each commit notifies them.
+    Runs until Ctrl-C. Dagster enriches the events: `enrichment-pipeline up` runs both. With
+    BROKER_URL workers do: each commit notifies them.
 
     Example: [bold]ENRICHMENT_PROJECT_TOKENS=phc_abc=shop enrichment-pipeline api[/]
     """
-    # The server takes half a second to import, which the other subcommands need not wait for.
+    # Importing the server takes half a second, which the other subcommands should not spend.
     from enrichment_pipeline.ingest.api.server import serve
     from enrichment_pipeline.llm.http import timeline_routes
 
@@ -42,7 +42,7 @@ def _notifier(settings: Settings) -> "BrokerNotifier | None":
 
 
 def api_url(settings: Settings) -> str:
-    """Where the API is."""
+    """The URL of the API."""
     return f"http://{url_host(settings.host)}:{settings.api_port}"
 
 

@@ -1,4 +1,4 @@
-"""`enrichment-pipeline backfill`: do windows again."""
+"""`enrichment-pipeline backfill`: reprocess windows."""
 
 from datetime import datetime
 from typing import Annotated
@@ -47,10 +47,10 @@ def backfill(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Do windows again: take in their dead batches, enrich what is due, and show them in Dagster.
+    """Reprocess windows, including their dead batches, and show them in Dagster.
 
-    What is finished stays as it is, unless --re-enrich asks for more. Ends with 1 where a window
-    failed again.
+    Events that are enriched stay as they are, unless --re-enrich is given. Ends with 1 where a
+    window failed again.
 
     Example: [bold]enrichment-pipeline backfill --failed --dry-run[/],
     [bold]enrichment-pipeline backfill --from 2026-03-01 --to 2026-03-02 --re-enrich[/],
@@ -82,7 +82,7 @@ def backfill(
 def _chosen(
     store: Store, since: datetime | None, until: datetime | None, *, only_failed: bool
 ) -> dict[datetime, int]:
-    """The windows that are meant, and how many events each has that are dead (or that it has)."""
+    """The chosen windows, and how many dead events (or events at all) each has."""
     with store.transaction() as connection:
         if only_failed:
             return failed_windows(connection, since, until)
@@ -112,7 +112,7 @@ def _tell(chosen: dict[datetime, int], none: str, *, only_failed: bool, as_json:
 def _run(
     settings: Settings, store: Store, windows: list[datetime], *, re_enrich: bool, as_json: bool
 ) -> None:
-    # Dagster takes seconds to import, which the other subcommands need not wait for.
+    # Importing Dagster takes seconds, which the other subcommands should not spend.
     from enrichment_pipeline.orchestration.backfill import BackfillReport, backfill
     from enrichment_pipeline.orchestration.instance import prepare_home, prepare_instance
 
@@ -153,7 +153,8 @@ def _run(
 
 
 def _tell_letters(store: Store, windows: list[datetime]) -> None:
-    """A window is done again by its batches; single events are dead until they are replayed."""
+    """Say how many single events stay dead: a backfill retries batches, only a replay retries
+    single events."""
     with store.transaction() as connection:
         left = open_events(connection, windows)
     if left:

@@ -1,4 +1,4 @@
-"""For the demo: the timeline of the session that was just clicked, as soon as its user pauses."""
+"""For the demo: the timeline of the newest session that clicks have made, once its user pauses."""
 
 import time
 from datetime import datetime
@@ -17,7 +17,7 @@ _PAUSE_SECONDS = 4.0
 
 
 class Clicked:
-    """Shows the newest session whose events came in since `since`, but for the sample's."""
+    """Shows the newest session whose events came in after `since` and are not the sample's."""
 
     def __init__(self, store: Store, since: datetime, sample: str) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class Clicked:
         self._shown: tuple[str, int] | None = None
 
     def look(self) -> None:
-        """Look, every now and then; show the session once nothing has come for a moment."""
+        """Check for new events, every few calls; show the session after a moment without any."""
         now = time.monotonic()
         if now - self._looked < _EVERY_SECONDS:
             return
@@ -44,7 +44,7 @@ class Clicked:
             self._show(timeline)
 
     def show_last(self) -> None:
-        """Show what has not been shown yet."""
+        """Show the session now, if it has not been shown yet."""
         timeline = self._newest()
         if timeline and (timeline.session_id, timeline.events) != self._shown:
             self._show(timeline)
@@ -63,7 +63,7 @@ class Clicked:
         except SessionNotFoundError:
             return None
         except Exception as error:
-            # Whoever watches the services says so.
+            # The code that watches the services reports a failing store.
             if not is_store_failure(error) and driver_error(error) is None:
                 raise
             return None

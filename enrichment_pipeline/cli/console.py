@@ -1,4 +1,4 @@
-"""Printing: one console for results, one for errors, and the ways in which both are shown."""
+"""Printing: one console for results, one for errors, and the forms in which both are shown."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def print_error(message: str) -> None:
 
 
 def print_warning(message: str) -> None:
-    """Print one line on standard error, of something that stops nothing."""
+    """Print one line on standard error about something that stops nothing."""
     err.print(Text.assemble(("warning:", "bold yellow"), " ", message), soft_wrap=True)
 
 
@@ -34,7 +34,7 @@ def fail(message: str) -> NoReturn:
 
 
 def write(text: str) -> None:
-    """Print text as it is: it may hold what Rich would take for markup, or break into lines."""
+    """Print text as it is: Rich would take parts of it for markup, or wrap its lines."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
 
@@ -45,8 +45,7 @@ def say(line: str) -> None:
 
 
 def waiting(what: str) -> AbstractContextManager[object]:
-    """Show what is waited for in the block: on a terminal as something that moves, elsewhere as a
-    line."""
+    """Show what the block waits for: on a terminal as a spinner, elsewhere as a line."""
     if out.is_terminal:
         return out.status(what)
     say(what)
@@ -54,7 +53,7 @@ def waiting(what: str) -> AbstractContextManager[object]:
 
 
 def print_json(value: object) -> None:
-    """Print JSON, with times as ISO 8601 and everything else that JSON lacks as text."""
+    """Print JSON, with times as ISO 8601, and other types that JSON lacks as text."""
     out.print_json(json.dumps(value, default=_plain, ensure_ascii=False))
 
 
@@ -64,8 +63,8 @@ def print_table(
     title: str | None = None,
     whole: Sequence[str] = (),
 ) -> None:
-    """Print rows; columns of numbers are set flush right. Those of `whole` are never cut, however
-    narrow the terminal."""
+    """Print rows; columns of numbers are set flush right. The columns in `whole` are never cut,
+    however narrow the terminal."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for number, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
@@ -93,7 +92,7 @@ def _cell(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """What JSON has no form for, as PostgreSQL writes it."""
+    """A value that JSON has no form for, as PostgreSQL writes it."""
     if isinstance(value, date | datetime):
         return value.isoformat()
     return rf"\x{value.hex()}" if isinstance(value, bytes) else str(value)

@@ -1,7 +1,7 @@
 """`enrichment-pipeline dead-letters`: the ledger of what failed, and what to do about it.
 
-Which letters a command means belongs to `letter_options`; replaying to `replay_letters`, exporting
-to `export_letters`.
+Choosing letters belongs to `letter_options`, replaying to `replay_letters`, exporting to
+`export_letters`.
 """
 
 import sys
@@ -56,7 +56,7 @@ def list_letters(
 ) -> None:
     """List dead letters, the newest first, and count them by state.
 
-    Those that are open, replaying or parked, unless --state says otherwise or an id names one.
+    Without --state or an id: those that are open, replaying or exhausted (state parked).
 
     Examples: [bold]enrichment-pipeline dead-letters list --from 2026-03-01 --kind batch[/],
     [bold]enrichment-pipeline dead-letters list --state parked --state discarded --json[/]
@@ -90,7 +90,7 @@ def _totals(chosen: LetterFilter, counts: Mapping[str, LetterCount], *, any_foun
 
 
 def _or(states: Sequence[str]) -> str:
-    # Open is the word for all that somebody still has to do something about.
+    # "Open" stands for every state in which a person still has to do something.
     return "open" if tuple(states) == OPEN_STATES else " or ".join(states)
 
 
@@ -119,7 +119,7 @@ def show_letter(
 ) -> None:
     """Show one dead letter whole: why, when, its traceback, and its payload as it arrived.
 
-    Of a batch, its first events.
+    For a batch, its first events are shown.
 
     Example: [bold]enrichment-pipeline dead-letters show 7[/]
     """

@@ -35,7 +35,7 @@ _LATEST = "SELECT occurred_at, description FROM enriched_event ORDER BY 1 DESC L
 
 def demo() -> None:
     """Start everything, import a sample of posthog-js events, wait until it is enriched, and show
-    the result; then tell what you click in a page with the snippet that it prints.
+    the result; then show the timeline of what you click in a page with the printed snippet.
 
     Keeps running until Ctrl-C, which stops everything it started. A second time it adds nothing.
 
@@ -77,7 +77,7 @@ def demo() -> None:
 
 
 def _show_session(store: Store) -> None:
-    """One session of the sample, told."""
+    """Show the timeline of one session of the sample."""
     with store.transaction() as connection:
         session = telling_session(connection, _PROJECT)
         if session is None:
@@ -89,7 +89,7 @@ def _show_session(store: Store) -> None:
 
 
 def _snippet(settings: Settings) -> str:
-    """posthog-js in a page, sending here."""
+    """HTML that makes posthog-js in a page send its events here."""
     token = ProjectTokens(settings).first
     url = api_url(settings)
     return (

@@ -41,13 +41,13 @@ def export(
 ) -> None:
     """Write enriched events or timelines to files, a folder for each day: TARGET/events/day=….
 
-    A day that is exported again replaces the files of that day that have the same format; those of
-    another format end the command before anything is written.
+    A day that is exported again replaces its files of the same format; files of another format end
+    the command before anything is written.
 
     Examples: [bold]enrichment-pipeline export events out --format parquet[/],
     [bold]enrichment-pipeline export timelines out --from 2026-11-27 --to 2026-11-28[/]
     """
-    # Files and their formats take half a second to import.
+    # Importing the file formats takes half a second.
     from enrichment_pipeline.llm.exporting import Export, count_rows, run_export
 
     start, stop = _day("--from", first), _day("--to", end)

@@ -27,7 +27,7 @@ Letter = Mapping[str, object]
 
 
 class Format(StrEnum):
-    """How letters are written."""
+    """The format in which letters are written."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -46,8 +46,8 @@ def export(
 ) -> None:
     """Write dead letters whole, the oldest first: all columns, traceback and payload.
 
-    Those that are open, replaying or parked, unless --state says otherwise or an id names one. In
-    JSONL a payload is JSON where it is JSON, else text; in CSV it is the text.
+    Without --state or an id: those that are open, replaying or exhausted (state parked). In JSONL a
+    payload that is JSON is written as JSON, any other as text; in CSV every payload is text.
 
     Examples: [bold]enrichment-pipeline dead-letters export | jq .payload[/],
     [bold]enrichment-pipeline dead-letters export --state discarded --out discarded.csv[/]
@@ -68,8 +68,8 @@ def export(
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name when it is whole; what is no file, such as a pipe, is written to
-    as it is."""
+    """A file that gets its name when it is whole; a path that is not a regular file, such as a
+    pipe, is written to directly."""
     is_file = path.is_file() or not path.exists()
     written = path.with_name(path.name + _UNFINISHED) if is_file else path
     try:
@@ -93,7 +93,7 @@ def _write_jsonl(file: BinaryIO, found: Iterable[Letter]) -> int:
 
 
 def _embedded(payload: bytes | None) -> object:
-    """JSON as it is, on one line; what is none as text."""
+    """A JSON payload as it is, on one line; any other payload as text."""
     if payload is None:
         return None
     try:
@@ -111,7 +111,7 @@ def _write_csv(file: BinaryIO, found: Iterable[Letter]) -> int:
         if count == 1:
             writer.writerow(letter)
         writer.writerow(_cell(value) for value in letter.values())
-    # Else it would close the file when it goes.
+    # Otherwise the wrapper would close the file when it is collected.
     text.detach()
     return count
 

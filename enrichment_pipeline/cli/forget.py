@@ -1,4 +1,4 @@
-"""`enrichment-pipeline forget`: a person, removed from every table."""
+"""`enrichment-pipeline forget`: remove a person from every table."""
 
 import sys
 from collections import defaultdict
@@ -21,12 +21,12 @@ from enrichment_pipeline.wording import counted
 
 @dataclass
 class _Outcome:
-    """What went, or would go."""
+    """What was removed, or in a dry run would be."""
 
     events: ForgetReport = field(default_factory=ForgetReport)
     told_to_dagster: int = 0
     inputs: int | None = None
-    """None in a dry run: which inputs nobody else has is known when the events are gone."""
+    """None in a dry run: which inputs no other event has is known only after the removal."""
     also_known_as: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -46,8 +46,9 @@ def forget(
 ) -> None:
     """Forget people: remove their events, enriched events, dead letters, and errors that name them.
 
-    It cannot be undone. The books go on to balance, and the table forgotten says how many went
-    from which window. The keys of the events stay, so that one that is sent again stays out.
+    This cannot be undone. The books go on to balance, and the table forgotten says how many events
+    of each window were removed. The keys of the events stay, so that an event that is sent again
+    stays out.
 
     Example: [bold]enrichment-pipeline forget user@shop.example --dry-run[/]
     """
@@ -97,7 +98,7 @@ def _forget(store: Store, people: People, project: str | None, *, dry_run: bool)
 
 
 def _people(outcome: _Outcome) -> list[dict[str, object]]:
-    """What went of each person in each project."""
+    """What was removed of each person in each project."""
     found: defaultdict[tuple[str, str], list[Forgotten]] = defaultdict(list)
     for row in outcome.events.events:
         found[row.project, row.distinct_id].append(row)

@@ -25,7 +25,7 @@ from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline.wording import command, counted
 
 _INTERRUPTED = 130
-"""As shells have it for a command that Ctrl-C ended."""
+"""The exit status that shells use for a command that Ctrl-C ended."""
 
 
 def import_files(
@@ -39,18 +39,18 @@ def import_files(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Import PostHog's exported events: JSONL, JSON, CSV with a header, or Parquet; plain, gzip,
-    zstd, or in a zip or tar archive; what PostHog's batch exports, UI, events API and query API
-    write.
+    zstd, or in a zip or tar archive; the files that PostHog's batch exports, UI, events API and
+    query API write.
 
-    Importing a file again adds nothing. A broken line costs that line: it is quarantined among the
-    dead letters, with its text and the reason. A file of which no event can be used ends the
-    command with 1.
+    Importing a file again adds nothing. A broken line costs that line alone: it becomes a dead
+    letter, with its text and the reason. A file of which no event can be used ends the command
+    with 1.
 
     Example: [bold]enrichment-pipeline import events.jsonl.gz s3://bucket/export.parquet[/]
     """
     if not PROJECT.fullmatch(project):
         fail(f"--project {PROJECT_RULE}")
-    # Started in the background by a script, a process inherits that it ignores it.
+    # A process that a script starts in the background inherits that it ignores SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.monotonic()
     summary = ImportSummary()
@@ -87,8 +87,8 @@ def import_files(
 def _import_all(
     store: Store, files: list[str], project: str, summary: ImportSummary, broken: list[str]
 ) -> None:
-    """Import the files, adding to `summary`, and to `broken` a line for each that failed; the
-    others are imported all the same."""
+    """Import the files, adding to `summary`; each file that fails adds a line to `broken`, and the
+    other files are still imported."""
     for file in files:
         try:
             sources = expand_source(file)
@@ -127,7 +127,7 @@ def import_with_progress(store: Store, file: str, project: str, summary: ImportS
         TimeRemainingColumn(),
         TextColumn("{task.fields[events]:,} events"),
     )
-    # Where nobody looks, it would leave an empty line for each file.
+    # Without a terminal, the bar would leave an empty line for each file.
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(file.rpartition("/")[2], total=source_size(file), events=0)
 

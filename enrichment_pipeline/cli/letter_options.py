@@ -1,6 +1,6 @@
-"""Which dead letters are meant: the filters that the commands of the ledger share.
+"""Which dead letters a command is about: the filters that the commands of the ledger share.
 
-What is done with the letters belongs to `dead_letters` and `replay_letters`.
+What a command does with the letters belongs to `dead_letters` and `replay_letters`.
 """
 
 import inspect
@@ -59,7 +59,7 @@ def _filter(
     kind: Annotated[str | None, typer.Option(help="event, or batch (whole ones).")] = None,
     project: Annotated[str | None, typer.Option(help="Of events of this project.")] = None,
 ) -> LetterFilter:
-    """The letters that these options name."""
+    """The letters that these options choose."""
     if reason is not None and reason not in REASONS:
         fail(f"--reason {reason!r} is no reason code; those are: {', '.join(sorted(REASONS))}")
     _check_choice("--kind", kind, _KINDS)
@@ -86,18 +86,18 @@ def _filter_with_states(
     for told in state or ():
         _check_choice("--state", told, STATES)
     chosen = _filter(**options)  # type: ignore[arg-type]
-    # Who names a letter wants to see it, whatever became of it.
+    # A person who names a letter wants to see it in any state.
     default = STATES if chosen.ids else OPEN_STATES
     return chosen._replace(states=tuple(state) if state else default)
 
 
 def filtered(command: Command) -> Command:
-    """A command that takes the filters as options, and gets what they choose as `chosen`."""
+    """A command that takes the filters as options, and gets the filter as `chosen`."""
     return _with_options(command, _filter, [_filter])
 
 
 def filtered_with_states(command: Command) -> Command:
-    """As `filtered`, with `--state` too."""
+    """Like `filtered`, with `--state` too."""
     return _with_options(command, _filter_with_states, [_filter, _filter_with_states])
 
 
@@ -117,7 +117,7 @@ def _with_options(
         filters = {name: given.pop(name) for name in names}
         command(chosen=choose(**filters), **given)
 
-    # Typer reads which options there are from these.
+    # Typer reads the options from the signature.
     signature = inspect.Signature([*parameters, *own])
     run.__signature__ = signature  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
@@ -142,7 +142,7 @@ def _times(
 
 
 def letter_id(told: str) -> int:
-    """The id of a letter; ends the command where it can be none."""
+    """The id of a letter; ends the command where the text cannot be one."""
     number = int(told) if _DIGITS.fullmatch(told) else 0
     if not 0 < number <= _MOST_ID:
         fail(f"{told!r} is not the id of a dead letter")
@@ -155,27 +155,27 @@ def _check_choice(option: str, told: str | None, choices: tuple[str, ...]) -> No
 
 
 def refuse_everything(chosen: LetterFilter, verb: str, *, every: bool) -> None:
-    """End the command where nothing narrows the letters and nobody said that all are meant."""
+    """End the command where no filter narrows the letters and all were not asked for."""
     if chosen.is_everything and not every:
         fail(f"which letters? Name ids or filters, or add --all to {verb} every one that is open")
 
 
 class Meant(NamedTuple):
-    """The letters that a command is about to do something with."""
+    """The letters that a command is about to change."""
 
     total: LetterCount
     by_reason: Mapping[str, LetterCount]
 
     @property
     def figures(self) -> dict[str, object]:
-        """For JSON."""
+        """The counts, for JSON."""
         return {
             **self.total._asdict(),
             "by_reason": {reason: one._asdict() for reason, one in self.by_reason.items()},
         }
 
     def print(self) -> None:
-        """Print them, by reason."""
+        """Print the counts, by reason."""
         rows = [(reason, *count) for reason, count in self.by_reason.items()]
         if len(rows) > 1:
             rows.append(("all", *self.total))
@@ -183,7 +183,7 @@ class Meant(NamedTuple):
 
 
 def meant_letters(connection: Connection, chosen: LetterFilter) -> Meant:
-    """Count the letters that are meant; ends the command where an id names none."""
+    """Count the chosen letters; ends the command where an id names none."""
     if chosen.ids:
         unknown = sorted(set(chosen.ids) - existing_letters(connection, chosen.ids))
         if unknown:
@@ -193,7 +193,7 @@ def meant_letters(connection: Connection, chosen: LetterFilter) -> Meant:
 
 
 def sum_of(counts: Mapping[str, LetterCount]) -> LetterCount:
-    """All of these together."""
+    """The sum of these counts."""
     return LetterCount(
         sum(one.letters for one in counts.values()), sum(one.events for one in counts.values())
     )

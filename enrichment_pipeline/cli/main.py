@@ -1,7 +1,7 @@
 """The command `enrichment-pipeline`: its subcommands, and how their errors are shown.
 
-What a subcommand does is in the module of its name, which is imported when it is called: all of
-them together take more than a second.
+Each subcommand is in the module of its name, which is imported when the subcommand is called:
+importing all of them takes more than a second.
 """
 
 import atexit
@@ -64,7 +64,7 @@ _SUBCOMMANDS = {
 
 
 class _Lazy(TyperCommand):
-    """A subcommand that is imported when it is called, not when it is listed."""
+    """A subcommand whose module is imported when it is called, not when it is listed."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
@@ -73,7 +73,7 @@ class _Lazy(TyperCommand):
 
 
 def _loaded(name: str) -> Any:
-    """A subcommand as Typer makes it, its examples as they can be typed here."""
+    """A subcommand as Typer makes it, with examples as they can be typed on this machine."""
     wanted = _SUBCOMMANDS[name]
     found = getattr(import_module(f"enrichment_pipeline.cli.{wanted.module}"), wanted.attribute)
     if isinstance(found, typer.Typer):
@@ -101,7 +101,7 @@ app = typer.Typer(
 
 
 def _is_imported_later() -> None:
-    """In place of each subcommand, until it is called."""
+    """Stands for each subcommand until it is called."""
 
 
 for _name, _subcommand in _SUBCOMMANDS.items():
@@ -123,7 +123,7 @@ def before_every_subcommand(
         ),
     ] = False,
 ) -> None:
-    """Say which variables look like settings and are none: their values would not be missed."""
+    """Warn of variables that look like settings and are none: a misspelt one has no other sign."""
     from enrichment_pipeline.settings import unknown_variables
 
     for line in unknown_variables():
@@ -131,8 +131,8 @@ def before_every_subcommand(
 
 
 def run() -> None:
-    """Run the command line; what a person can put right is told in one line."""
-    # When it ends, Python looks for garbage among all that was imported: seconds, after Dagster.
+    """Run the command line; errors that a person can put right are shown in one line."""
+    # At its end, Python searches all that was imported for garbage: seconds, after Dagster.
     atexit.register(gc.freeze)
     try:
         app()
@@ -150,7 +150,7 @@ def _in_one_line(error: Exception) -> str | None:
         return str(error)
     from enrichment_pipeline.store.database.errors import driver_error, first_line, is_store_failure
 
-    # Whatever PostgreSQL says, away or well: a right that is missing, a table that was changed.
+    # Any error of PostgreSQL: it is unreachable, a right is missing, a table was changed.
     if is_store_failure(error) or driver_error(error) is not None:
         return f"PostgreSQL: {first_line(error)}"
     return None

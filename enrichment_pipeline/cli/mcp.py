@@ -36,10 +36,10 @@ def mcp(
 ) -> None:
     """Serve MCP: sessions, timelines, events, the catalogue, dead letters, charts. Read-only.
 
-    An MCP client starts this itself; --show-config prints what to tell it, in the form that Claude
-    Desktop, Cursor and others read (mcpServers). With --http it is served to others on
-    ENRICHMENT_HOST, to who has the read token (ENRICHMENT_READ_TOKEN, or the file read_token in
-    ENRICHMENT_HOME).
+    An MCP client starts this itself; --show-config prints the client's configuration, in the form
+    that Claude Desktop, Cursor and others read (mcpServers). With --http the server listens on
+    ENRICHMENT_HOST, for clients with the read token (ENRICHMENT_READ_TOKEN, or the file read_token
+    in ENRICHMENT_HOME).
 
     Examples: [bold]enrichment-pipeline mcp --show-config[/],
     [bold]enrichment-pipeline mcp --http --port 8765[/],
@@ -61,7 +61,7 @@ def mcp(
 
 
 def _serve_stdio(store: Store) -> None:
-    # Half a second of imports, which the other subcommands need not wait for.
+    # Half a second of imports, which the other subcommands should not spend.
     from enrichment_pipeline.llm.mcp_serving import serve_stdio
 
     if sys.stdin.isatty():
@@ -82,7 +82,7 @@ def _serve_http(store: Store, settings: Settings, port: int, other_names: list[s
     if err.is_terminal:
         sys.stderr.write(_config(settings, port) + "\n")
     else:
-        # The token is in it, and this may be a log.
+        # The configuration holds the token, and standard error may be a log.
         err.print(
             "What clients are configured with: "
             + command(f"mcp --http --port {port} --show-config"),
@@ -98,7 +98,7 @@ def _serve_http(store: Store, settings: Settings, port: int, other_names: list[s
 
 
 def _config(settings: Settings, port: int | None) -> str:
-    """What MCP clients take as their configuration, as JSON."""
+    """The configuration for MCP clients, as JSON."""
     if port is not None:
         server: dict[str, object] = {
             "type": "http",
@@ -111,13 +111,13 @@ def _config(settings: Settings, port: int | None) -> str:
 
 
 def _program() -> str:
-    # A client has a PATH of its own.
+    # The whole path: a client has a PATH of its own.
     return str(Path(sys.argv[0]).resolve()) if os.sep in sys.argv[0] else sys.argv[0]
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What a client has to set: it starts the program in a folder of its own, with few
-    variables."""
+    """The variables that a client has to set: it starts the program in a folder of its own, with
+    few variables."""
     environment = {"ENRICHMENT_HOME": str(settings.home.resolve())}
     if settings.database_url is not None:
         environment["DATABASE_URL"] = settings.database_url.get_secret_value()
@@ -125,6 +125,6 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _url(settings: Settings, port: int) -> str:
-    # Where everybody may come in, this machine does by its own address.
+    # A server that listens on all addresses is reached from this machine by the loopback one.
     host = "127.0.0.1" if settings.host in _EVERYWHERE else settings.host
     return f"http://{url_host(host)}:{port}/mcp"

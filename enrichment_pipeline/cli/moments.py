@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from enrichment_pipeline.cli.console import fail
 from enrichment_pipeline.events.times import parse_timestamp
 
-# As Dagster shows a window.
+# The form in which Dagster shows a window.
 _PARTITION_KEY = "%Y-%m-%d-%H:%M"
 
 
 def parse_moment(option: str, told: str) -> datetime:
-    """The moment that was given for an option, in UTC; ends the command where it is none."""
+    """The moment that was given for an option, in UTC; ends the command where the text is none."""
     try:
         return datetime.strptime(told, _PARTITION_KEY).replace(tzinfo=UTC)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`enrichment-pipeline pull`: events from the sources that the settings name, now."""
+"""`enrichment-pipeline pull`: pull events now, from the sources that the settings name."""
 
 import time
 from datetime import UTC, datetime
@@ -31,8 +31,8 @@ def pull_events(
 ) -> None:
     """Pull events: new files of ENRICHMENT_PULL_FOLDER, and PostHog's query API.
 
-    Without --from, what is due: the window that is open, and those before it that are not settled.
-    The files do not depend on --from and --to. Pulling again adds nothing twice.
+    Without --from, what is due: the open window, and those before it that are not complete. The
+    files do not depend on --from and --to. Pulling again adds nothing twice.
 
     Example: [bold]enrichment-pipeline pull --from 2026-03-01 --to 2026-03-02T12:00[/]
     """
@@ -46,7 +46,7 @@ def pull_events(
         try:
             _pull_with_progress(store, settings, windows, now if first else None, report)
         except PullError as error:
-            # What came before it is told all the same.
+            # The summary of what was pulled before the failure is still printed.
             failure = str(error)
     errors = [*report.folder.broken, *report.difference_lines(), *([failure] if failure else [])]
     if report.summary.accepted:
@@ -71,7 +71,7 @@ def _windows(
     if start >= stop or start > now:
         fail("--from must be before --to, and in the past")
     start, stop = window_start(start, store.window), min(stop, now)
-    # Up to the window in which the last moment before `stop` lies.
+    # Up to the window that holds the last moment before `stop`.
     count = -((start - stop) // store.window)
     if count > MAX_WINDOWS:
         fail(f"--from is {counted(count, 'window')} ago, of which there may be {MAX_WINDOWS:,}")

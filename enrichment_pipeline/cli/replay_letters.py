@@ -1,5 +1,5 @@
-"""`enrichment-pipeline dead-letters replay`: put dead letters back to work, and see what comes of
-it. What a replay does belongs to `enrichment.replay`.
+"""`enrichment-pipeline dead-letters replay`: retry dead letters, and report what came of them. The
+replay itself belongs to `enrichment.replay`.
 """
 
 import sys
@@ -39,16 +39,16 @@ _INTERRUPTED = 130
 
 @dataclass
 class _Outcome:
-    """What was meant, and what came of it."""
+    """Which letters were chosen, and what came of them."""
 
     meant: Meant
     skipped: int
-    """Parked letters that would have been meant, had they been named."""
+    """Exhausted letters that the filters choose, skipped because no id names them."""
     report: ReplayReport = field(default_factory=ReplayReport)
     marked: int = 0
-    """Letters that were to be replayed, those that others had marked included."""
+    """Letters that were to be replayed, including those that others had marked."""
     left: int = 0
-    """Letters that are marked still."""
+    """Letters that are still marked."""
     interrupted: bool = False
     seconds: float = 0.0
 
@@ -75,10 +75,11 @@ def replay(
     yes: Annotated[bool, typer.Option("--yes", help="With --all: do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Try dead letters again, and say what came of it; ends with 1 where some failed again.
+    """Retry dead letters, and report the result; ends with 1 where some failed again.
 
-    Nothing is enriched twice, however often a letter is replayed. Parked letters, whose replay has
-    failed twice, are skipped unless an id names them. After Ctrl-C the same command goes on.
+    Nothing is enriched twice, however often a letter is replayed. Exhausted letters (state parked),
+    whose replay has failed twice, are skipped unless an id names them. After Ctrl-C the same
+    command goes on.
 
     Examples: [bold]enrichment-pipeline dead-letters replay --reason enrichment_raised --dry-run[/],
     [bold]enrichment-pipeline dead-letters replay 7 8 --rate 100[/]
@@ -113,7 +114,7 @@ def _look(store: Store, chosen: LetterFilter) -> _Outcome:
 
 
 def _drain(store: Store, rules: Rules, rate: int, outcome: _Outcome) -> None:
-    """Replay what is marked, until nothing is or somebody stops it."""
+    """Replay marked letters, until none is left or a person stops the command."""
     started = time.monotonic()
     with store.transaction() as connection:
         outcome.marked = count_marked(connection).letters

@@ -1,4 +1,4 @@
-"""`enrichment-pipeline rules`: the rules in effect, what others would change, the rules as SQL."""
+"""`enrichment-pipeline rules`: the rules, what other rules would change, the rules as SQL."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +31,7 @@ _MOST_READ = 10_000
 
 @app.command("show")
 def show(file: RulesFile = None, as_json: AsJson = False) -> None:
-    """Show the rules, in the order in which they are asked.
+    """Show the rules, in the order in which they are tried.
 
     Example: [bold]enrichment-pipeline rules show[/]
     """
@@ -59,7 +59,7 @@ def show(file: RulesFile = None, as_json: AsJson = False) -> None:
 def check(file: RulesFile = None, as_json: AsJson = False) -> None:
     """Say whether a rules file can be used, and what it adds to the built-in rules.
 
-    Ends with 1, and one line that names the line at fault, where it cannot.
+    A file that cannot be used ends the command with 1 and a message that names the line at fault.
 
     Example: [bold]enrichment-pipeline rules check rules.yaml[/]
     """
@@ -92,10 +92,10 @@ def check(file: RulesFile = None, as_json: AsJson = False) -> None:
 
 @app.command("diff")
 def diff(file: RulesFile = None, as_json: AsJson = False) -> None:
-    """Say what rules would change in what is enriched. Nothing is changed.
+    """Say what other rules would change in the enriched events. Nothing is changed.
 
-    Try a file before it is used; when it is in ENRICHMENT_RULES_FILE, new events are enriched by
-    it, and `backfill --changed` enriches the old ones that it changes.
+    Try a file before you use it. Once ENRICHMENT_RULES_FILE names it, new events are enriched by
+    it, and `backfill --changed` enriches again the old ones that it changes.
 
     Example: [bold]enrichment-pipeline rules diff rules.yaml[/]
     """
@@ -122,8 +122,8 @@ def unmatched(
     limit: Annotated[int, typer.Option(min=1, help="Names at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the names that no rule says anything about, the most frequent first, with a line for
-    the section `events` of a rules file that would.
+    """List the event names that no rule covers, the most frequent first, each with a line for the
+    section `events` of a rules file.
 
     Example: [bold]enrichment-pipeline rules unmatched[/]
     """
@@ -152,7 +152,7 @@ def export(
         str, typer.Option(help="SQL that gives its property $event_type.")
     ] = "sub_type",
 ) -> None:
-    """Write the rules as SQL for a warehouse: two expressions, for a SELECT list.
+    """Write the rules as SQL for a warehouse: two expressions for a SELECT list.
 
     Example: [bold]enrichment-pipeline rules export --dialect duckdb --sub-type
     "properties->>'$event_type'"[/]
@@ -183,7 +183,7 @@ def _said(answer: EventClassification) -> str:
 
 
 def _by_name(rows: list[CatalogueRow]) -> list[CatalogueRow]:
-    """One row for each name: a name that came to be classified in two ways has two."""
+    """One row for each name: the catalogue has two for a name that was classified in two ways."""
     names: dict[str, CatalogueRow] = {}
     for row in rows:
         known = names.get(row.event)

@@ -1,7 +1,7 @@
 """The processes of one machine: started together, watched, started again, and stopped together.
 
-Which processes there are is decided in `up`; here is how one is started so that it never outlives
-us, what becomes of one that ends by itself, and how all are stopped.
+`up` decides which processes there are; this module starts each so that it never outlives us,
+restarts one that ends unexpectedly, and stops all.
 """
 
 import errno
@@ -25,17 +25,17 @@ LONGEST_WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 
 MOST_ENDS = 5
-"""In a row; with one more, a service is given up, and everything with it."""
+"""Restarts in a row; if the service ends once more, everything is stopped."""
 
 WELL_SECONDS = 60.0
-"""A service that has run for so long is well: if it ends, it is for the first time."""
+"""After so long a run, the count of restarts in a row begins anew."""
 
 
 class Asked:
-    """Whether somebody has asked: an event that the handler of a signal may set.
+    """Whether we were asked to stop: an event that a signal handler may set.
 
-    One of threading holds a lock meanwhile. When two signals came at once, the second handler
-    waited for the lock of the first, for ever.
+    `threading.Event` holds a lock while it is set: when two signals came at once, the second
+    handler waited for ever for the lock of the first.
     """
 
     def __init__(self) -> None:
@@ -43,16 +43,16 @@ class Asked:
         os.set_blocking(self._write, False)
 
     def set(self) -> None:
-        """Somebody asks."""
+        """Set the event."""
         with suppress(BlockingIOError):
             os.write(self._write, b"!")
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long until somebody asks; whether anybody has."""
+        """Wait for the event for at most `seconds`; returns whether it is set."""
         return bool(select.select([self._read], [], [], seconds)[0])
 
     def is_set(self) -> bool:
-        """Whether anybody has asked."""
+        """Whether the event is set."""
         return self.wait(0)
 
     def __del__(self) -> None:
@@ -61,31 +61,31 @@ class Asked:
 
 
 class ServiceError(Exception):
-    """A service cannot run; the message is one line that says which and where to look."""
+    """A service cannot run; the message is one line that names it and its log file."""
 
 
 @dataclass
 class _Service:
-    """A process, and what it takes to start it again."""
+    """A process, and what is needed to start it again."""
 
     name: str
     command: Sequence[str]
     before_again: Callable[[], None]
     after_again: Callable[[], bool]
     is_idle: Callable[[int], bool]
-    """Whether a process with this id may be killed, once it was asked to stop: nothing is lost."""
+    """Whether the process with this id, once asked to stop, may be killed without any loss."""
     process: subprocess.Popen[bytes]
     started_at: float
     ends: int = 0
-    """In a row."""
+    """Restarts in a row."""
     is_settled: bool = True
-    """Whether `after_again` has done what it had to do."""
+    """Whether `after_again` is done."""
     again_at: float | None = None
-    """When it will be started again, if it has ended."""
+    """When the process will be started again, if it has ended."""
 
     @property
     def ended(self) -> str | None:
-        """How it ended, if it did."""
+        """How the process ended, if it did."""
         code = self.process.poll()
         if code is None:
             return None
@@ -95,15 +95,15 @@ class _Service:
 
 @dataclass
 class Services:
-    """The processes of one `up`. Leaving the block stops them, whatever ended it."""
+    """The processes of one `up`. Leaving the block always stops them."""
 
     log_folder: Path
     environment: Mapping[str, str]
     stopping: Asked = field(default_factory=Asked)
     """Set once we are asked to stop, by Ctrl-C or SIGTERM."""
     stop_seconds: float = 60
-    """How long a process may take to stop before it is killed; the API gives requests 30 and what
-    is queued 10."""
+    """Seconds that a process may take to stop before it is killed; the API gives requests 30 and
+    queued events 10."""
     clock: Callable[[], float] = time.monotonic
     _services: dict[str, _Service] = field(default_factory=dict)
 
@@ -132,10 +132,10 @@ class Services:
         after_again: Callable[[], bool] = lambda: True,
         is_idle: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        """Start a process; what it prints goes to its log file.
+        """Start a process; its output goes to its log file.
 
-        `before_again` is called each time before it is started again, `after_again` afterwards,
-        again and again until it is true. While a process is asked to stop, it is killed as soon as
+        `before_again` is called each time before a restart; `after_again` is called after it,
+        repeatedly until it returns true. A process that was asked to stop is killed as soon as
         `is_idle` says of its id that nothing would be lost.
         """
         process = self._started(name, command)
@@ -147,12 +147,12 @@ class Services:
         with self.log_of(name).open("ab") as log:
             return subprocess.Popen(
                 [*_ending_with_us(), *command],
-                # A file where we were started, such as click.py, is no module of theirs.
+                # A file in the working folder, such as click.py, must not shadow a module.
                 env={**os.environ, "PYTHONSAFEPATH": "1", **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for us; we stop them, in order.
+                # Ctrl-C reaches only us; we stop the services in order.
                 start_new_session=True,
             )
 
@@ -161,17 +161,17 @@ class Services:
         return self.log_folder / f"{name}.log"
 
     def check(self) -> None:
-        """Raise ServiceError where a process has ended that should not have."""
+        """Raise ServiceError where a process has ended unexpectedly."""
         for service in self._services.values():
             if ended := service.ended:
                 raise ServiceError(f"{ended}: see {self.log_of(service.name)}")
 
     def revive(self) -> Iterator[str]:
-        """Start those again that have ended, each after a wait that grows; to be called again and
-        again. Gives a line for each that has ended, and for each that is started again.
+        """Restart the services that have ended, each after a growing wait; to be called repeatedly.
+        Yields a line for each service that has ended, and for each that is restarted.
 
         Raises:
-            ServiceError: one ends again and again.
+            ServiceError: a service ends again and again.
         """
         for service in self._services.values():
             if service.again_at is None:
@@ -191,7 +191,7 @@ class Services:
         now = self.clock()
         is_first = now - service.started_at >= WELL_SECONDS
         service.ends = 1 if is_first else service.ends + 1
-        # What it has left behind works on for nobody, and holds its ports and sockets.
+        # Children that the service left behind are useless, and hold its ports and sockets.
         _kill_group(service.process)
         if service.ends > MOST_ENDS:
             raise ServiceError(f"{ended}, for the {service.ends}th time in a row: see {log}")
@@ -200,8 +200,8 @@ class Services:
         return f"it is started again in {wait:g} s: see {log}"
 
     def stop(self) -> None:
-        """Stop all, the last started first; a process that is idle, or does not stop in time, is
-        killed, with its children."""
+        """Stop all processes, the last started first; an idle process, or one that does not stop in
+        time, is killed with its children."""
         services = list(reversed(self._services.values()))
         for service in services:
             if service.process.poll() is None:
@@ -228,15 +228,15 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _ending_with_us() -> list[str]:
-    """What makes Linux end a process when we are killed and cannot stop it ourselves."""
+    """A command prefix that makes Linux end a process when we are killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def why_not_listen(host: str, port: int, variable: str, others: Sequence[int] = ()) -> str | None:
-    """Why nothing of ours can listen there, and what to do, in one line; None where it can.
+    """Why we cannot listen on this address, and what to do, in one line; None where we can.
 
-    `variable` sets the port; on `others` listens what else is ours.
+    `variable` sets the port; our other services listen on the ports `others`.
     """
     error = _refusal(host, port)
     if isinstance(error, socket.gaierror) or (error and error.errno == errno.EADDRNOTAVAIL):
@@ -253,18 +253,18 @@ def why_not_listen(host: str, port: int, variable: str, others: Sequence[int] = 
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """Whether something can listen there."""
+    """Whether this port is free to listen on."""
     return _refusal(host, port) is None
 
 
 def _refusal(host: str, port: int) -> OSError | None:
-    """What is said to who would listen there."""
+    """The error of listening on this address; None where that works."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         return error
     refusals = [_bind(family, kind, address) for family, kind, _, _, address in addresses]
-    # localhost may have an address of IPv6 where this machine has none.
+    # localhost may resolve to an IPv6 address although this machine has no IPv6.
     absent = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
     serious = [refusal for refusal in refusals if refusal and refusal.errno not in absent]
     return next(iter(serious), None if None in refusals else refusals[0])
@@ -281,5 +281,5 @@ def _bind(family: int, kind: int, address: tuple[Any, ...]) -> OSError | None:
 
 
 def url_host(host: str) -> str:
-    """How a URL names a host: an IPv6 address has its colons in brackets."""
+    """A host as URLs write it: an IPv6 address stands in brackets."""
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""`enrichment-pipeline sessions`: the sessions there are, and telling days of them."""
+"""`enrichment-pipeline sessions`: list sessions, and build those of days."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -41,7 +41,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List sessions, the newest first, as the asset `session_timelines` has told them.
+    """List sessions, the newest first, as the asset `session_timelines` has built them.
 
     Examples: [bold]enrichment-pipeline sessions list --signal rage_click[/],
     [bold]enrichment-pipeline sessions list --contains /checkout --from 2026-11-27[/]
@@ -90,7 +90,7 @@ def tell(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell the sessions of days now, as Dagster does by itself.
+    """Build the sessions of these days now, as Dagster does automatically.
 
     Examples: [bold]enrichment-pipeline sessions tell[/],
     [bold]enrichment-pipeline sessions tell 2026-11-26 2026-11-27[/]

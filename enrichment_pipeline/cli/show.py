@@ -24,7 +24,7 @@ def show(
     event: Annotated[str, typer.Argument(help="The uuid of an event, or the id of a dead letter.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show one event: exactly as it arrived, and what was made of it.
+    """Show one event: exactly as it arrived, and as it was enriched.
 
     Example: [bold]enrichment-pipeline show 01a2074a-16f5-75be-ae39-7a682b08770e[/]
     """
@@ -48,8 +48,8 @@ def show(
 
 
 def read_letter(told: str) -> tuple[StoredEvent, list[StoredEvent]]:
-    """The dead letter with this id and, where it is a batch's, some of its events; ends the command
-    where there is none."""
+    """The dead letter with this id and, for a batch, some of its events; ends the command where
+    there is none."""
     number = letter_id(told)
     with existing_store(load_settings()) as store, store.transaction() as connection:
         letter = find_letter(connection, number)
@@ -108,12 +108,12 @@ def _uuid(value: str) -> UUID:
 
 
 def readable(payload: bytes | None) -> object:
-    """A payload as JSON; where it is none, as text."""
+    """A payload as JSON; a payload that is no JSON as text."""
     if payload is None:
         return None
     try:
-        # Stricter than Python's own, which reads NaN, and halves of characters that no terminal
-        # can print.
+        # Stricter than Python's own parser, which reads NaN, and halves of characters that no
+        # terminal can print.
         return cast("object", msgspec.json.decode(payload))
     except (ValueError, RecursionError):
         return payload.decode(errors="backslashreplace")

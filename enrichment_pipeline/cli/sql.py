@@ -1,4 +1,4 @@
-"""`enrichment-pipeline sql`: ask the store anything, without being able to change it."""
+"""`enrichment-pipeline sql`: query the store, without being able to change it."""
 
 from typing import Annotated
 

@@ -21,9 +21,9 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the books of each window: accepted = enriched + dead + pending.
+    """Show event counts for each window (the books): accepted = enriched + dead + pending.
 
-    Ends with 1 where they do not balance.
+    Ends with 1 where the books do not balance.
 
     Example: [bold]enrichment-pipeline status --verify[/]
     """

@@ -31,9 +31,9 @@ def timeline(
         ),
     ] = None,
 ) -> None:
-    """Tell what happened in a session, as it is now; it may still be going on.
+    """Show what happened in a session up to now; it may still be going on.
 
-    Masked and in few tokens, to be given to a language model.
+    The text is masked and short, to be given to a language model.
 
     Examples:
     [bold]enrichment-pipeline timeline 0199d1c2-3b07-7f30-a2a5-6d3f0e4b9c11[/],

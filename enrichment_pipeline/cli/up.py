@@ -59,7 +59,7 @@ def up() -> None:
 
 
 def ui_url(settings: Settings) -> str:
-    """Where the UI is."""
+    """The URL of Dagster's UI."""
     return f"http://{url_host(settings.host)}:{settings.ui_port}"
 
 
@@ -88,7 +88,7 @@ def running(settings: Settings) -> Iterator[tuple[Services, Store]]:
 
 
 def _why(error: OSError, home: Path) -> str:
-    """What cannot be read or written, and what to do, where it is about the home."""
+    """What cannot be read or written, and, for a path in the home, what to do."""
     line = f"{error.filename or home}: {error.strerror or error}"
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"{line}; set ENRICHMENT_HOME to a folder with room"
@@ -109,8 +109,8 @@ def watch(
     store: Store,
     on_look: Callable[[], None] = lambda: None,
 ) -> None:
-    """Return when we are asked to stop. Meanwhile, start services again that have ended, say what
-    became a dead letter and when PostgreSQL does not answer, and call `on_look` every second or so.
+    """Return when we are asked to stop. Meanwhile, restart services that have ended, report new
+    dead letters and an unreachable PostgreSQL, and call `on_look` every second or so.
 
     Raises:
         ServiceError: a service ends again and again.
@@ -132,21 +132,21 @@ def watch(
 
 @dataclass
 class _Seen:
-    """What was seen of the store last. What we started waits for it as we do."""
+    """What was read from the store last. An outage ends nothing: our services wait as we do."""
 
     store: Store
     letters: Counter[str] = field(default_factory=Counter)
-    """Those that are open, by reason."""
+    """Open dead letters, by reason."""
     is_away: bool = False
 
     def look(self) -> None:
-        """Say which dead letters are new, once that PostgreSQL does not answer, and once that it
+        """Report new dead letters; report once that PostgreSQL does not respond, and once that it
         does again."""
         try:
             with self.store.transaction() as connection:
                 found = count_letters_by(connection, LetterFilter(), "reason_code")
         except Exception as error:
-            # Whatever PostgreSQL says is no reason to end everything that we started.
+            # No error of PostgreSQL is a reason to end everything that we started.
             if not is_store_failure(error) and driver_error(error) is None:
                 raise
             if not self.is_away:
@@ -159,7 +159,7 @@ class _Seen:
         self._say_new(Counter({reason: count.letters for reason, count in found.items()}))
 
     def _say_new(self, letters: Counter[str]) -> None:
-        # Not below zero: what somebody has resolved hides nothing that is new.
+        # Not below zero: letters that were resolved must not hide new ones.
         new = letters - self.letters
         self.letters = letters
         if new:
@@ -170,15 +170,15 @@ class _Seen:
 
 
 class _RulesFile:
-    """The file of rules, as it was seen last. What enriches reads it again by itself; Dagster has
-    to be told, so that what was enriched under others shows as stale."""
+    """The rules file as it was read last. Processes that enrich read a changed file by themselves;
+    Dagster has to reload it, to show windows that were enriched under other rules as stale."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stamp = stamp_of(settings.rules_file)
 
     def check(self) -> None:
-        """Say that it has changed, and what came of it."""
+        """Report that the file has changed, and whether Dagster has loaded it."""
         stamp = stamp_of(self._settings.rules_file)
         if stamp == self._stamp:
             return
@@ -203,19 +203,20 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
         "ENRICHMENT_SENSOR_SECONDS": str(settings.sensor_seconds),
         "DAGSTER_HOME": str(home / "dagster"),
         "DAGSTER_DISABLE_TELEMETRY": "1",
-        # A backfill waits for a code server that is away, and does not take its assets for gone.
+        # So that a backfill waits for a code server that is away, and does not take its assets for
+        # gone.
         "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1",
     }
 
 
 def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -> None:
-    # Dagster takes seconds to import, which the other subcommands need not wait for.
+    # Importing Dagster takes seconds, which the other subcommands should not spend.
     from enrichment_pipeline.orchestration import instance
 
     dagster_home = instance.prepare_home(home)
     sockets = {location: _socket(home, location) for location in instance.LOCATIONS}
     for socket in sockets.values():
-        # Left by a code server that was killed, it would be taken for that of the new one.
+        # The socket of a killed code server would be taken for that of the new one.
         socket.unlink(missing_ok=True)
     workspace = instance.write_workspace(dagster_home, sockets)
     with waiting("Starting Dagster …"):
@@ -249,7 +250,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 *(sys.executable, "-m", "dagster_webserver", "--workspace", str(workspace)),
                 *("--host", settings.host, "--port", str(settings.ui_port)),
             ],
-            # It takes seconds to end, and holds nothing.
+            # This service takes seconds to end, and killing it loses nothing.
             is_idle=lambda _: True,
         )
         services.start("daemon", [_program("dagster-daemon"), "run", "--workspace", str(workspace)])
@@ -258,9 +259,9 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
 
 
 class _CodeServer:
-    """What a code server that ends leaves behind: its socket, and its runs, which nobody else would
-    end. These are ended when it is there again: Dagster, which starts them again, would find nobody
-    before, and give them up."""
+    """What a code server leaves behind when it ends: its socket, and its runs, which nothing else
+    would end. The runs are ended once the server is back: Dagster starts them again, and before
+    that would find no server and give them up."""
 
     def __init__(self, dagster_home: Path, location: str, socket: Path) -> None:
         self._dagster_home = dagster_home
@@ -270,7 +271,7 @@ class _CodeServer:
         self._there_since: float | None = None
 
     def clean_up(self) -> None:
-        """It has ended, and is to be started again."""
+        """Called after the code server has ended, before it is started again."""
         from enrichment_pipeline.orchestration import instance
 
         self._socket.unlink(missing_ok=True)
@@ -278,11 +279,11 @@ class _CodeServer:
         try:
             self._left |= instance.running_runs(self._dagster_home, self._location)
         except Exception as error:  # noqa: BLE001  whatever it is, the code server is to run again
-            # The sensor takes runs for gone that have said nothing for a quarter of an hour.
+            # The sensor gives up runs that have given no sign for a quarter of an hour.
             print_error(f"the runs of {self._location} could not be found: {first_line(error)}")
 
     def settle(self) -> bool:
-        """End its runs, once it is there and Dagster knows; whether that is done."""
+        """End the server's runs, once it is back and Dagster knows; returns whether it is done."""
         if not self._socket.exists():
             return False
         self._there_since = self._there_since or time.monotonic()
@@ -309,10 +310,10 @@ class _CodeServer:
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:
-    """Wait until something is so.
+    """Wait until `is_so` returns true; `what` names it for people.
 
     Raises:
-        ServiceError: a service ended, or it takes too long.
+        ServiceError: a service ended, or the wait takes too long.
         KeyboardInterrupt: we were asked to stop.
     """
     deadline = time.monotonic() + _READY_SECONDS
@@ -326,7 +327,7 @@ def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None
             raise KeyboardInterrupt
 
 
-# Answers as soon as the webserver does, but names no repository before the code is loaded.
+# The response comes as soon as the webserver is up, but has no repository before code is loaded.
 _LOADED = b'{"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}'
 
 
@@ -351,12 +352,12 @@ def _answers(url: str) -> bool:
 
 
 def _program(name: str) -> str:
-    """A program of the environment that this one runs in."""
+    """The path of a program in the Python environment of this process."""
     return str(Path(sys.executable).with_name(name))
 
 
 def _socket(home: Path, location: str) -> Path:
-    """A path for a code server's socket that is short enough for one (about 100 characters)."""
+    """A path for a code server's socket, short enough for one (about 100 characters)."""
     name = hashlib.sha256(str(home).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"enrichment-{os.getuid()}-{name}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class QueueName(StrEnum):
-    """The queues, as people name them."""
+    """The queues, by their names on the command line."""
 
     ENRICH = "enrich"
     DEAD_LETTER = "dead_letter"
@@ -30,10 +30,10 @@ def worker(
         int, typer.Option(min=1, help="How many work at once; by default one for each core.")
     ] = os.cpu_count() or 1,
 ) -> None:
-    """Enrich what comes due as soon as the API notifies. Wants BROKER_URL; start as many as you
+    """Enrich events as soon as the API notifies. Needs BROKER_URL; start as many workers as you
     like, on any machine that reaches the broker and PostgreSQL.
 
-    Runs until Ctrl-C or SIGTERM, which finish what is in hand.
+    Runs until Ctrl-C or SIGTERM; what is under way is finished first.
 
     Example: [bold]BROKER_URL=amqp://guest:guest@127.0.0.1:5672 enrichment-pipeline worker[/]
     """
@@ -41,7 +41,7 @@ def worker(
     broker = broker_of(settings)
     if broker is None:
         fail("BROKER_URL is not set; without a broker Dagster enriches, and no worker is needed")
-    # As in broker_of.
+    # Imported here for the same reason as in broker_of.
     from enrichment_pipeline.workers.queues import Queue
     from enrichment_pipeline.workers.worker import serve
 
@@ -52,23 +52,23 @@ def worker(
 
 
 def broker_of(settings: Settings) -> "Broker | None":
-    """The broker that is set, if one is.
+    """The broker that BROKER_URL names; None where it is unset.
 
     Raises:
-        BrokerError: it cannot be used; whether it answers is not looked at.
+        BrokerError: the broker cannot be used; whether it responds is not checked.
     """
     if settings.broker_url is None:
         return None
-    # Celery and the clients take half a second to import, which other subcommands need not wait
-    # for.
+    # Importing Celery and the clients takes half a second, which other subcommands should not
+    # spend.
     from enrichment_pipeline.workers.brokers.choosing import broker_at
 
     return broker_at(settings.broker_url.get_secret_value())
 
 
 def notify_workers(settings: Settings) -> None:
-    """Let workers know that something is due, where there is a broker; for events that did not come
-    through the API. Where it does not answer, that is told: the events are left to Dagster."""
+    """Notify workers, where there is a broker, of due events that did not come through the API.
+    Where the broker does not respond, a warning says so, and the events are left to Dagster."""
     broker = broker_of(settings)
     if broker is None:
         return
