@@ -29,7 +29,7 @@ class Clicked:
         self._shown: tuple[str, int] | None = None
 
     def look(self) -> None:
-        """Check for new events, every few calls; show the session after a moment without any."""
+        """Check for new events, now and then; show the session after a moment without any."""
         now = time.monotonic()
         if now - self._looked < _EVERY_SECONDS:
             return

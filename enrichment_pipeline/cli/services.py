@@ -25,10 +25,10 @@ LONGEST_WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 
 MOST_ENDS = 5
-"""Restarts in a row; if the service ends once more, everything is stopped."""
+"""Ends of a service in a row; once more, and everything is stopped."""
 
 WELL_SECONDS = 60.0
-"""After so long a run, the count of restarts in a row begins anew."""
+"""After so long a run, the count of ends in a row begins anew."""
 
 
 class Asked:
@@ -77,7 +77,7 @@ class _Service:
     process: subprocess.Popen[bytes]
     started_at: float
     ends: int = 0
-    """Restarts in a row."""
+    """Ends in a row."""
     is_settled: bool = True
     """Whether `after_again` is done."""
     again_at: float | None = None

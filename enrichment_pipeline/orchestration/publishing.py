@@ -79,8 +79,8 @@ def evaluated(
     asset: dg.AssetKey, results: Iterable[dg.AssetCheckResult]
 ) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
     """What an asset yields for its checks: events. Dagster would relate results to the latest
-    materialization of the asset, and warn of a "data version mismatch" where another run, or a sensor, made
-    that."""
+    materialization of the asset, and warn of a "data version mismatch" where another run, or a
+    sensor, made that."""
     for result in results:
         spec = dg.AssetCheckSpec(str(result.check_name), asset=asset)
         yield dg.Output(None, output_name=spec.get_python_identifier())
