@@ -1,7 +1,7 @@
-"""What becomes of a chunk of records: parsed, and taken in with one commit.
+"""Loading a chunk of records: parsing them, and taking their events in with one commit.
 
-It runs in processes of its own, so it must not import what it does not need: reading files (and
-pandas, and pyarrow) belongs to others.
+This runs in processes of its own, so it imports only what it needs: reading files (and pandas, and
+pyarrow) belongs to other modules.
 """
 
 from collections import Counter
@@ -36,10 +36,10 @@ class ImportSummary:
     duplicates: int = 0
     quarantined: Counter[Reason] = field(default_factory=Counter)
     usable: int = 0
-    """Records that were events, new or known; a record that is broken is none, and known by its
-    text it is among the duplicates when it comes again."""
+    """Records that were events, new or known. A broken record is none; when it comes again, it is
+    known by its text and counts as a duplicate."""
     warnings: list[str] = field(default_factory=list)
-    """A line each for what is in, and not all that there is."""
+    """A line for each file that was imported and has more pages elsewhere."""
 
     def add(self, other: "ImportSummary") -> None:
         """Count what became of more events."""
@@ -51,7 +51,7 @@ class ImportSummary:
 
 
 def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE) -> ImportSummary:
-    """Parse records and take their events in, in one commit; `source` says which way they came."""
+    """Parse records and take their events in with one commit; `source` says how they came."""
     arrival = Arrival(datetime.now(UTC), is_recorded=True)
     oldest = oldest_possible_start(arrival.at, store.window)
     unmasked = store.settings.unmasked_of(project)

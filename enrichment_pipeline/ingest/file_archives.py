@@ -1,6 +1,6 @@
 """The files in a zip or tar archive, one after the other, as they are streamed.
 
-Which archive it is, is told by the bytes. What is in the files belongs to `files`.
+The kind of archive is recognized by the bytes. Reading the files in it belongs to `files`.
 """
 
 import tarfile
@@ -36,7 +36,8 @@ def is_tar(head: bytes) -> bool:
 def zip_members(file: IO[bytes]) -> Iterator[Member]:
     """The files of a seekable zip archive that may hold events.
 
-    Raises DamageError where it is broken, OtherContentError where it is no archive to a person.
+    Raises DamageError where it is broken, OtherContentError where people would not call it an
+    archive.
     """
     try:
         with zipfile.ZipFile(file) as archive:

@@ -19,22 +19,22 @@ from enrichment_pipeline.ingest.file_source import one_line
 
 _DELIMITERS = (",", ";", "\t", "|")
 
-# No longer than csv takes for a cell unless it is asked to.
+# The most that the csv module takes for a cell by default.
 _HEADER_BYTES = 64 * 1024
 
-# ClickHouse's TabSeparated puts no quotes, and a backslash before what is special.
+# ClickHouse's TabSeparated writes no quotes, and a backslash before special characters.
 _BARE_JSON = b'\t{"'
 _ESCAPES = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r", "b": "\b", "f": "\f", "0": "\0", "'": "'"}
 
 
 def csv_delimiter(head: bytes) -> str | None:
-    """What separates the columns, where a text that begins so is a table of events; else None."""
+    """The column delimiter, if a text that begins like `head` is a table of events; else None."""
     names = {delimiter: header(head, delimiter) for delimiter in _DELIMITERS}
     return next((d for d, found in names.items() if len(found) > 1 and are_events(found)), None)
 
 
 def table_columns(head: bytes) -> list[str] | None:
-    """The columns of a text that begins like some table; None where it does not."""
+    """The columns, if a text that begins like `head` is any table; else None."""
     lines = head.splitlines()[:2]
     for delimiter in _DELIMITERS:
         cells = [header(line, delimiter) for line in lines]
@@ -55,7 +55,7 @@ def read_csv(chunks: Iterator[bytes], delimiter: str, head: bytes) -> Iterator[F
     A row with too many or too few cells has a problem. Raises DamageError where a quote is never
     closed, or no events can be in it.
     """
-    # An open quote would take in all that follows.
+    # Limits a cell: an open quote would make one of the whole rest.
     csv.field_size_limit(MAX_RECORD_BYTES)
     is_escaped = delimiter == "\t" and _BARE_JSON in head
     lines = _lines(chunks)
@@ -78,7 +78,7 @@ def read_csv(chunks: Iterator[bytes], delimiter: str, head: bytes) -> Iterator[F
 
 
 def _record(names: list[str], row: list[str], number: int) -> FileRecord:
-    # No cell is the empty text: CSV has no other way to say that there is nothing.
+    # An empty cell counts as missing: CSV has no other way to say that there is no value.
     cells = {name: cell for name, cell in zip(names, row, strict=False) if cell}
     if len(row) != len(names):
         problem = f"a row of {len(row)} cells in a table of {len(names)} columns"
@@ -98,7 +98,7 @@ def _unescaped(cell: str) -> str:
         if piece:
             text.append(_ESCAPES.get(piece[0], piece[0]) + piece[1:])
         else:
-            # Two backslashes: what follows them is as it stands.
+            # Two backslashes are one; the next piece is taken literally.
             text.append("\\" + next(pieces, ""))
     return "".join(text)
 

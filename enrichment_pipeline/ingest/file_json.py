@@ -1,8 +1,8 @@
 """Cutting events out of JSON text that comes in chunks: lines, arrays, request bodies and answers
 of PostHog's APIs, one object, an object of objects.
 
-Here belongs where an event begins and ends. Whether it is valid is for the parser of events: a
-broken event is cut out like any other, so that it costs itself alone.
+This module finds where events begin and end. Whether an event is valid is decided by the parser of
+events: a broken event is cut out like any other, so that it costs no other event.
 """
 
 import re
@@ -36,10 +36,10 @@ _BATCH = re.compile(rb'"batch"[ \t\r\n]*:[ \t\r\n]*\[')
 _RESULTS = re.compile(rb'"(?:results?|events|data)"[ \t\r\n]*:[ \t\r\n]*\[')
 _KEY = re.compile(rb'"(?:[^"\\]|\\.)*"[ \t\r\n]*:[ \t\r\n]*')
 
-# What might be the events of a body, but stands in its other fields: nobody sends as many.
+# Arrays that might be the events of a body but are its other fields: no sender has as many.
 _MOST_ARRAYS = 1_000
 
-# The structure of a piece takes twenty times its size, where it is nothing but brackets.
+# The scan of a piece that is nothing but brackets takes twenty times its size.
 _PIECE_BYTES = 64 * 1024
 
 
@@ -73,8 +73,8 @@ def _unless_blank(line: FileRecord) -> tuple[FileRecord, ...]:
 def read_object(chunks: Iterator[bytes]) -> Iterator[FileRecord]:
     """The one record of a file that is a single object, spread over several lines.
 
-    Raises DamageError where it is not valid JSON, because the lines of a pretty-printed file are
-    no events, and thousands of broken records would hide what is wrong.
+    Raises DamageError where the file is not valid JSON: its lines are no events, and thousands of
+    broken records would hide what is wrong.
     """
     text = Partial()
     for chunk in chunks:
@@ -99,8 +99,8 @@ def batch_start(head: bytes) -> int | None:
 
 
 def results_start(head: bytes) -> int | None:
-    """Where the events of an answer of PostHog's APIs begin, behind the `[` of its `"results"`, or
-    None; an event that has such a field is no answer."""
+    """Where the events of a response of PostHog's APIs begin, behind the `[` of its `"results"`, or
+    None; an event that has such a field is not a response."""
     start = _array_start(head, _RESULTS)
     if start is None:
         return None
@@ -123,7 +123,7 @@ def _array_start(head: bytes, arrays: re.Pattern[bytes]) -> int | None:
 
 
 def first_value(head: bytes) -> bytes | None:
-    """The first value of an object that begins so, where it is an object and ends in `head`."""
+    """The first value of an object that begins like `head`, if it is an object and ends there."""
     key = _KEY.match(head[1:].lstrip(_JSON_SPACE))
     opened, closed = _values_of(head)
     if key is None or not opened or not closed:
@@ -144,7 +144,7 @@ def _values_of(head: bytes) -> tuple[list[int], list[int]]:
 
 
 def _first_level(head: bytes) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """`_values_of`, piece by piece: a text may be long, and what is looked for at its beginning."""
+    """`_values_of`, piece by piece: a text may be long, and its first values may be enough."""
     for before, marks in _scanned(head):
         finished = np.flatnonzero(marks.depth == 0)
         inside = slice(0, int(finished[0]) if len(finished) else None)

@@ -1,6 +1,6 @@
-"""What a file looks like that holds no events, in one line that says what to do.
+"""What a file without events looks like, in one line that says what to do.
 
-How files of events are read belongs to `files`; this is for all the rest.
+Reading files of events belongs to `files`; this module is for all others.
 """
 
 import re
@@ -50,7 +50,7 @@ _SEGMENTS = b'"messageId"'
 
 
 def refuse_other_formats(head: bytes) -> None:
-    """Raise OtherContentError where a file that begins so is of a known format that is not read."""
+    """Raise OtherContentError if a file that begins like `head` has a known, unsupported format."""
     for magic, what, todo in _BINARY:
         if head.startswith(magic):
             raise _other(what, todo)
@@ -59,19 +59,19 @@ def refuse_other_formats(head: bytes) -> None:
 
 
 def is_of_somebody(record: FileRecord) -> bool:
-    """Whether a record may be an event that says whose it is."""
+    """Whether a record may be an event that names its person."""
     return _SOMEBODY.search(record.payload) is not None
 
 
 def is_like_event(record: FileRecord) -> bool:
-    """Whether a record may be an event, if a broken one."""
+    """Whether a record may be an event, even a broken one."""
     if is_of_somebody(record):
         return True
     return _NAMED in record.payload and _SEGMENTS not in record.payload
 
 
 def no_events(records: Sequence[FileRecord]) -> OtherContentError:
-    """What to say of a file of which these are the first records, none of them like an event."""
+    """The error for a file whose first records these are, none of them like an event."""
     head = b"\n".join(record.payload for record in records[:2])
     start = head.lstrip()[:1024].lower()
     keys = object_keys(records[0].payload)

@@ -21,7 +21,7 @@ from enrichment_pipeline.ingest.file_source import one_line
 
 _UUID_BYTES = 16
 
-# Of events of 2.5 KB some 3 MB are in memory at once.
+# With events of 2.5 KB, some 3 MB are in memory at once.
 _BATCH_ROWS = 1000
 
 # With a buffer and without pre_buffer Arrow reads a row group page by page; otherwise it loads the
@@ -63,9 +63,9 @@ def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, object]]:
 
 def _values(column: pa.Array) -> list[object]:
     if pa.types.is_timestamp(column.type):
-        # In microseconds of UTC, which is what one without a zone is taken for.
+        # In microseconds of UTC; a timestamp without a zone is taken for UTC.
         column = column.cast(pa.timestamp("us", tz="UTC"), safe=False)
-    # A map of Arrow would come as a list of pairs.
+    # By default, Arrow returns a map as a list of pairs.
     values: list[object] = column.to_pylist(maps_as_pydicts="lossy")
     if column.type == pa.binary(_UUID_BYTES):
         return [str(UUID(bytes=value)) if isinstance(value, bytes) else value for value in values]

@@ -1,7 +1,7 @@
-"""What every reader of event files hands out: a record, its limits, and the ways a file fails.
+"""What every reader of event files yields: records, their limits, and the errors of files.
 
-Here belong the words that the readers of `files` share. How bytes are opened and decompressed is
-in `file_source`, how records are cut out of them in `file_json` and `file_parquet`.
+These are the types that the readers of `files` share. Opening and decompressing bytes belongs to
+`file_source`, cutting records out of them to `file_json` and `file_parquet`.
 """
 
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from enrichment_pipeline.events.raw_event import Reason
 from enrichment_pipeline.wording import UserError
 
 MAX_RECORD_BYTES = 20 * 1024 * 1024
-"""A record longer than this is handed out as a problem instead of in full.
+"""A record longer than this is yielded as a problem instead of in full.
 
-PostHog's own ingestion takes 20 MB for a whole request, so no event that it exported is longer; a
-file without any newline would otherwise be gathered in memory until there is none left.
+PostHog's own ingestion takes 20 MB for a whole request, so no event that it exported is longer;
+without this limit, a file without any newline would fill the memory.
 """
 
 KEPT_BYTES = 64 * 1024
@@ -34,7 +34,7 @@ class FileRecord(NamedTuple):
     position: int
     problem: str | None = None
     reason: Reason = Reason.TOO_LARGE
-    """Where there is a problem, its code."""
+    """The code of the problem, if there is one."""
 
 
 class SourceError(UserError):
@@ -42,7 +42,7 @@ class SourceError(UserError):
 
 
 class BrokenFileError(SourceError):
-    """A source ends or turns unreadable part-way; the records before that place were handed out."""
+    """A source ends or turns unreadable part-way; the records before that place were yielded."""
 
 
 class DamageError(Exception):
@@ -50,8 +50,7 @@ class DamageError(Exception):
 
 
 class OtherContentError(DamageError):
-    """What is read is whole, but no file of events: the message says what it looks like, and what
-    to do."""
+    """The file is whole, but holds no events; the message says what it looks like and what to do."""
 
 
 class Partial:
@@ -69,7 +68,7 @@ class Partial:
         self.size += len(piece)
 
     def take(self, position: int) -> FileRecord:
-        """End the record, hand it out as the one at `position`, and begin the next."""
+        """End the record, return it as the one at `position`, and begin the next."""
         record = capped_record(b"".join(self._pieces), position, self.size)
         self._pieces = []
         self.size = 0

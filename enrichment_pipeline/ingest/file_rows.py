@@ -1,10 +1,10 @@
 """Rows of tables, and other shapes that events come in, turned into the event of an export.
 
-Here belongs which columns say what: those of PostHog's batch exports (`uuid`, `event`, `properties`
+This module knows what columns mean: those of PostHog's batch exports (`uuid`, `event`, `properties`
 as JSON), of its UI and events API (`id`, `properties.$browser`, `*.event`,
 `person.distinct_ids.0`), of HogQL (`toString(uuid)`), of warehouses (`EVENT`) and of Airbyte
-(`_airbyte_data`). All columns that nobody knows are passed on as they are. Reading rows belongs to
-the readers of each format.
+(`_airbyte_data`). Unknown columns are passed on as they are. Reading rows belongs to the readers of
+each format.
 """
 
 import re
@@ -23,7 +23,7 @@ from enrichment_pipeline.ingest.file_records import (
 )
 
 Row = Mapping[str, object]
-"""The values of a row by column; JSON that is to stay as it was written is a `msgspec.Raw`."""
+"""The values of a row by column; JSON that must stay as it was written is a `msgspec.Raw`."""
 
 _EVENT, _AIRBYTE, _WHOLE = "event", "_airbyte_data", "*"
 _PROPERTY, _WHOLE_PREFIX = "properties.", "*."
@@ -38,7 +38,7 @@ _SHOWN = 200
 
 
 def column_name(name: str) -> str:
-    """What a column is called in an export: `UUID`, `toString(uuid)` and `*.uuid` are `uuid`."""
+    """The name of a column in an export: `UUID`, `toString(uuid)` and `*.uuid` are `uuid`."""
     bare = name.strip().removeprefix(_WHOLE_PREFIX)
     call = _CALL.fullmatch(bare)
     lower = (call[1] if call else bare).lower()
@@ -46,7 +46,7 @@ def column_name(name: str) -> str:
 
 
 def are_events(names: Iterable[str]) -> bool:
-    """Whether a table with these columns holds events, or what events are wrapped in."""
+    """Whether a table with these columns holds events, or wrapped events."""
     return not {_EVENT, _AIRBYTE, _WHOLE}.isdisjoint(map(column_name, names))
 
 
@@ -58,7 +58,7 @@ def check_columns(names: Iterable[str]) -> None:
 
 
 def is_wrapped(names: Iterable[str]) -> bool:
-    """Whether an object with these keys is not an event as it is, but is turned into one here."""
+    """Whether an object with these keys is a wrapped event, which this module turns into one."""
     keys = set(names)
     if "id" in keys and "uuid" not in keys and _EVENT in keys:
         return True
@@ -70,7 +70,7 @@ def is_wrapped(names: Iterable[str]) -> bool:
 
 
 def event_record(row: Row, position: int) -> FileRecord:
-    """The event of a row. One with a column of JSON that is not valid JSON has a problem."""
+    """The event of a row. A row with a JSON column that is not valid JSON has a problem."""
     problem: str | None = None
     event = _event(row)
     for name in _JSON_COLUMNS:
@@ -97,8 +97,8 @@ def encoded_record(value: object, position: int) -> FileRecord:
 
 
 def object_record(record: FileRecord) -> FileRecord:
-    """The event of a record that holds an object as of the events API or Airbyte; what is none is
-    left as it is, to be judged as any record."""
+    """The event of a record that holds an object of the events API or Airbyte; any other record is
+    returned as it is."""
     row = None if record.problem else _object(msgspec.Raw(record.payload))
     return record if row is None else event_record(row, record.position)
 
@@ -134,8 +134,8 @@ def _event(row: Row) -> dict[str, Any]:
 
 
 def _object(value: object) -> dict[str, Any] | None:
-    """The fields of an object, given as such or as JSON, their values as they were written; None
-    where it is none."""
+    """The fields of an object, given as such or as JSON, with their values as they were written;
+    None where the value is no object."""
     if isinstance(value, dict):
         return value
     if isinstance(value, str):
@@ -145,7 +145,7 @@ def _object(value: object) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
-        # JSON in a string, as some exports have it.
+        # Some exports have the JSON in a string.
         text = _plain(value)
         return _object(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
@@ -180,13 +180,13 @@ def _is_uuid(value: object) -> bool:
 
 
 def object_keys(payload: bytes) -> list[str] | None:
-    """The keys of JSON that is an object; None where it is none."""
+    """The keys of a JSON object; None where the payload is no object."""
     fields = _object(msgspec.Raw(payload))
     return None if fields is None else list(fields)
 
 
 def answer_columns(envelope: bytes) -> list[str] | None:
-    """The names of the columns in an answer to a query, given without its rows."""
+    """The names of the columns in the response to a query, given without its rows."""
     names = (_object(msgspec.Raw(envelope)) or {}).get("columns")
     columns = _plain(names)
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
@@ -195,8 +195,8 @@ def answer_columns(envelope: bytes) -> list[str] | None:
 
 
 def next_page(envelope: bytes) -> str | None:
-    """What says in an answer of PostHog's APIs, given without its events, that this is one page of
-    more, and what to do; None where it is all."""
+    """How to get the other pages, if a response of PostHog's APIs, given without its events, is one
+    page of several; else None."""
     fields = _object(msgspec.Raw(envelope)) or {}
     # Not the address itself, which may hold somebody's key.
     if _plain(fields.get("next")):
@@ -207,7 +207,7 @@ def next_page(envelope: bytes) -> str | None:
 
 
 def answer_record(columns: list[str], record: FileRecord) -> FileRecord:
-    """The event of a row of an answer: a list of as many values as there are columns."""
+    """The event of a row of a response: a list with one value for each column."""
     if record.problem:
         return record
     try:

@@ -1,7 +1,7 @@
 """From a path, a URL or standard input to decompressed bytes, in chunks and in bounded memory.
 
-Here belong opening, the files of a folder, measuring, counting what was read, and gzip and zstd.
-What the bytes say is none of this module's business.
+This module opens sources, lists the files of folders, measures, counts what was read, and
+decompresses gzip and zstd. Understanding the bytes belongs to `files`.
 """
 
 import gzip
@@ -22,7 +22,7 @@ CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
-# Four bytes of zstd can stand for 128 KB, so what is fed at once bounds what comes out at once:
+# Four bytes of zstd can stand for 128 KB, so the size of the input bounds the size of the output:
 # here 16 MB for a hostile file, some 5 KB for events.
 _ZSTD_FEED_BYTES = 512
 
@@ -30,7 +30,7 @@ _ZSTD_FEED_BYTES = 512
 STDIN = "-"
 """The source that is standard input."""
 
-# Of HTTP nobody can tell a folder from a page.
+# HTTP does not distinguish folders from pages.
 _FOLDERLESS = ("http://", "https://")
 
 _HIDDEN = (".", "_")
@@ -40,15 +40,15 @@ _MANIFEST = "manifest.json"
 
 
 def is_passed_over(path: str) -> bool:
-    """Whether a file of a folder or an archive is by its name none to read: hidden, as one of the
-    folders that it is in, unfinished, or a manifest."""
+    """Whether a file of a folder or an archive is skipped for its name: it, or a folder that it is
+    in, is hidden; it is unfinished, or a manifest."""
     *folders, name = path.strip("/").split("/")
     hidden = any(part.startswith(_HIDDEN) for part in (*folders, name) if part != ".")
     return hidden or name.lower().endswith((*_UNFINISHED, _MANIFEST))
 
 
 def expand_source(source: str) -> list[str]:
-    """The files of a folder, at any depth, in order; of what is no folder the source itself.
+    """The files of a folder, at any depth, in order; for any other source, the source itself.
 
     Raises SourceError where the folder cannot be read, or holds no files.
     """
@@ -87,7 +87,7 @@ def open_source(source: str) -> IO[bytes]:
 
 
 def source_size(source: str) -> int | None:
-    """Size of a source in bytes, as stored (compressed); None where its server does not tell.
+    """Size of a source in bytes, as stored (compressed); None where its server does not say.
 
     Raises SourceError where the source is missing or cannot be reached.
     """
@@ -118,8 +118,8 @@ def _unreadable(source: str, error: Exception) -> SourceError:
 
 
 def _why(error: BaseException, source: str) -> str:
-    """What an error says, or its cause where it says no more than the source: over HTTP, whatever
-    is wrong is a file that is not found."""
+    """The message of an error, or of its cause where it names only the source: over HTTP, fsspec
+    reports every error as a file that is not found."""
     said = one_line(error)
     if said not in {"", source}:
         return said
@@ -136,7 +136,7 @@ def one_line(error: BaseException) -> str:
 
 
 class SourceReader:
-    """A file that is read once from its beginning, counted on the way, with a look ahead."""
+    """Reads a file once from its beginning, counts the bytes, and can peek ahead."""
 
     def __init__(
         self, raw: IO[bytes], on_progress: Callable[[int], None] | None, *, seekable: bool = True
@@ -165,7 +165,7 @@ class SourceReader:
         return data
 
     def report(self, consumed: int) -> None:
-        """Tell how many bytes of the source, as stored, are behind us."""
+        """Report how many bytes of the source, as stored, have been read."""
         if self._on_progress is not None:
             self._on_progress(consumed)
 
@@ -180,9 +180,9 @@ class SourceReader:
 def read_chunks(reader: SourceReader) -> Iterator[bytes]:
     """Decompressed contents in chunks, none of them empty.
 
-    gzip and zstd are told by their first bytes, several members or frames are read through
-    (PostHog's exports begin a gzip member for every piece they write). Where the data is cut off
-    or damaged, everything before comes first and then DamageError.
+    gzip and zstd are recognized by their first bytes; all members or frames are read (PostHog's
+    exports begin a gzip member for every piece they write). Where the data is cut off or damaged,
+    everything before that place is yielded, then DamageError is raised.
     """
     magic = reader.peek(len(_ZSTD_MAGIC))
     if magic.startswith(_GZIP_MAGIC):
@@ -224,7 +224,7 @@ def _unzstded(reader: SourceReader) -> Iterator[bytes]:
 
 
 def _evened(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Join small pieces, since each costs its readers some work, and cut large ones, for memory."""
+    """Join small pieces, since each costs its readers work, and cut large ones to save memory."""
     held: list[bytes] = []
     size = 0
     try:

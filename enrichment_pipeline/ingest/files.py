@@ -1,9 +1,9 @@
-"""Reading files of PostHog's exported events: the way in for everything that imports.
+"""Reading files of PostHog's exported events, for everything that imports.
 
-Here belongs telling the formats apart, by their bytes and never by the name. A source is JSONL, a
-JSON array, a request body with a `batch`, an answer of PostHog's APIs with `results`, an object of
+This module recognizes the formats, by their bytes and never by the name. A source is JSONL, a JSON
+array, a request body with a `batch`, a response of PostHog's APIs with `results`, an object of
 events, a single event, CSV with a header, or Parquet; plain, gzip or zstd; or a zip or tar archive
-of such files. Parsing and judging the events belongs to those who read the records.
+of such files. Parsing and judging the events belongs to the callers.
 """
 
 import os
@@ -78,13 +78,13 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAGIC_BYTES = 4
 
 _ROW = "row"
-"""What a record is called that was put together from a table, or another shape of events."""
+"""The name of a record that was made from the row of a table, or another shape of events."""
 
 _MOST_NESTED = 3
-"""Archives within archives."""
+"""The most levels of archives within archives."""
 
 _JUDGED_RECORDS, _JUDGED_BYTES = 1_000, 4 * 1024 * 1024
-"""One of so many at the beginning must look like an event, or the file is none of events."""
+"""One of so many records at the beginning must look like an event, or the file has none."""
 
 
 def read_events(
@@ -92,13 +92,13 @@ def read_events(
     on_progress: Callable[[int], None] | None = None,
     on_warning: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[FileRecord]:
-    """`read_records` of a source that is to hold events.
+    """`read_records` of a source that should hold events.
 
-    `on_warning` is called with a line that names the source, where it is one page of an answer that
-    has more.
+    If the source is one page of a response that has more, `on_warning` is called with a line that
+    names it.
 
-    Raises SourceError, before any record is handed out, where none of the first ones looks like an
-    event: a file of something else is one line that says so, and not a dead letter for each line.
+    Raises SourceError, before any record is yielded, where none of the first ones looks like an
+    event: a file of something else gives one error, and not a dead letter for each line.
     """
     with closing(open_source(source)) as raw:
         yield from _records(source, SourceReader(raw, on_progress), _judged, on_warning)
@@ -107,18 +107,17 @@ def read_events(
 def read_records(
     source: str, on_progress: Callable[[int], None] | None = None
 ) -> Iterator[FileRecord]:
-    """Every event of a source, in order, in bounded memory; as the exact bytes that stand there,
-    where it stands there as an event.
+    """Every event of a source, in order, in bounded memory; with its exact bytes, where the source
+    holds it as an event.
 
     `source` is a local path, any URL that fsspec knows, or `-`. `on_progress` is called with the
-    bytes of the source, as stored, that are behind us; compare with `source_size`. For Parquet,
-    whose columns are not read in order, it is the share of the rows.
+    bytes of the source, as stored, that have been read; compare with `source_size`. For Parquet,
+    whose columns are not read in order, the share of the rows stands for the bytes.
 
-    Events that are broken, or longer than 20 MB, are handed out too (see `FileRecord`). Raises
-    SourceError where the source cannot be opened or is in no format that is read, and
-    BrokenFileError, after all records before the place, where a compressed stream, an array or a
-    Parquet file is cut off or damaged. What is wrong with a file of an archive is raised when the
-    others are read.
+    Events that are broken, or longer than 20 MB, are yielded too (see `FileRecord`). Raises
+    SourceError where the source cannot be opened or has an unsupported format, and BrokenFileError,
+    after all records before the place, where a compressed stream, an array or a Parquet file is cut
+    off or damaged. An error in a file of an archive is raised after the other files are read.
     """
     with closing(open_source(source)) as raw:
         reader = SourceReader(raw, on_progress)
@@ -130,7 +129,7 @@ class _Archive(NamedTuple):
 
 
 class _Envelope:
-    """The text around the events of an array, an empty one in its place; once they are read."""
+    """The text around the array of events, with an empty array in its place; known at the end."""
 
     def __init__(self) -> None:
         self.text = b""
@@ -144,7 +143,7 @@ _NO_ENVELOPE = _Envelope()
 
 class _Records(NamedTuple):
     unit: str
-    """What one of them is called."""
+    """The name of one record."""
     records: Iterator[FileRecord]
     envelope: _Envelope = _NO_ENVELOPE
 
@@ -188,7 +187,7 @@ def _of_members(
         try:
             yield from _records(f"{name}: {member.name}", inner, judge, warn, depth)
         except SourceError as error:
-            # The other files are read all the same.
+            # The other files are still read.
             failures.append(error)
     if failures:
         others = f" (and {len(failures) - 1:,} more of its files)" if len(failures) > 1 else ""
@@ -196,7 +195,7 @@ def _of_members(
 
 
 def _judged(content: _Records) -> Iterator[FileRecord]:
-    """The records, if one of the first is like an event; of a table, like one of somebody."""
+    """The records, if one of the first is like an event; in a table it must also name a person."""
     is_good = is_of_somebody if content.unit == _ROW else is_like_event
     records = iter(content.records)
     first: list[FileRecord] = []
@@ -218,7 +217,7 @@ def _judged(content: _Records) -> Iterator[FileRecord]:
 
 
 def _content(name: str, reader: SourceReader) -> _Archive | _Records:
-    """Tell the format, and start its reader."""
+    """Recognize the format, and start its reader."""
     magic = reader.peek(_MAGIC_BYTES)
     if reader.seekable and magic == _PARQUET_MAGIC:
         size = reader.raw.seek(0, os.SEEK_END)
@@ -237,7 +236,7 @@ def _content(name: str, reader: SourceReader) -> _Archive | _Records:
         return _Archive(tar_members(chunks))
     refuse_other_formats(head)
     if name.partition("?")[0].endswith(".br"):
-        # Nothing in the bytes of brotli says so, and PostHog offers it for its JSONL exports.
+        # Brotli has no signature in its bytes, and PostHog offers it for its JSONL exports.
         raise OtherContentError("brotli is not supported, run `brotli -d` first")
     return _text_records(head.removeprefix(_BYTE_ORDER_MARK), islice(chunks, 1, None))
 
@@ -285,7 +284,7 @@ def _is_event(text: bytes | None) -> bool:
 def _unwrapped(
     unit: str, records: Iterator[FileRecord], envelope: _Envelope = _NO_ENVELOPE
 ) -> _Records:
-    """The records; where the first is in another shape than an event, all of them as events."""
+    """The records; where the first has another shape than an event, all are turned into events."""
     first = next(records, None)
     if first is None:
         return _Records(unit, iter(()), envelope)
@@ -311,7 +310,7 @@ def _elements(chunks: Iterator[bytes], before: bytes) -> _Records:
 def _answer_rows(
     rows: Iterator[FileRecord], before: bytes, envelope: _Envelope
 ) -> Iterator[FileRecord]:
-    """The rows of an answer to a query, whose columns may stand behind them."""
+    """The rows of the response to a query, whose columns may stand behind the rows."""
     columns = answer_columns(before + b"[]}")
     if columns is not None:
         check_columns(columns)
@@ -320,7 +319,7 @@ def _answer_rows(
         return
     with tempfile.TemporaryFile() as file:
         for record in rows:
-            # No line break of JSON is within a string.
+            # In JSON, no string holds a raw line break.
             file.write(record.payload.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
         columns = answer_columns(envelope.text)
         if columns is None:

@@ -1,7 +1,7 @@
 """Importing files of exported events into the store.
 
-Cutting them into chunks and sharing these out belongs here; reading files belongs to `files`, what
-becomes of a chunk to `chunks`.
+This module cuts files into chunks and shares these out to processes; reading files belongs to
+`files`, loading a chunk to `chunks`.
 """
 
 from collections import deque
@@ -42,14 +42,14 @@ def import_source(
     event_source: str = SOURCE,
 ) -> None:
     """Import a file, a URL or standard input (`-`), adding to `summary` as events become durable;
-    for the store they are of `event_source`.
+    the store records `event_source` as their source.
 
     Windows for events older than the first are made before those events are loaded. A broken line
-    costs that line: it goes to the dead letters with its text.
+    costs that line alone: it goes to the dead letters with its text.
 
     Raises:
-        SourceError: the source cannot be read (to its end), or holds no events; what came before is
-            in the store.
+        SourceError: the source cannot be read (to its end), or holds no events; the events before
+            that place are in the store.
     """
     records = read_events(source, on_progress, summary.warnings.append)
     import_records(store, records, project, summary, event_source)
@@ -62,7 +62,7 @@ def import_records(
     summary: ImportSummary,
     source: str = SOURCE,
 ) -> None:
-    """Import records, whatever they were read from; see `import_source`."""
+    """Import records from any reader; see `import_source`."""
     chunks = _chunks(records)
     first = next(chunks, None)
     if first is None:
@@ -73,7 +73,7 @@ def import_records(
         _load_here(store, first, project, summary, source)
         raise
     if second is None:
-        # Not worth the second that processes of their own take to start.
+        # A small import is not worth the second that processes take to start.
         _load_here(store, first, project, summary, source)
     else:
         _import_in_parallel(store, chain((first, second), chunks), project, summary, source)
@@ -91,7 +91,7 @@ def _chunks(records: Iterable[FileRecord]) -> Iterator[Chunk]:
                 yield chunk
                 chunk, size = [], 0
     except SourceError as error:
-        # What came before the place where the source breaks off is loaded all the same.
+        # The records before the place where the source breaks off are still loaded.
         broken = error
     if chunk:
         yield chunk
@@ -141,7 +141,7 @@ def _import_in_parallel(
         try:
             for chunk in chunks:
                 loading.append(submitted(chunk))
-                # No more chunks are in memory than are worked on, and one for each to go on with.
+                # In memory are only the chunks that are worked on, and the next for each process.
                 while len(loading) >= 2 * processes:
                     finish_first()
             while loading:

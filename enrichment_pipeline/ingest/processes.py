@@ -1,7 +1,7 @@
-"""Processes that parse and load, one for each core, because the threads of Python share one.
+"""Processes that parse and load, one for each core, because Python's threads share one core.
 
-What they do belongs to `chunks` and to `api.accept`; here is how one is made, opens the store, and
-ends with the process that it works for.
+Their work belongs to `chunks` and `api.accept`; this module starts them, opens their store, and
+ends them with the process that they work for.
 """
 
 import os
@@ -23,21 +23,21 @@ _settings: list[Settings] = []
 
 
 def process_count() -> int:
-    """How many are worth while on this machine."""
+    """How many processes are worthwhile on this machine."""
     return min(os.cpu_count() or 1, MOST_PROCESSES)
 
 
 def process_pool(settings: Settings, processes: int) -> ProcessPoolExecutor:
-    """A pool of processes, in which `process_store` is the store that the settings name."""
-    # Not forked: a copy of this process would share its connections.
+    """A pool of processes, in which `process_store` opens the store that the settings name."""
+    # Spawned, not forked: a copy of this process would share its connections.
     return ProcessPoolExecutor(processes, get_context("spawn"), _start, (settings,))
 
 
 @contextmanager
 def sigint_blocked(*others: signal.Signals) -> Iterator[None]:
-    """Ctrl-C reaches every process of the terminal, and others may send a signal to all. Processes
-    that are started meanwhile inherit that they do not heed it, so that what they have in hand is
-    finished and counted.
+    """Block SIGINT, and `others`, in the block: Ctrl-C reaches every process of the terminal.
+    Processes that are started meanwhile inherit the block, so that they finish and count the work
+    that is under way.
 
     SIGTERM may be one of the `others` where a pool has one process: a pool of several ends the rest
     by it when one dies.
@@ -51,8 +51,8 @@ def sigint_blocked(*others: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def sigint_deferred() -> Iterator[None]:
-    """Ctrl-C is heeded at the end of the block, so that what is done there is counted; pressed
-    twice, it is at once."""
+    """Delay Ctrl-C to the end of the block, so that its work is counted; pressed twice, it acts at
+    once."""
     if current_thread() is not main_thread():
         yield
         return
@@ -78,7 +78,7 @@ def _start(settings: Settings) -> None:
 
 
 def _end_with_the_parent() -> None:
-    # A process waits for its next work for ever, and would keep the embedded server running.
+    # A process waits for its next task for ever, and would keep the embedded server running.
     if parent := parent_process():
         parent.join()
         os._exit(1)
@@ -86,6 +86,6 @@ def _end_with_the_parent() -> None:
 
 @cache
 def process_store() -> Store:
-    """The store of this process, connected when it is first asked for."""
-    # Not when the process starts: an error there would reach nobody.
+    """The store of this process, connected on first use."""
+    # Not when the process starts: nobody would see an error there.
     return connect_store(_settings[0])

@@ -1,7 +1,7 @@
-"""From submissions to durable events: parsed, told apart, and taken in with one commit.
+"""From submissions to durable events: they are parsed, broken ones are quarantined, and the others
+are taken in with one commit.
 
-How submissions come together belongs to `micro_batch`, how events are stored to
-`store.ingest.load`.
+Grouping submissions belongs to `micro_batch`, storing events to `store.ingest.load`.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ from enrichment_pipeline.store.database.errors import (
 from enrichment_pipeline.store.ingest.load import Key, LoadResult, load_events
 from enrichment_pipeline.store.windows.limits import oldest_possible_start
 
-# Events of one group that our own code may fail for; with more of them, it is the code.
+# Events of one group that may be at fault for our code's failures; with more, the code is.
 _MOST_AT_FAULT = 100
 
 
@@ -79,10 +79,9 @@ def accept(store: Store, group: Sequence[Submission]) -> Accepted:
     """Take in the events of these submissions, which are of one kind, in one commit.
 
     Where PostgreSQL blames the data, or our own code fails, the group is halved until the events at
-    fault stand alone; these are quarantined. What is raised is a failure of the store, or one that
-    is no event's fault: PostgreSQL blames something else (a column is missing, a right), or our
-    code fails for most events. Then none, or some, of the events are in, and sending them all again
-    does no harm.
+    fault stand alone; these are quarantined. It raises only where the store fails, or no event is
+    at fault: PostgreSQL blames something else (a missing column or right), or our code fails for
+    most events. Then none, or some, of the events are in, and sending them all again does no harm.
     """
     suspects = _Suspects(store, _most_at_fault(store, group))
     accepted = _isolating(store, group, suspects)
@@ -95,7 +94,7 @@ def accept(store: Store, group: Sequence[Submission]) -> Accepted:
 
 
 def _most_at_fault(store: Store, group: Sequence[Submission]) -> int:
-    """How many of these events may be at fault, and not our code: others have to go through.
+    """How many of these events may be at fault: if others do not go through, our code is at fault.
 
     For an event that is alone, the others are those of the commit before.
     """
@@ -104,7 +103,7 @@ def _most_at_fault(store: Store, group: Sequence[Submission]) -> int:
 
 
 class _Suspects:
-    """The events of a group that failed when they stood alone."""
+    """The events of a group that failed when they were taken in alone."""
 
     def __init__(self, store: Store, most: int) -> None:
         self._store = store
@@ -113,7 +112,7 @@ class _Suspects:
         self.by_our_code = 0
 
     def add(self, submission: Submission, error: Exception) -> Verdict:
-        """One more, which stands alone; raises `error` where there are too many of them."""
+        """Add an event that failed alone; raises `error` where there are too many of them."""
         if not blames_data(error):
             self.by_our_code += 1
             _closed_circuits.discard(self._store.engine)
@@ -155,14 +154,14 @@ def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
     result = load_events(store, events, rejected, kind.source, historical=kind.historical)
     if result.refused:
         _tell_refused(verdicts, events, result.refused)
-    # Without what is refused: that is told now, and need not go to another process.
+    # Without the refusals: the verdicts hold them, and they need not go to another process.
     return Accepted(verdicts, result._replace(refused=None))
 
 
 def _tell_refused(
     verdicts: Sequence[Verdicts], events: Sequence[RawEvent], refused: Mapping[Key, str]
 ) -> None:
-    """Put the verdicts of PostgreSQL among ours, which stand in the order of the events."""
+    """Add PostgreSQL's verdicts to ours, which stand in the order of the events."""
     parsed = iter(events)
     for of_submission in verdicts:
         for place, verdict in enumerate(of_submission):

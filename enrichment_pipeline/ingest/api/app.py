@@ -28,7 +28,7 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError
 
 MEMORY_BYTES = 256 * 1024 * 1024
-"""What requests under way may take, all together; past that the answer is 503."""
+"""Memory that all requests under way may take together; past that the response is 503."""
 
 _V0 = ("/e", "/i/v0/e", "/i/v0/ai/batch", "/capture", "/track", "/batch")
 _V1 = "/i/v1/analytics/events"
@@ -40,21 +40,21 @@ logger = logging.getLogger(__name__)
 
 
 class Notifier(Protocol):
-    """Tells workers of batches that are due now."""
+    """Notifies workers of batches that are due now."""
 
     count: Callable[[str, int], None]
-    """Is told what became of the notifications of so many batches."""
+    """Called with the outcome of notifications, and of how many batches they were."""
     measure: Callable[[str, int | None], None]
-    """Is told how many messages wait in a queue."""
+    """Called with a queue, and how many messages wait there."""
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to notify."""
 
     def notify(self, batches: Sequence[int]) -> None:
-        """These are due now; neither waits nor raises."""
+        """Notify that these batches are due now; neither waits nor raises."""
 
     def close(self) -> None:
-        """Stop."""
+        """Stop notifying."""
 
 
 def create_app(
@@ -64,8 +64,8 @@ def create_app(
     notifier: Notifier | None = None,
     readable: Mapping[str, Handler] = MappingProxyType({}),
 ) -> Starlette:
-    """The application that an ASGI server serves; commits are made in so many `processes`, and
-    then the notifier is called. `readable` are more routes, by path, for who has the read token.
+    """The ASGI application; `processes` writers commit, and the notifier is called after each
+    commit. `readable` are more routes, by path, for clients with the read token.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
@@ -143,7 +143,7 @@ async def _no_route(_: Request, __: Exception) -> Response:
 
 
 async def _options(_: Request) -> Response:
-    """OPTIONS that is no preflight; those are answered before they come here."""
+    """OPTIONS requests other than preflights, which the middleware handles."""
     return Response()
 
 
@@ -152,9 +152,9 @@ def _both(path: str) -> tuple[str, str]:
 
 
 def _for_pages_of_any_origin() -> Middleware:
-    """Which pages may send is decided by their token; the origin is mirrored, because a browser
-    that sends credentials takes no star. So are the headers that a page wants to send, whatever
-    they are; posthog-js reads when to come again."""
+    """The CORS headers. A page's token decides whether it may send; the origin is mirrored, because
+    a browser that sends credentials takes no star. So are all headers that a page wants to send.
+    `Retry-After` is exposed, because posthog-js reads it."""
     return Middleware(
         CORSMiddleware,
         allow_origin_regex=".*",

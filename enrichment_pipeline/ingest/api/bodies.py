@@ -1,5 +1,5 @@
-"""What the JSON of a request says: its events, each as the exact bytes that stand there, and what
-holds for all of them.
+"""The JSON of a request: its events, each as the exact bytes that were sent, and what holds for all
+of them.
 
 One broken event must not take its neighbours with it, so a body is cut into events before any of
 them is parsed. Parsing an event belongs to `events`.
@@ -27,33 +27,33 @@ from enrichment_pipeline.ingest.file_json import (
 from enrichment_pipeline.ingest.file_records import DamageError
 
 MAX_EVENTS = 10_000
-"""In one request; posthog-node halves a batch that is answered with 413, and sends it again."""
+"""Events in one request; posthog-node halves a batch that gets a 413, and sends it again."""
 
-# A text with no more of them has few elements, too, and may be cut at once: ten times faster, but
-# into however many there are, and an object of Python for each.
+# A text with no more commas has few elements, too, and may be cut at once: ten times faster, but
+# without a limit on the elements, of which each is a Python object.
 _FEW_COMMAS = 50_000
 
 _LONGEST_SCALAR = 100
 
-# In an event that no parser reads.
+# The token in an event that is not valid JSON.
 _TOKEN = re.compile(rb'"(?:api_key|\$?token)"\s*:\s*"([!#-\[\]-~]{1,64})"')
 
 
 class Sent(NamedTuple):
-    """What one request sends."""
+    """The events of one request, and what it says of them."""
 
     events: Sequence[bytes]
     token: str | None
-    """As the body has it; v1 and webhooks have theirs in a header."""
+    """The token in the body; v1 and webhooks have theirs in a header."""
     sent_at: datetime | None
-    """By the sender's clock, without a zone where it names none."""
+    """When the request was sent, by the sender's clock; without a zone where it names none."""
     historical: bool
-    """A migration of old events, which waits for live ones."""
+    """Whether this is a migration of old events, which waits for live ones."""
 
 
 class _Labels(msgspec.Struct):
-    """What a body or an event says beside its events. As raw text, because in place of a token may
-    stand twenty megabytes of anything."""
+    """The fields of a body or an event beside its events. They are raw text, because a sender can
+    put twenty megabytes of anything in place of a token."""
 
     api_key: msgspec.Raw = msgspec.Raw()
     token: msgspec.Raw = msgspec.Raw()
@@ -87,8 +87,8 @@ def read_body(text: bytes) -> Sent:
     """Cut the JSON text of a request into events.
 
     Raises:
-        RequestError: 400 where it cannot be, 413 where there are too many, 401 where the events
-            carry different tokens.
+        RequestError: 400 where the text cannot be cut, 413 where there are too many events, 401
+            where the events carry different tokens.
     """
     if text.startswith(b"["):
         return _sent(_elements(text), _Labels())
@@ -115,7 +115,7 @@ def _object(text: bytes) -> Sent:
 
 
 def _has_few_commas(text: bytes) -> bool:
-    # bytes.count starts anew at each of them, and takes five times as long.
+    # bytes.count searches anew after each comma, and takes five times as long.
     return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(","))) <= _FEW_COMMAS
 
 
@@ -129,9 +129,9 @@ def _elements(text: bytes) -> list[bytes]:
 
 
 def _cut(text: bytes, start: int, envelope: bytes) -> tuple[list[bytes], bytes]:
-    """Cut where the commas are, whatever stands between them, and no further than events may be.
+    """Cut the text at its commas, whatever stands between them, into no more events than allowed.
 
-    Returns what stands around them, too.
+    Also returns the text around the events.
     """
     reader = read_elements(pieces(text, start), envelope)
     events: list[bytes] = []
@@ -150,13 +150,13 @@ def _too_many() -> RequestError:
 
 
 def _broken(text: bytes) -> Sent:
-    """A body that is no valid JSON as a whole: perhaps one event of its batch is to blame."""
+    """Read a body that is not valid JSON as a whole: perhaps one event of its batch is broken."""
     start = batch_start(text)
     if start is not None:
         events, envelope = _cut(text, start, text[: start - 1])
         return _sent(events, _labels(readable_json(envelope)))
     try:
-        # Where its characters alone are broken, what it says beside its event is to be read.
+        # Where only characters are broken, the fields beside the event can still be read.
         labels = _labels(readable_json(text))
     except (ValueError, RecursionError):
         labels = _Labels()
@@ -230,8 +230,8 @@ def _scalar(value: msgspec.Raw) -> object:
 
 
 def sent_at_parameter(value: str | None) -> datetime | None:
-    """The time that `?sent_at=` or `?_=` names; None where it names none."""
-    # Whoever forgot to escape a plus has sent a space.
+    """The time in `?sent_at=` or `?_=`; None where the value is no time."""
+    # A plus that a sender did not escape arrives as a space.
     return read_time(value.replace(" ", "+") if value and "T" in value else value)
 
 
@@ -256,6 +256,6 @@ def forwarded_event(text: bytes) -> bytes:
         raise RequestError(400, f"not a JSON object: {error}") from error
     if not event.startswith(b"{"):
         return text
-    # As it arrived.
+    # The exact bytes of the event as they arrived.
     start = whole.index(event)
     return text[start : start + len(event)]

@@ -1,10 +1,10 @@
-"""What posthog-js asks for before it captures anything: its configuration, flags, and itself.
+"""What posthog-js requests before it captures anything: its configuration, flags, and itself.
 
-The facts are posthog-js' own. On a first visit no version captures clicks before a configuration
-says that it may: up to 1.120 by `enable_collect_everything: true`, later ones by
-`autocapture_opt_out: false`. They ask `/decide` for it, from 1.240 or so `/flags`, today `/array`.
-One that is not told of gzip sends what is left, when its page is left, in a way that browsers ask
-leave for first, and so loses it.
+The facts come from posthog-js. On a first visit no version captures clicks before a configuration
+allows it: up to 1.120 by `enable_collect_everything: true`, later by `autocapture_opt_out: false`.
+Old versions request it from `/decide`, from 1.240 or so from `/flags`, today from `/array`. A
+version whose configuration does not offer gzip loses the events that are left when its page is
+closed: it sends them in a way that needs a CORS preflight.
 """
 
 import json
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-# Where PostHog serves posthog-js; the snippet asks its api_host for it.
+# Where PostHog serves posthog-js, which the snippet requests from its api_host.
 _ASSETS = "https://us-assets.i.posthog.com/static/"
 
 _CONFIG = {
@@ -55,7 +55,7 @@ async def config(request: Request) -> Response:
 async def config_script(request: Request) -> Response:
     """`/array/{token}/config.js`."""
     token = request.path_params["token"]
-    # It becomes a part of a script.
+    # The token becomes a part of a script.
     if not _TOKEN.fullmatch(token):
         return PlainTextResponse("not a project token", 404)
     entry = json.dumps({"config": {"token": token, **_CONFIG}, "siteApps": []})
@@ -67,18 +67,18 @@ async def config_script(request: Request) -> Response:
 
 
 async def flags(request: Request) -> Response:
-    """`/flags`: there are none; and the configuration, where it is asked for."""
+    """`/flags`: no flags, and the configuration where it is requested."""
     wants_config = request.query_params.get("config") == "true"
     return JSONResponse({**_CONFIG, **_FLAGS} if wants_config else _FLAGS)
 
 
 async def decide(request: Request) -> Response:
-    """`/decide`, which older versions ask for configuration and flags at once."""
-    # The first version of the question wants the names of the flags that are on, and no values.
+    """`/decide`, from which older versions get configuration and flags at once."""
+    # Version 1 of the request expects a list of the flags that are on, without values.
     is_first = request.query_params.get("v", "1") == "1"
     return JSONResponse({**_CONFIG, **_FLAGS, **({"featureFlags": []} if is_first else {})})
 
 
 async def static(request: Request) -> Response:
-    """`/static/…`: posthog-js and its parts, from where PostHog serves them."""
+    """`/static/…`: redirects to posthog-js and its parts, where PostHog serves them."""
     return RedirectResponse(_ASSETS + request.path_params["file"])

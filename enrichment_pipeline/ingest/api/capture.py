@@ -1,7 +1,7 @@
-"""The routes that take events: PostHog's v0 and v1, and PostHog's forwarded ones.
+"""The routes that take events: PostHog's v0 and v1, and events that PostHog forwards.
 
-Each reads a request, hands its events to the batcher, and answers after their commit. What SDKs
-expect of an answer is PostHog's; see docs/api.md.
+Each reads a request, passes its events to the micro-batcher, and responds after their commit.
+PostHog defines which responses SDKs expect; see docs/api.md.
 """
 
 import asyncio
@@ -45,29 +45,29 @@ SOURCE = "api"
 WEBHOOK_SOURCE = "webhook"
 
 REQUEST_ID = "PostHog-Request-Id"
-"""The header that an answer of v1 echoes."""
+"""The header that a response of v1 echoes."""
 
 ACKNOWLEDGE_SECONDS = 10
-"""A request is told to come again when its commit takes longer. posthog-python waits 15 seconds."""
+"""A request whose commit takes longer gets a 503 and is sent again. posthog-python waits 15 s."""
 
 BODY_SECONDS = 30
-"""A request may take so long to send its body: what has come of it is held meanwhile."""
+"""How long a request may take to send its body, whose beginning is held in memory meanwhile."""
 
 _RETRY_AFTER = "3"
-# In any form that it takes; decoding more would keep the event loop from everybody else for too
-# long. A batch of a hundred events has half of it.
+# The size of a body, in any of its forms, that is decoded in the event loop; more would block other
+# requests for too long. A batch of a hundred events has half of it.
 _DECODED_AT_ONCE = 512 * 1024
-# Larger ones that are decoded at the same time, each in a thread, and what one may take: its text,
-# and the events cut out of it.
+# Larger bodies that are decoded at the same time, each in a thread, and the memory that one may
+# take: its text, and the events cut out of it.
 _DECODED_IN_THREADS = 2
 _DECODING_BYTES = 2 * MAX_BODY_BYTES
-# Of an event that waits, besides its payload: the object that holds it, its places in lists.
+# Memory of a waiting event besides its payload: its object and its places in lists.
 _EVENT_BYTES = 64
 _OK = b'{"status":"Ok"}'
 
 Route = Callable[[Request], Awaitable[Response]]
 Read = Callable[[bytes, int], Sent]
-"""Decodes a body that is of at most so many bytes in every form that it takes."""
+"""Decodes a body; the number is the most bytes that it may have in any of its forms."""
 
 
 class _Named(msgspec.Struct):
@@ -79,7 +79,7 @@ _string = msgspec.json.Decoder(str).decode
 
 
 class Capture:
-    """The routes, and what they share."""
+    """The routes, and the state that they share."""
 
     def __init__(
         self,
@@ -97,8 +97,8 @@ class Capture:
         self._decoding = asyncio.Semaphore(_DECODED_IN_THREADS)
 
     def v0(self, default_name: str | None = None) -> Route:
-        """The route of `/e`, `/batch` and their like; `default_name` is the name of an event that
-        has none."""
+        """The route of `/e`, `/batch` and the like; `default_name` is the name of an event without
+        one."""
 
         async def route(request: Request) -> Response:
             arrival = datetime.now(UTC)
@@ -131,7 +131,7 @@ class Capture:
         return route
 
     async def v1(self, request: Request) -> Response:
-        """The route `/i/v1/analytics/events`, which answers for each event."""
+        """The route `/i/v1/analytics/events`, which has a result for each event."""
         arrival = datetime.now(UTC)
         request_id = request.headers.get(REQUEST_ID, "")
 
@@ -158,7 +158,7 @@ class Capture:
         return response
 
     async def recording(self, request: Request) -> Response:
-        """The route `/s`: recordings of sessions are no events. They are left out, and counted."""
+        """The route `/s`: recordings of sessions are no events; they are left out, and counted."""
 
         def read(_body: bytes, _most: int) -> Sent:
             return Sent((), None, None, historical=False)
@@ -225,8 +225,8 @@ class Capture:
         return response
 
     async def _read(self, request: Request, reservation: Reservation, read: Read) -> Sent:
-        """What the request sends. Its body is not kept beside its events: a request may wait for
-        its commit for long."""
+        """The events of the request. The body is not kept beside them, because a request may wait
+        long for its commit."""
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await self._body(request, reservation)
@@ -271,7 +271,7 @@ class Capture:
     async def _committed(self, submission: Submission, reservation: Reservation) -> Verdicts:
         started = time.perf_counter()
         future = self._batcher.submit(submission)
-        # The memory is in use until the commit, whoever still waits for it.
+        # The memory is in use until the commit, even if the client has gone.
         future.add_done_callback(lambda _: reservation.release())
         await asyncio.wait({future}, timeout=ACKNOWLEDGE_SECONDS)
         if not future.done() or future.exception():
@@ -289,7 +289,7 @@ class Capture:
 
 
 class _NotCommittedError(Exception):
-    """The store failed, or takes too long."""
+    """The events are not committed: the store failed, or takes too long."""
 
 
 def size_of(sent: Sent) -> int:
@@ -298,7 +298,7 @@ def size_of(sent: Sent) -> int:
 
 
 def _ok(request: Request) -> Response:
-    # Beacons are the one case in which a browser looks for 204.
+    # Only for beacons do browsers expect 204.
     if request.query_params.get("beacon") == "1":
         return Response(status_code=204)
     return Response(_OK, media_type="application/json")
@@ -309,8 +309,8 @@ def _headers(request: Request) -> tuple[str, str]:
 
 
 def _results(submission: Submission, verdicts: Verdicts) -> dict[str, dict[str, str]]:
-    """The answer for each event that says a uuid, under that uuid as the sender wrote it; of two
-    with the same one, what was wrong with either."""
+    """The result of each event with a uuid, under that uuid as the sender wrote it; of two events
+    with the same uuid, what was wrong with either."""
     results: dict[str, dict[str, str]] = {}
     for payload, verdict in zip(submission.payloads, verdicts, strict=True):
         uuid = _uuid_as_sent(payload)

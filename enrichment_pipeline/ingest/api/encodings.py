@@ -1,6 +1,6 @@
 """From the bytes of a request to JSON text: compression, forms and base64, never past a limit.
 
-What the JSON says belongs to `bodies`.
+Reading the JSON belongs to `bodies`.
 """
 
 import zlib
@@ -17,24 +17,24 @@ from enrichment_pipeline.ingest.api.lz_string import (
 )
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
-"""Of a request, before and after decompression: PostHog's own limit for a batch."""
+"""Bytes of a body, before and after decompression: PostHog's own limit for a batch."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZLIB_START = b"\x78"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-# What a frame may ask for before a byte of it is read.
+# Memory that a zstd frame may demand before a byte of it is read.
 _ZSTD_WINDOW = 8 * 1024 * 1024
-# A gzip file may have many; what follows them is copied for each.
+# A gzip file may have many members; the bytes behind each are copied once more.
 _MAX_GZIP_MEMBERS = 16
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM_FIELDS = 20
-# lz64 is read by Python itself, so much more slowly that it may be so much shorter.
+# lz64 is decoded in Python, this many times more slowly, so that its limit is as many times lower.
 _LZ64_SLOWNESS = 32
 _JSON_STARTS = (b"{", b"[")
 
 
 class RequestError(Exception):
-    """A request that is refused as a whole: its HTTP status, and one line that says why."""
+    """The request is refused as a whole: its HTTP status, and one line that says why."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -55,14 +55,14 @@ def json_text(
     compression: str,
     most: int = MAX_BODY_BYTES,
 ) -> bytes:
-    """The JSON text of a request's body, of at most so many bytes in every form that it takes.
+    """The JSON text of a request's body, which has at most `most` bytes in any of its forms.
 
     `compression` is the parameter of the URL with that name, or an empty text. gzip and zstd are
-    told by their bytes, because posthog-js sends gzip as text/plain with no header that says so.
+    recognized by their bytes, because posthog-js sends gzip as text/plain without a header.
 
     Raises:
         RequestError: 400 where the body is no JSON in any known form.
-        TooLargeError: 413, there would be more bytes; no more than so many were decompressed.
+        TooLargeError: 413, there would be more bytes; no more than `most` were decompressed.
     """
     content = _decompressed(body, content_encoding, most)
     if content_type.partition(";")[0].strip().lower() == _FORM:
@@ -72,10 +72,10 @@ def json_text(
 
 def _form(content: bytes, compression: str, most: int) -> bytes:
     if content.lstrip().startswith(_JSON_STARTS):
-        # Some clients say it is a form and send JSON.
+        # Some clients declare a form and send JSON.
         return _plain(content, compression, most)
     try:
-        # What is not UTF-8 is carried through: whether it is part of an event, its parser says.
+        # Bytes that are not UTF-8 are carried through: the parser of the event judges them.
         fields = dict(
             parse_qsl(
                 content.decode(errors="surrogateescape"),
@@ -92,7 +92,7 @@ def _form(content: bytes, compression: str, most: int) -> bytes:
 
 
 def _plain(content: bytes, compression: str, most: int) -> bytes:
-    """JSON text, out of what a form or the parameter `data` of a URL may hold it in."""
+    """The JSON text in the field of a form or in the parameter `data` of a URL, in any encoding."""
     text = content.strip()
     if text.startswith(_JSON_STARTS):
         return text
@@ -138,8 +138,8 @@ def _decompressed(content: bytes, content_encoding: str, most: int) -> bytes:
 
 
 def _decoded(content: bytes, coding: str, most: int) -> bytes:
-    """Out of the coding that the header names, where the bytes do not say it themselves. Where the
-    header names one and the text is plain, a proxy decoded it and left the header."""
+    """Decode the coding that the header names, if the bytes do not show it. Where the header names
+    one and the text is plain, a proxy decoded it and left the header."""
     if coding in _TOLD_BY_HEADER:
         try:
             return _TOLD_BY_HEADER[coding](content, most)
@@ -153,8 +153,8 @@ def _decoded(content: bytes, coding: str, most: int) -> bytes:
 
 
 def _gunzip(content: bytes, most: int) -> bytes:
-    """All members of it. What follows them and is none is left out, as PostHog and gzip do: that no
-    event was in it, the JSON says, which is whole or not."""
+    """Decompress all gzip members. Other bytes behind them are left out, as PostHog and gzip do:
+    whether these held events shows in the JSON, which is then not whole."""
     text, rest = _inflate(content, 16 + zlib.MAX_WBITS, most)
     texts, size = [text], len(text)
     while rest.startswith(_GZIP_MAGIC) and size <= most:
@@ -170,18 +170,18 @@ def _gunzip(content: bytes, most: int) -> bytes:
 
 
 def _undeflate(content: bytes, most: int) -> bytes:
-    """With zlib's header, as the standard has it, or without, as some clients have it."""
+    """Decompress deflate, with zlib's header (the standard), or without (some clients)."""
     if content.startswith(_ZLIB_START):
         return _inflate(content, zlib.MAX_WBITS, most)[0]
     text, rest = _inflate(content, -zlib.MAX_WBITS, most)
     if rest:
-        # Without a checksum, the first bytes of anything may look like it.
+        # Without a checksum, the first bytes of any text may look like deflate.
         raise RequestError(400, "not deflate: something follows it")
     return text
 
 
 def _inflate(content: bytes, window_bits: int, most: int) -> tuple[bytes, bytes]:
-    """The text, and what follows the end of the stream."""
+    """The text, and the bytes behind the end of the stream."""
     stream = zlib.decompressobj(window_bits)
     try:
         text = stream.decompress(content, most + 1)
@@ -193,7 +193,7 @@ def _inflate(content: bytes, window_bits: int, most: int) -> tuple[bytes, bytes]
 
 
 def _unbrotli(content: bytes, most: int) -> bytes:
-    # Here, because it takes 30 MB, and few send it.
+    # Imported here, because pyarrow takes 30 MB, and few clients send Brotli.
     from pyarrow import BufferReader, CompressedInputStream
 
     try:

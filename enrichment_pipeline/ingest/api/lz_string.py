@@ -1,8 +1,8 @@
-"""LZ-string, in which very old posthog-js compressed (`compression=lz64`), read with a limit.
+"""Decompressing lz-string, which very old posthog-js sends (`compression=lz64`), up to a limit.
 
 The format is pieroxy's lz-string: LZ78 over UTF-16 code units, as a stream of bits in base64. The
-library for Python gives whole texts only, and a text of a few hundred kilobytes can unfold to more
-than memory holds; so it is read here, up to a limit.
+library for Python decompresses whole texts only, and a text of a few hundred kilobytes can unfold
+to more than memory holds.
 """
 
 from base64 import b64decode
@@ -13,20 +13,21 @@ _BYTE, _WIDE, _END = 0, 1, 2
 
 
 class LzStringError(ValueError):
-    """Not lz-string, or cut off."""
+    """The text is not lz-string, or is cut off."""
 
 
 class LzTooLongError(LzStringError):
-    """Longer than the limit."""
+    """The text is longer than the limit."""
 
 
 def decompress_base64(text: bytes, limit: int) -> str:
     """The text behind lz-string's base64 form, of at most `limit` UTF-16 code units.
 
     Raises:
-        LzStringError, LzTooLongError: see there.
+        LzStringError: it is not lz-string, or is cut off.
+        LzTooLongError: it is longer than the limit.
     """
-    # It ends in as many = as it takes, where base64 has two at most.
+    # The form may end in any number of =, where base64 has two at most.
     digits = text.rstrip(b"=")
     try:
         bits = _Bits(b64decode(digits + b"A" * (-len(digits) % 4), validate=True))
@@ -39,7 +40,7 @@ def decompress_base64(text: bytes, limit: int) -> str:
         if length > limit:
             raise LzTooLongError(f"unfolds to more than {limit:,} characters")
         units.append(entry)
-    # Each is one UTF-16 code unit; what stands beyond the first plane comes as two of them.
+    # Each is one UTF-16 code unit; a character beyond the first plane comes as two of them.
     return "".join(units).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -47,7 +48,7 @@ class _Bits:
     """The bits of a text, the first of each byte its highest; a number has its lowest bit first."""
 
     def __init__(self, content: bytes) -> None:
-        # As text, because a number is cut out of it with one step, and not with one for each bit.
+        # As text, because a number is cut out of text in one step, not in one for each bit.
         self._bits = f"{int.from_bytes(content):0{8 * len(content)}b}"
         self._position = 0
 

@@ -1,6 +1,6 @@
 """What the API counts and measures, for Prometheus.
 
-Where something is counted belongs to the code that does it; here are the names.
+The code that does something calls the counter; this module has the names.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class Metrics:
-    """All of them, in a registry of their own."""
+    """All metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -73,7 +73,7 @@ class Metrics:
             "quantile",
         )
         self.alert_channels: Sequence[str] = ()
-        """Shown although there is nothing to count yet."""
+        """The channels that are shown before there is anything to count."""
         self.set_store_down(False)
 
     def count(self, source: str, result: LoadResult) -> None:
@@ -84,11 +84,11 @@ class Metrics:
             self.quarantined.labels(reason).inc(events)
 
     def count_notifications(self, outcome: str, batches: int) -> None:
-        """Count the batches whose notification came to this."""
+        """Count batches by the outcome of their notification."""
         self.notifications.labels(outcome).inc(batches)
 
     def measure_queue(self, queue: str, messages: int | None) -> None:
-        """Show how many messages wait in a queue of the broker; nothing where nobody knows."""
+        """Show how many messages wait in a queue of the broker; nothing where that is unknown."""
         if messages is None:
             with suppress(KeyError):
                 self.messages.remove(queue)
@@ -122,15 +122,15 @@ class Metrics:
             self.alerts_waiting.labels(channel).set(waiting.get(channel, 0))
 
     def count_alert_failure(self, channel: str) -> None:
-        """Count a message that did not arrive."""
+        """Count an alert message that could not be delivered."""
         self.alert_failures.labels(channel).inc()
 
     def set_store_down(self, is_told: bool) -> None:
-        """The one alert that is not in the store."""
+        """Show the alert `store_down`, the only one that is not in the store."""
         self.alerts_open.labels(Kind.STORE_DOWN).set(is_told)
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """The metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:

@@ -1,7 +1,7 @@
-"""Micro-batches: what concurrent requests submit, in shared commits, and the memory they may take.
+"""Micro-batches: concurrent requests share commits; and the memory that requests may take.
 
-A commit costs the same for one event as for a hundred, so whoever comes while one is under way
-shares the next. What a commit does belongs to `accept`.
+A commit costs the same for one event as for a hundred, so requests that come while one is under way
+share the next. The commit itself belongs to `accept`.
 """
 
 import asyncio
@@ -11,29 +11,29 @@ from collections.abc import Awaitable, Callable, Sequence
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, Verdicts
 
 LINGER_SECONDS = 0.003
-"""How long a commit waits for company."""
+"""How long a commit waits for more requests."""
 
 MOST_EVENTS = 5_000
-"""In one commit: more gain no speed, and all of them wait for the slowest."""
+"""Events in one commit: more gain no speed, and all requests wait for the slowest."""
 
 SHARED_EVENTS = 100
-"""More than so many are shared out to all who are free. Otherwise the first takes all of them, and
-when all senders wait for their answers, the others have nothing to do: half the speed."""
+"""More events than this are shared out to all free writers. Otherwise the first writer takes them
+all, and while all senders wait for their responses, the others are idle: half the speed."""
 
 MOST_BYTES = 16 * 1024 * 1024
-"""In one commit; a request that is larger goes alone."""
+"""Bytes in one commit; a larger request is committed alone."""
 
 
 CLOSE_SECONDS = 10
-"""How long a stop waits for what is queued."""
+"""How long a stop waits for queued submissions."""
 
 
 class OverloadedError(Exception):
-    """There is no room for another request; it should come again later."""
+    """There is no memory for another request, which should be sent again later."""
 
 
 class Budget:
-    """The bytes that requests under way may take, all together."""
+    """The bytes that all requests under way may take together."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -51,7 +51,7 @@ class Reservation:
         """Take `size` more bytes.
 
         Raises:
-            OverloadedError: there are not as many.
+            OverloadedError: fewer bytes are left.
         """
         if self._budget.taken + size > self._budget.most:
             raise OverloadedError
@@ -59,22 +59,22 @@ class Reservation:
         self._taken += size
 
     def give_back(self, size: int) -> None:
-        """Give back some of what was taken."""
+        """Give back some of the bytes."""
         self._budget.taken -= size
         self._taken -= size
 
     def release(self) -> None:
-        """Give all of it back."""
+        """Give all bytes back."""
         self._budget.taken -= self._taken
         self._taken = 0
 
 
 class MicroBatcher:
-    """Commits submissions in groups, each group of one kind, `at_once` of them at a time: while
-    PostgreSQL writes one, the next is parsed.
+    """Commits submissions in groups, each of one kind, `at_once` groups at a time: while PostgreSQL
+    writes one, the next is parsed.
 
-    `commit` takes a group and says what became of it; what it raises is raised to everybody who
-    waits for that group.
+    `commit` takes a group in and returns what became of it; an exception that it raises goes to
+    every request of that group.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class MicroBatcher:
     def submit(self, submission: Submission) -> asyncio.Future[Verdicts]:
         """Queue a submission; the future is done once its commit is.
 
-        Whoever waits for it may stop waiting: the commit is shared, and goes on.
+        The caller may stop waiting for the future: the commit is shared, and goes on.
         """
         future: asyncio.Future[Verdicts] = asyncio.get_running_loop().create_future()
-        # Nobody may be left to look at it.
+        # Marks the exception as retrieved: perhaps nobody waits for the future any more.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting.append((submission, future))
         self.waiting_events += len(submission.payloads)
@@ -108,8 +108,8 @@ class MicroBatcher:
         return future
 
     async def close(self) -> None:
-        """Commit what is queued, then stop. What is not committed within some seconds is left:
-        nobody waits for it any more, and its sender has it still."""
+        """Commit what is queued, then stop. What is not committed within some seconds is left: no
+        response was sent, so the sender still has the events."""
         self._closing = True
         self._work.set()
         _, hanging = await asyncio.wait(self._writers, timeout=CLOSE_SECONDS)

@@ -24,8 +24,8 @@ def serve(
     notifier: Notifier | None = None,
     readable: Mapping[str, Handler] = MappingProxyType({}),
 ) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are committed and answered first.
-    `notifier` and `readable` are those of `create_app`.
+    """Serve until SIGINT or SIGTERM; requests under way are committed and responded to first.
+    `notifier` and `readable` are as in `create_app`.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
@@ -43,7 +43,7 @@ def serve(
         backlog=_BACKLOG,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn stops gracefully, and then sends itself the signal once more for whoever handled
-        # it before: that would end this process before the store is closed.
+        # uvicorn stops gracefully, then sends itself the signal once more for the handler before
+        # its own: that would end this process before the store is closed.
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run()

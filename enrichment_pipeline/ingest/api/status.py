@@ -1,4 +1,4 @@
-"""The routes that say how the API is: alive, ready, its metrics, its description."""
+"""The routes about the API itself: whether it is alive and ready, its metrics, its description."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -44,7 +44,7 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Status:
-    """The routes, and what they look at."""
+    """The routes, and what they report on."""
 
     def __init__(
         self, store: Store, read_token: str, batcher: MicroBatcher, budget: Budget, metrics: Metrics
@@ -56,15 +56,15 @@ class Status:
         self._metrics = metrics
 
     async def index(self, request: Request) -> Response:
-        """`/`: what this is, for who opens it in a browser."""
+        """`/`: what this API is, for a person who opens it in a browser."""
         return PlainTextResponse(_INDEX.format(host=str(request.base_url).rstrip("/")))
 
     async def healthz(self, _: Request) -> Response:
-        """`/healthz`: the process answers."""
+        """`/healthz`: the process responds."""
         return PlainTextResponse("ok")
 
     async def readyz(self, _: Request) -> Response:
-        """`/readyz`: the store answers, and there is room for requests."""
+        """`/readyz`: the store responds, and there is memory for requests."""
         if self._budget.taken > 0.9 * self._budget.most:
             return PlainTextResponse("overloaded", 503)
         try:
@@ -74,7 +74,7 @@ class Status:
         return PlainTextResponse("ready")
 
     async def metrics(self, request: Request) -> Response:
-        """`/metrics`, for who has the read token."""
+        """`/metrics`, for clients with the read token."""
         if not self._may_read(request):
             return _not_for_you()
         self._metrics.memory.set(self._budget.taken)
@@ -90,11 +90,11 @@ class Status:
         return Response(self._metrics.text(), headers={"Content-Type": _PROMETHEUS})
 
     async def openapi(self, request: Request) -> Response:
-        """`/openapi.json`, for who has the read token."""
+        """`/openapi.json`, for clients with the read token."""
         return JSONResponse(description()) if self._may_read(request) else _not_for_you()
 
     def for_readers(self, handler: Handler) -> Handler:
-        """A handler, for who has the read token."""
+        """Wrap a handler, so that it requires the read token."""
 
         async def handle(request: Request) -> Response:
             return await handler(request) if self._may_read(request) else _not_for_you()

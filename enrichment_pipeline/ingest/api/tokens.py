@@ -1,6 +1,6 @@
 """Who may send to the API, and who may read from it.
 
-Where in a request a token stands belongs to `bodies` and to the routes.
+Finding the token in a request belongs to `bodies` and to the routes.
 """
 
 import logging
@@ -15,7 +15,7 @@ from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
 from enrichment_pipeline.settings import Settings, SettingsError
 
 LOCAL_TOKEN = "phc_local"  # noqa: S105  it is good on this machine alone
-"""The token where none is set."""
+"""The token that may send where ENRICHMENT_PROJECT_TOKENS is unset."""
 
 DEFAULT_PROJECT = "default"
 
@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`."""
+    """Whether only this machine can connect to `host`."""
     return host.startswith(_LOOPBACK)
 
 
 def checked_token(token: str | None) -> str:
-    """A token that has the form of one.
+    """The token, if it has the form of one.
 
     Raises:
         RequestError: 401; it is missing, a personal key, or of no known form.
@@ -76,7 +76,7 @@ class ProjectTokens:
         """The project that a token sends to.
 
         Raises:
-            RequestError: 401, it may not send.
+            RequestError: 401, the token may not send.
         """
         known = checked_token(token)
         self._look_again()
@@ -87,7 +87,7 @@ class ProjectTokens:
 
     @property
     def first(self) -> str:
-        """Any of them, for an example."""
+        """One of the tokens, for an example."""
         return next(iter(self._projects), LOCAL_TOKEN)
 
     def _look_again(self) -> None:
@@ -96,7 +96,7 @@ class ProjectTokens:
         try:
             self._read()
         except SettingsError as error:
-            # Those that are known go on being good: a slip in the file must not cost events.
+            # The known tokens stay valid: a mistake in the file must not cost events.
             logger.warning("%s; the tokens stay as they were", error)
 
     def _read(self) -> None:
@@ -164,6 +164,6 @@ def bearer(header: str | None) -> str | None:
 
 
 def same_secret(given: str | None, expected: str) -> bool:
-    """Whether somebody knows a secret; takes the same time however much of it is right. Where there
-    is none, nobody does."""
+    """Whether the given secret is the expected one; takes the same time however much of it is
+    right. Always false where none is given."""
     return bool(expected) and compare_digest((given or "").encode(), expected.encode())

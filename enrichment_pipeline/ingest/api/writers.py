@@ -1,6 +1,6 @@
-"""Where commits are made: in processes of their own, so that the one that speaks HTTP stays free.
+"""The writers: processes that commit, so that the process that speaks HTTP stays free.
 
-What a commit does belongs to `accept`, which submissions it is made of to `micro_batch`.
+The commit itself belongs to `accept`, grouping submissions to `micro_batch`.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from enrichment_pipeline.store.database.errors import (
 )
 
 COMMIT_SECONDS = 60
-"""A commit that takes longer is given up: its connection may be one at whose other end nobody is
-any more, and nothing ever says so."""
+"""Seconds after which a commit is given up: the other end of its connection may be gone without any
+error."""
 
 _CLOSE_SECONDS = 5
 
@@ -37,15 +37,15 @@ class CommitError(Exception):
 
 
 class Writers:
-    """So many processes that take groups of submissions in, or threads of this process where there
-    are none."""
+    """As many processes as `processes` says, which take groups of submissions in; with 0, threads
+    of this process."""
 
     def __init__(self, store: Store, processes: int) -> None:
         self._store = store
         self._processes = processes
         self.count = processes or 2
-        """Commits that are made at once; there may be no more."""
-        # A pool for each, so that one that dies or hangs takes no other along.
+        """The most commits at the same time."""
+        # A pool for each writer, so that one that dies or hangs does not take others along.
         self._free = [self._started() for _ in range(self.count)]
 
     async def commit(self, group: Sequence[Submission]) -> Accepted:
@@ -54,7 +54,7 @@ class Writers:
         Raises:
             StoreUnavailableError: the store failed or hangs, or the process died; sending again
                 helps.
-            CommitError: see there.
+            CommitError: the events could not be taken, and the store is not to blame.
         """
         executor = self._free.pop()
         try:
@@ -73,7 +73,7 @@ class Writers:
             commit = loop.run_in_executor(executor, _commit_in_process, group)
         else:
             commit = loop.run_in_executor(executor, _commit, self._store, group)
-        # Where it is given up, nobody looks at how it ends.
+        # Marks the exception as retrieved: nobody waits for a commit that was given up.
         commit.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
         if not commit.done():
@@ -81,7 +81,7 @@ class Writers:
         return commit.result()
 
     def close(self) -> None:
-        """End the processes; whichever is still at work after a few seconds is killed."""
+        """End the processes; a process that is still working after a few seconds is killed."""
         processes = [process for executor in self._free for process in _processes_of(executor)]
         for executor in self._free:
             executor.shutdown(wait=False)
@@ -94,7 +94,7 @@ class Writers:
             return ThreadPoolExecutor(1, "commit")
         pool = process_pool(self._store.settings, 1)
         with sigint_blocked(signal.SIGTERM):
-            # A process is started by the first work.
+            # A pool starts its process with the first task.
             pool.submit(_connect)
         return pool
 
@@ -104,13 +104,13 @@ class _HangsError(Exception):
 
 
 def _processes_of(executor: Executor) -> Sequence[BaseProcess]:
-    # Nothing else knows them before Python 3.14, and what hangs has to be killed.
+    # Before Python 3.14 no public attribute has the processes, and hanging ones must be killed.
     running = executor._processes if isinstance(executor, ProcessPoolExecutor) else None
     return list((running or {}).values())
 
 
 def _still_there(processes: Iterable[BaseProcess], seconds: float) -> Sequence[BaseProcess]:
-    """Those of the processes that have not ended within so many seconds."""
+    """The processes that have not ended within `seconds`."""
     left = {process.sentinel: process for process in processes}
     deadline = time.monotonic() + seconds
     while left and (remaining := deadline - time.monotonic()) > 0:
@@ -136,7 +136,7 @@ def _commit(store: Store, group: Sequence[Submission]) -> Accepted:
     try:
         return accept(store, group)
     except Exception as error:  # noqa: BLE001  it is logged, and raised as another
-        # As errors that another process can read.
+        # Raised as errors that another process can unpickle.
         if is_store_failure(error):
             raise StoreUnavailableError(first_line(error)) from None
         logger.error("events could not be taken\n%s", masked_traceback(error))  # noqa: TRY400  masked

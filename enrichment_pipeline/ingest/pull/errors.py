@@ -1,13 +1,13 @@
-"""How a pull fails, told apart by what helps: waiting, or a person."""
+"""The errors of a pull, one class for each remedy: waiting, or a person."""
 
 
 class PullError(Exception):
-    """A source cannot be pulled from now. What came before is in the store, and the next pull goes
-    on there; the message is one line."""
+    """A source cannot be pulled from now. Earlier pages are in the store, and the next pull goes on
+    behind them; the message is one line."""
 
 
 class PullAwayError(PullError):
-    """PostHog cannot be reached, or lets nobody in for now, whatever it is asked for."""
+    """PostHog cannot be reached, or refuses every request for now."""
 
 
 class PullThrottledError(PullError):

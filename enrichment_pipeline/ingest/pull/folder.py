@@ -29,13 +29,13 @@ SOURCE = "folder"
 _FORMATS = frozenset({"jsonl", "ndjson", "json", "parquet"})
 _COMPRESSIONS = frozenset({"gz", "gzip", "zst", "zstd", "br", "lz4", "sz", "snappy"})
 
-# What file systems call a checksum: the first that is there tells that a file changed.
+# The names of file systems for a checksum: the first one found says whether a file changed.
 _CHECKSUMS = ("ETag", "etag", "md5Hash", "checksum", "content_md5")
 _CHANGED = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with what is being pulled, how much of it is done, and of how much, where that is known:
-of a file its bytes, of a window its events."""
+"""Called with what is being pulled, how much of it is done, and the total, where that is known:
+bytes of a file, events of a window."""
 
 
 class FoundFile(NamedTuple):
@@ -52,13 +52,13 @@ class FolderReport:
 
     summary: ImportSummary = field(default_factory=ImportSummary)
     files: int = 0
-    """Read to their end in this pull."""
+    """Files read to their end in this pull."""
     known: int = 0
-    """Read before, and not changed since."""
+    """Files read before, and not changed since."""
     passed_over: int = 0
-    """By their names no exports of events: hidden, unfinished, manifests, other formats."""
+    """Files skipped for their names: hidden, unfinished, manifests, other formats."""
     busy: list[str] = field(default_factory=list)
-    """Being read by another pull."""
+    """Files that another pull is reading."""
     broken: list[str] = field(default_factory=list)
     """One line for each file that could not be read, or not to its end."""
 
@@ -72,11 +72,11 @@ def pull_folder(
 ) -> None:
     """Import every file of the folder that is new or has changed, adding to `report`.
 
-    A broken file costs that file, which is tried again by the next pull.
+    A broken file does not stop the others, and the next pull tries it again.
 
     Raises:
         PullRefusedError: there is no such folder, or no package that reads it.
-        PullError: it does not answer.
+        PullError: the folder does not respond.
     """
     found = list(_files(folder, report))
     with store.transaction() as connection:
@@ -152,9 +152,9 @@ def _listing(
     file_system: fsspec.AbstractFileSystem, root: str, folder: str
 ) -> dict[str, dict[str, object]]:
     try:
-        # Some remember what they listed, and would not see what has landed since.
+        # Some file systems cache listings, and would not see what has landed since.
         file_system.invalidate_cache()
-        # Asked first: `find` takes what is not there, or does not answer, for empty.
+        # Listed first: `find` takes a folder that is missing or unreachable for empty.
         file_system.ls(root, detail=False)
         return cast("dict[str, dict[str, object]]", file_system.find(root, detail=True))
     except FileNotFoundError as error:
@@ -184,6 +184,6 @@ def _is_export(path: str) -> bool:
 
 
 def _version(info: dict[str, object]) -> str:
-    """What changes when the file does."""
+    """A text that changes when the file does."""
     told = next((info[name] for name in (*_CHECKSUMS, *_CHANGED) if info.get(name)), "")
     return f"{info.get('size')}:{told}"

@@ -1,7 +1,7 @@
 """The pull: events from the sources that the settings name, for some windows.
 
-Which windows, how far each is, and what is kept of that, belongs here; the sources themselves to
-`folder` and `query_api`.
+This module decides which windows to pull, and keeps how far each is; the sources themselves belong
+to `folder` and `query_api`.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ LATE = timedelta(minutes=15)
 """How long after a window PostHog may take to have its events; it is read once more then."""
 
 MOST_DUE = 24
-"""Windows that are due at once, so that after a long silence each pull gets somewhere."""
+"""The most windows due at once, so that after a long silence each pull makes progress."""
 
 
 @dataclass
@@ -43,13 +43,13 @@ class PullReport:
 
     folder: FolderReport = field(default_factory=FolderReport)
     windows: dict[datetime, ImportSummary] = field(default_factory=dict)
-    """What came of each window that the query API was asked for, to its end."""
+    """The summary of each window that was pulled to its end from the query API."""
     differences: dict[datetime, tuple[int, int]] = field(default_factory=dict)
-    """Windows of which another number of events was read (the first) than PostHog counts."""
+    """Windows where the number of events read (the first) differs from PostHog's own count."""
     busy: list[datetime] = field(default_factory=list)
-    """Windows that another pull is at work on."""
+    """Windows that another pull has claimed."""
     summary: ImportSummary = field(default_factory=ImportSummary)
-    """Of all sources together, windows that were not read to their end too."""
+    """The sum over all sources, including windows that were not read to their end."""
 
     def difference_lines(self) -> list[str]:
         """A line for each window that differs from PostHog's count."""
@@ -68,16 +68,16 @@ def pull(
     report: PullReport | None = None,
     on_progress: Progress | None = None,
 ) -> PullReport:
-    """Pull from every source that the settings name: of the folder what is new, of the query API
-    the events of these windows. Adds to `report`, which it returns.
+    """Pull from every source that the settings name: new files of the folder, and the events of
+    these windows from the query API. Adds to `report`, which it returns.
 
-    A window of which a part was pulled goes on behind it. One that was read to its end is read from
-    its start once more, which adds what came late, when it has been over for `LATE`; with
-    `again_before`, where that was begun before then.
+    A partly pulled window is continued. A window that was read to its end is read from its start
+    once more when it has been over for `LATE`, which adds what came late; with `again_before`, also
+    where its reading began before that time.
 
     Raises:
-        PullRefusedError: no source is set, or one does not take its settings.
-        PullError: a source does not answer; what came before is in the store.
+        PullRefusedError: no source is set, or a source refuses its settings.
+        PullError: a source does not respond; what was pulled before is in the store.
     """
     report = report or PullReport()
     if not settings.pulls:
@@ -101,7 +101,7 @@ def pull(
 
 
 class _Asked(NamedTuple):
-    """What a pull was asked for, and where it tells what it does."""
+    """The arguments of a pull, and where it reports its progress."""
 
     windows: Sequence[datetime]
     again_before: datetime | None
@@ -130,7 +130,7 @@ def _pull_query_api(store: Store, settings: Settings, asked: _Asked) -> None:
             except (PullAwayError, PullRefusedError, PullThrottledError):
                 raise
             except PullError as error:
-                # One window that PostHog never answers for does not keep the others from coming in.
+                # A window for which PostHog never responds does not stop the others.
                 failures.append(error)
     if failures:
         raise failures[0]
@@ -155,8 +155,8 @@ class _WindowPull:
                 known = window_position(connection, self.api.source, self.start)
             if known is None or (known.finished_at is None and known.after is None):
                 now = datetime.now(UTC)
-                # Begun from here on: if it is not answered for, it has its turn again, though later
-                # ones are settled meanwhile.
+                # The window counts as begun from here: without a response it is due again, even if
+                # later ones are complete meanwhile.
                 self._keep(WindowPosition(now, None, None))
                 self._pull_on(WindowPosition(now, None, None))
             elif known.finished_at is None:
@@ -165,10 +165,10 @@ class _WindowPull:
                 self._pull_on(WindowPosition(datetime.now(UTC), None, None))
 
     def _may_have_more(self, began_at: datetime) -> bool:
-        """Whether to read the window again, which was read to its end."""
+        """Whether to read the window again although it was read to its end."""
         if self.asked.again_before is not None:
             return began_at < self.asked.again_before
-        # Once, and not before PostHog has had its time.
+        # Once, and not before late events have had time to reach PostHog.
         return began_at < self._end + LATE <= datetime.now(UTC)
 
     @property
@@ -186,8 +186,8 @@ class _WindowPull:
         self.asked.report.windows[self.start] = summary
 
     def _read_on(self, position: WindowPosition, summary: ImportSummary) -> WindowPosition:
-        """Read behind the position until PostHog has no more. It may give fewer events at once than
-        it was asked for: a short page says nothing, only an empty one does."""
+        """Read behind the position until PostHog has no more. A page may have fewer events than
+        were asked for, so only an empty page is the end."""
         while True:
             page = self.api.page(self.start, self._end, position.after)
             if page.last is None:
@@ -201,8 +201,8 @@ class _WindowPull:
             self._tell(summary)
 
     def _settled(self, position: WindowPosition, summary: ImportSummary) -> WindowPosition:
-        """The position with PostHog's own count. Where that is another one, the window is read once
-        more: something may have come or gone between the two."""
+        """The position with PostHog's own count. Where that differs, the window is read once more:
+        events may have come or gone between reading and counting."""
         counted = self.api.count(self.start, self._end)
         if counted != position.events_read:
             again = WindowPosition(datetime.now(UTC), None, None)
@@ -223,9 +223,9 @@ class _WindowPull:
 
 
 def windows_due(store: Store, settings: Settings, now: datetime) -> list[datetime]:
-    """The windows to pull without being asked for any: of the last `MOST_DUE` those that were begun
-    and are not settled, and all after the last one that is; at least the one that is open and the
-    one before. An older one that was never settled must not keep all others waiting.
+    """The windows that are due: of the last `MOST_DUE` those that were begun and are not complete,
+    and all after the last complete one; at least the open window and the one before. An older
+    window that was never completed must not keep all others waiting.
 
     Not more than `MOST_DUE`, the oldest first.
     """

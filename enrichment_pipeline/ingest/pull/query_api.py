@@ -1,6 +1,6 @@
-"""PostHog's query API: asking it for the events of a window, page by page.
+"""PostHog's query API: reading the events of a window, page by page.
 
-What is asked, and what each answer means, belongs here; what becomes of the events to `pull`. As
+This module makes the queries and reads the responses; storing the events belongs to `pull`. As
 documented at https://posthog.com/docs/api/queries: at most 50,000 rows a query, 2,400 queries an
 hour (120 for some), three at once, 10 seconds each; no OFFSET, but pages by the last event.
 """
@@ -42,26 +42,26 @@ PAGE_EVENTS = 10_000
 """Events of a page, which becomes one commit: some 30 MB, all of them in memory."""
 
 FEWEST_EVENTS = 100
-"""Of a page, after larger ones were too much for PostHog, or for us."""
+"""Events of a page, after larger pages were too much for PostHog, or for us."""
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Of a page; of longer events fewer are asked for."""
+"""Bytes of a page; where events are longer, fewer are requested."""
 
 TRIES = 6
-"""For one page, before the pull gives up."""
+"""Tries for one page, before the pull gives up."""
 
 FIRST_WAIT = 2.0
-"""Seconds before the second try at the most; doubles with each."""
+"""The most seconds before the second try; doubled for each further one."""
 
 LONGEST_WAIT = 300.0
-"""Seconds; where PostHog asks for more, the pull ends, and the next one goes on there."""
+"""The longest wait in seconds; if PostHog asks for more, the pull ends, and the next goes on."""
 
 _EARLIEST_WAIT = 0.05
 _TIMEOUT = httpx.Timeout(120, connect=10)  # a query may wait 30 s in PostHog before it begins
 _SHOWN_BYTES = 300
 
-# By the zone that is named: a timestamp by itself comes in that of the project, and an encoder in
-# between may cut it to milliseconds, behind which the next page would begin with the same events.
+# With a zone: a bare timestamp comes in the zone of the project. As text: an encoder in between may
+# cut it to milliseconds, and the next page would begin with the same events.
 _TIMESTAMP = "formatDateTime(timestamp, '%Y-%m-%d %H:%i:%S.%f', 'UTC')"
 _COLUMNS = ("uuid", "event", "distinct_id", "occurred_at", "properties", "elements_chain")
 # A UUID as text, because ClickHouse sorts the type by its second half first.
@@ -81,27 +81,26 @@ SELECT count() FROM events WHERE timestamp >= {start} AND timestamp < {end}
 
 
 class Page(NamedTuple):
-    """Some events of a window, in order; how many is PostHog's choice, however many were asked
-    for."""
+    """Some events of a window, in order; PostHog decides how many, up to the requested number."""
 
     records: list[FileRecord]
     last: Position | None
-    """The last of them; None where there are none behind the place that was asked for."""
+    """The position of the last event; None where there are no events behind the requested one."""
 
 
 class _UnansweredError(PullError):
-    """A try that failed and is worth another."""
+    """A try failed, and another may succeed."""
 
     def __init__(self, message: str, *, retry_after: float | None = None, smaller: bool) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds that PostHog asks to wait; None where it does not say."""
         self.smaller = smaller
-        """Whether fewer events may be easier to get."""
+        """Whether a smaller page may succeed."""
 
 
 def project_url(settings: Settings) -> str:
-    """Where the project's API is; names it among all that were ever pulled from."""
+    """The URL of the project's API, which also identifies the project in the store."""
     return f"{settings.posthog_url}/api/projects/{settings.posthog_project_id}"
 
 
@@ -126,13 +125,13 @@ class QueryApi:
     def page(self, start: datetime, end: datetime, after: Position | None) -> Page:
         """The first events from `start` up to `end` (not included), behind `after`.
 
-        Waits as long as PostHog asks, and tries again what passes by itself.
+        Waits as long as PostHog asks, and retries transient failures.
 
         Raises:
-            PullRefusedError: PostHog does not take the settings.
-            PullThrottledError: it asks for a pause longer than `LONGEST_WAIT`.
-            PullAwayError: there was no way in, in `TRIES` tries.
-            PullError: it did not answer this question in `TRIES` tries; another may be easier.
+            PullRefusedError: PostHog refuses the settings.
+            PullThrottledError: PostHog asks for a pause longer than `LONGEST_WAIT`.
+            PullAwayError: PostHog could not be reached in `TRIES` tries.
+            PullError: PostHog did not answer this query in `TRIES` tries; another may succeed.
         """
         return self._answered(lambda: self._try_page(start, end, after))
 
@@ -155,7 +154,7 @@ class QueryApi:
         try:
             return retrying(ask)
         except _UnansweredError as error:
-            # What was too much of this window may be little of another.
+            # A page that was too large for this window may not be for the next.
             self._limit = PAGE_EVENTS
             kind = PullError if error.smaller else PullAwayError
             raise kind(f"{self.source}: {error}, {TRIES} times; try later") from error
@@ -166,14 +165,14 @@ class QueryApi:
             return _page(self._ask(_query(start, end, after, limit)), after)
         except _UnansweredError as error:
             if error.smaller:
-                # For the rest of this pull, or until it gives up.
+                # Smaller pages for the rest of this pull, or until a query is given up.
                 self._limit = max(limit // 2, FEWEST_EVENTS)
             raise
 
     def _ask(self, query: str) -> bytes:
         body = {
             "query": {"kind": "HogQLQuery", "query": query},
-            # Answers are kept for long, and a window that is open has more events each time.
+            # PostHog caches results for long, and an open window has more events each time.
             "refresh": "force_blocking",
             "name": "enrichment-pipeline pull",
         }
@@ -183,7 +182,7 @@ class QueryApi:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _UnansweredError(f"no connection: {one_line(error)}", smaller=False) from error
         except httpx.RequestError as error:
-            # Cut off in the middle, too. The page may have been too much for the time it may take.
+            # Includes a response that is cut off. The page may have taken more than the time limit.
             told = one_line(error) or type(error).__name__
             raise _UnansweredError(f"no whole answer: {told}", smaller=True) from error
         if answer.status_code != httpx.codes.OK:
@@ -191,7 +190,7 @@ class QueryApi:
         return content
 
     def _refusal(self, answer: httpx.Response, content: bytes) -> PullError:
-        """What to raise for an answer that is no page."""
+        """The error for a response that is no page."""
         status = answer.status_code
         detail = _detail(content) or answer.reason_phrase
         told = f"{self.source} answers {status}: {detail}"
@@ -234,8 +233,8 @@ def _content(answer: httpx.Response) -> bytes:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds until the next try: what PostHog asks for and a little more, lest all who wait come
-    back at once; else longer each time."""
+    """Seconds until the next try: what PostHog asks for and a little more, so that not all clients
+    return at once; without that, longer each time."""
     backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT)(state)
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, _UnansweredError) else None
@@ -245,7 +244,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
-    """Seconds that the answer asks to wait: it may say a number, or a time."""
+    """Seconds that the response asks to wait, as a number or as a time."""
     told = answer.headers.get("retry-after", "")
     try:
         return max(float(told), 0.0)
@@ -258,7 +257,7 @@ def _retry_after(answer: httpx.Response) -> float | None:
 
 
 def _detail(content: bytes) -> str:
-    """What PostHog says went wrong: `detail` of its JSON, else the beginning of the text."""
+    """PostHog's explanation of an error: `detail` of its JSON, else the beginning of the text."""
     try:
         fields = msgspec.json.decode(content)
     except ValueError:
@@ -273,7 +272,7 @@ def _query(start: datetime, end: datetime, after: Position | None, limit: int) -
     if after is not None:
         moment = _moment(after.timestamp)
         start = max(start, after.timestamp)
-        # UUID() lets nothing through that could change the query.
+        # UUID() rejects text that could change the query.
         behind = f" AND (timestamp > {moment} OR toString(uuid) > '{UUID(after.uuid)}')"
     return _QUERY.format(start=_moment(start), end=_moment(end), behind=behind, limit=limit)
 
@@ -300,11 +299,11 @@ def _page(content: bytes, after: Position | None) -> Page:
         records = [FileRecord(_payload(event), number) for number, event in enumerate(events, 1)]
     except (ValueError, TypeError) as error:
         # Half a page, or a proxy's page. Nothing of it is used: its last event is not known.
-        # What it says may be people's events, which do not belong into a message.
+        # It is not quoted: it may hold people's events, which do not belong into a message.
         told = f"answers what is no page of events: {one_line(error)}"
         raise _UnansweredError(told, smaller=True) from error
     if last is not None and after is not None and last <= after:
-        # Asked for what is behind it, the next page would be the same for ever.
+        # The query behind this page's last event would return the same page for ever.
         raise PullError("PostHog answers with events that are not behind those it was asked for")
     return Page(records, last)
 
@@ -336,7 +335,7 @@ def _payload(event: dict[str, Any]) -> bytes:
             "uuid": event["uuid"],
             "event": event["event"],
             "distinct_id": event["distinct_id"],
-            # What is no time goes on as it is, to be quarantined by itself.
+            # A value that is no time is passed on, so that this event alone is quarantined.
             "timestamp": moment.isoformat() if moment else event["occurred_at"],
             "properties": _json(properties) if isinstance(properties, str) else properties,
             **({"elements_chain": event["elements_chain"]} if event["elements_chain"] else {}),
@@ -346,7 +345,7 @@ def _payload(event: dict[str, Any]) -> bytes:
 
 def _json(text: str) -> object:
     """The value of a column that holds JSON as text. The text itself goes into the event, so its
-    numbers stay as they were; where it is no JSON, the event is quarantined by itself."""
+    numbers stay as they were; where it is no JSON, that event alone is quarantined."""
     try:
         return valid_json(text) if text else None
     except (ValueError, RecursionError):
