@@ -50,7 +50,7 @@ class DamageError(Exception):
 
 
 class OtherContentError(DamageError):
-    """The file is whole, but holds no events; the message says what it looks like and what to do."""
+    """The file is whole but holds no events; the message says what it looks like and what to do."""
 
 
 class Partial:

@@ -32,18 +32,18 @@ def celery_app(broker: Broker) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        # A message is acknowledged once it is answered; one whose worker died is given to another.
+        # A message is acknowledged once it is handled; if its worker dies, another one gets it.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        # Of a process that died, a result may still be on its way; where the broker has no
-        # asynchronous client, its message is given back only after that.
+        # A process that died may have sent a result that is still on its way; with a broker without
+        # an asynchronous client, the process's message is given back only after that.
         worker_lost_wait=1.0,
-        # One message in hand and none in reserve: what waits in a worker waits for nobody else.
+        # Claim one message and hold none in reserve: other workers cannot take a reserved one.
         worker_prefetch_multiplier=1,
-        # Both want queues that are broadcast to, which SQS and Kafka do not have.
+        # Both need broadcast queues, which SQS and Kafka do not have.
         worker_enable_remote_control=False,
         worker_send_task_events=False,
-        # A broker that is away is waited for, however long.
+        # Wait for an unreachable broker, however long that takes.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -1,6 +1,6 @@
 """Handling a notification: enriching what is due, for one turn.
 
-How that is done belongs to `enrichment`; which process does it, to `worker`.
+Enriching itself belongs to `enrichment`, the processes that handle messages to `worker`.
 """
 
 import logging
@@ -14,12 +14,12 @@ from enrichment_pipeline.store.database.errors import first_line, is_store_failu
 from enrichment_pipeline.store.database.outages import wait_for_store
 
 TURN_SECONDS = 5.0
-"""After which a worker that finds more and more notifies whoever is free, and takes the next
-message: one that is asked to stop does so then."""
+"""The length of a turn: then a worker that finds more and more due notifies any free worker, and
+takes its next message, or stops if it was asked to."""
 
 OUTAGE_SECONDS = 60.0
-"""How long a message is kept while the store is away. Then a new one takes its place: one that is
-kept too long is given to another worker, and that often it must not be delivered."""
+"""How long a message is kept while the store is unreachable. Then a new message replaces it: the
+broker would deliver one that is kept too long again, up to the limit on deliveries."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ Notify = Callable[[Sequence[int]], None]
 def handle(store: Store, rules: Rules, batches: Sequence[int], notify: Notify) -> None:
     """Enrich what is due, these batches among it; where more is left after a turn, notify again.
 
-    A batch that is not due any more was enriched by somebody else, or waits after a failure; a
+    A batch that is not due any more was enriched by another process, or waits after a failure; a
     message may come late, twice, or for nothing.
 
     Raises:

@@ -17,21 +17,21 @@ from enrichment_pipeline.workers.brokers.broker import Broker
 from enrichment_pipeline.workers.queues import NOTIFICATION, Queue
 
 MOST_WAITING = 10_000
-"""Batches that wait to be published; what comes when there are more is left to the sensor."""
+"""The most batches that wait to be published; further ones are left to the sensor."""
 
 MOST_BATCHES = 100
-"""Ids in one message: a kilobyte."""
+"""The most ids in one message: a kilobyte."""
 
 PAUSE_SECONDS = 0.02
-"""Between two messages: whoever answers one takes all that is due, so more of them make no
-difference but to the processes that send and read them."""
+"""Wait between two messages: the worker that handles one takes all that is due, so more messages
+would only cost the processes that send and read them."""
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 15.0
-"""Between two attempts to publish while the broker is away."""
+"""Wait between two attempts to publish while the broker is unreachable."""
 
 LOOK_SECONDS = 15.0
-"""Between two looks at how many messages wait."""
+"""Wait between two measurements of how many messages wait."""
 
 _PUBLISH_SECONDS = 5.0
 _CLOSE_SECONDS = 5.0
@@ -51,13 +51,13 @@ def notify(app: Celery, batches: Sequence[int], to: Queue = Queue.ENRICH) -> Non
 
 
 class BrokerNotifier:
-    """Publishes in a thread of its own what it is given."""
+    """Publishes notifications in a thread of its own."""
 
     def __init__(self, app: Celery, broker: Broker) -> None:
         self.count: Callable[[str, int], None] = lambda outcome, batches: None
-        """Is told of how many batches the notification was `published`, or `left` to the sensor."""
+        """Called with `published`, or `left` (to the sensor), and the number of batches."""
         self.measure: Callable[[str, int | None], None] = lambda queue, messages: None
-        """Is told how many messages wait in each queue; None where nobody knows."""
+        """Called with a queue and how many messages wait there; None where that is unknown."""
         self._app = app
         self._broker = broker
         self._waiting: Waiting[int] = Waiting(MOST_WAITING)
@@ -66,12 +66,12 @@ class BrokerNotifier:
         self._watcher = threading.Thread(target=self._watch, name="depth", daemon=True)
 
     def start(self) -> None:
-        """Begin to publish, and to look at the queues."""
+        """Begin to publish, and to measure the queues."""
         self._thread.start()
         self._watcher.start()
 
     def notify(self, batches: Sequence[int]) -> None:
-        """Let these batches be published soon; never waits, never raises."""
+        """Queue these batches to be published soon; never waits, never raises."""
         for number, batch in enumerate(batches):
             try:
                 self._waiting.put_nowait(batch)
@@ -80,7 +80,7 @@ class BrokerNotifier:
                 return
 
     def close(self) -> None:
-        """Publish what is waiting, if the broker takes it at once, and stop."""
+        """Publish the waiting batches, if the broker takes them at once, and stop."""
         self._closing.set()
         self._thread.join(_CLOSE_SECONDS)
         self._watcher.join(_CLOSE_SECONDS)
@@ -119,7 +119,7 @@ class BrokerNotifier:
                 return
 
     def _next(self) -> list[int]:
-        """What waits, as much as goes into a message; empty once we are closing."""
+        """The waiting batches, as many as one message holds; empty once the notifier is closing."""
         batches: list[int] = []
         while not batches and not (self._closing.is_set() and self._waiting.empty()):
             try:

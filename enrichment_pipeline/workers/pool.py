@@ -1,6 +1,6 @@
 """The processes of a worker, where the broker's client has no event loop: all but RabbitMQ's.
 
-What they do with a message belongs to `worker`.
+Handling a message in them belongs to `worker`.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from celery.concurrency import prefork
 
 
 class _Pool(prefork.BlockingPool):  # type: ignore[misc]
-    """Celery's pool, whose processes take from one pipe."""
+    """Celery's pool, whose processes take tasks from one pipe."""
 
     def _setup_queues(self) -> None:
         super()._setup_queues()
@@ -18,14 +18,14 @@ class _Pool(prefork.BlockingPool):  # type: ignore[misc]
 
 
 class TaskPool(prefork.TaskPool):  # type: ignore[misc]
-    """Celery's prefork pool, that goes on when a process is killed while it waits."""
+    """Celery's prefork pool, which goes on when a process is killed while it waits."""
 
     BlockingPool = _Pool
 
 
 def _received(tasks: Any) -> bytes:
-    # Billiard waits with the lock in hand. One that is killed then takes the lock with it, and none
-    # gets a task any more.
+    # Billiard holds the lock while it waits. A process that is killed then never releases the lock,
+    # and no process gets a task any more.
     while True:
         tasks._reader.poll(None)
         with tasks._rlock:

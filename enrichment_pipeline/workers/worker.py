@@ -1,6 +1,6 @@
 """A worker: a Celery process that handles the messages of one queue, until it is asked to stop.
 
-What handling one is belongs to `handling`.
+Handling one message belongs to `handling`.
 """
 
 import logging
@@ -33,7 +33,7 @@ _LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(message)s"
 
 
 class _Handler:
-    """What answers in each process of the worker: a store of its own, opened once it is forked."""
+    """Handles messages in each process of the worker, with a store opened after the fork."""
 
     def __init__(self, app: Celery, settings: Settings, rules: Rules, queue: Queue) -> None:
         self._app = app
@@ -43,7 +43,7 @@ class _Handler:
         self._store: Store | None = None
 
     def open(self, **_: object) -> None:
-        # Ctrl-C reaches every process of the terminal; what is in hand is finished.
+        # Ctrl-C reaches every process of the terminal; a message under way is handled first.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def close(self, **_: object) -> None:
@@ -73,8 +73,8 @@ class _Handler:
 
 
 def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> int:
-    """Answer with so many processes until SIGTERM or SIGINT, which finish what is in hand; returns
-    how it ended, as a process does.
+    """Handle messages in `processes` processes until SIGTERM or SIGINT; messages under way are
+    handled first. Returns the exit status.
 
     Raises:
         RulesFileError: the rules cannot be read.
@@ -100,7 +100,7 @@ def serve(broker: Broker, settings: Settings, queue: Queue, processes: int) -> i
 
 
 def _declare(broker: Broker) -> None:
-    """Make the queues; waits for the broker as long as it takes, as Celery does for connections."""
+    """Make the queues; waits for the broker as long as needed, as Celery does for connections."""
     _log()
     wait = FIRST_WAIT_SECONDS
     while True:
@@ -116,7 +116,7 @@ def _declare(broker: Broker) -> None:
 
 def _log(**_: object) -> None:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, force=True)
-    # A line for each message received and answered; what was enriched is told by `handling`. And
-    # one for each request to Azure.
+    # These write a line for each message received and handled, although `handling` logs what was
+    # enriched, and a line for each request to Azure.
     for name in ("celery.worker.strategy", "celery.app.trace", "azure"):
         logging.getLogger(name).setLevel(logging.WARNING)

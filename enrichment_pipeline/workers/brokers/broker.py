@@ -1,4 +1,4 @@
-"""What a broker is to the rest: settings for Celery, queues that are made, and their depth."""
+"""The interface of a broker: settings for Celery, making the queues, and their depth."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ class Broker(ABC):
     """A broker at a URL, which is the setting BROKER_URL."""
 
     name: ClassVar[str]
-    """As people know it."""
+    """The broker's name for people."""
 
     def __init__(self, url: str) -> None:
         """Read the URL.
 
         Raises:
-            BrokerError: it cannot be read; nothing is connected to yet.
+            BrokerError: the URL cannot be read. It is not connected to yet.
         """
         self.url = url
 
@@ -37,16 +37,16 @@ class Broker(ABC):
 
     @abstractmethod
     def declare(self) -> None:
-        """Make both queues, with a limit on deliveries and the way from the first to the second
-        where the broker has such. May be called again and by several at once.
+        """Make both queues, with a limit on deliveries and forwarding from the first to the second,
+        where the broker has these. May be called again, and by several processes at once.
 
         Raises:
-            Exception: of the broker's client, where it does not answer.
+            Exception: of the broker's client, where the broker does not respond.
         """
 
     @abstractmethod
     def depth(self, queue: Queue) -> int | None:
-        """Messages that wait in the queue; None where the broker does not tell.
+        """Messages that wait in the queue; None where the broker does not report it.
 
         Raises:
             Exception: as for `declare`.

@@ -1,4 +1,4 @@
-"""From BROKER_URL to the broker; only the client of that one is imported."""
+"""From BROKER_URL to the broker; only that broker's client is imported."""
 
 import importlib
 from typing import NamedTuple

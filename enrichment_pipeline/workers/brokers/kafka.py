@@ -1,17 +1,17 @@
 """Kafka: two topics, and a group of workers for each.
 
-A log is no queue. What the design absorbs, since no event depends on a message:
+A log is no queue. The design tolerates the differences, since no event depends on a message:
 
-- An acknowledgement is the offset up to which everything is answered. After a death of a worker, a
-  lost connection, or a change in the group, messages come twice.
-- A worker that is busy holds up what waits in its partitions. Whoever answers any message takes all
-  that is due.
-- There is no dead-letter queue and no limit on deliveries. Only what kills a process of a worker
-  that itself goes on is counted, here, and sent to the second topic; what follows a death of a
-  whole worker is counted in our store alone.
+- An acknowledgement is the offset up to which everything is handled. After a worker's death, a lost
+  connection, or a change in the group, messages come twice.
+- A busy worker holds up the messages in its partitions. The worker that handles any message takes
+  all that is due.
+- There is no dead-letter queue and no limit on deliveries. This module counts only messages that
+  kill a process of a worker which itself goes on, and sends them to the second topic; what follows
+  the death of a whole worker is counted in our store alone.
 
 Kombu's transport is changed where it would stop or hold up a worker or a publisher; each change
-says why. Which message is sent and how it is answered does not belong here.
+says why. What messages mean does not belong here.
 """
 
 import base64
@@ -37,15 +37,15 @@ from enrichment_pipeline.workers.brokers.broker import Broker, BrokerError
 from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
 
 PARTITIONS = 8
-"""Of each topic that we make, and so the most workers that share one; a topic that is there keeps
-its own."""
+"""Partitions of each topic that we make, and so the most workers that share it; an existing topic
+keeps its own number."""
 
 SESSION_SECONDS = 6
-"""Without a sign of life, after which a worker's partitions go to others; the shortest that Kafka
-allows by itself."""
+"""How long a worker may give no sign of life before its partitions go to others; the shortest that
+Kafka allows by default."""
 
 POLL_SECONDS = 1.0
-"""A worker that is asked to stop waits for it."""
+"""How long a poll waits for a message; a worker that is asked to stop waits for the poll."""
 
 _PAUSE_SECONDS = 0.05
 _TIMEOUT_SECONDS = 5.0
@@ -61,10 +61,10 @@ logger = logging.getLogger(__name__)
 
 class Kafka(Broker):
     """`kafka://host:9092`, or several hosts with commas between them. With `USER:PASSWORD@` SASL
-    over TLS, `?sasl_mechanism=SCRAM-SHA-512` for another one than PLAIN; in either, all but letters
-    and digits is written as %XX.
+    over TLS, `?sasl_mechanism=SCRAM-SHA-512` for another mechanism than PLAIN; in user and
+    password, all but letters and digits is written as %XX.
 
-    The depth is what the group has not acknowledged, what is in hand included.
+    The depth is what the group has not acknowledged, including messages that workers have claimed.
     """
 
     name = "Kafka"
@@ -74,7 +74,7 @@ class Kafka(Broker):
         self._config = _client_config(url)
 
     def celery_settings(self) -> Mapping[str, object]:
-        """See Broker. User and password are in the options, and so in no log."""
+        """See Broker. User and password are in the options, so that no log shows them."""
         return {
             "broker_url": f"kafka://{self._config['bootstrap.servers'].split(',')[0]}",
             "broker_transport_options": {
@@ -82,7 +82,7 @@ class Kafka(Broker):
                 "kafka_consumer_config": {
                     "session.timeout.ms": SESSION_SECONDS * 1000,
                     "heartbeat.interval.ms": SESSION_SECONDS * 1000 // 3,
-                    # A worker that is busy does not poll.
+                    # A busy worker does not poll.
                     "max.poll.interval.ms": LOCK_SECONDS * 1000,
                 },
                 "kafka_producer_config": {"message.timeout.ms": int(_TIMEOUT_SECONDS * 1000)},
@@ -91,7 +91,7 @@ class Kafka(Broker):
         }
 
     def declare(self) -> None:
-        """See Broker. Topics that are there stay as they are."""
+        """See Broker. Existing topics stay as they are."""
         _declare(_connected(self._config))
 
     def depth(self, queue: Queue) -> int | None:
@@ -104,7 +104,7 @@ class Kafka(Broker):
 
 
 class LogMessage(confluentkafka.Message):  # type: ignore[misc]
-    """A message, and where in the log it is."""
+    """A message, and its place in the log."""
 
     def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
         super().__init__(payload, channel=channel, **kwargs)
@@ -115,7 +115,7 @@ class LogMessage(confluentkafka.Message):  # type: ignore[misc]
 
 
 class QoS(confluentkafka.QoS):  # type: ignore[misc]
-    """What is in hand. Messages are acknowledged by Celery's thread of results."""
+    """The messages that are claimed. Celery's thread of results acknowledges them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -128,8 +128,8 @@ class QoS(confluentkafka.QoS):  # type: ignore[misc]
             self._ends[message.partition] = message.offset + 1
 
     def ack(self, delivery_tag: str) -> None:
-        # Kombu's acknowledges all that was received: what other processes have in hand would be
-        # lost with them.
+        # Kombu's acknowledges all that was received: messages that other processes have claimed
+        # would be lost with these processes.
         with self._lock:
             message = self._not_yet_acked.pop(delivery_tag, None)
             if message is None:
@@ -143,14 +143,14 @@ class QoS(confluentkafka.QoS):  # type: ignore[misc]
         self.channel.commit(message.topic, message.partition, end)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        # Kombu's goes back to the last acknowledged offset of every partition: an error where
-        # there is none yet, and otherwise what others have in hand, again and without an end.
+        # Kombu's goes back to the last acknowledged offset of every partition: an error where there
+        # is none yet, and otherwise messages that others have claimed come again without end.
         self.channel.send_on(self._not_yet_acked[delivery_tag], requeue)
         self.ack(delivery_tag)
 
 
 class Channel(confluentkafka.Channel):  # type: ignore[misc]
-    """Kombu's channel; what is overridden is called by kombu."""
+    """Kombu's channel; kombu calls the overridden methods."""
 
     QoS = QoS
     Message = LogMessage
@@ -160,16 +160,16 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
 
     @property
     def common_config(self) -> dict[str, object]:
-        # Kombu's knows one host, and asks for user and password in the URL.
+        # Kombu's knows one host, and needs user and password in the URL.
         return dict(self.options["kafka_common_config"])
 
     def _open(self) -> AdminClient:
-        # Kombu waits for it as long as for a message.
+        # Kombu waits for the connection as long as for a message.
         return _connected(self.common_config)
 
     def _get_consumer(self, queue: str) -> Consumer:
-        # Kafka's client waits for a broker that is away and says so twenty times a second, where
-        # Celery does it for every other broker.
+        # Kafka's client waits for an unreachable broker itself, and logs that twenty times a
+        # second; for every other broker, Celery waits.
         self.options["kafka_consumer_config"]["error_cb"] = self._note_failure
         return super()._get_consumer(queue)
 
@@ -178,14 +178,14 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
             self._failure = error
 
     def _new_queue(self, queue: str, **_: object) -> None:
-        # Kombu's waits without an end while the broker is away, and not for what it has made.
+        # Kombu's waits for ever while the broker is away, but not for the topics that it made.
         _declare(self._client)
 
     def _put(self, queue: str, message: Any, **_: object) -> None:
         self._produce(queue, dumps(message).encode())
 
     def _produce(self, topic: str, value: bytes, deliveries: int = 1) -> None:
-        # Kombu's waits without an end, and does not look at what became of it.
+        # Kombu's waits without end, and does not check the delivery.
         failures: list[KafkaError] = []
 
         def on_delivery(error: KafkaError | None, _: object) -> None:
@@ -205,7 +205,7 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
             raise KafkaException(failures[0])
 
     def _get(self, queue: str, **_: object) -> dict[str, Any]:
-        # Kombu's logs an error and goes on: a topic that is gone would be missed for ever.
+        # Kombu's logs an error and goes on: nobody would notice a topic that is gone.
         received = self._get_consumer(queue).poll(POLL_SECONDS)
         failure = received.error() if received else self._failure
         if failure:
@@ -222,8 +222,8 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
         return self._readable(place)
 
     def _readable(self, place: dict[str, Any]) -> dict[str, Any]:
-        # What is not ours raises here or in Celery, and would end the worker. As bare bytes Celery
-        # logs and rejects it.
+        # A message that is not ours raises here or in Celery, and would end the worker. As bare
+        # bytes, Celery logs and rejects it.
         tag = f"{place['partition']}-{place['offset']}"
         try:
             payload: dict[str, Any] = {**loads(place["value"]), **place}
@@ -235,8 +235,8 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
         return payload if is_ours else _foreign(place, tag)
 
     def close(self) -> None:
-        # Kombu's waits until the broker is back, where an acknowledgement was on its way: a worker
-        # would neither say that it tries again nor end. The thread leaves the group once it can.
+        # Kombu's waits until the broker is back, if an acknowledgement was on its way: a worker
+        # would neither log its retries nor end. The thread leaves the group once it can.
         consumers, self._kafka_consumers = self._kafka_consumers, {}
         super().close()
         for consumer in consumers.values():
@@ -245,8 +245,8 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
             closing.join(SESSION_SECONDS)
 
     def commit(self, topic: str, partition: int, end: int) -> None:
-        """Let the group go on from this offset; where that fails, messages come twice."""
-        # A channel that is closed would take part in the group again.
+        """Let the group go on from this offset; if that fails, messages come twice."""
+        # A closed channel would join the group again.
         consumer = self._kafka_consumers.get(topic)
         if consumer is None:
             return
@@ -256,7 +256,7 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
             logger.warning("the acknowledgement of a message failed, it comes again: %s", error)
 
     def send_on(self, message: LogMessage, requeue: bool) -> None:
-        """Put a message that is rejected at the end of its topic, or into the second one."""
+        """Put a rejected message at the end of its topic, or into the second topic."""
         is_again = requeue and message.deliveries < MOST_DELIVERIES
         if not is_again and message.topic == Queue.DEAD_LETTER:
             logger.warning("a message that nobody could answer is dropped: %.200r", message.value)
@@ -269,11 +269,11 @@ class Channel(confluentkafka.Channel):  # type: ignore[misc]
 
 
 class Transport(confluentkafka.Transport):  # type: ignore[misc]
-    """Kombu's transport, that connects again after every error of Kafka's client."""
+    """Kombu's transport, which connects again after every error of Kafka's client."""
 
     Channel = Channel
 
-    # Kombu's are none, and an error would end the worker.
+    # Kombu's list has none of the client's errors: each would end the worker.
     connection_errors = (*confluentkafka.Transport.connection_errors, KafkaException)
     recoverable_connection_errors = connection_errors
 
@@ -282,7 +282,7 @@ TRANSPORT_ALIASES["kafka"] = f"{__name__}:Transport"
 
 
 def _client_config(url: str) -> dict[str, str]:
-    """Of librdkafka; source: its CONFIGURATION.md."""
+    """The configuration of librdkafka; source: its CONFIGURATION.md."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -303,7 +303,7 @@ def _client_config(url: str) -> dict[str, str]:
             "there with ?sasl_mechanism=SCRAM-SHA-512 at most"
         )
     servers = [name if re.search(r":\d+$", name) else f"{name}:{_PORT}" for name in names]
-    # What goes wrong is raised, and logged by who catches it.
+    # Errors are raised, and logged where they are caught.
     config = {"bootstrap.servers": ",".join(servers), "log_level": "2"}
     if login:
         config |= {
@@ -321,7 +321,7 @@ def _group(topic: str) -> str:
 
 
 def _connected(config: Mapping[str, object]) -> AdminClient:
-    # An exception of Kafka's client does not tell the reason, its callback does.
+    # An exception of Kafka's client does not have the reason, its callback does.
     reasons: list[KafkaError] = []
     client = AdminClient({**config, "error_cb": reasons.append})
     try:
@@ -366,7 +366,7 @@ def _deliveries(headers: list[tuple[str, bytes]] | None) -> int:
 
 
 def _foreign(place: dict[str, Any], tag: str) -> dict[str, Any]:
-    """Of a message that is not ours, what Celery can take apart."""
+    """A message that is not ours, in a form that Celery can read."""
     return {
         **place,
         "body": base64.b64encode(place["value"]).decode(),

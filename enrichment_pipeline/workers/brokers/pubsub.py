@@ -1,6 +1,6 @@
 """Google Pub/Sub: two topics, each with the subscription of one queue.
 
-How kombu pulls, acknowledges and publishes belongs to `pubsub_transport`.
+Pulling, acknowledging and publishing by kombu belongs to `pubsub_transport`.
 """
 
 import re
@@ -24,21 +24,21 @@ CALL_SECONDS = 5.0
 """How long one call may take."""
 
 PULL_SECONDS = 5.0
-"""How long a pull waits for a message, which it has as soon as one comes."""
+"""How long a pull waits for a message; it returns as soon as one comes."""
 
-# After which a worker that had no hand free looks whether it has one. With kombu's tenth of a
-# second, two workers answered fewer messages than one API sends, and these piled up.
+# After this time a worker without a free process checks for one again. With kombu's tenth of a
+# second, two workers handled fewer messages than one API sends, and these piled up.
 _BUSY_SECONDS = 0.01
 
 TOPICS = {Queue.ENRICH: EXCHANGE, Queue.DEAD_LETTER: str(Queue.DEAD_LETTER)}
-"""The topic of each queue. Dead letters have one of their own: a forwarded message keeps its
-attributes, and with them the routing key of the queue that it comes from."""
+"""The topic of each queue. Dead letters have their own topic: a forwarded message keeps its
+attributes, and with them the routing key of its first queue."""
 
 _URL = re.compile(r"gcpubsub://projects/([a-z][a-z0-9.:-]*)/?")
 
 _TRANSPORT = "enrichment_pipeline.workers.brokers.pubsub_transport:Transport"
 
-# What of a subscription can be changed, and is ours to say.
+# The attributes of a subscription that can be changed, and that we decide.
 _CHANGEABLE = ("ack_deadline_seconds", "expiration_policy", "dead_letter_policy")
 
 
@@ -46,8 +46,8 @@ class PubSub(Broker):
     """`gcpubsub://projects/PROJECT`; credentials are found as Google's clients do ("Application
     Default Credentials"), and PUBSUB_EMULATOR_HOST names an emulator.
 
-    Whoever publishes or answers needs the role Pub/Sub Editor, which makes topics and
-    subscriptions. Pub/Sub forwards dead letters itself: its service agent
+    Publishers and workers need the role Pub/Sub Editor, which makes topics and subscriptions.
+    Pub/Sub forwards dead letters itself: its service agent
     `service-PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com` needs the role Pub/Sub Publisher
     on the topic `enrichment-dead-letter` and Pub/Sub Subscriber on the subscription
     `enrichment-enrich`; without them, a message that is delivered too often comes on and on.
@@ -82,16 +82,16 @@ class PubSub(Broker):
         }
 
     def declare(self) -> None:
-        """See Broker; what is there already is brought to these settings. The second queue has no
-        limit on deliveries."""
+        """See Broker; existing subscriptions get these settings. The second queue has no limit on
+        deliveries."""
         with PublisherClient() as publisher, SubscriberClient() as subscriber:
             for queue in reversed(Queue):
                 _make_topic(publisher, self.topic(queue))
                 _make_subscription(subscriber, self._described(queue))
 
     def depth(self, queue: Queue) -> int | None:
-        """See Broker: Pub/Sub does not tell. The number is a metric of Cloud Monitoring, minutes
-        old, for which an emulator has no API and a worker would need one more role."""
+        """See Broker: Pub/Sub does not report it. The number is a metric of Cloud Monitoring,
+        minutes old, for which an emulator has no API and a worker would need one more role."""
         return None
 
     def topic(self, queue: Queue) -> str:
@@ -107,7 +107,7 @@ class PubSub(Broker):
             name=self.subscription(queue),
             topic=self.topic(queue),
             ack_deadline_seconds=LOCK_SECONDS,
-            # One without a time: it never expires.
+            # A policy without a time: the subscription never expires.
             expiration_policy=ExpirationPolicy(),
         )
         if queue is Queue.ENRICH:

@@ -1,7 +1,6 @@
-"""kombu's transport for Google Pub/Sub, mended where it would lose what `queues` promises.
+"""kombu's transport for Google Pub/Sub, changed where it would break what `queues` promises.
 
-Each method says what kombu's own does. Which topics and subscriptions there are belongs to
-`pubsub`.
+Each method says what kombu's own does. Topics and subscriptions belong to `pubsub`.
 """
 
 import logging
@@ -28,10 +27,10 @@ from enrichment_pipeline.workers.brokers.pubsub import CALL_SECONDS, PubSub
 from enrichment_pipeline.workers.queues import Queue
 
 _SETTLE_SECONDS = 10.0
-"""How long it is tried to acknowledge a message; one that is not comes again."""
+"""How long acknowledging a message is tried; an unacknowledged message comes again."""
 
 _AWAY_SECONDS = 1.0
-"""Between two pulls while the broker does not answer."""
+"""Wait between two pulls while the broker does not respond."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
     @cached_property
     def publisher(self) -> Any:
         """The generated client, whose `publish` returns once the broker has the message. kombu's
-        collects messages in a thread, and nobody learns what became of them."""
+        client collects messages in a thread, and does not report what became of them."""
         return PublisherClient()
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: object, queue: str) -> None:
@@ -59,7 +58,7 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
         )
 
     def _put(self, queue: str, message: Any, **_: object) -> None:
-        # kombu's does not wait for the answer: a message that is not taken would be no error.
+        # kombu's does not wait for the response: a refused message would be no error.
         topic = self._queue_cache[queue].topic_path
         data = dumps(message).encode()
         attributes = {"routing_key": self._get_routing_key(message)}
@@ -84,7 +83,7 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
         described = self._queue_cache[queue]
         messages = self._pulled(described.subscription_path, most)
         if queue not in self._active_queues:
-            # We are stopping: another worker gets them at once.
+            # This worker is stopping: another one gets the messages at once.
             self._give_back(described.subscription_path, [one.ack_id for one in messages])
             raise Empty
         payloads = [self._payload(described, message) for message in messages]
@@ -103,8 +102,8 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
         except GoogleAPIError as error:
             if self.closed:
                 raise Empty from error
-            # A new client connects at once. This one waits longer each time, up to two minutes; it
-            # is not closed, since somebody may be acknowledging with it.
+            # A new client connects at once. The old one waits longer each time, up to two minutes;
+            # it is not closed, since another thread may be acknowledging with it.
             self.__dict__.pop("subscriber", None)
             if not self._is_away:
                 logger.warning("Pub/Sub does not answer (%s); trying until it does …", error)
@@ -117,8 +116,8 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
         return response.received_messages
 
     def _payload(self, described: Any, message: Any) -> Any:
-        """What Celery is given; None for a message that is not ours, which is thrown away: neither
-        queue can do anything with it."""
+        """The payload for Celery; None for a message that is not ours, which is discarded: neither
+        queue could handle it."""
         try:
             payload = loads(message.message.data)
             payload["properties"]["delivery_tag"] = self._next_delivery_tag()
@@ -128,7 +127,7 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
                 "message_id": message.message.message_id,
                 "subscription_path": described.subscription_path,
             }
-            # Where this raises in the thread that delivers, it ends the worker.
+            # If this raised in the thread that delivers, the worker would end.
             self.Message(payload, channel=self)
         except Exception:  # noqa: BLE001  of whatever bytes somebody may have sent
             logger.warning("a message that is no notification is thrown away: %.80r", message)
@@ -139,18 +138,18 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """Acknowledge a message. kombu's raises where the broker is away; Celery then counts the
-        message as in hand for ever, and takes no other in its place."""
+        message as claimed for ever, and takes no other in its place."""
         self._settle(delivery_tag, self._acknowledge)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Throw a message away, or give it back, which counts as a delivery. kombu's does not tell
+        """Discard a message, or give it back, which counts as a delivery. kombu's does not inform
         the broker: it keeps the message as long as the worker lives, and to give one back it
         publishes a copy, whose deliveries are counted anew."""
         self._settle(delivery_tag, self._give_back if requeue else self._acknowledge)
 
     def close(self) -> None:
         """Close the channel. kombu's leaves the clients open: a pull would hold up the end of the
-        process, and who connects anew would wait as long as the old ones do between attempts."""
+        process, and a new connection would wait as long as the old ones do between attempts."""
         super().close()
         self._close_client("publisher")
         self._close_client("subscriber")
@@ -188,11 +187,11 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
 
 
 class Transport(gcpubsub.Transport):  # type: ignore[misc]  # kombu has no types
-    """Connects when it is asked to, and knows the errors of a broker that is away."""
+    """Connects at once, and knows the errors of an unreachable broker."""
 
     Channel = Channel
 
-    # kombu's names none that the clients raise where the broker does not answer.
+    # kombu's list has none of the errors that the clients raise for an unreachable broker.
     connection_errors = (
         *gcpubsub.Transport.connection_errors,
         ServerError,
@@ -202,7 +201,7 @@ class Transport(gcpubsub.Transport):  # type: ignore[misc]  # kombu has no types
     )
 
     def establish_connection(self) -> Any:
-        """Make both queues. kombu's calls nobody, so that a broker that is away is found where
-        Celery does not wait for it."""
+        """Make both queues. kombu's makes no call, so that an unreachable broker is noticed only
+        where Celery does not wait for it."""
         PubSub(self.client.hostname).declare()
         return super().establish_connection()

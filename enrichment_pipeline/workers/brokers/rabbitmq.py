@@ -24,7 +24,7 @@ class RabbitMQ(Broker):
             parts = urlsplit(url)
             is_whole = bool(parts.hostname) and parts.port != 0
         except ValueError:
-            # What it says has the password in it, which is taken for a port.
+            # The error is not quoted: it holds the password, taken for a port.
             is_whole = False
         if not is_whole or parts.fragment:
             raise BrokerError(
@@ -33,8 +33,8 @@ class RabbitMQ(Broker):
             )
 
     def celery_settings(self) -> Mapping[str, object]:
-        """See Broker. A publish is confirmed: without that, a broker that has gone is noticed only
-        by the next one."""
+        """See Broker. Publishes are confirmed: otherwise only the next publish would notice that
+        the broker has gone."""
         return {
             "broker_url": self.url,
             "broker_heartbeat": _HEARTBEAT_SECONDS,
@@ -66,7 +66,7 @@ class RabbitMQ(Broker):
                 ).declare()
 
     def depth(self, queue: Queue) -> int | None:
-        """See Broker; messages that a worker has and has not acknowledged are not in it."""
+        """See Broker; messages that a worker has not yet acknowledged are not counted."""
         with self._connection() as connection, connection.channel() as channel:
             return int(channel.queue_declare(str(queue), passive=True).message_count)
 

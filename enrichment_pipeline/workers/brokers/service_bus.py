@@ -1,6 +1,6 @@
 """Azure Service Bus: two queues, the first of which forwards its dead letters to the second.
 
-How kombu receives, settles and sends belongs to `service_bus_transport`.
+Receiving, acknowledging and sending by kombu belongs to `service_bus_transport`.
 """
 
 import logging
@@ -27,11 +27,11 @@ CALL_SECONDS = 5.0
 """How long one call may take: to connect, to send, to manage."""
 
 RECEIVE_SECONDS = 1.0
-"""How long a receive waits for a message; a worker that is asked to stop waits for its last one. A
-message is answered as soon as it comes, whatever this is."""
+"""How long a receive waits for a message; a worker that is asked to stop waits for its last
+receive. Whatever this is, a message is handled as soon as it comes."""
 
 _BUSY_SECONDS = 0.01
-"""After which a worker that had no hand free looks whether it has one."""
+"""Wait until a worker without a free process checks for one again."""
 
 _LONGEST_LOCK_SECONDS = 300
 """Source: Microsoft's "Service Bus quotas and limits", lock duration."""
@@ -43,7 +43,7 @@ _IDENTITIES = {
     "ManagedIdentityCredential": ManagedIdentityCredential,
 }
 
-# A key is base64, which may have slashes in it: no parser of URLs finds the end of the host.
+# A key is base64, which may hold slashes: no parser of URLs finds the end of the host.
 _URL = re.compile(
     r"azureservicebus://"
     rf"(?:(?P<identity>{'|'.join(_IDENTITIES)})|(?P<policy>[^:@/]+):(?P<key>[^@;]+))"
@@ -74,8 +74,8 @@ class ServiceBus(Broker):
         self.namespace = _read(url)
 
     def celery_settings(self) -> Mapping[str, object]:
-        """See Broker. What fails is tried again by us and not by the client, which sleeps for it
-        and cannot be stopped meanwhile."""
+        """See Broker. We retry, and not the client, which sleeps between tries and cannot be
+        stopped meanwhile."""
         return {
             "broker_url": self.url,
             "broker_transport": _TRANSPORT,
@@ -87,8 +87,8 @@ class ServiceBus(Broker):
         }
 
     def declare(self) -> None:
-        """See Broker; a queue that is there stays as it is. Who may make none is not told so by an
-        error: where the queues are there, nothing is wrong."""
+        """See Broker; an existing queue stays as it is. Lacking the right to make queues is no
+        error where the queues exist."""
         try:
             with self._administration() as client:
                 for queue in reversed(Queue):
@@ -97,7 +97,7 @@ class ServiceBus(Broker):
             logger.warning("the queues have to be there, we may make none: %s", first_line(error))
 
     def depth(self, queue: Queue) -> int | None:
-        """See Broker; messages that a worker has and has not answered are in it."""
+        """See Broker; messages that a worker has not yet acknowledged are counted."""
         with self._administration() as client:
             return int(client.get_queue_runtime_properties(str(queue)).active_message_count)
 
@@ -119,7 +119,7 @@ class ServiceBus(Broker):
 
 
 class _Namespace(NamedTuple):
-    """What is read from the URL."""
+    """The parts of the URL."""
 
     host: str
     administration_host: str
@@ -162,8 +162,8 @@ def _read(url: str) -> _Namespace:
 
 
 def _make(client: Any, queue: Queue) -> None:
-    """Make the queue. Asks first: a refusal to make what is there counts as an error in Azure's
-    metrics."""
+    """Make the queue, if it does not exist. It checks first: a refusal to make an existing queue
+    counts as an error in Azure's metrics."""
     forward = {}
     if queue is Queue.ENRICH:
         forward["forward_dead_lettered_messages_to"] = str(Queue.DEAD_LETTER)
@@ -182,7 +182,7 @@ def _make(client: Any, queue: Queue) -> None:
 
 
 class _Plain(RequestsTransport):  # type: ignore[misc]  # azure.core has no types here
-    """HTTP without TLS, for the emulator: the client always asks for https."""
+    """HTTP without TLS, for the emulator: the client always uses https."""
 
     def send(self, request: Any, **options: object) -> Any:
         """Send the request."""

@@ -1,6 +1,6 @@
-"""kombu's transport for Azure Service Bus, mended where it would lose what `queues` promises.
+"""kombu's transport for Azure Service Bus, changed where it would break what `queues` promises.
 
-Each method says what kombu's own does. Which queues there are belongs to `service_bus`.
+Each method says what kombu's own does. The queues belong to `service_bus`.
 """
 
 import logging
@@ -20,7 +20,7 @@ from enrichment_pipeline.store.database.errors import first_line
 from enrichment_pipeline.workers.brokers.service_bus import ServiceBus
 
 _AWAY_SECONDS = 1.0
-"""Between two receives while the broker does not answer."""
+"""Wait between two receives while the broker does not respond."""
 
 _UNREADABLE = "NotADoorbell"
 
@@ -30,20 +30,20 @@ logger = logging.getLogger(__name__)
 class Channel(azureservicebus.Channel):  # type: ignore[misc]  # kombu has no types
     """A channel on the queues that `ServiceBus.declare` makes.
 
-    Locks are not renewed (kombu's `use_lock_renewal`): no worker keeps a message as long as one
-    lasts, and if it did, the message would come twice, which does no harm.
+    Locks are not renewed (kombu's `use_lock_renewal`): no worker keeps a message as long as a lock
+    lasts, and if one did, the message would come twice, which does no harm.
     """
 
     _is_away = False
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
-        # Messages are received in one thread and settled in another; the client's guide says that
-        # a receiver is not thread-safe.
+        # Messages are received in one thread and acknowledged in another; the client's guide says
+        # that a receiver is not thread-safe.
         self._using = threading.Lock()
 
     def _try_parse_connection_string(self) -> None:
-        """kombu's knows no emulator; ours is read by `ServiceBus`."""
+        """Nothing: kombu's knows no emulator, and `ServiceBus` reads the URL."""
 
     @cached_property
     def queue_service(self) -> Any:
@@ -51,16 +51,16 @@ class Channel(azureservicebus.Channel):  # type: ignore[misc]  # kombu has no ty
         return ServiceBus(self.conninfo.hostname).client(retry_total=self.retry_total)
 
     def _new_queue(self, queue: str, **_: object) -> None:
-        """Nothing: kombu's makes a queue that has no way for dead letters; the transport has made
+        """Nothing: kombu's makes a queue that forwards no dead letters; the transport has made
         ours."""
 
     def _size(self, queue: str) -> int:
-        """Nobody asks; kombu's calls the administration at every declaration."""
+        """Zero, since nothing needs it; kombu's calls the administration at every declaration."""
         return 0
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:
-        # kombu's logs a traceback for each receive while the broker is away; and it raises for a
-        # message that is no JSON, which ends the worker, and the next, and so on.
+        # kombu's logs a traceback for each receive while the broker is away. For a message that is
+        # no JSON it raises, which ends this worker, then the next, and so on.
         try:
             with self._using:
                 messages = self._receiver(queue).receive_messages(
@@ -81,10 +81,10 @@ class Channel(azureservicebus.Channel):  # type: ignore[misc]  # kombu has no ty
             payload = loads(b"".join(message.body))
             payload["properties"]["delivery_info"]["azure_message"] = message
             payload["properties"]["delivery_info"]["azure_queue_name"] = queue
-            # Where this raises later, it ends the worker.
+            # If this raised later, the worker would end.
             self.Message(payload, channel=self)
         except Exception:  # noqa: BLE001  of whatever bytes somebody may have sent
-            # Named by its number: to show one that is no text, the client raises.
+            # Logged by its number: the client raises when it shows a message that is no text.
             number = message.sequence_number
             logger.warning("message %s is no notification and becomes a dead letter", number)
             self._settle(queue, message, _bury)
@@ -106,9 +106,9 @@ class Channel(azureservicebus.Channel):  # type: ignore[misc]  # kombu has no ty
         self._finish(delivery_tag, ServiceBusReceiver.complete_message)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Make a dead letter of a message, or give it back, which counts as a delivery. kombu's
-        does not tell the broker: the message stays locked and comes again, and to give one back it
-        sends a copy besides, whose deliveries are counted anew."""
+        """Dead-letter a message, or give it back, which counts as a delivery. kombu's does not
+        inform the broker: the message stays locked and comes again, and to give one back it also
+        sends a copy, whose deliveries are counted anew."""
         self._finish(delivery_tag, ServiceBusReceiver.abandon_message if requeue else _bury)
 
     def _finish(self, delivery_tag: str, settle: Callable[[Any, Any], None]) -> None:
@@ -124,22 +124,22 @@ class Channel(azureservicebus.Channel):  # type: ignore[misc]  # kombu has no ty
             logger.warning("a message was not settled and will come again: %s", first_line(error))
 
     def _receiver(self, queue: str) -> Any:
-        # Opened before it receives: it would connect within the time that it waits for a message,
-        # which far away is never enough.
+        # Opened before it receives: otherwise it would connect within the time that it waits for a
+        # message, which is too short for a distant server.
         return self._get_asb_receiver(queue).receiver.__enter__()
 
 
 class Transport(azureservicebus.Transport):  # type: ignore[misc]  # kombu has no types
-    """Connects when it is asked to, and knows the errors of a broker that is away."""
+    """Connects at once, and knows the errors of an unreachable broker."""
 
     Channel = Channel
 
-    # kombu's names none of the client's: they end a worker.
+    # kombu's list has none of the client's errors: each would end a worker.
     connection_errors = (*azureservicebus.Transport.connection_errors, AzureError)
 
     def establish_connection(self) -> Any:
-        """Make both queues. kombu's calls nobody, so that a broker that is away is found where
-        Celery does not wait for it."""
+        """Make both queues. kombu's makes no call, so that an unreachable broker is noticed only
+        where Celery does not wait for it."""
         ServiceBus(self.client.hostname).declare()
         return super().establish_connection()
 

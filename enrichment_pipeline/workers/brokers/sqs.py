@@ -1,7 +1,7 @@
 """AWS SQS: a visibility timeout, and a redrive policy that sends messages on to the second queue.
 
 Kombu's transport is changed where it would stop a worker or hold up messages; each change says why.
-Which message is sent and how it is answered does not belong here.
+What messages mean does not belong here.
 """
 
 import json
@@ -19,14 +19,14 @@ from enrichment_pipeline.workers.brokers.broker import Broker, BrokerError
 from enrichment_pipeline.workers.queues import LOCK_SECONDS, MOST_DELIVERIES, Queue
 
 WAIT_SECONDS = 1
-"""How long SQS holds back the answer that there is no message. A worker that is asked to stop waits
-for it; each answer is a request that AWS has a price for."""
+"""How long SQS waits before it responds that there is no message. A worker that is asked to stop
+waits for that response; AWS charges for each request."""
 
 _PAUSE_SECONDS = 0.05
 _CLIENT = {
     "connect_timeout": 5,
     "read_timeout": WAIT_SECONDS + 8,
-    # The worker itself waits for a broker that is away, and says so.
+    # The worker itself waits for an unreachable broker, and logs it.
     "retries": {"mode": "standard", "total_max_attempts": 2},
 }
 
@@ -39,10 +39,9 @@ class SQS(Broker):
     """`sqs://KEY:SECRET@` with all but letters and digits written as %XX, or `sqs://`: credentials
     from the environment, a profile or a role. `?region=eu-central-1`, or else AWS_DEFAULT_REGION,
     the profile's, or us-east-1. With a host and port, as in `sqs://KEY:SECRET@127.0.0.1:5000`, a
-    stand-in that is asked by plain http.
+    stand-in over plain http.
 
-    Messages that are hidden from others while a worker has them are not in the depth, which is
-    approximate.
+    The depth is approximate, and does not count messages that workers have claimed.
     """
 
     name = "SQS"
@@ -58,7 +57,7 @@ class SQS(Broker):
         return {"broker_url": self._place, "broker_transport_options": self._options()}
 
     def declare(self) -> None:
-        """See Broker. Queues that are there keep what else they have."""
+        """See Broker. Existing queues keep their other attributes."""
         with self._connection() as connection, connection.channel() as channel:
             _declare(channel.sqs())
 
@@ -80,16 +79,15 @@ class SQS(Broker):
 
 
 class Channel(KOMBU.Channel):  # type: ignore[misc]
-    """Kombu's channel; what is overridden is called by kombu."""
+    """Kombu's channel; kombu calls the overridden methods."""
 
-    # A channel that closes, as when the connection is lost, would show what is in hand to others,
-    # and forget how to acknowledge it. Both are left as they are: an acknowledgement needs no
-    # channel, and what is never acknowledged is shown after LOCK_SECONDS.
+    # Kombu's channel, when it closes, as on a lost connection, would release claimed messages to
+    # others, and forget how to acknowledge them. Neither happens here: an acknowledgement needs no
+    # channel, and a message that is never acknowledged is released after LOCK_SECONDS.
     do_restore = False
 
     def _update_queue_cache(self, queue_name_prefix: str) -> None:
-        # Kombu's asks for the list of all queues, and makes what is missing without a dead-letter
-        # queue.
+        # Kombu's lists all queues, and makes missing ones without a dead-letter queue.
         client = self.sqs()
         try:
             urls = {str(queue): _url(client, queue) for queue in Queue}
@@ -98,8 +96,8 @@ class Channel(KOMBU.Channel):  # type: ignore[misc]
         self._queue_cache.update(urls)
 
     def _message_to_python(self, message: Any, queue_name: str, q_url: str) -> Any:
-        # What is not ours raises here or in Celery, and would end the worker. As bare text Celery
-        # logs and rejects it.
+        # A message that is not ours raises here or in Celery, and would end the worker. As bare
+        # text, Celery logs and rejects it.
         try:
             payload = super()._message_to_python(message, queue_name, q_url)
             parsed = self.Message(payload, channel=self)
@@ -109,8 +107,8 @@ class Channel(KOMBU.Channel):  # type: ignore[misc]
         return payload if is_ours else self._envelope_payload({}, message["Body"], message, q_url)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        # Kombu's hides again what has killed a process, for as long as a poll, and leaves what
-        # nobody can read to come again and again, five minutes apart.
+        # Kombu's hides a message that has killed a process for as long as a poll, and leaves an
+        # unreadable message to come again and again, five minutes apart.
         delivery = self.qos.get(delivery_tag).delivery_info
         self.qos.ack(delivery_tag)
         place = {
@@ -125,7 +123,7 @@ class Channel(KOMBU.Channel):  # type: ignore[misc]
                 if not is_last:
                     self._put_dead_letter(delivery["sqs_message"]["Body"])
                 self.sqs().delete_message(**place)
-            # What kills from the second queue, where nobody counts, comes again after LOCK_SECONDS.
+            # The second queue counts no deliveries: a killer there comes again after LOCK_SECONDS.
         except self.connection_errors as error:
             logger.warning("a rejected message comes again after %d s: %s", LOCK_SECONDS, error)
 
@@ -138,13 +136,13 @@ class Channel(KOMBU.Channel):  # type: ignore[misc]
 
 
 class Transport(KOMBU.Transport):  # type: ignore[misc]
-    """Kombu's transport, that asks one after the other."""
+    """Kombu's transport, which makes one request after the other."""
 
     Channel = Channel
 
-    # Kombu asks for messages in Celery's event loop, where the first answer that is an error, as a
-    # broker that is away or a throttled request, ends the asking for good and says nothing. Asked
-    # by boto3 in Celery's other loop, an error is raised, and Celery connects again.
+    # Kombu requests messages in Celery's event loop, where the first error, such as an unreachable
+    # broker or a throttled request, silently ends all requests. With boto3 in Celery's other loop,
+    # an error is raised, and Celery connects again.
     implements = KOMBU.Transport.implements.extend(asynchronous=False)
 
     # AWS' own refusals are no connection errors to kombu, and would end the worker.
@@ -197,7 +195,7 @@ def _declare(client: Any) -> dict[str, str]:
 
 
 def _made(client: Any, queue: Queue, attributes: Mapping[str, str]) -> str:
-    # Made without attributes: CreateQueue refuses a queue that is there with others.
+    # Made without attributes: CreateQueue refuses an existing queue that has others.
     try:
         url = _url(client, queue)
     except client.exceptions.QueueDoesNotExist:
