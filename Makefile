@@ -1,12 +1,17 @@
-# Everything a developer runs. Needs Python 3.11 or newer, and a network for the first install.
+# Everything a developer runs; `make help` lists it. Needs Python 3.11 or newer, and a network for the
+# first install.
 
 PYTHON ?= python3
 BIN := .venv/bin
 CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 
-.PHONY: install demo test test-clients postgres faults brokers rolling screenshots lint bench requirements
+.PHONY: help install demo test test-all test-slow test-clients postgres faults brokers rolling \
+	screenshots lint bench requirements
 
-install: .venv/installed
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+install: .venv/installed  ## everything into .venv
 
 PIP := $(BIN)/pip --disable-pip-version-check
 # With the certificates that the system trusts, as pip and curl do: uv brings its own otherwise.
@@ -26,54 +31,60 @@ UV := $(BIN)/uv pip install --system-certs --python $(BIN)/python
 		$(PIP) install --no-deps --editable . && echo "Installed by pip."; fi
 	@touch $@
 
-demo: install
+demo: install  ## the whole pipeline with a sample in it
 	@$(BIN)/enrichment-pipeline demo
 
 CLIENTS := enrichment_pipeline_tests/clients
 POSTGRES := enrichment_pipeline_tests/postgres
 BROKER_TESTS := $(patsubst %,enrichment_pipeline_tests/workers/test_%.py,sqs kafka pubsub service_bus)
 
-test: install
-	$(BIN)/pytest --numprocesses 4 --dist worksteal \
-		$(addprefix --ignore=,$(CLIENTS) $(POSTGRES) $(BROKER_TESTS))
+QUICK := $(addprefix --ignore=,$(CLIENTS) $(POSTGRES) $(BROKER_TESTS))
+
+test: install  ## the tests that are run after each change
+	$(BIN)/pytest --numprocesses 4 --dist worksteal -m "not slow" $(QUICK)
+
+test-all: test-slow test-clients postgres  ## all tests that `make test` leaves out
+
+test-slow: install  ## tests that take seconds each
+	$(BIN)/pytest --numprocesses 4 --dist worksteal -m slow $(QUICK)
 
 # Real clients, brokers, processes and outages of twenty seconds; wants npm and Debian's chromium.
-test-clients: install
+test-clients: install  ## with real clients, brokers and a browser
 	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS) $(BROKER_TESTS)
 
 # PostgreSQL as it is elsewhere; wants Debian's postgresql and pgbouncer. Another version:
 # POSTGRES_BIN=/the/folder/of/its/programs.
-postgres: install
+postgres: install  ## PostgreSQL as it is elsewhere
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(POSTGRES)
 
 # Faults in real processes under load, a minute each that lasts; FAULTS=--short: five seconds.
-faults: install
+faults: install  ## faults in real processes
 	$(BIN)/python -m enrichment_pipeline_tests.faults $(FAULTS)
 
 # What each broker goes through, half a minute each that lasts; BROKERS=--short: four seconds. Wants
 # Debian's rabbitmq-server.
-brokers: install
+brokers: install  ## what each broker goes through
 	$(BIN)/python -m enrichment_pipeline_tests.conformance $(BROKERS)
 
 # The version of the commit OLD and this one at work together, while this one migrates the store.
-rolling: install
+rolling: install  ## an old version and this one at once: OLD=commit
 	$(BIN)/python -m enrichment_pipeline_tests.faults.rolling $(OLD)
 
 # What a person sees in Dagster's UI when a window fails and is backfilled, for docs/.
-screenshots: install
+screenshots: install  ## the pictures of docs/
 	ENRICHMENT_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest $(CLIENTS)/test_dagster_ui.py
 
-lint: install
+lint: install  ## ruff, mypy, and which package may import which
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/mypy deploy
 	$(BIN)/lint-imports
 
-bench: install
+bench: install  ## figures, beside the limit and the peers
 	$(BIN)/python -m benchmarks
 
 # The pins, for every Python and platform at once; names no package registry.
-requirements: install
+requirements: install  ## the pins, renewed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
 		--no-header --no-emit-index-url --output-file requirements.txt pyproject.toml

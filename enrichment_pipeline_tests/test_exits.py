@@ -42,7 +42,7 @@ from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
-from enrichment_pipeline.workers.handling import answer
+from enrichment_pipeline.workers.handling import handle
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.llm.mcp_asking import ask
@@ -251,7 +251,7 @@ def logs_of_a_worker(store: Store, _: Path) -> object:
     with store.transaction() as connection:
         connection.execute(text(_REFUSING.format(table="enriched_event")))
     take_in_only(store)
-    answer(store, load_rules(), [], lambda _: None)
+    handle(store, load_rules(), [], lambda _: None)
     return ""
 
 

@@ -129,6 +129,12 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, module: object, name: str, error:
     monkeypatch.setattr(module, name, fails)
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often something is tried again is what tests look at, not how long that takes."""
+    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+
+
 def test_a_failed_run_of_maintenance_is_told_and_over_when_a_later_one_succeeds(
     dagster: Dagster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +233,7 @@ def test_a_window_with_a_dead_batch_has_one_alert(
     assert dagster.told() == ["Failed: the window 2026-03-01 00:00 UTC"]
 
 
+@pytest.mark.slow
 def test_books_that_do_not_balance_are_told_until_the_books_of_that_window_do(
     dagster: Dagster, store: Store, rules: Rules
 ) -> None:

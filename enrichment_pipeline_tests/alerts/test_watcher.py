@@ -79,6 +79,7 @@ def test_what_is_wrong_reaches_every_channel_and_its_end_too(
         assert other.next()["title"].startswith("All clear: ")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_gone_is_told_without_it_and_its_return_is_kept(
     server: EmbeddedPostgres,
     store: Store,

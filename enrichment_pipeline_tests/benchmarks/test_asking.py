@@ -235,6 +235,7 @@ def run(stand_in: StandIn, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("api", APIS)
+@pytest.mark.slow
 def test_the_command_asks_everything_in_both_forms_and_scores_it(
     stand_in: StandIn, api: Api
 ) -> None:
@@ -255,6 +256,7 @@ def test_the_command_asks_everything_in_both_forms_and_scores_it(
     assert "key-of-the-environment" in headers.get("authorization", headers.get("x-api-key", ""))
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_one_line_where_the_model_cannot_be_asked(stand_in: StandIn) -> None:
     stand_in.replies = [Reply(403, "")]
     ran = run(stand_in, "--url", stand_in.url, "--model", "stand-in")
@@ -265,6 +267,7 @@ def test_the_command_ends_with_one_line_where_the_model_cannot_be_asked(stand_in
     )
 
 
+@pytest.mark.slow
 def test_the_command_wants_a_model_with_its_url(stand_in: StandIn) -> None:
     ran = run(stand_in, "--url", stand_in.url)
     assert (ran.returncode, ran.stderr) == (
@@ -273,6 +276,7 @@ def test_the_command_wants_a_model_with_its_url(stand_in: StandIn) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_command_answers_by_rule_without_a_model() -> None:
     ran = run(StandIn())
     assert ran.returncode == 0, ran.stderr

@@ -105,6 +105,7 @@ def test_people_come_in_sessions(events: list[dict[str, Any]]) -> None:
     assert 10 < COUNT / len(people) < 40
 
 
+@pytest.mark.slow
 def test_some_events_come_hours_late_and_all_lie_in_the_hours_asked_for() -> None:
     lines = generate_events(COUNT, seed=3, start=START, hours=10)
     times = moments([json.loads(line) for line in lines])

@@ -32,6 +32,7 @@ def sample(rules: Rules) -> Counted:
 
 
 @pytest.mark.parametrize("sessions", ["scripted", "sample"])
+@pytest.mark.slow
 def test_a_timeline_has_a_fiftieth_of_the_tokens_of_its_events_and_fewer_than_a_plain_dump(
     sessions: str, request: pytest.FixtureRequest
 ) -> None:
@@ -61,6 +62,7 @@ def test_text_is_the_form_with_the_fewest_tokens(scripted: Counted, sample: Coun
         assert one["text"] < one["markdown"] < one["json"]
 
 
+@pytest.mark.slow
 def test_the_figures_are_told_beside_what_is_asked_for(rules: Rules) -> None:
     report = Report({})
     tokens.measure(report, rules)

@@ -112,6 +112,7 @@ def nasty(tmp_path: Path) -> Rules:
     return load_rules(file)
 
 
+@pytest.mark.slow
 def test_the_sample_and_what_is_known_to_be_hard_come_out_alike(
     store: Store, rules: Rules, nasty: Rules, tmp_path: Path
 ) -> None:
@@ -138,6 +139,7 @@ _events = st.tuples(
 
 @given(events=st.lists(_events, min_size=1, max_size=60))
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
 def test_any_name_comes_out_alike(
     store: Store, rules: Rules, tmp_path: Path, events: list[Event]
 ) -> None:
@@ -154,6 +156,7 @@ _texts = _any_text | st.text("ΣσςΑα.'$ \u0301", min_size=1, max_size=4)
     around=st.lists(st.tuples(_names, _names), min_size=1, max_size=4),
 )
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
 def test_any_rules_come_out_alike(
     store: Store,
     rules: Rules,

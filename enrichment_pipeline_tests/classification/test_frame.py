@@ -53,6 +53,7 @@ def rows(answer: pd.DataFrame) -> list[object]:
 
 @given(st.lists(EVENTS, max_size=8))
 @example([("\ud800$autocapture", 1), (repr("\ud800$autocapture"), 1)])
+@pytest.mark.slow
 def test_the_frame_form_equals_the_single_form_on_whatever_json_carries(
     events: list[tuple[object, object]],
 ) -> None:
@@ -69,6 +70,7 @@ def test_the_frame_form_equals_the_single_form_on_whatever_json_carries(
 
 
 @given(st.lists(st.tuples(NAMES, JSON), max_size=8))
+@pytest.mark.slow
 def test_properties_of_any_kind_count_as_in_the_single_form(
     events: list[tuple[object, object]],
 ) -> None:

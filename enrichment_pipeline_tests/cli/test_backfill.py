@@ -65,6 +65,7 @@ def test_what_is_not_asked_for_clearly_is_refused(store: Store) -> None:
     assert "No window is failed" in run("--failed").stdout
 
 
+@pytest.mark.slow
 def test_failed_windows_are_done_again_alone_and_shown_in_dagster(
     store: Store,
     rules: Rules,
@@ -88,6 +89,7 @@ def test_failed_windows_are_done_again_alone_and_shown_in_dagster(
         assert len(instance.get_runs()) == 1
 
 
+@pytest.mark.slow
 def test_a_window_that_fails_again_is_told_with_its_run(
     store: Store,
     rules: Rules,
@@ -106,6 +108,7 @@ def test_a_window_that_fails_again_is_told_with_its_run(
     assert dead(store) == [4, 0, 4]
 
 
+@pytest.mark.slow
 def test_it_says_nothing_of_how_dagster_works_and_what_is_dead_still(
     store: Store, two_failed_windows: None, rules: Rules, tmp_path: Path
 ) -> None:

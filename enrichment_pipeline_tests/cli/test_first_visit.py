@@ -165,6 +165,7 @@ finally:
     ids=" ".join,
 )
 @pytest.mark.usefixtures("database")
+@pytest.mark.slow
 def test_what_is_asked_often_waits_for_no_module_that_it_does_not_use(
     arguments: tuple[str, ...],
 ) -> None:

@@ -121,6 +121,7 @@ def test_several_are_forgotten_at_once_from_a_file_or_a_pipe(store: Store, tmp_p
 
 
 @pytest.mark.usefixtures("somebody")
+@pytest.mark.slow
 def test_a_file_may_name_any_number_of_people(store: Store, tmp_path: Path) -> None:
     with store.transaction() as connection:
         connection.execute(text("UPDATE raw_batch SET last_error = 'what user-1 did'"))

@@ -145,6 +145,7 @@ def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
     assert "the folder holds no files" in told.stderr
 
 
+@pytest.mark.slow
 def test_standard_input_is_imported(store: Store) -> None:
     with process("-", "--json") as importing:
         told, complaints = importing.communicate(b"\n".join(events(25)).decode(), _SECONDS)
@@ -185,6 +186,7 @@ def test_what_a_web_server_has_is_imported(store: Store, tmp_path: Path, website
 
 
 @pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.slow
 def test_ctrl_c_tells_what_is_in_and_that_the_same_command_goes_on(
     store: Store, tmp_path: Path, *, as_json: bool
 ) -> None:

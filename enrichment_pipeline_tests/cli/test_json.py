@@ -63,6 +63,7 @@ def test_every_command_with_json_is_here() -> None:
 
 @pytest.mark.parametrize("is_filled", [False, True])
 @pytest.mark.parametrize("command", ARGUMENTS)
+@pytest.mark.slow
 def test_json_is_one_document_and_errors_are_lines_of_their_own(
     store: Store, rules: Rules, tmp_path: Path, *, command: str, is_filled: bool
 ) -> None:

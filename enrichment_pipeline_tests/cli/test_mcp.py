@@ -30,6 +30,7 @@ PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
 START_SECONDS = 60
 
 
+@pytest.mark.slow
 def test_a_client_that_starts_it_reads_a_timeline(store: Store, rules: Rules) -> None:
     fill(store, rules)
     configured = json.loads(call("mcp", "--show-config").stdout)["mcpServers"]
@@ -50,6 +51,7 @@ def test_a_client_that_starts_it_reads_a_timeline(store: Store, rules: Rules) ->
     assert time.monotonic() - began < START_SECONDS
 
 
+@pytest.mark.slow
 def test_nothing_but_the_protocol_is_on_standard_output(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with opened_store(Settings(home=home)):
@@ -117,6 +119,7 @@ def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.slow
 def test_over_http_who_has_the_read_token_gets_in(store: Store, rules: Rules) -> None:
     fill(store, rules)
 

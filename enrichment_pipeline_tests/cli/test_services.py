@@ -58,6 +58,7 @@ def test_a_process_that_does_not_stop_in_time_is_killed_with_its_children(tmp_pa
     assert psutil.wait_procs([child], timeout=_SECONDS)[1] == []
 
 
+@pytest.mark.slow
 def test_a_file_where_we_were_started_is_no_module_of_what_we_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def test_a_worker_without_a_broker_says_what_to_set() -> None:
         ("amqp://user:pass word#@host", "BROKER_URL for RabbitMQ must look like"),
     ],
 )
+@pytest.mark.slow
 def test_a_broker_that_nobody_knows_is_refused_in_one_line(
     command: str, url: str, told: str
 ) -> None:
@@ -38,6 +39,7 @@ def test_a_broker_that_nobody_knows_is_refused_in_one_line(
     assert "pass word" not in found.stderr
 
 
+@pytest.mark.slow
 def test_an_import_takes_events_in_although_the_broker_is_away(
     store: Store, tmp_path: Path
 ) -> None:

@@ -50,7 +50,7 @@ def test_it_is_installed_by_uv(project: Path) -> None:
     done = install(project)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Installing some 240 packages")
-    assert "uv pip install --python .venv/bin/python --requirement requirements.txt" in done.stdout
+    assert "--python .venv/bin/python --requirement requirements.txt" in done.stdout
     assert done.stdout.endswith("Installed by uv.\n")
     assert "Installing" not in install(project).stdout, "once"
 

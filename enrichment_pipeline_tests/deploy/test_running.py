@@ -164,6 +164,7 @@ def composed(tmp_path: Path, empty_database: str, broker: Part) -> Iterator[Comp
     made.kill()
 
 
+@pytest.mark.slow
 def test_what_compose_starts_takes_events_in_enriches_them_and_shows_dagster(
     composed: Composed, empty_database: str
 ) -> None:

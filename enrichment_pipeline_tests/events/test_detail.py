@@ -73,6 +73,7 @@ properties_of_any_kind = st.dictionaries(
 
 @examples(max_examples=500)
 @given(names, properties_of_any_kind)
+@pytest.mark.slow
 def test_a_detail_is_short_and_what_is_outside_of_its_quotes_is_a_word(
     event: str, properties: dict[str, object]
 ) -> None:

@@ -146,6 +146,7 @@ kinds = st.sets(st.sampled_from(list(Private)))
 
 @examples(max_examples=500)
 @given(private, kinds)
+@pytest.mark.slow
 def test_what_is_masked_stays_as_it_is(text: str, unmasked: set[Private]) -> None:
     masked = mask(text, unmasked)
     assert mask(masked, unmasked) == masked
@@ -168,6 +169,7 @@ unseen = st.sampled_from(["\u200b", "\u200c", "\u200d", "\u2060", "\u00ad", "\uf
 
 @examples(max_examples=300)
 @given(st.sampled_from(sorted(PRIVATE)), st.data())
+@pytest.mark.slow
 def test_nothing_private_is_left_where_what_is_not_seen_splits_it(
     text: str, data: st.DataObject
 ) -> None:

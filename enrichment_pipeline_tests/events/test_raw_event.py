@@ -501,6 +501,7 @@ def readable(text: str | None) -> str | None:
         },
     )
 )
+@pytest.mark.slow
 def test_whatever_an_event_holds_its_columns_are_what_postgresql_accepts(
     fields: dict[str, object],
 ) -> None:

@@ -28,6 +28,7 @@ limits = st.integers(0, 60)
 
 @examples(max_examples=500)
 @given(awkward, limits)
+@pytest.mark.slow
 def test_whatever_was_written_is_one_line_within_its_limit_without_markup(
     text: str, limit: int
 ) -> None:
@@ -44,6 +45,7 @@ def test_whatever_was_written_is_one_line_within_its_limit_without_markup(
 
 @examples(max_examples=500)
 @given(awkward, limits)
+@pytest.mark.slow
 def test_what_is_safe_stays_as_it_is(text: str, limit: int) -> None:
     for make in (safe_text, safe_path, safe_word):
         safe = make(text, limit)

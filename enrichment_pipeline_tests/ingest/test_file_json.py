@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def cut(data: st.DataObject, text: bytes) -> Iterator[bytes]:
 
 @unhurried
 @given(st.lists(objects), st.data())
+@pytest.mark.slow
 def test_elements_do_not_depend_on_where_chunks_end(
     events: list[bytes], data: st.DataObject
 ) -> None:
@@ -35,6 +37,7 @@ def test_elements_do_not_depend_on_where_chunks_end(
 
 @unhurried
 @given(st.lists(objects), st.data())
+@pytest.mark.slow
 def test_elements_of_a_body_do_not_depend_on_where_chunks_end(
     events: list[bytes], data: st.DataObject
 ) -> None:

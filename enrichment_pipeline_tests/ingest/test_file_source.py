@@ -135,6 +135,7 @@ def peak_memory(source: str) -> int:
 
 @pytest.mark.parametrize("compression", sorted(COMPRESSIONS))
 @pytest.mark.parametrize("kind", ["lines", "array"])
+@pytest.mark.slow
 def test_memory_stays_flat_however_large_the_file(
     tmp_path: Path, kind: str, compression: str
 ) -> None:

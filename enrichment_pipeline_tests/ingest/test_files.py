@@ -88,6 +88,7 @@ def test_elements_of_an_array_come_back_exactly_as_they_were_written(
 
 @unhurried
 @given(st.lists(object_texts()), json_objects, json_objects)
+@pytest.mark.slow
 def test_the_batch_of_a_request_body_comes_back_exactly_as_it_was_written(
     objects: list[bytes], before: dict[str, object], after: dict[str, object]
 ) -> None:

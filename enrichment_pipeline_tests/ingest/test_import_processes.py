@@ -65,6 +65,7 @@ def raw_event_count(store: Store) -> int:
         return int(connection.execute(text("SELECT count(*) FROM raw_event")).scalar_one())
 
 
+@pytest.mark.slow
 def test_a_long_source_is_never_held_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     large = [make_event(properties={"note": "x" * 5_000}) for _ in range(10)]
     monkeypatch.setattr(importer, "CHUNK_EVENTS", 10)
@@ -89,6 +90,7 @@ def test_a_long_source_is_never_held_whole(store: Store, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("durable_before", [0, 10])
+@pytest.mark.slow
 def test_an_import_waits_out_an_outage_and_loses_nothing(
     store: Store,
     server: EmbeddedPostgres,
@@ -158,6 +160,7 @@ def process(store: Store) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.slow
 def test_its_processes_end_with_the_import_and_do_all_of_a_chunk_or_nothing(
     store: Store, process: subprocess.Popen[str], number: signal.Signals
 ) -> None:

@@ -354,6 +354,7 @@ def test_the_seconds_that_posthog_asks_for_are_waited(
     assert second.limit == first.limit, "asking for less spares no query"
 
 
+@pytest.mark.slow
 def test_the_time_that_posthog_names_is_waited_for(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:

@@ -59,6 +59,7 @@ def bounded() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("session", ["of-a-server", None])
+@pytest.mark.slow
 def test_a_session_of_a_server_is_cut_and_says_so_with_the_true_count(
     store: Store, session: str | None
 ) -> None:

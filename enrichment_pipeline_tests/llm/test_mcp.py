@@ -219,6 +219,7 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
+@pytest.mark.slow
 def test_a_chart_is_a_picture_with_its_sums(filled: Store) -> None:
     for what, sum_of in (
         ("events_by_event_type", "pageview 3, custom 2, click 1"),
@@ -287,6 +288,7 @@ WRONG: list[tuple[str, dict[str, object], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_told_to_the_model(filled: Store) -> None:
     for tool, arguments, says in WRONG:
         told = refused(filled, tool, **arguments)
@@ -304,6 +306,7 @@ def test_what_is_wrong_is_told_to_the_model(filled: Store) -> None:
         max_size=3,
     ),
 )
+@pytest.mark.slow
 def test_whatever_a_model_asks_it_is_answered_or_told_why_not(
     store: Store, tool: str, arguments: dict[str, object]
 ) -> None:
@@ -315,6 +318,7 @@ def test_whatever_a_model_asks_it_is_answered_or_told_why_not(
         assert content.text != f"Error executing tool {tool}"
 
 
+@pytest.mark.slow
 def test_an_answer_is_capped_and_says_how_to_read_on(store: Store, rules: Rules) -> None:
     events = [
         make_event(
@@ -405,6 +409,7 @@ def test_a_store_that_goes_away_is_told_of_and_may_come_back(
     asyncio.run(through_an_outage())
 
 
+@pytest.mark.slow
 def test_many_may_ask_at_once(filled: Store) -> None:
     async def many() -> None:
         async with Client(make_server(filled)) as client:

@@ -212,6 +212,7 @@ def test_signals_are_in_the_order_of_time_and_of_known_kinds() -> None:
     assert {signal.kind for signal in timeline.signals} == set(KINDS)
 
 
+@pytest.mark.slow
 def test_ten_thousand_views_of_one_page_take_no_long_time() -> None:
     events = [
         event

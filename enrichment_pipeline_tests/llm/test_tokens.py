@@ -83,6 +83,7 @@ def ratios(language: str, form: Form) -> list[float]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("language", WORDS)
+@pytest.mark.slow
 def test_the_estimate_is_never_below_what_a_timeline_has(language: str, form: Form) -> None:
     assert min(ratios(language, form)) >= 1
 

@@ -254,6 +254,7 @@ def test_a_sweep_shows_each_of_its_windows_and_leaves_failed_ones_to_a_run_of_th
     assert pending == 1
 
 
+@pytest.mark.slow
 def test_runs_over_several_windows_log_no_mismatch_of_versions(
     store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:

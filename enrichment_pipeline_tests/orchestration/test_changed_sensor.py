@@ -231,6 +231,7 @@ def test_whatever_changes_enriched_events_reaches_sessions_and_dagster(
 
 
 @pytest.mark.parametrize("minutes", [-3, 3], ids=["behind", "ahead"])
+@pytest.mark.slow
 def test_a_clock_of_dagsters_host_that_is_wrong_changes_nothing(
     store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch, minutes: int
 ) -> None:
@@ -374,6 +375,7 @@ def test_a_dead_window_that_a_run_waits_for_or_is_at_work_on_is_left_to_it(
     assert ticks.failing() == []
 
 
+@pytest.mark.slow
 def test_days_are_asked_for_until_they_are_built_and_not_while_they_are(
     store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
 ) -> None:
@@ -422,6 +424,7 @@ def test_what_is_due_is_left_to_the_workers_until_the_grace_time_is_over(
     assert len(ticks.asked("due_windows")) == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_the_sensor_that_a_person_executes_again_takes_dead_batches_in(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:

@@ -95,6 +95,7 @@ def test_where_dagster_has_never_run_nobody_is_to_be_forgotten(store: Store) -> 
 
 
 @pytest.mark.usefixtures("settings")
+@pytest.mark.slow
 def test_no_id_of_a_person_reaches_dagster_whatever_fails(
     store: Store,
     definitions: dg.Definitions,

@@ -94,6 +94,7 @@ def test_runs_that_end_with_their_code_server_are_started_again_but_not_for_ever
     assert again == {first.run_id: "true", last.run_id: "false"}
 
 
+@pytest.mark.slow
 def test_a_closed_instance_uses_the_embedded_server_no_longer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -138,6 +138,7 @@ def test_more_runs_than_are_asked_for_at_once_are_trimmed_and_each_looked_at(
     assert {run.run_id for run in instance.get_runs()} == {kept, maintain.run_id}
 
 
+@pytest.mark.slow
 def test_the_runs_of_the_latest_materialization_of_every_asset_stay_and_of_the_latest_checks(
     definitions: dg.Definitions, instance: dg.DagsterInstance, run: Run
 ) -> None:

@@ -68,6 +68,7 @@ def batches(store: Store) -> list[Any]:
         return list(connection.execute(text("SELECT state, attempts FROM raw_batch")).all())
 
 
+@pytest.mark.slow
 def test_an_outage_that_ends_in_time_is_ridden_out_within_the_run(
     store: Store,
     run: Callable[[], dg.ExecuteInProcessResult],
@@ -79,6 +80,7 @@ def test_an_outage_that_ends_in_time_is_ridden_out_within_the_run(
     assert batches(store) == [("enriched", 0)]
 
 
+@pytest.mark.slow
 def test_a_longer_outage_fails_the_run_and_spends_no_attempt(
     store: Store,
     server: EmbeddedPostgres,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,7 @@ def test_the_same_situation_has_the_same_run_key_and_a_new_batch_another() -> No
     assert len({once.run_key, more.run_key, failed.run_key}) == 3
 
 
+@pytest.mark.slow
 def test_work_that_stays_due_is_launched_again_ever_more_rarely_and_never_given_up() -> None:
     keys = [
         launches(due(7, waited=timedelta(minutes=minutes)))[0].run_key for minutes in range(24 * 60)

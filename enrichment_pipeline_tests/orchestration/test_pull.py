@@ -130,6 +130,7 @@ def test_materializing_windows_by_hand_pulls_them_and_says_what_came(
     assert shown(result, SECOND, "pulled", "pulled_before", "accepted") == (1, 0, 1)
 
 
+@pytest.mark.slow
 def test_a_backfill_adds_what_came_late_and_nothing_twice(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:

@@ -134,6 +134,7 @@ def test_the_maintenance_job_runs_and_drops_nothing_unless_asked_to(
 @pytest.mark.parametrize(
     "command", [["dagster", "definitions", "validate"], ["dg", "check", "defs"]]
 )
+@pytest.mark.slow
 def test_dagsters_own_tools_accept_the_project(command: list[str], database: str) -> None:
     tool = Path(sys.executable).with_name(command[0])
     found = subprocess.run(

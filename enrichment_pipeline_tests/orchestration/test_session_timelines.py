@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import dagster as dg
+import pytest
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.orchestration.keys import SESSION_TIMELINES
@@ -72,6 +73,7 @@ def test_an_example_is_no_wider_than_its_column(
     assert len(example.records) > 9
 
 
+@pytest.mark.slow
 def test_a_backfill_of_several_days_is_one_run(
     store: Store, rules: Rules, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:

@@ -59,6 +59,7 @@ def by_sensor(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None
 
 @pytest.mark.usefixtures("windows_of_a_day")
 @pytest.mark.parametrize("run", [by_partition, by_sweep, by_sensor])
+@pytest.mark.slow
 def test_windows_are_stale_under_other_rules_until_they_are_enriched_again(
     store: Store,
     settings: Settings,

@@ -272,6 +272,7 @@ def test_the_server_ends_when_its_supervisor_is_killed(home: Path) -> None:
         _await(server)
 
 
+@pytest.mark.slow
 def test_after_sigkill_of_everything_the_next_start_is_clean(
     home: Path, start_user: StartUser
 ) -> None:
@@ -331,6 +332,7 @@ def test_a_server_left_without_a_supervisor_is_replaced(home: Path) -> None:
             assert _server(home).pid != left_over.pid
 
 
+@pytest.mark.slow
 def test_a_lock_file_that_names_a_living_stranger_is_no_obstacle(
     tmp_path: Path, start_user: StartUser
 ) -> None:

@@ -139,6 +139,7 @@ def happen(store: Store, events: Sequence[tuple[str, datetime, str]]) -> None:
     st.lists(happening, max_size=6),
     st.sets(st.sampled_from(EVERYBODY), min_size=1),
 )
+@pytest.mark.slow
 def test_the_books_balance_whoever_is_forgotten_and_the_others_lose_nothing(
     store: Store,
     rules: Rules,

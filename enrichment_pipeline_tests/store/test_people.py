@@ -234,6 +234,7 @@ def test_merges_end_in_the_same_people_however_they_are_shared_out_to_loads(
 
 @examples(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(pairs, min_size=4, max_size=4))
+@pytest.mark.slow
 def test_merges_of_several_at_once_end_in_the_same_people_as_one_after_the_other(
     store: Store, settings: Settings, shares: list[list[tuple[str, str]]]
 ) -> None:

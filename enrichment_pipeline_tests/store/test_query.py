@@ -200,6 +200,7 @@ def test_every_form_of_a_select_is_answered(
     assert query(loaded, statement).rows == rows
 
 
+@pytest.mark.slow
 def test_an_owner_who_is_no_superuser_asks_as_the_reading_role(tmp_path: Path) -> None:
     # Roles belong to a whole server; on that of the other tests a superuser has made this one.
     with EmbeddedPostgres(tmp_path, FAST_AND_FORGETFUL) as alone:

@@ -91,6 +91,7 @@ def open_and_close(settings: Settings) -> None:
     open_store(settings).close()
 
 
+@pytest.mark.slow
 def test_several_processes_may_open_an_empty_store_at_once(server: EmbeddedPostgres) -> None:
     settings = Settings(database_url=database_url(server, f"opened_by_many_{os.getpid()}"))
     with ProcessPoolExecutor(3, get_context("spawn")) as pool:

@@ -114,6 +114,7 @@ def test_every_batch_is_rung_for_once_in_messages_of_bounded_size(groups: list[l
     assert counted["published"] == len(sent)
 
 
+@pytest.mark.slow
 def test_while_the_broker_is_away_rings_are_left_and_nobody_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

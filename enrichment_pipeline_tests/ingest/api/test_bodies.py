@@ -224,6 +224,7 @@ def test_any_bytes_are_cut_or_refused(content: bytes) -> None:
 
 
 @given(st.lists(json_values.map(compact), min_size=1), st.booleans())
+@pytest.mark.slow
 def test_events_are_cut_alike_however_many_commas_they_have(
     events: list[bytes], in_array: bool
 ) -> None:

@@ -94,6 +94,7 @@ def test_lz64_is_read() -> None:
     ],
     ids=["gzip", "zstd", "deflate", "Brotli"],
 )
+@pytest.mark.slow
 def test_a_bomb_is_refused_and_costs_no_memory(
     compress: Callable[[bytes], bytes], encoding: str
 ) -> None:

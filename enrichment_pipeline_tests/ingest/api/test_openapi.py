@@ -31,6 +31,7 @@ def address(store: Store, api_settings: Settings) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("path", "method"), _ROUTES)
+@pytest.mark.slow
 def test_no_request_is_answered_with_a_500(address: str, path: str, method: str) -> None:
     schema = schemathesis.openapi.from_dict(description())
     secret = {"/i/v1/analytics/events": TOKEN, "/webhook/{project}": SECRET}.get(path, READ_TOKEN)

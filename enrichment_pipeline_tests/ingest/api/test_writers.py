@@ -76,6 +76,7 @@ def committing() -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
+@pytest.mark.slow
 def test_a_commit_that_hangs_is_given_up_and_the_next_one_goes_through(
     store: Store, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_commit_that_hangs_is_given_up_and_the_next_one_goes_through(
         assert commit(writers).result.accepted == 1
 
 
+@pytest.mark.slow
 def test_closing_ends_a_process_that_hangs(
     store: Store, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +112,7 @@ def test_closing_ends_a_process_that_hangs(
     assert psutil.wait_procs(hanging, _SECONDS)[1] == []
 
 
+@pytest.mark.slow
 def test_a_signal_to_all_processes_leaves_what_is_in_hand_to_be_finished(
     store: Store, database: str
 ) -> None:
