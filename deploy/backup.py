@@ -116,6 +116,7 @@ def _connected(settings: Settings) -> Iterator[Store]:
     # there have to be none.
     store = connect_store(settings)
     try:
+        store.ensure_dagster_database()
         yield store
     finally:
         store.close()

@@ -96,13 +96,12 @@ def database(
 ) -> Iterator[str]:
     """The URL of a fresh, migrated database; DATABASE_URL names it too."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    for suffix in ("", "_dagster"):
-        copy_database(server, f"{template}{suffix}", f"{name}{suffix}")
+    copy_database(server, template, name)
     url = database_url(server, name)
     monkeypatch.setenv("DATABASE_URL", url)
     yield url
     for suffix in ("", "_dagster"):
-        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         execute(server, drop.format(sql.Identifier(f"{name}{suffix}")))
 
 

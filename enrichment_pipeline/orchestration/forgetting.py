@@ -24,10 +24,11 @@ def forget_in_dagster(store: Store, people: People, *, dry_run: bool = False) ->
     Errors that an earlier version published go with their runs, after ENRICHMENT_RUN_HISTORY_DAYS:
     it cannot be decided whether a word of an error is an id of somebody.
     """
+    if not store.has_dagster_database():
+        return 0
     engine = create_engine(store.dagster_url, hide_parameters=True)
     try:
         with engine.begin() as connection:
-            # Where Dagster has never run, the tables do not exist.
             there = set(inspect(connection).get_table_names())
             return sum(
                 _forget_in(connection, table, column, people, dry_run=dry_run)

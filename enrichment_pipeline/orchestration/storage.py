@@ -46,6 +46,7 @@ class PipelineDagsterStorage(DagsterPostgresStorage):
         # and PgBouncer keeps the zone for each client.
         os.environ["PGTZ"] = "UTC"
         store = open_store(load_settings())
+        store.ensure_dagster_database()
         store.engine.dispose()
         storage = cls(store.dagster_url, inst_data=inst_data)
         storage._run_storage = _RunStorage(store)

@@ -27,13 +27,12 @@ _FILLED = (
 def store_of_module(server: EmbeddedPostgres, template: str) -> Iterator[Store]:
     """An open store on a database of this module."""
     name = f"alerts_{uuid.uuid4().hex[:12]}"
-    for suffix in ("", "_dagster"):
-        copy_database(server, f"{template}{suffix}", f"{name}{suffix}")
+    copy_database(server, template, name)
     opened = open_store(Settings(database_url=database_url(server, name)))
     yield opened
     opened.close()
     for suffix in ("", "_dagster"):
-        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         execute(server, drop.format(sql.Identifier(f"{name}{suffix}")))
 
 

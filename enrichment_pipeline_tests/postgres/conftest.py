@@ -74,4 +74,4 @@ def place(
     yield found
     for database in (name, f"{name}_empty"):
         for suffix in ("", "_dagster"):
-            elsewhere.do("DROP DATABASE {} WITH (FORCE)", f"{database}{suffix}")
+            elsewhere.do("DROP DATABASE IF EXISTS {} WITH (FORCE)", f"{database}{suffix}")

@@ -34,8 +34,8 @@ only = pytest.mark.parametrize
 
 def refusal(url: str) -> str:
     """The one line that a store is refused with."""
-    with pytest.raises(StoreError) as told:
-        open_store(Settings(database_url=url))
+    with pytest.raises(StoreError) as told, opened_store(Settings(database_url=url)) as store:
+        store.ensure_dagster_database()
     assert len(str(told.value).splitlines()) == 1
     return str(told.value)
 
@@ -95,7 +95,8 @@ def test_a_database_that_cannot_hold_every_event_is_refused(
     _, _, statement = told.partition("run: ")
     elsewhere.do("DROP DATABASE {}", name)
     elsewhere.do(statement)
-    open_store(Settings(database_url=elsewhere.url(owner, owner))).close()
+    with opened_store(Settings(database_url=elsewhere.url(owner, owner))) as store:
+        store.ensure_dagster_database()
 
 
 def test_where_new_databases_have_another_encoding_those_of_a_store_are_made_with_utf8(

@@ -42,14 +42,22 @@ def as_role(server: EmbeddedPostgres, name: str) -> str:
     return database_url(server, name).replace(f"//{server.address.user}@", f"//{name}@")
 
 
-def test_databases_that_are_not_there_are_made(server: EmbeddedPostgres, name: str) -> None:
-    settings = Settings(database_url=database_url(server, name))
-    with opened_store(settings) as store, store.transaction() as connection:
-        made = connection.execute(
+def databases_of(store: Store, name: str) -> list[str]:
+    with store.transaction() as connection:
+        found = connection.execute(
             text("SELECT datname FROM pg_database WHERE starts_with(datname, :name) ORDER BY 1"),
             {"name": name},
-        ).scalars()
-        assert list(made) == [name, f"{name}_dagster"]
+        )
+        return list(found.scalars())
+
+
+def test_databases_that_are_not_there_are_made(server: EmbeddedPostgres, name: str) -> None:
+    settings = Settings(database_url=database_url(server, name))
+    with opened_store(settings) as store:
+        assert databases_of(store, name) == [name]
+        assert not store.has_dagster_database()
+        store.ensure_dagster_database()
+        assert databases_of(store, name) == [name, f"{name}_dagster"]
         assert store.dagster_url.split("?")[0].endswith(f"/{name}_dagster")
 
 
@@ -109,8 +117,7 @@ def test_whoever_may_not_make_tables_is_told_how_to_be_allowed_to(
     server: EmbeddedPostgres, name: str
 ) -> None:
     do(server, "CREATE ROLE {} LOGIN", name)
-    for database in (name, f"{name}_dagster"):
-        do(server, "CREATE DATABASE {}", database)
+    do(server, "CREATE DATABASE {}", name)
 
     url = as_role(server, name)
     assert f'run: ALTER DATABASE "{name}" OWNER TO "{name}"' in refusal(url)

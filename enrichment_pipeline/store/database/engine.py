@@ -80,6 +80,18 @@ class Store:
                 raise StoreUnavailableError(f"PostgreSQL went away: {first_line(error)}") from error
             raise
 
+    def ensure_dagster_database(self) -> None:
+        """Make Dagster's database where it is not there; whoever takes events in needs none.
+
+        Raises:
+            StoreError: it cannot be had; one line that says what to do.
+        """
+        ensure_database(make_url(self.dagster_url))
+
+    def has_dagster_database(self) -> bool:
+        """Whether Dagster has ever been at work here."""
+        return holds_a_store(make_url(self.dagster_url))
+
     def close(self) -> None:
         """Close all connections, and release the embedded server if this process uses it."""
         self.engine.dispose()
@@ -197,8 +209,7 @@ def _embedded_url(embedded: EmbeddedPostgres) -> URL:
 
 def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) -> Store:
     dagster_url = url.set(database=f"{url.database}_dagster", drivername="postgresql+psycopg2")
-    for database in (url, dagster_url):
-        ensure_database(database)
+    ensure_database(url)
     engine = create_engine(
         url,
         # A role may have another default: after waiting for a lock, a statement would not see the
