@@ -2,17 +2,20 @@
 `derive`, the process that does it to `sandbox`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.attempts import Reason
-from enrichment_pipeline.enrichment.derive import derive
+from enrichment_pipeline.enrichment.derive import derive, output_version
 from enrichment_pipeline.enrichment.sandbox import Fault, FaultKind, sandbox
-from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
+from enrichment_pipeline.events.inputs import EnrichmentOutput
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.queue.enriched import Failure
+from enrichment_pipeline.store.queue.inputs import read_inputs, remember_outputs
 
 _REASONS = {
     FaultKind.RAISED: Reason.RAISED,
@@ -20,6 +23,8 @@ _REASONS = {
     FaultKind.TIMED_OUT: Reason.TIMED_OUT,
     FaultKind.CRASHED: Reason.CRASHED,
 }
+
+_KEPT_AT_ONCE = 3_000
 
 
 @dataclass
@@ -31,18 +36,37 @@ class Derived:
     errors: dict[UUID, str] = field(default_factory=dict)
     """Failures that are not about the data: the name of each error's class."""
 
-
-def derive_all(inputs: Mapping[UUID, EnrichmentInput], rules: Rules) -> Derived:
-    """The action output of each action input under these rules."""
-    derived = Derived()
-    results = sandbox().run(partial(derive, rules=rules), [(one,) for one in inputs.values()])
-    for key, result in zip(inputs, results, strict=True):
-        if isinstance(result, Fault):
-            derived.failures[key] = failure_of(result)
+    def add(
+        self, keys: Sequence[UUID], results: Sequence[EnrichmentOutput | Fault]
+    ) -> dict[UUID, EnrichmentOutput]:
+        """Add results of these inputs; returns those that are outputs."""
+        outputs: dict[UUID, EnrichmentOutput] = {}
+        for key, result in zip(keys, results, strict=True):
+            if not isinstance(result, Fault):
+                outputs[key] = result
+                continue
+            self.failures[key] = failure_of(result)
             if result.error:
-                derived.errors[key] = result.error
-        else:
-            derived.outputs[key] = result
+                self.errors[key] = result.error
+        self.outputs |= outputs
+        return outputs
+
+
+def derive_missing(store: Store, keys: Sequence[UUID], rules: Rules) -> Derived:
+    """Derive what these rules have not said yet: the outputs of the action inputs of these keys.
+    They are kept, some thousands at a time, while the next ones are derived."""
+    derived = Derived()
+    inputs = list(read_inputs(store, keys).items())
+    version, function = output_version(rules), partial(derive, rules=rules)
+    with ThreadPoolExecutor(1) as keeping:
+        kept = []
+        for start in range(0, len(inputs), _KEPT_AT_ONCE):
+            portion = inputs[start : start + _KEPT_AT_ONCE]
+            results = sandbox().run(function, [(one,) for _, one in portion])
+            outputs = derived.add([key for key, _ in portion], results)
+            kept.append(keeping.submit(remember_outputs, store, version, outputs))
+    for future in kept:
+        future.result()
     return derived
 
 

@@ -9,13 +9,12 @@ from datetime import datetime
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.derive import output_version
-from enrichment_pipeline.enrichment.deriving import derive_all
+from enrichment_pipeline.enrichment.deriving import derive_missing
 from enrichment_pipeline.enrichment.path import CLAIM_EVENTS
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.queue.changes import append_changes
 from enrichment_pipeline.store.queue.claims import Batch, enriched_batches
 from enrichment_pipeline.store.queue.enriched import expect_many, missing_inputs
-from enrichment_pipeline.store.queue.inputs import read_inputs, remember_outputs
 from enrichment_pipeline.store.queue.rewriting import Change, rewrite_enriched
 from enrichment_pipeline.wording import counted
 
@@ -72,8 +71,7 @@ def _rewrite(store: Store, rules: Rules, batches: Sequence[Batch]) -> list[Chang
     with store.transaction() as connection:
         expect_many(connection, sum(batch.due_count for batch in batches))
         keys = missing_inputs(connection, batches, store.window, version)
-        derived = derive_all(read_inputs(store, keys), rules)
-        remember_outputs(store, version, derived.outputs)
+        derive_missing(store, keys, rules)
         changes = rewrite_enriched(connection, batches, store.window, version, rules.version)
         append_changes(connection, [change.window_start for change in changes])
         return changes

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.enrichment.derive import Refusal, output_version, parse_again
-from enrichment_pipeline.enrichment.deriving import derive_all, failure_of
+from enrichment_pipeline.enrichment.deriving import derive_missing, failure_of
 from enrichment_pipeline.enrichment.sandbox import Fault, sandbox
 from enrichment_pipeline.enrichment.writing import Writing, write_alone
 from enrichment_pipeline.events.allowed import Private
@@ -43,7 +43,7 @@ from enrichment_pipeline.store.dead_letters.replays import (
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.queue.claims import Death
 from enrichment_pipeline.store.queue.enriched import Failure
-from enrichment_pipeline.store.queue.inputs import missing_outputs, read_inputs, remember_outputs
+from enrichment_pipeline.store.queue.inputs import missing_outputs
 from enrichment_pipeline.store.windows.limits import oldest_possible_start
 
 LETTERS_AT_ONCE = 500
@@ -246,9 +246,7 @@ class _Replay:
     def _derive(self, connection: Connection, keys: set[UUID]) -> dict[UUID, Failure]:
         version = output_version(self._writing.rules)
         missing = missing_outputs(connection, version, keys)
-        derived = derive_all(read_inputs(self._store, missing), self._writing.rules)
-        remember_outputs(self._store, version, derived.outputs)
-        return derived.failures
+        return derive_missing(self._store, missing, self._writing.rules).failures
 
     def _write(
         self, connection: Connection, letters: Sequence[Letter]

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.enrichment.derive import output_version
-from enrichment_pipeline.enrichment.deriving import Derived, derive_all
+from enrichment_pipeline.enrichment.deriving import Derived, derive_missing
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import blames_data, first_line
 from enrichment_pipeline.store.queue.claims import Batch, mark_enriched
@@ -27,7 +27,6 @@ from enrichment_pipeline.store.queue.enriched import (
     remove_enriched,
     write_enriched,
 )
-from enrichment_pipeline.store.queue.inputs import read_inputs, remember_outputs
 from enrichment_pipeline.wording import counted
 
 _MOST_REFUSED = 100
@@ -69,8 +68,7 @@ def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) ->
     # cost each claim a second pass over its events.
     if written < due:
         keys = missing_inputs(connection, batches, store.window, version)
-        derived = derive_all(read_inputs(store, keys), rules)
-        remember_outputs(store, version, derived.outputs)
+        derived = derive_missing(store, keys, rules)
         written += write_enriched(
             connection, batches, store.window, version, rules.version, keys=keys
         )

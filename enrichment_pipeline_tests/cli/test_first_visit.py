@@ -114,6 +114,7 @@ def test_a_hint_names_a_command_that_works_as_it_was_called(tmp_path: Path) -> N
         ("enrichment_windowminutes", "did you mean ENRICHMENT_WINDOW_MINUTES?"),
         ("DATABSE_URL", "did you mean DATABASE_URL?"),
         ("ENRICHMENT_COLOUR_OF_THE_SKY", "config` shows them all"),
+        ("ENRICHMENT_PARTITION_START", "a window is a partition as soon as it has events"),
     ],
 )
 @pytest.mark.parametrize("where", ["environment", ".env"])

@@ -1,6 +1,6 @@
 """The one enrichment path, on a real PostgreSQL."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from threading import Barrier, Thread
 from typing import Any
@@ -12,9 +12,8 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import path, writing
-from enrichment_pipeline.enrichment.deriving import Derived, derive_all
+from enrichment_pipeline.enrichment.deriving import Derived, derive_missing
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import is_store_failure
@@ -266,11 +265,11 @@ def test_each_distinct_input_is_kept_once_and_its_rules_run_once(
 ) -> None:
     derived: list[object] = []
 
-    def noted(inputs: Mapping[UUID, EnrichmentInput], rules: Rules) -> Derived:
-        derived.extend(inputs)
-        return derive_all(inputs, rules)
+    def noted(store: Store, keys: Sequence[UUID], rules: Rules) -> Derived:
+        derived.extend(keys)
+        return derive_missing(store, keys, rules)
 
-    monkeypatch.setattr(writing, "derive_all", noted)
+    monkeypatch.setattr(writing, "derive_missing", noted)
     load(store, 50, NOON)
     load(store, 50, NOON + HOUR)
     enrich_due(store, rules)

@@ -9,11 +9,14 @@ import psutil
 import pytest
 
 from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment import deriving
 from enrichment_pipeline.enrichment import sandbox as sandboxes
-from enrichment_pipeline.enrichment.derive import derive
-from enrichment_pipeline.enrichment.deriving import derive_all
+from enrichment_pipeline.enrichment.derive import derive, output_version
+from enrichment_pipeline.enrichment.deriving import derive_missing
 from enrichment_pipeline.enrichment.sandbox import Fault, FaultKind, Sandbox, SandboxError
 from enrichment_pipeline.events.inputs import EnrichmentInput
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.queue.inputs import missing_outputs, remember_inputs
 from enrichment_pipeline_tests.poison import (
     EATS_MEMORY,
     HANGS,
@@ -133,11 +136,24 @@ def test_other_rules_are_taken_up_by_the_same_child(rules: Rules) -> None:
     box.stop()
 
 
-def test_only_an_error_of_code_may_be_everybodys(rules: Rules) -> None:
+def test_only_an_error_of_code_may_be_everybodys(store: Store, rules: Rules) -> None:
     some = {UUID(int=number): one for number, (one,) in enumerate(inputs("code", "data"))}
-    derived = derive_all(some, poisoned(rules, code=RAISES, data=IS_BAD))
+    remember_inputs(store, some)
+    derived = derive_missing(store, list(some), poisoned(rules, code=RAISES, data=IS_BAD))
     assert derived.errors == {UUID(int=0): "ZeroDivisionError"}
     assert "a bug in the rules" in (derived.failures[UUID(int=0)].traceback or "")
+
+
+def test_what_is_derived_is_kept_by_portions(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deriving, "_KEPT_AT_ONCE", 3)
+    some = {UUID(int=n): one for n, (one,) in enumerate(inputs(*(f"name {n}" for n in range(10))))}
+    remember_inputs(store, some)
+    derived = derive_missing(store, list(some), rules)
+    with store.transaction() as connection:
+        assert missing_outputs(connection, output_version(rules), some.keys()) == []
+    assert derived.outputs.keys() == some.keys()
 
 
 def test_a_process_has_one_sandbox_and_a_forked_one_its_own(

@@ -168,14 +168,14 @@ def test_a_batch_that_fails_once_is_tried_again_within_the_run(
 ) -> None:
     load_events(store, raw_events(5, START), [], "test")
     failures = iter([True, True])
-    derive_all = writing.derive_all
+    derive_missing = writing.derive_missing
 
     def fails_twice(*given: Any) -> Derived:
         if next(failures, False):
             raise ZeroDivisionError
-        return derive_all(*given)
+        return derive_missing(*given)
 
-    monkeypatch.setattr(writing, "derive_all", fails_twice)
+    monkeypatch.setattr(writing, "derive_missing", fails_twice)
     result = run(definitions, instance)
     assert result.success
     assert materializations(result, ENRICHED_EVENTS)[KEYS[0]]["enriched"] == 5

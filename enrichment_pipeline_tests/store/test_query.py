@@ -19,6 +19,7 @@ from enrichment_pipeline.store.database.roles import READER, SQL_LOGIN, ensure_r
 from enrichment_pipeline.store.database.secrets import LEDGER_KEY, PSEUDONYM_KEY
 from enrichment_pipeline.store.database.tables import READABLE
 from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.reading import query as module
 from enrichment_pipeline.store.reading.query import query
 from enrichment_pipeline_tests.conftest import (
     FAST_AND_FORGETFUL,
@@ -209,3 +210,20 @@ def test_an_owner_who_is_no_superuser_asks_as_the_reading_role(tmp_path: Path) -
         with opened_store(Settings(database_url=url)) as store:
             found = query(store, "SELECT session_user, current_user, count(*) FROM raw_event")
     assert found.rows == [("owner", READER, 0)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM store_secret",
+        'SELECT * FROM "public"."Store_Secret"'.lower(),
+        "SELECT most_common_vals FROM pg_stats WHERE tablename LIKE 'store%'",
+    ],
+)
+def test_where_there_is_no_role_to_read_as_the_secrets_are_refused_all_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    monkeypatch.setattr(module, "reads_as_reader", lambda _: False)
+    assert query(store, "SELECT count(*) FROM raw_event").rows == [(0,)]
+    with pytest.raises(StoreError, match="has secrets of the store"):
+        query(store, statement)

@@ -24,6 +24,9 @@ _RUNS_SQL = re.compile(
     r'\b(?:ts_stat|ts_rewrite|\w+_to_xml\w*|dblink\w*|crosstab\w*|connectby)\b|\bU&"', re.IGNORECASE
 )
 
+# Where there is no role to read as, the statement has the rights of the owner.
+_SECRET = re.compile(r"\b(?:store_secret|pg_statistic\w*|pg_stats\w*)\b", re.IGNORECASE)
+
 
 class QueryResult(NamedTuple):
     """The result of a query: the names of its columns, and its rows."""
@@ -53,6 +56,8 @@ def query(store: Store, statement: str) -> QueryResult:
         raise StoreError(
             f"sql does not run {found[0]}: it could run SQL with more rights than those of {READER}"
         )
+    elif not has_reader and (found := _SECRET.search(statement)):
+        raise StoreError(f"sql does not read {found[0]}: it has secrets of the store")
     conninfo = url.render_as_string(hide_password=False)
     try:
         with psycopg.connect(conninfo, prepare_threshold=None, connect_timeout=10) as connection:
