@@ -99,7 +99,7 @@ def tell(
     with existing_store(load_settings()) as store:
         if not wanted:
             with store.transaction() as connection:
-                wanted = changed_days(connection)
+                wanted = [changed.day for changed in changed_days(connection)]
         reports = _tell(store, wanted, is_whole=bool(days))
         with store.transaction() as connection:
             pending = pending_events(connection)

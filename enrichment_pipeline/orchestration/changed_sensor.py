@@ -7,7 +7,7 @@ FAILED only through a run, and a run builds the sessions of a day.
 
 import time
 from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -23,7 +23,7 @@ from enrichment_pipeline.orchestration.partitions import (
     range_tags,
     stretches,
 )
-from enrichment_pipeline.orchestration.planning import MAX_WINDOWS
+from enrichment_pipeline.orchestration.planning import MAX_WINDOWS, launch_number
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import (
     publish_broken,
@@ -37,6 +37,7 @@ from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
 from enrichment_pipeline.store.dead_letters.summary import broken_now, failed_windows
 from enrichment_pipeline.store.queue.changes import (
+    ChangedDay,
     changed_days,
     changed_windows,
     take_letter_changes,
@@ -62,6 +63,7 @@ _MOST_DAYS = 5
 """Runs that one tick launches; the next ticks launch the others."""
 
 _PARTITION = "dagster/partition"
+_LAUNCH = "enrichment/launch"
 # Fresh events first: timelines are made from enriched events, whether their day is built or not.
 _BEHIND = {"dagster/priority": "-1"}
 _LONGEST_SILENCE = timedelta(minutes=15)
@@ -182,10 +184,12 @@ def _failing(instance: dg.DagsterInstance, failed: Collection[datetime]) -> list
     ]
 
 
-def _building(instance: dg.DagsterInstance, days: Sequence[date]) -> list[dg.RunRequest]:
-    """Runs that build the sessions of these days, the newest first."""
+def _building(instance: dg.DagsterInstance, days: Sequence[ChangedDay]) -> list[dg.RunRequest]:
+    """Runs that build the sessions of these days, the newest first. A day whose run has failed is
+    launched again ever more rarely, and keeps no other day waiting."""
     if not days:
         return []
+    launches = {changed.day: _launch_of(changed) for changed in days}
     runs = instance.get_runs(
         dg.RunsFilter(
             job_name=SESSIONS_JOB,
@@ -195,13 +199,22 @@ def _building(instance: dg.DagsterInstance, days: Sequence[date]) -> list[dg.Run
         )
     )
     busy = {run.tags.get(_PARTITION) for run in runs}
-    chosen = [day for day in days if day.isoformat() not in busy][:_MOST_DAYS]
+    launched = instance.get_runs(dg.RunsFilter(tags={_LAUNCH: list(launches.values())}))
+    done = {run.tags[_LAUNCH] for run in launched}
+    wanted = [day for day in launches if day.isoformat() not in busy and launches[day] not in done]
+    chosen = wanted[:_MOST_DAYS]
     add_days(instance, chosen)
     return [
         dg.RunRequest(
             job_name=SESSIONS_JOB,
             partition_key=day.isoformat(),
-            tags={LAUNCHED_BY_SENSOR: "true", **_BEHIND},
+            tags={LAUNCHED_BY_SENSOR: "true", _LAUNCH: launches[day], **_BEHIND},
         )
         for day in chosen
     ]
+
+
+def _launch_of(changed: ChangedDay) -> str:
+    """The name of the launch that is due for a day. A run that succeeds removes the day's changes:
+    the first of the next ones has another time."""
+    return f"{changed.day}:{changed.since.isoformat()}:{launch_number(changed.waited)}"

@@ -88,14 +88,14 @@ def _launch(
     concerned = [due[start] for start in windows]
     newest = max(window.newest_batch for window in concerned)
     attempts = sum(window.attempts for window in concerned)
-    epoch = _epoch(min(window.waited for window in concerned))
+    epoch = launch_number(min(window.waited for window in concerned))
     kind = "sweep" if is_sweep else "range"
     stretch = f"{windows[0]:%Y%m%dT%H%M}-{windows[-1]:%Y%m%dT%H%M}:{len(windows)}"
     run_key = f"{kind}:{stretch}:{newest}:{attempts}:{epoch}"
     return Launch(windows, is_sweep, run_key, is_behind)
 
 
-def _epoch(waited: timedelta) -> int:
+def launch_number(waited: timedelta) -> int:
     """How often work that has waited this long should have been launched again.
 
     Dagster never launches a run key twice, not even after a failure. After an outage of the store

@@ -22,7 +22,7 @@ MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 
 def due(store: Store) -> list[date]:
     with store.transaction() as connection:
-        return changed_days(connection)
+        return [changed.day for changed in changed_days(connection)]
 
 
 def test_the_sessions_of_a_day_are_told(store: Store, rules: Rules) -> None:

@@ -396,6 +396,54 @@ def test_days_are_asked_for_until_they_are_built_and_not_while_they_are(
     assert build_sessions(ticks) == []
 
 
+def test_a_day_whose_run_fails_is_launched_ever_more_rarely_and_keeps_no_other_waiting(
+    store: Store,
+    rules: Rules,
+    ticks: Ticks,
+    definitions: dg.Definitions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(changed_sensor, "_MOST_DAYS", 1)
+
+    def asked() -> list[str | None]:
+        return [one.partition_key for one in ticks.asked(job=SESSIONS_JOB)]
+
+    def fail() -> None:
+        [request] = ticks.asked(job=SESSIONS_JOB)
+        tags = {**request.tags, "dagster/partition": str(request.partition_key)}
+        run = ticks.instance.create_run_for_job(
+            definitions.resolve_job_def(SESSIONS_JOB), tags=tags
+        )
+        ticks.instance.report_run_failed(run)
+
+    def pass_by(interval: str) -> None:
+        with store.transaction() as connection:
+            connection.execute(
+                text(f"UPDATE enriched_change SET changed_at = changed_at - interval '{interval}'")
+            )
+
+    for hour in (0, 72):
+        load(store, hour=hour)
+    enrich_due(store, rules)
+    assert asked() == ["2026-03-04"]
+    fail()
+    assert asked() == ["2026-03-01"], "the other day is not kept waiting"
+    fail()
+    assert asked() == []
+    pass_by("1 minute")
+    fail()
+    fail()
+    assert asked() == []
+    load(store, hour=72)
+    enrich_due(store, rules)
+    assert asked() == [], "new events make a failing day due no sooner"
+    pass_by("2 minutes")
+    assert build_sessions(ticks) == ["2026-03-04"]
+    load(store, hour=72)
+    enrich_due(store, rules)
+    assert asked() == ["2026-03-04"], "a day that was built is due as soon as it changes"
+
+
 def test_what_is_due_is_found_while_the_sessions_of_its_day_are_built(
     store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
 ) -> None:

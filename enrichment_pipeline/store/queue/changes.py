@@ -98,17 +98,28 @@ def take_letter_changes(connection: Connection) -> bool:
     return removed.rowcount > 0
 
 
-def changed_days(connection: Connection) -> list[date]:
-    """The UTC days whose sessions are out of date, the newest first."""
+class ChangedDay(NamedTuple):
+    """A day whose sessions are out of date."""
+
+    day: date
+    """In UTC."""
+    since: datetime
+    """The time of its first change that is in no session."""
+    waited: timedelta
+    """The age of that change."""
+
+
+def changed_days(connection: Connection) -> list[ChangedDay]:
+    """The days whose sessions are out of date, the newest first."""
     rows = connection.execute(
         text(
             """
-            SELECT DISTINCT (window_start AT TIME ZONE 'UTC')::date FROM enriched_change
-            WHERE consumer = 'sessions' ORDER BY 1 DESC
+            SELECT (window_start AT TIME ZONE 'UTC')::date, min(changed_at), now() - min(changed_at)
+            FROM enriched_change WHERE consumer = 'sessions' GROUP BY 1 ORDER BY 1 DESC
             """
         )
     )
-    return list(rows.scalars())
+    return [ChangedDay(*row) for row in rows]
 
 
 class DayChanges(NamedTuple):
