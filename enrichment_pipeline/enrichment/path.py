@@ -4,6 +4,7 @@ Every caller (Dagster's assets, workers, the command line, tests) uses this path
 moment rolls back, and the batch is still due. How a batch is written belongs to `writing`.
 """
 
+import logging
 import os
 import socket
 import traceback
@@ -18,7 +19,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.enrichment.writing import Writing, write, write_alone
 from enrichment_pipeline.store.database.engine import Store
-from enrichment_pipeline.store.database.errors import first_line, kind_of
+from enrichment_pipeline.store.database.errors import first_line, is_cancelled, kind_of
 from enrichment_pipeline.store.queue.claims import (
     Batch,
     Death,
@@ -27,6 +28,8 @@ from enrichment_pipeline.store.queue.claims import (
     mark_dead,
     spend_attempt,
 )
+
+logger = logging.getLogger(__name__)
 
 CLAIM_EVENTS = 50_000
 """Events in one transaction: more would not be faster, and a crash would lose more work."""
@@ -87,8 +90,8 @@ def enrich_due(
     """
     report = EnrichmentReport()
     started = monotonic()
-    path = _Path(store, rules, worker or this_worker(), report)
-    while path.enrich_claim(windows, claim_events):
+    path = _Path(store, rules, worker or this_worker(), report, claim_events)
+    while path.enrich_claim(windows):
         if monotonic() - started > most_seconds:
             report.is_unfinished = True
             break
@@ -99,22 +102,33 @@ def enrich_due(
 class _Path:
     """One call of `enrich_due`: its parameters and its report."""
 
-    def __init__(self, store: Store, rules: Rules, worker: str, report: EnrichmentReport) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rules: Rules,
+        worker: str,
+        report: EnrichmentReport,
+        claim_events: int,
+    ) -> None:
         self._store = store
         self._report = report
+        self._claim_events = claim_events
         self._writing = Writing(store, rules, worker)
 
-    def enrich_claim(self, windows: Sequence[datetime] | None, claim_events: int) -> bool:
+    def enrich_claim(self, windows: Sequence[datetime] | None) -> bool:
         """Enrich one claim; returns False if nothing was due."""
         claimed: list[Batch] = []
         dead = 0
         failed = False
         try:
             with self._store.transaction() as connection:
-                claimed = claim(connection, claim_events, windows)
+                claimed = claim(connection, self._claim_events, windows)
                 if claimed:
                     dead = write(connection, self._writing, claimed)
         except Exception as error:  # any error of data or code is charged to the batch below
+            if is_cancelled(error) and len(claimed) > 1:
+                self._shrink(claimed, error)
+                return True
             if not claimed or not attempts.spends_attempt(error):
                 raise
             failed = True
@@ -125,6 +139,17 @@ class _Path:
         else:
             self._report.add(claimed, dead)
         return bool(claimed)
+
+    def _shrink(self, claimed: Sequence[Batch], error: Exception) -> None:
+        """Claim less from now on: a limit that no transaction can lift cancelled the claim."""
+        events = sum(batch.due_count for batch in claimed)
+        self._claim_events = events // 2
+        logger.warning(
+            "PostgreSQL cancelled a claim of %d events (%s); trying half as many: whatever limits "
+            "the time of statements here should leave them more",
+            events,
+            first_line(error),
+        )
 
     def _enrich_alone(self, claimed: Batch) -> None:
         batch = claimed

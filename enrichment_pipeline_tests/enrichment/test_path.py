@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import path, writing
@@ -275,3 +276,40 @@ def test_each_distinct_input_is_kept_once_and_its_rules_run_once(
     enrich_due(store, rules)
     assert len(derived) == 1
     assert rows(store, "SELECT count(*) FROM enrichment_input") == [(1,)]
+
+
+LIMIT = """
+CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF (SELECT count(*) FROM added) > 5 THEN
+        RAISE EXCEPTION 'canceling statement due to a limit' USING ERRCODE = 'query_canceled';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_many AFTER INSERT ON enriched_event
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()
+"""
+
+
+def test_a_claim_that_is_cancelled_is_tried_with_half_as_many_events_and_spends_nothing(
+    store: Store, rules: Rules, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(8):
+        load(store, 3)
+    with store.transaction() as connection:
+        connection.execute(text(LIMIT))
+    report = enrich_due(store, rules)
+    assert (report.events, report.failures) == (24, [])
+    assert rows(store, "SELECT DISTINCT attempts FROM raw_batch") == [(0,)]
+    assert "cancelled a claim of 24 events (canceling statement due to a limit)" in caplog.text
+
+
+def test_a_batch_that_is_cancelled_alone_is_a_failure_of_the_store(
+    store: Store, rules: Rules
+) -> None:
+    load(store, 6)
+    with store.transaction() as connection:
+        connection.execute(text(LIMIT))
+    with pytest.raises(DBAPIError, match="due to a limit") as raised:
+        enrich_due(store, rules)
+    assert is_store_failure(raised.value)
+    assert rows(store, "SELECT state, attempts FROM raw_batch") == [("pending", 0)]

@@ -67,6 +67,11 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(found, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
 
 
+def is_cancelled(error: BaseException) -> bool:
+    """Whether a statement was cancelled: by a limit of time, or by an administrator."""
+    return isinstance(driver_error(error), psycopg.errors.QueryCanceled)
+
+
 def kind_of(error: BaseException) -> str:
     """The class of an error and the place in our code that raised it, without any data: for readers
     who may not see the data's owner."""
