@@ -17,8 +17,14 @@ from enrichment_pipeline.events.people import People
 from enrichment_pipeline.orchestration import changed_sensor
 from enrichment_pipeline.orchestration.backfill import backfill
 from enrichment_pipeline.orchestration.definitions import build_definitions
-from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS
-from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, SESSION_TIMELINES
+from enrichment_pipeline.orchestration.partitions import (
+    DAYS,
+    RANGE_END,
+    RANGE_START,
+    WINDOWS,
+    partition_key,
+)
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.settings import Settings, load_settings
@@ -49,6 +55,24 @@ def build_sessions(ticks: Ticks) -> list[str]:
     for request in requests:
         assert ticks.run(request).success
     return [str(request.partition_key) for request in requests]
+
+
+def test_a_file_with_events_of_long_ago_makes_as_many_partitions_as_it_has_windows_and_days(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    march = datetime(2025, 3, 1, 9, tzinfo=UTC)
+    for hours in (0, 1, 30):
+        load_events(store, raw_events(10, march + hours * HOUR), [], "import")
+    load(store)
+    enrich_due(store, rules)
+    assert sorted(build_sessions(ticks)) == ["2025-03-01", "2025-03-02", "2026-03-01"]
+    assert ticks.asked() == []
+    windows = ticks.instance.get_dynamic_partitions(WINDOWS.name)
+    assert sorted(windows) == sorted(ticks.shown())
+    assert len(windows) == 4
+    days = ticks.instance.get_dynamic_partitions(DAYS.name)
+    assert ticks.instance.get_materialized_partitions(SESSION_TIMELINES) == set(days)
+    assert len(days) == 3
 
 
 def test_windows_that_workers_finished_are_published_once_without_a_run(
