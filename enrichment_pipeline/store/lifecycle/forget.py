@@ -129,7 +129,7 @@ _FINISH_BATCHES = text(
         (state = 'pending' AND event_count = dead_count)
         OR (state = 'dead' AND NOT EXISTS (
             SELECT FROM dead_letter WHERE kind = 'batch' AND batch_id = raw_batch.id
-                AND state <> 'resolved'
+                AND batch_id = ANY(:ids) AND state <> 'resolved'
         ))
     )
     """
