@@ -70,6 +70,7 @@ def test_after_a_restore_an_import_adds_what_came_after_the_backup_and_nothing_t
     assert accepted(first, home) == 300
     with opened_store(Settings(home=home)) as store:
         enrich_due(store, rules)
+        store.ensure_dagster_database()
         with psycopg.connect(dagster(store)) as connection:
             connection.execute("CREATE TABLE runs AS SELECT 7 AS id")
         with coming_in(store, rules):
