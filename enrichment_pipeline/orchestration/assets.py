@@ -25,6 +25,7 @@ from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS,
 from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.outcomes import ALERTED_OTHERWISE
 from enrichment_pipeline.orchestration.partitions import WINDOWS, partition_key, windows_of
+from enrichment_pipeline.orchestration.planning import MAX_WINDOWS
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import (
     code_version_tags,
@@ -66,7 +67,7 @@ _Yielded: TypeAlias = (
 """What an asset that has checks yields."""
 
 
-IN_PIECES = dg.BackfillPolicy.multi_run(100)
+IN_PIECES = dg.BackfillPolicy.multi_run(MAX_WINDOWS)
 """Partitions of a backfill in one run. Dagster records each of them before a run starts: it gives
 up a run of thousands before the run has begun, and partitions that were green turn red."""
 
