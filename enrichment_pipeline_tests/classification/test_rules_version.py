@@ -155,8 +155,9 @@ ANSWERS = st.fixed_dictionaries(
         "action_type": st.sampled_from(["click", "view"]),
     }
 )
-# JSON leaves U+007F as it is, which YAML refuses.
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), min_size=1)
+# JSON leaves U+007F as it is, which YAML refuses. A key of YAML has at most 1,024 characters; JSON
+# takes up to twelve for one.
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), min_size=1, max_size=80)
 EVENTS = st.dictionaries(NAMES.filter(str.strip), ANSWERS, max_size=4)
 
 
