@@ -196,7 +196,7 @@ class Sandbox:
         try:
             _send(child, (sys.path, self._item_seconds, self._memory))
             _await_start(child)
-        except (EOFError, OSError, TimeoutError) as error:
+        except (EOFError, OSError) as error:
             how = _how_it_ended(self.stop())
             raise SandboxError(f"the sandbox's process {how} as it started") from error
         return child

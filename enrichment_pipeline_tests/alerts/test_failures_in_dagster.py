@@ -36,6 +36,9 @@ from enrichment_pipeline.store.monitoring.heartbeats import (
     sensor_heartbeat,
 )
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.orchestration.conftest import (
+    no_waiting_between_retries,  # noqa: F401  in use for every test here
+)
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -127,12 +130,6 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, module: object, name: str, error:
         raise error
 
     monkeypatch.setattr(module, name, fails)
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How often something is tried again is what tests look at, not how long that takes."""
-    monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
 
 
 def test_a_failed_run_of_maintenance_is_told_and_over_when_a_later_one_succeeds(
