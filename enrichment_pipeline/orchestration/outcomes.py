@@ -9,7 +9,7 @@ What has an alert of its own is left out: dead batches, rules that cannot be rea
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -32,13 +32,15 @@ from enrichment_pipeline.store.windows.books import books, counted_books
 ALERTED_OTHERWISE = "alerted_otherwise"
 """Metadata key of a `dg.Failure` that has an alert of its own kind."""
 
-_OVERLAP = timedelta(hours=1)
-"""How long after its end a failed run is still searched for: clocks differ, commits take time."""
+_OVERLAP = 1_000
+"""Entries of Dagster's event log before the last failure that are read again: an entry may be
+committed after one that has a higher id."""
 
-_FIRST_TIME = timedelta(days=1)
 _MOST_RUNS = 50
-"""The most that one call reads; the next call reads the others."""
+"""The most failed runs that one call reads; the next call reads the others."""
 _MOST_EVALUATIONS = 100
+
+_ENDS = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS}
 
 _SCHEDULE = "dagster/schedule_name"
 
@@ -58,9 +60,8 @@ _MOST_SAID = 300
 class _Seen(NamedTuple):
     """What earlier calls have read."""
 
-    runs: Collection[str]
-    """The ids of failed runs."""
-    since: datetime
+    failed_runs: Collection[int]
+    """The ids of the entries of Dagster's event log that say that a run has failed."""
     checks: Mapping[str, Collection[int]]
     """The ids of the newest evaluations of each check."""
 
@@ -73,53 +74,61 @@ def note_outcomes(
 ) -> str:
     """Record what has failed since the last call, and what has succeeded since it failed.
 
-    `kept` is what the last call returned; without it, or where it cannot be read, the last day is
-    read.
+    `kept` is what the last call returned; without it, or where it cannot be read, the newest
+    failures are read. Positions in Dagster's event log say what is new, not times: the clocks of
+    hosts differ.
     """
-    now = datetime.now(UTC)
-    seen = _seen(kept, now)
-    records = _failed_runs(instance, seen.since)
-    new = [record for record in records if record.dagster_run.run_id not in seen.runs]
-    runs = new[:_MOST_RUNS]
-    found = [failure for record in runs for failure in _failures_of(instance, record)]
+    seen = _seen(kept)
+    failed = _failed_runs(instance, seen)
+    found = [failure for record in failed for failure in _failures_of(instance, record)]
     evaluated = {_name(key): _evaluated(instance, key) for key in checks}
     red, passed = _judged(evaluated, seen)
     with store.transaction() as connection:
         note_failures(connection, [*found, *red])
         _heal_runs(connection, instance)
         _heal_checks(connection, store, passed)
-    ids = {record.dagster_run.run_id for record in records}
-    ids -= {record.dagster_run.run_id for record in new[_MOST_RUNS:]}
-    since = seen.since if len(new) > _MOST_RUNS else now - _OVERLAP
-    after = {name: sorted(found) for name, found in evaluated.items()}
-    return json.dumps({"runs": sorted(ids), "since": since.isoformat(), "checks": after})
-
-
-def _seen(kept: str | None, now: datetime) -> _Seen:
-    try:
-        found = json.loads(kept or "{}")
-        return _Seen(
-            frozenset(map(str, found["runs"])),
-            datetime.fromisoformat(found["since"]),
-            {str(check): frozenset(ids) for check, ids in found["checks"].items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return _Seen((), now - _FIRST_TIME, {})
-
-
-def _failed_runs(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.RunRecord]:
-    """The runs that failed since that moment, the oldest first."""
-    return instance.get_run_records(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since),
-        order_by="update_timestamp",
-        ascending=True,
+    read = sorted({*(seen.failed_runs if seen else ()), *(record.storage_id for record in failed)})
+    return json.dumps(
+        {
+            "failed_runs": [one for one in read if one > _reread_after(read)],
+            "checks": {name: sorted(found) for name, found in evaluated.items()},
+        }
     )
 
 
-def _failures_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Iterator[Failure]:
+def _seen(kept: str | None) -> _Seen | None:
+    try:
+        found = json.loads(kept or "{}")
+        return _Seen(
+            frozenset(map(int, found["failed_runs"])),
+            {str(check): frozenset(ids) for check, ids in found["checks"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _reread_after(failed_runs: Iterable[int]) -> int:
+    return max(failed_runs, default=0) - _OVERLAP
+
+
+def _failed_runs(instance: dg.DagsterInstance, seen: _Seen | None) -> list[dg.EventLogRecord]:
+    """The entries of the event log about runs that failed, without those seen."""
+    if seen is None:
+        failed = dg.DagsterEventType.RUN_FAILURE
+        return list(instance.fetch_run_status_changes(failed, _MOST_RUNS).records)
+    new = dg.RunStatusChangeRecordsFilter(
+        dg.DagsterEventType.RUN_FAILURE,
+        after_storage_id=max(_reread_after(seen.failed_runs), 0),
+    )
+    limit = _MOST_RUNS + len(seen.failed_runs)
+    records = instance.fetch_run_status_changes(new, limit, ascending=True).records
+    return [record for record in records if record.storage_id not in seen.failed_runs]
+
+
+def _failures_of(instance: dg.DagsterInstance, record: dg.EventLogRecord) -> Iterator[Failure]:
     """What a failed run has not done."""
-    run = record.dagster_run
-    if run.tags.get(WILL_RETRY) == "true":
+    run = instance.get_run_by_id(record.run_id)
+    if run is None or run.tags.get(WILL_RETRY) == "true":
         return
     kinds = {
         dg.DagsterEventType.STEP_FAILURE,
@@ -130,7 +139,7 @@ def _failures_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Iterator
     step, message = _why(events)
     if message is None:
         return
-    at = record.update_timestamp
+    at = datetime.fromtimestamp(record.timestamp, UTC)
     planned = {} if _SCHEDULE in run.tags else _planned(events)
     missing: dict[dg.AssetKey, dict[str, int]] = {}
     for asset, parts in planned.items():
@@ -229,19 +238,24 @@ def _healed(instance: dg.DagsterInstance, subject: str, failed: Sequence[Failure
     of_asset = {failure.part: failure.event_id for failure in failed if failure.event_id}
     if of_asset:
         yield from _made(instance, dg.AssetKey.from_user_string(subject), of_asset)
-    of_job = [failure for failure in failed if failure.event_id is None]
-    if of_job:
-        succeeded = dg.RunsFilter(
-            job_name=subject,
-            statuses=[dg.DagsterRunStatus.SUCCESS],
-            updated_after=max(failure.failed_at for failure in of_job),
-        )
-        if instance.get_runs(succeeded, limit=1):
-            yield ""
+    for failure in failed:
+        if failure.event_id is None and _has_succeeded_since(instance, failure):
+            yield failure.part
     # A person who deletes a run in the UI wants no more alerts about it.
     ids = {failure.run_id for failure in failed if failure.run_id}
     known = {run.run_id for run in instance.get_runs(dg.RunsFilter(run_ids=list(ids)))}
     yield from (failure.part for failure in failed if failure.run_id not in known)
+
+
+def _has_succeeded_since(instance: dg.DagsterInstance, failure: Failure) -> bool:
+    """Whether a run of the job has succeeded after the one that failed."""
+    of_job = dg.RunsFilter(job_name=failure.subject, statuses=[dg.DagsterRunStatus.SUCCESS])
+    ended = [
+        record.storage_id
+        for run_id in [failure.run_id, *(run.run_id for run in instance.get_runs(of_job, limit=1))]
+        for record in instance.get_records_for_run(run_id or "", of_type=_ENDS).records
+    ]
+    return len(ended) > 1 and ended[0] < ended[-1]
 
 
 def _name(check: dg.AssetCheckKey) -> str:
@@ -272,14 +286,15 @@ def _evaluated(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dict[in
 
 
 def _judged(
-    evaluated: Mapping[str, Mapping[int, _Evaluated]], seen: _Seen
+    evaluated: Mapping[str, Mapping[int, _Evaluated]], seen: _Seen | None
 ) -> tuple[list[Failure], list[str]]:
     """What checks found wrong since the last call, and the checks that passed most recently."""
     red: list[Failure] = []
     passed: list[str] = []
     for name, found in evaluated.items():
-        known = seen.checks.get(name, ())
-        new = [one for number, one in found.items() if number not in known and one.at > seen.since]
+        known = seen.checks.get(name, ()) if seen else ()
+        oldest = min(known, default=0)
+        new = [one for number, one in found.items() if number not in known and number > oldest]
         for at, run_id, evaluation in sorted(new, key=lambda one: one.at):
             if evaluation.passed:
                 passed.append(name)

@@ -14,7 +14,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.ingest.pull.errors import PullRefusedError
-from enrichment_pipeline.orchestration import assets, maintenance, resources
+from enrichment_pipeline.orchestration import assets, maintenance, outcomes, resources
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.partitions import add_days, add_windows, windows_of
 from enrichment_pipeline.orchestration.private_errors import FailedError
@@ -212,6 +212,45 @@ def test_a_run_whose_process_was_killed_is_told(dagster: Dagster) -> None:
     run = dagster.instance.create_run_for_job(job)
     dagster.instance.report_run_failed(run, "The process of this run ended with its server.")
     assert dagster.told() == ["Failed: the run of maintenance"]
+
+
+@pytest.mark.parametrize("hours", [-3, 3], ids=["behind", "ahead"])
+def test_a_failed_run_is_told_and_heals_however_wrong_the_clock_of_its_host_is(
+    dagster: Dagster, hours: int
+) -> None:
+    job = dagster.definitions.resolve_job_def("maintenance")
+
+    def end(kind: dg.DagsterEventType) -> None:
+        run = dagster.instance.create_run_for_job(job)
+        event = dg.DagsterEvent(kind.value, job.name, message="the end")
+        at = (datetime.now(UTC) + hours * HOUR).timestamp()
+        dagster.instance.report_dagster_event(event, run.run_id, timestamp=at)
+
+    assert dagster.told() == []
+    end(dg.DagsterEventType.RUN_FAILURE)
+    assert dagster.told() == ["Failed: the run of maintenance"]
+    end(dg.DagsterEventType.RUN_SUCCESS)
+    assert dagster.told() == ["All clear: a later run of maintenance has succeeded"]
+    end(dg.DagsterEventType.RUN_FAILURE)
+    assert dagster.told() == ["Failed: the run of maintenance"], "each failure is read"
+
+
+def test_more_failed_runs_than_one_tick_reads_are_read_by_the_next_ones(
+    dagster: Dagster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "_MOST_RUNS", 1)
+    assert dagster.told() == []
+    for day in DAYS[:2]:
+        job = dagster.definitions.resolve_job_def(SESSIONS_JOB)
+        run = dagster.instance.create_run_for_job(job, tags={"dagster/partition": day})
+        dagster.instance.report_run_failed(run, "killed")
+    job = dagster.definitions.resolve_job_def("maintenance")
+    dagster.instance.report_run_failed(dagster.instance.create_run_for_job(job), "killed")
+    said = [title for _ in range(3) for title in dagster.told()]
+    assert said == [
+        "Failed: the run of session_timelines (2026-03-01)",
+        "Failed: the run of maintenance",
+    ]
 
 
 def test_a_run_that_dagster_tries_again_is_not_told(dagster: Dagster) -> None:
