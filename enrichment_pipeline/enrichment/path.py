@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -78,9 +78,10 @@ def enrich_due(
     claim_events: int = CLAIM_EVENTS,
     worker: str | None = None,
     most_seconds: float = inf,
+    on_progress: Callable[[EnrichmentReport], None] = lambda _: None,
 ) -> EnrichmentReport:
     """Enrich all due batches (of these windows) until none is due or the time limit is reached,
-    which is checked between two claims.
+    which is checked between two claims; `on_progress` is called there too.
 
     A batch that fails spends an attempt and waits; after its last attempt it becomes a dead letter.
     Other batches go on. `worker` names the caller for people.
@@ -92,6 +93,7 @@ def enrich_due(
     started = monotonic()
     path = _Path(store, rules, worker or this_worker(), report, claim_events)
     while path.enrich_claim(windows):
+        on_progress(report)
         if monotonic() - started > most_seconds:
             report.is_unfinished = True
             break

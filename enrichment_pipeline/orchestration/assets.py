@@ -11,7 +11,6 @@ from typing import TypeAlias
 import dagster as dg
 from pydantic import Field
 
-from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.ingest.pull.errors import PullError
 from enrichment_pipeline.ingest.pull.pull import PullReport
@@ -44,9 +43,9 @@ from enrichment_pipeline.orchestration.runs import is_asked_for, is_scheduled
 from enrichment_pipeline.orchestration.windows import (
     Metadata,
     Outcome,
+    enrich_for_run,
     failure_message,
     look_at_windows,
-    run_name,
 )
 from enrichment_pipeline.store.dead_letters.summary import broken_now
 from enrichment_pipeline.store.queue.claims import reopen_dead
@@ -135,10 +134,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
             with pipeline.store.transaction() as connection:
                 reopened = reopen_dead(connection, windows)
             context.log.info(f"due again: {counted(reopened, 'dead batch')}")
-        worker = run_name(context.run.run_id)
-        report = enrich_due(pipeline.store, pipeline.rules, windows, worker=worker)
-        for failure in report.failures:
-            context.log.warning(f"batch {failure.batch} failed: {failure.kind}")
+        report = enrich_for_run(context, pipeline, windows)
         changes = re_enrich(pipeline.store, pipeline.rules, windows) if config.re_enrich else None
         with seen_by_dagster(pipeline.store, windows):
             outcome = look_at_windows(pipeline.store, windows, report)

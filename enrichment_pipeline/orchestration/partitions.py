@@ -7,8 +7,11 @@ is missing, and an event of ten years ago makes one partition, not 87,000.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
 import dagster as dg
+
+WindowOrDay = TypeVar("WindowOrDay", bound=date)
 
 WINDOWS = dg.DynamicPartitionsDefinition(name="windows")
 DAYS = dg.DynamicPartitionsDefinition(name="session_days")
@@ -18,6 +21,8 @@ KEY_FORMAT = "%Y-%m-%d-%H:%M"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 """Dagster's tags of a run over a range of partitions: the first key, and the last one, included."""
+
+_PARTITION = "dagster/partition"
 
 _ADDED_AT_ONCE = 5_000
 
@@ -52,17 +57,23 @@ def places(instance: dg.DagsterInstance) -> dict[datetime, int]:
     return {window: place for place, window in enumerate(windows_of(keys))}
 
 
+def day_places(instance: dg.DagsterInstance) -> dict[date, int]:
+    """The position of each day among Dagster's partitions."""
+    keys = instance.get_dynamic_partitions(str(DAYS.name))
+    return {date.fromisoformat(key): place for place, key in enumerate(keys)}
+
+
 def stretches(
-    windows: Iterable[datetime], places: Mapping[datetime, int], most: int
-) -> list[list[datetime]]:
-    """These windows in the order of their places, cut wherever two are not neighbours, and after
-    `most` windows."""
-    found: list[list[datetime]] = []
-    for window in sorted(windows, key=places.__getitem__):
-        if found and places[found[-1][-1]] + 1 == places[window] and len(found[-1]) < most:
-            found[-1].append(window)
+    parts: Iterable[WindowOrDay], places: Mapping[WindowOrDay, int], most: int
+) -> list[list[WindowOrDay]]:
+    """These windows, or days, in the order of their places, cut wherever two are not neighbours,
+    and after `most` of them."""
+    found: list[list[WindowOrDay]] = []
+    for part in sorted(parts, key=places.__getitem__):
+        if found and places[found[-1][-1]] + 1 == places[part] and len(found[-1]) < most:
+            found[-1].append(part)
         else:
-            found.append([window])
+            found.append([part])
     return found
 
 
@@ -77,6 +88,11 @@ def range_tags(windows: Sequence[datetime]) -> dict[str, str]:
     return ends | windows_tag(windows)
 
 
+def day_range_tags(days: Sequence[date]) -> dict[str, str]:
+    """The tags of a run over these days, which are neighbours."""
+    return {RANGE_START: days[0].isoformat(), RANGE_END: days[-1].isoformat()}
+
+
 def windows_tag(windows: Sequence[datetime]) -> dict[str, str]:
     """The tag that says which windows a run is about, for people: the list of runs does not show
     Dagster's own tags."""
@@ -85,14 +101,27 @@ def windows_tag(windows: Sequence[datetime]) -> dict[str, str]:
 
 
 def windows_in_range(tags: Mapping[str, str], places: Mapping[datetime, int]) -> list[datetime]:
-    """The windows of a run with these tags; none where the tags name no range, or one that
+    """The windows of a run with these tags; none where the tags name none, or one that
     retention has dropped."""
-    if RANGE_START not in tags:
+    return _in_range(windows_of(_ends(tags)), places)
+
+
+def days_in_range(tags: Mapping[str, str], places: Mapping[date, int]) -> list[date]:
+    """The days of a run with these tags; none where the tags name none, or one that retention
+    has dropped."""
+    return _in_range([date.fromisoformat(key) for key in _ends(tags)], places)
+
+
+def _ends(tags: Mapping[str, str]) -> list[str]:
+    if RANGE_START in tags:
+        return [tags[RANGE_START], tags[RANGE_END]]
+    return [tags[_PARTITION]] if _PARTITION in tags else []
+
+
+def _in_range(ends: Sequence[WindowOrDay], places: Mapping[WindowOrDay, int]) -> list[WindowOrDay]:
+    if not ends or any(end not in places for end in ends):
         return []
-    first, last = windows_of([tags[RANGE_START], tags[RANGE_END]])
-    if first not in places or last not in places:
-        return []
-    return [*places][places[first] : places[last] + 1]
+    return [*places][places[ends[0]] : places[ends[-1]] + 1]
 
 
 def windows_of(keys: Iterable[str]) -> list[datetime]:

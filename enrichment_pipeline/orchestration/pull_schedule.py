@@ -3,7 +3,7 @@
 Pulling belongs to `ingest.pull`, which the asset calls.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -13,11 +13,9 @@ from enrichment_pipeline.orchestration.keys import RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_windows, places, range_tags
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SCHEDULE, UNDER_WAY
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SCHEDULE, runs_under_way
 
 PULL_JOB = "pull"
-
-_LONGEST_SILENCE = timedelta(minutes=30)
 
 
 def build_pull_schedule() -> dg.ScheduleDefinition:
@@ -43,14 +41,8 @@ def build_pull_schedule() -> dg.ScheduleDefinition:
         context: dg.ScheduleEvaluationContext, pipeline: Pipeline
     ) -> dg.RunRequest | dg.SkipReason:
         # A run under way pulls what is left; more runs beside it would not be faster, because
-        # PostHog's limits hold for the project. But a run whose process was killed stays STARTED
-        # for hours; should it live after all, the windows that it has claimed are left to it.
-        under_way = dg.RunsFilter(
-            job_name=PULL_JOB,
-            statuses=UNDER_WAY,
-            updated_after=datetime.now(UTC) - _LONGEST_SILENCE,
-        )
-        if context.instance.get_runs(under_way, limit=1):
+        # PostHog's limits hold for the project.
+        if runs_under_way(context.instance, job_name=PULL_JOB):
             return dg.SkipReason("a pull is under way")
         due = windows_due(pipeline.store, pipeline.settings, datetime.now(UTC))
         if not due:

@@ -21,7 +21,7 @@ from enrichment_pipeline.orchestration.metadata import (
 )
 from enrichment_pipeline.orchestration.partitions import partition_key, remove_windows
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import is_scheduled
+from enrichment_pipeline.orchestration.runs import ProgressLog, is_scheduled
 from enrichment_pipeline.orchestration.windows import Metadata
 from enrichment_pipeline.store.windows.books import WindowBooks, books
 from enrichment_pipeline.wording import counted
@@ -40,8 +40,19 @@ def pull_for_run(
     """
     # A run by hand reads windows again; a retry of it skips those that the run has read.
     again_before = None if is_scheduled(context.run) else _created_at(context)
+    progress = ProgressLog(context.log)
     try:
-        pull(pipeline.store, pipeline.settings, windows, again_before=again_before, report=report)
+        pull(
+            pipeline.store,
+            pipeline.settings,
+            windows,
+            again_before=again_before,
+            report=report,
+            # Not what is being pulled: a file may be named after a person.
+            on_progress=lambda *_: progress(
+                f"pulled {counted(report.summary.accepted, 'event')} so far"
+            ),
+        )
     finally:
         _log(context, report)
 

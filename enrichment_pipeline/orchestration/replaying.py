@@ -4,7 +4,7 @@ Job and sensors belong to the code location `dead_letter_worker`, whose runs are
 process of its own. The replay itself belongs to `enrichment.replay`.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 from pydantic import Field
@@ -18,8 +18,7 @@ from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.partitions import windows_of
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import UNDER_WAY
-from enrichment_pipeline.orchestration.windows import run_name
+from enrichment_pipeline.orchestration.runs import ProgressLog, run_name, runs_under_way
 from enrichment_pipeline.store.dead_letters.letters import (
     LetterCount,
     LetterFilter,
@@ -83,13 +82,10 @@ def replay(context: dg.OpExecutionContext, config: ReplayConfig, pipeline: Pipel
             return
         if chosen and not context.retry_number:
             context.log.info(f"{_both(mark_for_replay(connection, chosen))} marked")
-    told = datetime.now(UTC)
+    progress = ProgressLog(context.log)
 
     def on_progress(report: ReplayReport) -> None:
-        nonlocal told
-        if (datetime.now(UTC) - told).total_seconds() > _SENSOR_SECONDS:
-            told = datetime.now(UTC)
-            context.log.info(f"{report.resolved:,} resolved, {report.failed:,} failed so far")
+        progress(f"{report.resolved:,} resolved, {report.failed:,} failed so far")
 
     report = replay_marked(
         store,
@@ -161,8 +157,7 @@ def transient_letters(
 
 
 def _request(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    under_way = dg.RunsFilter(job_name=replay_dead_letters.name, statuses=UNDER_WAY)
-    if context.instance.get_runs(under_way, limit=1):
+    if runs_under_way(context.instance, job_name=replay_dead_letters.name):
         return dg.SkipReason("a replay is under way")
     return dg.RunRequest()
 

@@ -1,4 +1,9 @@
-"""Runs of Dagster: which have not ended, and who started one."""
+"""Runs of Dagster: which are under way, who started one, and how one shows that it is alive."""
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -13,14 +18,57 @@ WILL_RETRY = "dagster/will_retry"
 
 _RETRY_NUMBER = "dagster/retry_number"
 
-UNDER_WAY = [
+_NOT_ENDED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-"""The statuses of runs that have not ended."""
+
+_LONGEST_SILENCE = timedelta(minutes=15)
+_LOGS_EVERY = 30.0
+
+
+class ProgressLog:
+    """Logs how far a run is, at most twice a minute. A run that logs counts as under way."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._last = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        """Log this line, if it is time."""
+        if time.monotonic() - self._last >= _LOGS_EVERY:
+            self._last = time.monotonic()
+            self._log.info(line)
+
+
+def runs_under_way(instance: dg.DagsterInstance, **of: Any) -> list[dg.DagsterRun]:
+    """The runs that have not ended; `of` are further arguments of Dagster's `RunsFilter`.
+
+    A run whose process was killed stays STARTED for hours: one that has logged nothing for a
+    quarter of an hour does not count. What it was to do may be launched again even if it is alive,
+    because batches, days and windows that one process has claimed are left to it by the others.
+    """
+    records = instance.get_run_records(dg.RunsFilter(statuses=_NOT_ENDED, **of))
+    return [record.dagster_run for record in records if _is_alive(instance, record)]
+
+
+def _is_alive(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    if record.dagster_run.status is dg.DagsterRunStatus.QUEUED:
+        return True
+    long_ago = datetime.now(UTC) - _LONGEST_SILENCE
+    # It moves with the run's status only.
+    if record.update_timestamp > long_ago:
+        return True
+    newest = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False)
+    return any(entry.timestamp > long_ago.timestamp() for entry in newest.records)
+
+
+def run_name(run_id: str) -> str:
+    """The name by which the store records that this run processed something."""
+    return f"run {run_id}"
 
 
 def is_asked_for(run: dg.DagsterRun) -> bool:

@@ -1,7 +1,7 @@
 """The sensor `due_windows`: reads what is due, lets `planning` decide, and launches the runs."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import dagster as dg
@@ -20,7 +20,7 @@ from enrichment_pipeline.orchestration.partitions import (
 from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, UNDER_WAY
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, runs_under_way
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
 from enrichment_pipeline.store.queue.claims import due_windows
 from enrichment_pipeline.wording import counted
@@ -32,8 +32,6 @@ Job = Any
 
 _PRIORITY = "dagster/priority"
 _ASSETS = [RAW_EVENTS, ENRICHED_EVENTS, DEAD_LETTER]
-
-_LONGEST_SILENCE = timedelta(minutes=15)
 
 
 def build_enrichment_job() -> Job:
@@ -83,18 +81,10 @@ def windows_under_way(
     instance: dg.DagsterInstance, places: Mapping[datetime, int]
 ) -> Iterator[datetime]:
     """The windows of the sensors' runs that enrich and have not ended."""
-    runs = instance.get_runs(
-        dg.RunsFilter(
-            statuses=UNDER_WAY,
-            tags={LAUNCHED_BY_SENSOR: "true"},
-            # A run whose process was killed stays STARTED for hours. Launching its windows once
-            # more does no harm: batches that a living run has claimed are passed over.
-            updated_after=datetime.now(UTC) - _LONGEST_SILENCE,
-        )
-    )
-    for run in runs:
-        yield from windows_in_range(run.tags, places)
-        if run.job_name == enrichment_sweep.name:
+    for run in runs_under_way(instance, tags={LAUNCHED_BY_SENSOR: "true"}):
+        if run.job_name == ENRICHMENT_JOB:
+            yield from windows_in_range(run.tags, places)
+        elif run.job_name == enrichment_sweep.name:
             config = cast("dict[str, Any]", run.run_config)
             yield from windows_of(config["ops"][SWEEP_OP]["config"]["windows"])
 

@@ -3,9 +3,8 @@
 Building the sessions of a day belongs to `llm.session_days`, launching it to `changed_sensor`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -18,9 +17,11 @@ from enrichment_pipeline.orchestration.metadata import table
 from enrichment_pipeline.orchestration.partitions import DAYS
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import is_asked_for
+from enrichment_pipeline.orchestration.runs import ProgressLog, is_asked_for
 from enrichment_pipeline.orchestration.sensors import Job
+from enrichment_pipeline.orchestration.windows import Metadata
 from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.errors import is_store_failure, kind_of
 from enrichment_pipeline.store.sessions.reading import (
     SessionRow,
     day_totals,
@@ -52,19 +53,43 @@ def build_session_timelines() -> dg.AssetsDefinition:
     @keeps_errors_private
     def session_timelines(
         context: dg.AssetExecutionContext, pipeline: Pipeline
-    ) -> dg.MaterializeResult[None]:
-        is_whole = is_asked_for(context.run)
+    ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult[None]]:
+        built: dict[str, Metadata] = {}
+        failed: list[Exception] = []
         for key in context.partition_keys:
-            report = tell_day(pipeline.store, date.fromisoformat(key), is_whole=is_whole)
-            context.log.info(
-                f"{key}: {counted(report.sessions, 'session')} of "
-                f"{counted(report.events, 'event')} built in "
-                f"{report.seconds:.1f} s"
-            )
-            context.add_asset_metadata(_metadata(pipeline.store, report), partition_key=key)
-        return dg.MaterializeResult()
+            try:
+                built[key] = _build_day(context, pipeline.store, date.fromisoformat(key))
+            except Exception as error:  # raised below, when the other days are built
+                if is_store_failure(error):
+                    raise
+                context.log.warning(f"{key} failed: {kind_of(error)}")
+                failed.append(error)
+        if failed:
+            for key, metadata in built.items():
+                yield dg.AssetMaterialization(SESSION_TIMELINES, partition=key, metadata=metadata)
+            raise failed[0]
+        for key, metadata in built.items():
+            context.add_asset_metadata(metadata, partition_key=key)
+        yield dg.MaterializeResult()
 
     return session_timelines
+
+
+def _build_day(context: dg.AssetExecutionContext, store: Store, day: date) -> Metadata:
+    progress = ProgressLog(context.log)
+    report = tell_day(
+        store,
+        day,
+        is_whole=is_asked_for(context.run),
+        on_progress=lambda so_far: progress(
+            f"{day}: {counted(so_far.sessions, 'session')} built so far"
+        ),
+    )
+    context.log.info(
+        f"{day}: {counted(report.sessions, 'session')} of {counted(report.events, 'event')} "
+        f"built in {report.seconds:.1f} s"
+    )
+    return _metadata(store, report)
 
 
 def build_sessions_job() -> Job:
@@ -76,7 +101,7 @@ def build_sessions_job() -> Job:
     )
 
 
-def _metadata(store: Store, report: DayReport) -> dict[str, dg.MetadataValue[Any]]:
+def _metadata(store: Store, report: DayReport) -> Metadata:
     with store.transaction() as connection:
         start = datetime.combine(report.day, datetime.min.time(), UTC)
         totals = day_totals(connection, report.day)
@@ -85,7 +110,7 @@ def _metadata(store: Store, report: DayReport) -> dict[str, dg.MetadataValue[Any
         )
         example = _example(newest)
         timeline = text_of_session(connection, example) if example else None
-    metadata: dict[str, dg.MetadataValue[Any]] = {
+    metadata: Metadata = {
         # The totals of the whole day, however much of it was built now.
         "sessions": dg.MetadataValue.int(totals.sessions),
         "events": dg.MetadataValue.int(totals.events),

@@ -6,13 +6,12 @@ logs a materialization for each.
 
 import dagster as dg
 
-from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
 from enrichment_pipeline.orchestration.partitions import windows_of
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import publish_windows, seen_by_dagster
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.windows import look_at_windows, run_name
+from enrichment_pipeline.orchestration.windows import enrich_for_run, look_at_windows
 
 SWEEP_OP = "sweep"
 
@@ -33,10 +32,7 @@ def sweep(context: dg.OpExecutionContext, config: SweepConfig, pipeline: Pipelin
     its own, in which it can show FAILED.
     """
     windows = windows_of(config.windows)
-    worker = run_name(context.run_id)
-    report = enrich_due(pipeline.store, pipeline.rules, windows, worker=worker)
-    for failure in report.failures:
-        context.log.warning(f"batch {failure.batch} failed: {failure.kind}")
+    report = enrich_for_run(context, pipeline, windows)
     with seen_by_dagster(pipeline.store, windows):
         outcome = look_at_windows(pipeline.store, windows, report)
         # Dagster takes checks too, but its annotation does not say so yet.

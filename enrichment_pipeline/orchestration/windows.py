@@ -1,6 +1,6 @@
-"""What windows hold, for Dagster: which are finished, and what to show of each.
+"""Windows in a run of Dagster: enriching them, which are finished, and what to show of each.
 
-Enriching belongs to `enrichment`, publishing to `publishing`.
+How events are enriched belongs to `enrichment`, publishing to `publishing`.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from enrichment_pipeline.enrichment.path import EnrichmentReport
+from enrichment_pipeline.enrichment.path import EnrichmentReport, enrich_due
 from enrichment_pipeline.enrichment.re_enrich import Changes
 from enrichment_pipeline.orchestration.checks import books_balance, few_unknown
 from enrichment_pipeline.orchestration.metadata import (
@@ -20,6 +20,8 @@ from enrichment_pipeline.orchestration.metadata import (
 )
 from enrichment_pipeline.orchestration.partitions import partition_key
 from enrichment_pipeline.orchestration.plots import plot_over_time
+from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.runs import ProgressLog, run_name
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.dead_letters.summary import dead_windows
 from enrichment_pipeline.store.queue.claims import waiting_batches
@@ -65,9 +67,23 @@ class Outcome:
                 self.finished[window]["changed"] = changes_table(rows)
 
 
-def run_name(run_id: str) -> str:
-    """The name by which the store records that this run of Dagster processed something."""
-    return f"run {run_id}"
+def enrich_for_run(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    pipeline: Pipeline,
+    windows: Sequence[datetime],
+) -> EnrichmentReport:
+    """Enrich what is due in these windows, and log how far that is and what fails."""
+    progress = ProgressLog(context.log)
+    report = enrich_due(
+        pipeline.store,
+        pipeline.rules,
+        windows,
+        worker=run_name(context.run.run_id),
+        on_progress=lambda report: progress(f"{counted(report.events, 'event')} enriched so far"),
+    )
+    for failure in report.failures:
+        context.log.warning(f"batch {failure.batch} failed: {failure.kind}")
+    return report
 
 
 def look_at_windows(

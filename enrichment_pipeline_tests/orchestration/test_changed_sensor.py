@@ -2,8 +2,9 @@
 change feed."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -14,7 +15,8 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.people import People
-from enrichment_pipeline.orchestration import changed_sensor
+from enrichment_pipeline.llm.session_days import DayReport, tell_day
+from enrichment_pipeline.orchestration import changed_sensor, session_timelines
 from enrichment_pipeline.orchestration.backfill import backfill
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, SESSION_TIMELINES
@@ -23,6 +25,9 @@ from enrichment_pipeline.orchestration.partitions import (
     RANGE_END,
     RANGE_START,
     WINDOWS,
+    add_days,
+    day_places,
+    days_in_range,
     partition_key,
 )
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
@@ -32,6 +37,7 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.dead_letters.letters import LetterFilter, discard, mark_for_replay
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.lifecycle.forget import forget_events
+from enrichment_pipeline.store.monitoring.failures import RUN, Failure, note_failures
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.llm.telling import told
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks, die
@@ -54,7 +60,17 @@ def build_sessions(ticks: Ticks) -> list[str]:
     requests = ticks.asked(job=SESSIONS_JOB)
     for request in requests:
         assert ticks.run(request).success
-    return [str(request.partition_key) for request in requests]
+    return [day for request in requests for day in reversed(days_of(ticks, request))]
+
+
+def days_of(ticks: Ticks, request: dg.RunRequest) -> list[str]:
+    """The days of a run that builds sessions."""
+    return [str(day) for day in days_in_range(request.tags, day_places(ticks.instance))]
+
+
+def asked_days(ticks: Ticks) -> list[list[str]]:
+    """The days of each run that builds sessions and that one tick asks for."""
+    return [days_of(ticks, request) for request in ticks.asked(job=SESSIONS_JOB)]
 
 
 def test_a_file_with_events_of_long_ago_makes_as_many_partitions_as_it_has_windows_and_days(
@@ -406,39 +422,78 @@ def test_days_are_asked_for_until_they_are_built_and_not_while_they_are(
     for hour in (0, 72):
         load(store, hour=hour)
     enrich_due(store, rules)
+    # Another day is between them: a run for each.
+    add_days(ticks.instance, [date(2026, 3, day) for day in (1, 2, 4)])
     wanted = ["2026-03-04", "2026-03-01"]
     for _ in range(2):  # a run that never came to be leaves them due
-        assert [one.partition_key for one in ticks.asked(job=SESSIONS_JOB)] == wanted
+        assert asked_days(ticks) == [[day] for day in wanted]
     run = ticks.instance.create_run_for_job(
         definitions.resolve_job_def(SESSIONS_JOB),
         status=dg.DagsterRunStatus.STARTED,
         tags={"dagster/partition": "2026-03-04"},
     )
-    assert [one.partition_key for one in ticks.asked(job=SESSIONS_JOB)] == ["2026-03-01"]
-    ticks.instance.report_run_failed(run)
+    assert asked_days(ticks) == [["2026-03-01"]]
+    ticks.instance.report_run_canceled(run)
     assert build_sessions(ticks) == wanted
     assert build_sessions(ticks) == []
 
 
-def test_a_day_whose_run_fails_is_launched_ever_more_rarely_and_keeps_no_other_waiting(
-    store: Store,
-    rules: Rules,
-    ticks: Ticks,
-    definitions: dg.Definitions,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_year_of_days_is_built_by_few_runs(
+    store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changed_sensor, "_MOST_DAYS", 1)
+    monkeypatch.setattr(changed_sensor, "_MOST_DAYS", 2)
+    for day in range(5):
+        load(store, hour=24 * day)
+    enrich_due(store, rules)
+    requests = ticks.asked(job=SESSIONS_JOB)
+    asked = [days_of(ticks, request) for request in requests]
+    assert asked == [["2026-03-05"], ["2026-03-03", "2026-03-04"]]
+    assert ticks.run(requests[1]).success
+    built = ticks.instance.get_materialized_partitions(SESSION_TIMELINES)
+    assert built == {"2026-03-03", "2026-03-04"}
 
-    def asked() -> list[str | None]:
-        return [one.partition_key for one in ticks.asked(job=SESSIONS_JOB)]
 
+def test_a_day_that_fails_keeps_the_other_days_of_its_run_from_nothing(
+    store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(store: Store, day: date, **options: Any) -> DayReport:
+        if day == date(2026, 3, 2):
+            raise ZeroDivisionError
+        return tell_day(store, day, **options)
+
+    monkeypatch.setattr(session_timelines, "tell_day", failing)
+    for day in range(3):
+        load(store, hour=24 * day)
+    enrich_due(store, rules)
+    [request] = ticks.asked(job=SESSIONS_JOB)
+    run = ticks.run(request)
+    assert not run.success
+    built = ticks.instance.get_materialized_partitions(SESSION_TIMELINES)
+    assert built == {"2026-03-01", "2026-03-03"}
+    ticks.tick("alerts")
+    load(store, hour=48)
+    enrich_due(store, rules)
+    assert asked_days(ticks) == [["2026-03-03"], ["2026-03-02"]], "it goes alone from now on"
+
+
+def test_a_day_whose_run_fails_is_launched_ever_more_rarely_and_keeps_no_other_waiting(
+    store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
+) -> None:
     def fail() -> None:
         [request] = ticks.asked(job=SESSIONS_JOB)
-        tags = {**request.tags, "dagster/partition": str(request.partition_key)}
-        run = ticks.instance.create_run_for_job(
-            definitions.resolve_job_def(SESSIONS_JOB), tags=tags
-        )
+        job = definitions.resolve_job_def(SESSIONS_JOB)
+        run = ticks.instance.create_run_for_job(job, tags=dict(request.tags))
+        note(days_of(ticks, request), run.run_id)
         ticks.instance.report_run_failed(run)
+
+    def note(days: list[str], run_id: str) -> None:
+        """As the sensor of alerts does."""
+        now = datetime.now(UTC)
+        name = SESSION_TIMELINES.to_user_string()
+        with store.transaction() as connection:
+            note_failures(
+                connection, [Failure(RUN, name, day, now, now, "x", run_id) for day in days]
+            )
 
     def pass_by(interval: str) -> None:
         with store.transaction() as connection:
@@ -446,26 +501,27 @@ def test_a_day_whose_run_fails_is_launched_ever_more_rarely_and_keeps_no_other_w
                 text(f"UPDATE enriched_change SET changed_at = changed_at - interval '{interval}'")
             )
 
-    for hour in (0, 72):
+    for hour in (0, 24):
         load(store, hour=hour)
     enrich_due(store, rules)
-    assert asked() == ["2026-03-04"]
+    assert asked_days(ticks) == [["2026-03-01", "2026-03-02"]]
     fail()
-    assert asked() == ["2026-03-01"], "the other day is not kept waiting"
+    assert asked_days(ticks) == [["2026-03-02"], ["2026-03-01"]], "each alone"
+    [request, _] = ticks.asked(job=SESSIONS_JOB)
+    assert ticks.run(request).success
     fail()
-    assert asked() == []
+    assert asked_days(ticks) == []
     pass_by("1 minute")
     fail()
-    fail()
-    assert asked() == []
+    assert asked_days(ticks) == []
+    load(store, hour=0)
+    enrich_due(store, rules)
+    assert asked_days(ticks) == [], "new events make a failing day due no sooner"
     load(store, hour=72)
     enrich_due(store, rules)
-    assert asked() == [], "new events make a failing day due no sooner"
+    assert asked_days(ticks) == [["2026-03-04"]], "it keeps no other day waiting"
     pass_by("2 minutes")
-    assert build_sessions(ticks) == ["2026-03-04"]
-    load(store, hour=72)
-    enrich_due(store, rules)
-    assert asked() == ["2026-03-04"], "a day that was built is due as soon as it changes"
+    assert build_sessions(ticks) == ["2026-03-04", "2026-03-01"]
 
 
 def test_what_is_due_is_found_while_the_sessions_of_its_day_are_built(
@@ -476,7 +532,7 @@ def test_what_is_due_is_found_while_the_sessions_of_its_day_are_built(
     [request] = ticks.asked(job=SESSIONS_JOB)
     ticks.instance.create_run_for_job(
         definitions.resolve_job_def(SESSIONS_JOB),
-        tags={**request.tags, "dagster/partition": str(request.partition_key)},
+        tags=dict(request.tags),
         status=dg.DagsterRunStatus.STARTED,
     )
     load(store)

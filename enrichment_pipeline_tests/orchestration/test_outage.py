@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.orchestration import assets
+from enrichment_pipeline.orchestration import assets, windows
 from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
@@ -58,7 +58,7 @@ def outage_of_calls(
                 end_outage(server, store)
             return enrich_due(*arguments, **named)
 
-        monkeypatch.setattr(assets, "enrich_due", enrich_in_outage)
+        monkeypatch.setattr(windows, "enrich_due", enrich_in_outage)
 
     return begin
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.pull import pull as pulling
 from enrichment_pipeline.ingest.pull import query_api
-from enrichment_pipeline.orchestration import assets, pull_schedule
+from enrichment_pipeline.orchestration import assets, runs
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
@@ -280,7 +280,7 @@ def test_a_pull_that_has_said_nothing_for_long_does_not_stop_the_schedule(
     job = definitions().resolve_job_def(PULL_JOB)
     kept_instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert isinstance(tick(kept_instance), dg.SkipReason)
-    monkeypatch.setattr(pull_schedule, "_LONGEST_SILENCE", -HOUR)
+    monkeypatch.setattr(runs, "_LONGEST_SILENCE", -HOUR)
     assert isinstance(tick(kept_instance), dg.RunRequest)
 
 

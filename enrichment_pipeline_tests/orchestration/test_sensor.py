@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from sqlalchemy import text
 
 import enrichment_pipeline
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
@@ -72,14 +73,13 @@ def test_a_run_that_has_said_nothing_for_long_is_taken_for_gone(
         status=dg.DagsterRunStatus.STARTED,
     )
     assert instance.get_run_by_id(run.run_id) is not None
-    age_runs(instance, timedelta(hours=1))
+    age_runs(instance, HOUR)
+    instance.event_log_storage.delete_events(run.run_id)
     assert len(ticks.asked("due_windows")) == 1
 
 
 def age_runs(instance: dg.DagsterInstance, age: timedelta) -> None:
     """Let all runs have been updated so long ago; Dagster has no way to say it."""
-    from sqlalchemy import text
-
     moment = (datetime.now(UTC) - age).replace(tzinfo=None)
     with instance.run_storage.connect() as connection:
         connection.execute(text("UPDATE runs SET update_timestamp = :at"), {"at": moment})
