@@ -46,7 +46,13 @@ _WHAT_IS_READ = (
 )
 _SOMEBODY = re.compile(rb'"\$?distinct_id"')
 _NAMED = b'"event"'
+_EVENT_KEYS = frozenset({"event", "distinct_id", "$distinct_id"})
 _SEGMENTS = b'"messageId"'
+
+_OBJECT = re.compile(rb'\s*\{\s*["}]')
+_FENCE = re.compile(rb"\s*(?:`{3}|~{3})")
+_OF_LINES = frozenset({"json", "jsonl", "ndjson"})
+_COMPRESSED = frozenset({"gz", "gzip", "zst", "zstd"})
 
 
 def refuse_other_formats(head: bytes) -> None:
@@ -64,10 +70,43 @@ def is_of_somebody(record: FileRecord) -> bool:
 
 
 def is_like_event(record: FileRecord) -> bool:
-    """Whether a record may be an event, even a broken one."""
+    """Whether a record may be an event, even a broken one. An object that only quotes an event,
+    such as a page of documentation, is none."""
+    keys = object_keys(record.payload)
+    if keys is not None and _EVENT_KEYS.isdisjoint(keys):
+        return False
     if is_of_somebody(record):
         return True
     return _NAMED in record.payload and _SEGMENTS not in record.payload
+
+
+def begins_as_object(record: FileRecord) -> bool:
+    """Whether a line is a JSON object, or was one before it was broken."""
+    return _OBJECT.match(record.payload) is not None
+
+
+def is_text(name: str, lines: Sequence[FileRecord]) -> bool:
+    """Whether these first lines of a file, the first of them no JSON object, are text that quotes
+    events, and not lines of events of which some are broken.
+
+    A name that ends in .jsonl or the like says that they are events. Without an extension, one line
+    that is an object is enough, unless there are Markdown's fences; with any other, such as .md or
+    .log, most lines must be.
+    """
+    ending = _ending(name)
+    if ending in _OF_LINES:
+        return False
+    objects = sum(map(begins_as_object, lines))
+    if ending:
+        return 2 * objects < len(lines)
+    return not objects or any(_FENCE.match(line.payload) for line in lines)
+
+
+def _ending(name: str) -> str:
+    """The extension of a file's name, without those of compression; nothing where it has none."""
+    stem, *endings = name.partition("?")[0].replace("\\", "/").rpartition("/")[2].split(".")
+    endings = [one.lower() for one in endings if one.lower() not in _COMPRESSED]
+    return endings[-1] if stem and endings else ""
 
 
 def no_events(records: Sequence[FileRecord]) -> OtherContentError:
@@ -75,7 +114,7 @@ def no_events(records: Sequence[FileRecord]) -> OtherContentError:
     head = b"\n".join(record.payload for record in records[:2])
     start = head.lstrip()[:1024].lower()
     keys = object_keys(records[0].payload)
-    if is_like_event(records[0]):
+    if keys is not None and is_like_event(records[0]):
         return OtherContentError(
             "looks like events without a distinct_id, so nobody knows whose they are: in PostHog "
             "choose 'Export all columns', or add distinct_id, uuid, timestamp and properties to "
@@ -91,6 +130,11 @@ def no_events(records: Sequence[FileRecord]) -> OtherContentError:
         return _other("a web page", "download the file itself; the page may ask to log in")
     if start.startswith(b"<"):
         return _other("XML")
+    if any(map(is_like_event, records)):
+        return _other(
+            "text that quotes events",
+            "to import these, put them in a file of their own, one a line, named .jsonl",
+        )
     if start.startswith((b"{", b"[")):
         return _other("JSON that breaks off or is damaged")
     if columns := table_columns(head):

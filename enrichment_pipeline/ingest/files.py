@@ -1,6 +1,7 @@
 """Reading files of PostHog's exported events, for everything that imports.
 
-This module recognizes the formats, by their bytes and never by the name. A source is JSONL, a JSON
+This module recognizes the formats by their bytes; the name decides only how much text may stand
+among lines of events. A source is JSONL, a JSON
 array, a request body with a `batch`, a response of PostHog's APIs with `results`, an object of
 events, a single event, CSV with a header, or Parquet; plain, gzip or zstd; or a zip or tar archive
 of such files. Parsing and judging the events belongs to the callers.
@@ -31,8 +32,10 @@ from enrichment_pipeline.ingest.file_json import (
     results_start,
 )
 from enrichment_pipeline.ingest.file_looks import (
+    begins_as_object,
     is_like_event,
     is_of_somebody,
+    is_text,
     no_events,
     refuse_other_formats,
 )
@@ -76,6 +79,9 @@ __all__ = [
 _PARQUET_MAGIC = b"PAR1"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAGIC_BYTES = 4
+
+_LINE = "line"
+"""The name of a record that is a line of a file."""
 
 _ROW = "row"
 """The name of a record that was made from the row of a table, or another shape of events."""
@@ -121,7 +127,7 @@ def read_records(
     """
     with closing(open_source(source)) as raw:
         reader = SourceReader(raw, on_progress)
-        yield from _records(source, reader, lambda content: content.records, lambda _line: None)
+        yield from _records(source, reader, lambda _name, content: content.records, _say_nothing)
 
 
 class _Archive(NamedTuple):
@@ -148,8 +154,12 @@ class _Records(NamedTuple):
     envelope: _Envelope = _NO_ENVELOPE
 
 
-_Judge = Callable[[_Records], Iterator[FileRecord]]
+_Judge = Callable[[str, _Records], Iterator[FileRecord]]
 _Warn = Callable[[str], None]
+
+
+def _say_nothing(_line: str) -> None:
+    """For callers that want no warnings."""
 
 
 def _records(
@@ -162,7 +172,7 @@ def _records(
             yield from _of_members(name, content.members, judge, warn, depth + 1)
             return
         unit = content.unit
-        for record in judge(content):
+        for record in judge(name, content):
             position = record.position
             yield record
         if todo := next_page(content.envelope.text):
@@ -194,21 +204,25 @@ def _of_members(
         raise BrokenFileError(f"{failures[0]}{others}")
 
 
-def _judged(content: _Records) -> Iterator[FileRecord]:
-    """The records, if one of the first is like an event; in a table it must also name a person."""
+def _judged(name: str, content: _Records) -> Iterator[FileRecord]:
+    """The records, if one of the first is like an event; in a table it must also name a person, and
+    lines must not be a text that quotes events."""
     is_good = is_of_somebody if content.unit == _ROW else is_like_event
     records = iter(content.records)
     first: list[FileRecord] = []
     size, damage = 0, None
+    may_be_text = False
     try:
         for record in islice(records, _JUDGED_RECORDS):
+            if not first:
+                may_be_text = content.unit == _LINE and not begins_as_object(record)
             first.append(record)
             size += len(record.payload)
-            if is_good(record) or size > _JUDGED_BYTES:
+            if (is_good(record) and not may_be_text) or size > _JUDGED_BYTES:
                 break
     except DamageError as error:
         damage = error
-    if first and not any(map(is_good, first)):
+    if first and (not any(map(is_good, first)) or (may_be_text and is_text(name, first))):
         raise no_events(first)
     yield from first
     if damage:
@@ -270,10 +284,10 @@ def _text_records(head: bytes, rest: Iterator[bytes]) -> _Records:
             return _unwrapped("value", read_values(chain([text[1:]], rest)))
         if text.partition(b"\n")[0].rstrip() == b"{":
             return _unwrapped("object", read_object(chain([text], rest)))
-        return _unwrapped("line", read_lines(chain([head], rest)))
+        return _unwrapped(_LINE, read_lines(chain([head], rest)))
     if delimiter := csv_delimiter(text):
         return _Records(_ROW, read_csv(chain([text], rest), delimiter, text))
-    return _Records("line", read_lines(chain([head], rest)))
+    return _Records(_LINE, read_lines(chain([head], rest)))
 
 
 def _is_event(text: bytes | None) -> bool:

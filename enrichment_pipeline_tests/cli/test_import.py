@@ -21,6 +21,7 @@ from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import make_event
 
 _SECONDS = 120
+_DOCUMENTATION = Path(__file__).parents[2] / "docs"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 # The command, with small commits, ignoring Ctrl-C as what a script starts in the background does.
@@ -136,6 +137,17 @@ def test_a_folder_is_imported_with_all_files_in_it_but_hidden_ones(
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["accepted"] == 5
     assert count(store, "raw_event") == 5
+
+
+def test_a_folder_of_documentation_is_a_line_for_each_file_and_no_dead_letter(store: Store) -> None:
+    """What quotes events holds none."""
+    files = [file for file in _DOCUMENTATION.rglob("*") if file.is_file()]
+    told = call("import", str(_DOCUMENTATION))
+    assert told.returncode == 1
+    complaints = told.stderr.strip().splitlines()
+    assert len(complaints) == len(files) > 10
+    assert all(line.partition(": looks like ")[2] for line in complaints)
+    assert count(store, "dead_letter") == count(store, "raw_event") == 0
 
 
 @pytest.mark.usefixtures("store")

@@ -23,10 +23,10 @@ EVENTS = [
 ]
 
 
-def stored(data: bytes) -> str:
+def stored(data: bytes, name: str = "events") -> str:
     """A URL under which `data` can be read."""
-    fsspec.filesystem("memory").pipe("/events", data)
-    return "memory://events"
+    fsspec.filesystem("memory").pipe(f"/{name}", data)
+    return f"memory://{name}"
 
 
 def payloads(data: bytes) -> list[bytes]:

@@ -314,6 +314,53 @@ def test_what_is_no_file_of_events_is_one_line_and_no_record(data: bytes) -> Non
     assert len(str(told.value)) < 500
 
 
-def test_a_line_that_is_broken_among_events_is_a_record() -> None:
-    data = b"broken\n" * 500 + dumped(EVENTS[0]) + b"\nbroken"
-    assert len(list(read_events(stored(data)))) == 502
+EVENT = dumped(EVENTS[0])
+QUOTED = b"# Events\n\nSend one:\n\n```json\n" + EVENT + b"\n```\n\nIts `event` is the name.\n"
+LOGGED = b"".join(b"12:00 INFO sent\n%s\n12:00 INFO ok\n" % EVENT for _ in range(9))
+TEXTS = {
+    "Markdown": ("guide.md", QUOTED),
+    "Markdown, compressed": ("guide.md.gz", gzip.compress(QUOTED)),
+    "Markdown without an extension": ("README", QUOTED),
+    "Markdown from standard input or a web page": ("events?file=a.jsonl", QUOTED),
+    "Markdown in which most is quoted": ("x", b"```\n" + lines(EVENTS * 9) + b"\n```\n"),
+    "Markdown of Jekyll": ("index.md", b"{% include head %}\n" + QUOTED),
+    "Markdown with a badge": ("README.mdx", b"[![CI](x.svg)](y)\n" + QUOTED),
+    "Markdown with a table": ("a.md", b'| key | what |\n|---|---|\n| `"event"` | name |\n' * 9),
+    "notes": ("notes.txt", b"To do: find out why this was refused\n" + EVENT + b"\nby then\n"),
+    "a log": ("app.log", LOGGED),
+    "a log that was rotated": ("app.log.1", LOGGED),
+    "a log with events in its lines": ("app", b'12:00 INFO {"event": "a"}\n' * 9),
+    "a program": ("send.py", b"import x\n\nx.send(\n" + EVENT + b"\n)\n"),
+    "YAML": ("openapi.yaml", b"example: >\n  " + EVENT + b"\nx: 1\n"),
+    "a web page": ("api.html", b"<!doctype html>\n<pre>\n" + EVENT + b"\n</pre>\n"),
+    "an object that quotes an event": ("openapi.json", dumped({"x": {"y": EVENTS[0]}}, indent=2)),
+    "a line that quotes an event": ("openapi.json", dumped({"paths": {"x": EVENTS[0]}})),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), TEXTS.values(), ids=TEXTS)
+def test_a_text_that_quotes_events_is_one_line_and_no_record(name: str, data: bytes) -> None:
+    records = []
+    source = stored(data, name)
+    with pytest.raises(SourceError) as told:
+        records.extend(read_events(source))
+    assert records == []
+    assert str(told.value).startswith(f"{source}: looks like ")
+    assert "\n" not in str(told.value)
+    if EVENT in data and name.endswith((".md", ".txt", ".log")):
+        assert "one a line, named .jsonl" in str(told.value)
+
+
+BROKEN_LINES = {
+    "no extension": ("events", b"broken\n" * 500 + EVENT + b"\nbroken"),
+    "first a broken one": ("events.jsonl", b"broken\n" * 500 + EVENT + b"\nbroken"),
+    "compressed": ("e.ndjson.gz", gzip.compress(b"# a comment\n" * 501 + EVENT)),
+    "a fence in a broken one": ("e.json", b'broken\n{"a": "\n```\n"}\n' * 125 + EVENT + b"\nx"),
+    "text in a text file": ("events.txt", b"broken\n" * 251 + lines(EVENTS[:1] * 251)),
+    "text after events": ("app.log", EVENT + b"\nbroken" * 501),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), BROKEN_LINES.values(), ids=BROKEN_LINES)
+def test_a_line_that_is_broken_among_events_is_a_record(name: str, data: bytes) -> None:
+    assert len(list(read_events(stored(data, name)))) == 502
