@@ -148,9 +148,11 @@ def _in_one_line(error: Exception) -> str | None:
     """What a person can put right, in one line."""
     if isinstance(error, UserError):
         return str(error)
+    from enrichment_pipeline.events.masked import masked_line
     from enrichment_pipeline.store.database.errors import driver_error, first_line, is_store_failure
 
-    # Any error of PostgreSQL: it is unreachable, a right is missing, a table was changed.
+    # Any error of PostgreSQL: it is unreachable, a right is missing, a table was changed. One of
+    # a trigger may quote the row.
     if is_store_failure(error) or driver_error(error) is not None:
-        return f"PostgreSQL: {first_line(error)}"
+        return f"PostgreSQL: {masked_line(first_line(error))}"
     return None

@@ -10,6 +10,7 @@ from enrichment_pipeline.classification.as_sql import DIALECTS, RUN, Dialect, ru
 from enrichment_pipeline.classification.deciding import decide, suggestion
 from enrichment_pipeline.cli.console import fail, out, print_json, print_table, write
 from enrichment_pipeline.enrichment.rules_diff import RulesDiff, diff_rules
+from enrichment_pipeline.events.masked import masked_name
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import existing_store
 from enrichment_pipeline.store.reading.catalogue import CatalogueRow, catalogue
@@ -27,6 +28,7 @@ RulesFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _MOST_READ = 10_000
+_PRIVATE = "its name holds private data: cover such names by a pattern, or mend who sends them"
 
 
 @app.command("show")
@@ -109,7 +111,10 @@ def diff(file: RulesFile = None, as_json: AsJson = False) -> None:
                 "versions": dict(found.versions),
                 "events": found.events,
                 "windows": found.windows,
-                "changes": [change._asdict() for change in found.changes],
+                "changes": [
+                    {**change._asdict(), "event": masked_name(change.event)}
+                    for change in found.changes
+                ],
             }
         )
         return
@@ -132,15 +137,20 @@ def unmatched(
         rows = catalogue(connection, limit=_MOST_READ)
     found = _by_name([row for row in rows if decide(rules, row.event).kind == "default"])[:limit]
     if as_json:
-        print_json([{**row._asdict(), "suggestion": suggestion(rules, row.event)} for row in found])
+        print_json(
+            [
+                {**row._asdict(), "event": masked_name(row.event), "suggestion": _rule(rules, row)}
+                for row in found
+            ]
+        )
         return
     if not found:
         out.print("Every event has a rule that says something about it.")
         return
     for row in found:
         said = f"{row.event_type}/{row.action_type}"
-        write(f"{counted(row.events, 'event')} of {row.event}, {said}: {row.sample}")
-        write(f"    {suggestion(rules, row.event)}")
+        write(f"{counted(row.events, 'event')} of {masked_name(row.event)}, {said}: {row.sample}")
+        write(f"    {_rule(rules, row) or _PRIVATE}")
 
 
 @app.command("export")
@@ -178,6 +188,12 @@ def _load(file: Path | None) -> Rules:
     return load_rules(file or load_settings().rules_file)
 
 
+def _rule(rules: Rules, row: CatalogueRow) -> str | None:
+    """A line for a rules file; none for a name that holds private data, which no file should."""
+    is_private = masked_name(row.event) != row.event
+    return None if is_private else suggestion(rules, row.event)
+
+
 def _said(answer: EventClassification) -> str:
     return "/".join(answer)
 
@@ -203,8 +219,8 @@ def _print_diff(found: RulesDiff) -> None:
     for change in found.changes:
         first, last = min(change.windows), max(change.windows)
         write(
-            f"{counted(change.events, 'event')} of {change.event}: {change.was} would be "
-            f"{change.is_now}; {counted(len(change.windows), 'window')}, "
+            f"{counted(change.events, 'event')} of {masked_name(change.event)}: {change.was} "
+            f"would be {change.is_now}; {counted(len(change.windows), 'window')}, "
             f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}; "
             f"such as {change.uuid}: {change.sample}"
         )

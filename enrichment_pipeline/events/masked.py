@@ -6,7 +6,7 @@ by `privacy`, text that is harmful in a prompt by `safe_text`.
 
 import re
 import traceback
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from urllib.parse import unquote
 
 from enrichment_pipeline.events.allowed import NOTHING, Private
@@ -15,6 +15,8 @@ from enrichment_pipeline.events.safe_text import safe_path, safe_text, safe_word
 
 _MAX_LINE = 500
 _MAX_ID = 80
+_MAX_NAME = 200
+_MAX_LIST = 200
 # For an escape of an escape: `%2540`.
 _MOST_ESCAPES = 3
 # Ids of PostHog's SDKs, of other careful senders, and of sessions without an id of their own.
@@ -57,6 +59,17 @@ def _masked_segment(segment: str, unmasked: Set[Private]) -> str:
         plain = unquote(plain)
     masked = plain if plain == segment else mask(plain, unmasked)
     return segment if masked == plain else masked
+
+
+def masked_name(name: str) -> str:
+    """The name of an event as it was sent, so that a rule can have it; one that holds private data
+    as `masked_text`."""
+    return name if mask(name) == name else masked_text(name, _MAX_NAME)
+
+
+def masked_list(names: Iterable[str]) -> str:
+    """Names of columns or keys, in a message: somebody's file may have addresses for keys."""
+    return masked_text(", ".join(names), _MAX_LIST)
 
 
 def masked_line(text: str) -> str:

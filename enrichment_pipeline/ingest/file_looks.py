@@ -6,11 +6,10 @@ Reading files of events belongs to `files`; this module is for all others.
 import re
 from collections.abc import Sequence
 
+from enrichment_pipeline.events.masked import masked_list
 from enrichment_pipeline.ingest.file_csv import table_columns
 from enrichment_pipeline.ingest.file_records import FileRecord, OtherContentError
 from enrichment_pipeline.ingest.file_rows import object_keys
-
-_KEYS_SHOWN = 200
 
 _BINARY = (
     (b"BZh", "bzip2 data", "unpack it with bunzip2, and import what is in it"),
@@ -121,9 +120,8 @@ def no_events(records: Sequence[FileRecord]) -> OtherContentError:
             "the query"
         )
     if keys is not None:
-        listed = ", ".join(keys)[:_KEYS_SHOWN]
         return _other(
-            f"JSON without PostHog's events (its keys: {listed})",
+            f"JSON without PostHog's events (its keys: {masked_list(keys)})",
             "an event has event, distinct_id, timestamp and properties",
         )
     if start.startswith((b"<!doctype", b"<html")):
@@ -138,9 +136,8 @@ def no_events(records: Sequence[FileRecord]) -> OtherContentError:
     if start.startswith((b"{", b"[")):
         return _other("JSON that breaks off or is damaged")
     if columns := table_columns(head):
-        listed = ", ".join(columns)[:_KEYS_SHOWN]
         return _other(
-            f"a table without the columns of events (its first line: {listed})",
+            f"a table without the columns of events (its first line: {masked_list(columns)})",
             "its first line must name them: uuid, event, distinct_id, timestamp, properties",
         )
     return _other("a text file")

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from enrichment_pipeline.events.masked import masked_list
 from enrichment_pipeline.events.raw_event import Reason
 from enrichment_pipeline.events.text import read_json, readable_json, valid_json
 from enrichment_pipeline.ingest.file_records import (
@@ -34,7 +35,6 @@ _KNOWN = frozenset(
     | set(_JSON_COLUMNS)
 )
 _CALL = re.compile(r"\w+\((\w+)\)")
-_SHOWN = 200
 
 
 def column_name(name: str) -> str:
@@ -53,8 +53,7 @@ def are_events(names: Iterable[str]) -> bool:
 def check_columns(names: Iterable[str]) -> None:
     """Raise OtherContentError where a table with these columns holds no events."""
     if not are_events(names):
-        listed = ", ".join(names)[:_SHOWN]
-        raise OtherContentError(f"no column 'event', so no events; it has {listed}")
+        raise OtherContentError(f"no column 'event', so no events; it has {masked_list(names)}")
 
 
 def is_wrapped(names: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import text
@@ -53,6 +53,16 @@ def call(*arguments: str, **variables: str) -> Called:
     return Called(
         int(code or 0) if isinstance(code, int | None) else 1, stdout.getvalue(), stderr.getvalue()
     )
+
+
+def every_command() -> dict[str, Any]:
+    """All commands by their names, those in a group by the names of both."""
+    found = {}
+    for name in get_command(app).commands:
+        command = main._loaded(name)
+        inner = getattr(command, "commands", {})
+        found |= {f"{name} {each}": one for each, one in inner.items()} or {name: command}
+    return found
 
 
 def test_importing_enriching_and_asking(store: Store, rules: Rules, tmp_path: Path) -> None:

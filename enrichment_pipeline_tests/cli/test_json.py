@@ -6,16 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.cli import main
-from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
-from enrichment_pipeline_tests.cli.test_commands import call
+from enrichment_pipeline_tests.cli.test_commands import call, every_command
 from enrichment_pipeline_tests.conftest import make_event, raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -49,12 +46,9 @@ ARGUMENTS = {
 
 def commands() -> Iterator[str]:
     """The names of all commands that have --json."""
-    for name in get_command(app).commands:
-        found = main._loaded(name)
-        inner = {f"{name} {each}": one for each, one in getattr(found, "commands", {}).items()}
-        for whole, command in (inner or {name: found}).items():
-            if any("--json" in parameter.opts for parameter in command.params):
-                yield whole
+    for name, command in every_command().items():
+        if any("--json" in parameter.opts for parameter in command.params):
+            yield name
 
 
 def test_every_command_with_json_is_here() -> None:
