@@ -30,6 +30,7 @@ from enrichment_pipeline.store.database.roles import ensure_reader
 from enrichment_pipeline.store.database.schema import schema_version
 from enrichment_pipeline.store.database.transactions import wait_long
 from enrichment_pipeline.store.windows.books import books, counted_books
+from enrichment_pipeline.wording import counted
 
 # Dagster's tables first: what Dagster knows of the store is then older than the store, and it
 # catches up. The other way round, it would believe that it had launched what is due.
@@ -71,7 +72,7 @@ def save(folder: Folder) -> None:
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     partial.rename(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    out.print(f"saved {size:,} bytes in {folder}", highlight=False, soft_wrap=True)
+    out.print(f"saved {counted(size, 'byte')} in {folder}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -96,15 +97,16 @@ def restore(folder: Folder) -> None:
     # A backup of an older version is brought up to date here.
     with opened_store(settings) as store, store.transaction() as connection:
         kept = books(connection)
-        counted = counted_books(connection, [window.window_start for window in kept], store.window)
-    if kept != counted or not all(window.balances for window in counted):
+        by_rows = counted_books(connection, [window.window_start for window in kept], store.window)
+    if kept != by_rows or not all(window.balances for window in by_rows):
         fail("the books of what was restored do not balance; see: enrichment-pipeline status --all")
-    accepted = sum(window.accepted for window in counted)
+    accepted = sum(window.accepted for window in by_rows)
     if accepted != manifest.get("accepted", accepted):
-        fail(f"the backup has {manifest['accepted']:,} events, of which {accepted:,} are there now")
+        saved = counted(manifest["accepted"], "event")
+        fail(f"the backup has {saved}, of which {accepted:,} came back")
     out.print(
-        f"restored {accepted:,} events, as of {manifest['made_at']}; the books balance, counted "
-        "row by row",
+        f"restored {counted(accepted, 'event')}, as of {manifest['made_at']}; the books balance, "
+        "counted row by row",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,12 +1,17 @@
 """Numbers with their nouns, and commands that can be typed."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import enrichment_pipeline
 from enrichment_pipeline.wording import command, counted
 
 INSTALLED = Path(sys.executable).with_name("enrichment-pipeline")
@@ -26,6 +31,53 @@ INSTALLED = Path(sys.executable).with_name("enrichment-pipeline")
 )
 def test_one_is_singular_and_all_else_plural(count: int, noun: str, words: str) -> None:
     assert counted(count, noun) == words
+
+
+PACKAGE = Path(enrichment_pipeline.__file__).parent
+SOURCES = [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "deploy").glob("*.py")]
+NO_PLURALS = {"is", "was", "has", "this", "its", "does", "less", "as", "s"}
+
+
+def plurals(tree: ast.AST) -> Iterator[str]:
+    """Texts that put a number before a plural, whatever the number: `{n:,} events`. A constant is
+    known to be more than one."""
+    for node in ast.walk(tree):
+        parts = node.values if isinstance(node, ast.JoinedStr) else []
+        for number, behind in pairwise(parts):
+            if not (isinstance(number, ast.FormattedValue) and isinstance(behind, ast.Constant)):
+                continue
+            written = ast.unparse(number.value)
+            is_number = number.format_spec is not None and ast.unparse(number.format_spec) == "f','"
+            if (is_number or written.startswith("len(")) and not written.isupper():
+                yield from _plural(written, str(behind.value))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for found in re.finditer(r"(\{[^{}]*:,\}|%d)( [^{}]*)", node.value):
+                yield from _plural(*found.groups())
+
+
+def _plural(number: str, behind: str) -> Iterator[str]:
+    word = re.match(r" (?:more |other )?([a-z]+)\b", behind)
+    if word is None or word[1] in NO_PLURALS:
+        return
+    if word[1] in {"are", "were", "have"} or word[1].endswith("s"):
+        yield f"{number}{behind}"
+
+
+def test_no_message_puts_a_number_before_a_plural_by_itself() -> None:
+    """`counted` does, which knows of one."""
+    found = {
+        f"{file.relative_to(PACKAGE.parent)}: {text}"
+        for file in SOURCES
+        for text in plurals(ast.parse(file.read_text(encoding="utf-8")))
+        # Of limits, which are large.
+        if file.name not in {"raw_event.py", "lz_string.py", "encodings.py"}
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("text", ["f'{n:,} events'", "f'{len(a)} were'", "'%d more windows, x'"])
+def test_a_number_before_a_plural_is_found(text: str) -> None:
+    assert len(list(plurals(ast.parse(text)))) == 1
 
 
 def made_program(folder: Path) -> Path:

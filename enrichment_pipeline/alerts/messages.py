@@ -162,9 +162,9 @@ def _replay_parked(condition: Condition) -> _Words:
     letters = counted(condition.count, "dead letter")
     return _Words(
         what=f"{letters} parked: {reason}",
-        text=f"{letters} with {reason} of {_windows(condition)} failed again each time they were "
-        f"replayed, and are parked since {_moment(condition.since)}: put right what is wrong, then "
-        "name them.",
+        text=f"{letters} with {reason} of {_windows(condition)} failed again at each replay, and "
+        f"{'is' if condition.count == 1 else 'are'} parked since {_moment(condition.since)}: put "
+        "right what is wrong, then replay by id.",
         over=f"no dead letter with {reason} is parked",
         commands=[
             command(f"dead-letters list --state parked --reason {reason}"),
@@ -219,10 +219,12 @@ def _sensor_stopped(condition: Condition) -> _Words:
 def _pull_difference(condition: Condition) -> _Words:
     facts = condition.facts
     first = facts["differences"][0]
-    others = f" (and {facts['windows'] - 1:,} more windows)" if facts["windows"] > 1 else ""
+    others = (
+        f" (and {counted(facts['windows'] - 1, 'more window')})" if facts["windows"] > 1 else ""
+    )
     what = f"{first['window'].replace('T', ' ')} UTC"
     return _Words(
-        what=f"The pull of {what} has {first['pulled']:,} events, PostHog counts "
+        what=f"The pull of {what} has {counted(first['pulled'], 'event')}, PostHog counts "
         f"{first['posthog']:,}{others}",
         text=f"Of {_windows(condition)} PostHog counts {counted(condition.count, 'event')} more or "
         "fewer than could be read, twice in a row. Pull the window again; where the difference "
@@ -287,7 +289,9 @@ def _parts(condition: Condition) -> str:
     facts = condition.facts
     if facts["parts"] == 1:
         return f" ({facts['first_part']})" if facts["first_part"] else ""
-    return f" ({facts['parts']:,} partitions, {facts['first_part']} to {facts['last_part']})"
+    return (
+        f" ({counted(facts['parts'], 'partition')}, {facts['first_part']} to {facts['last_part']})"
+    )
 
 
 def _store_down(condition: Condition) -> _Words:
@@ -322,7 +326,7 @@ def _windows(condition: Condition) -> str:
     if facts["windows"] == 1:
         return f"the window {first}"
     last = f"{facts['last_window'].replace('T', ' ')} UTC"
-    return f"{facts['windows']:,} windows from {first} to {last}"
+    return f"{counted(facts['windows'], 'window')} from {first} to {last}"
 
 
 def _window_option(condition: Condition) -> str:

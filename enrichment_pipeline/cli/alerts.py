@@ -16,6 +16,7 @@ from enrichment_pipeline.store.monitoring.alerts import (
     listed_alerts,
     undelivered_messages,
 )
+from enrichment_pipeline.wording import counted
 
 _MOST = 200
 _ALERTS = ("key", "kind", "count", "what", "since", "told", "closed")
@@ -57,7 +58,10 @@ def try_channels(
         print_table(("channel", "outcome"), rows)
     failed = [name for name, error in outcomes.items() if error]
     if failed:
-        fail(f"{len(failed)} of {len(found)} channels did not take the message: {failed[0]}")
+        fail(
+            f"{len(failed)} of {counted(len(found), 'channel')} did not take the message: "
+            f"{failed[0]}"
+        )
 
 
 @app.command("list")

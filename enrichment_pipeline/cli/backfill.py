@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.cli.console import err, fail, out, print_json, print_table
-from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.cli.moments import From, To, parse_period
 from enrichment_pipeline.enrichment.rules_diff import diff_rules
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.settings import Settings, load_settings
@@ -24,12 +24,8 @@ def backfill(
     failed: Annotated[
         bool, typer.Option("--failed", help="Only the failed windows: those with a dead batch.")
     ] = False,
-    first: Annotated[
-        str | None, typer.Option("--from", help="From this day or time on (UTC).")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", help="Up to this day or time, not included.")
-    ] = None,
+    first: From = None,
+    end: To = None,
     re_enrich: Annotated[
         bool,
         typer.Option("--re-enrich", help="Enrich what is finished again, under the rules of now."),
@@ -61,10 +57,8 @@ def backfill(
     if failed and changed:
         fail("--failed and --changed: choose one")
     settings = load_settings()
-    since = window_start(parse_moment("--from", first), settings.window) if first else None
-    until = parse_moment("--to", end) if end else None
-    if since and until and since >= until:
-        fail("--from must be before --to")
+    since, until = parse_period(first, end)
+    since = window_start(since, settings.window) if since else None
     with existing_store(settings) as store:
         chosen = _chosen(store, since, until, only_failed=failed)
         if changed:

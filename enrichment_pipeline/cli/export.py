@@ -8,6 +8,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from enrichment_pipeline.cli.console import err, fail, out, print_json
+from enrichment_pipeline.cli.moments import check_order
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import existing_store
 from enrichment_pipeline.wording import counted
@@ -24,7 +25,9 @@ def export(
         Literal["parquet", "jsonl", "csv"],
         typer.Option("--format", help="JSONL and CSV are compressed with gzip."),
     ] = "parquet",
-    first: Annotated[str | None, typer.Option("--from", help="From this UTC day on.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="From this UTC day on, included.")
+    ] = None,
     end: Annotated[
         str | None, typer.Option("--to", help="Up to this UTC day, not included.")
     ] = None,
@@ -51,8 +54,8 @@ def export(
     from enrichment_pipeline.llm.exporting import Export, count_rows, run_export
 
     start, stop = _day("--from", first), _day("--to", end)
-    if start and stop and start >= stop:
-        fail("--from must not be on or after --to, which is not included")
+    if start and stop:
+        check_order(start, stop)
     last = stop - timedelta(days=1) if stop else None
     wanted = Export(what, target, form, start, last, project, with_private)
     began = time.monotonic()

@@ -125,15 +125,15 @@ def import_with_progress(store: Store, file: str, project: str, summary: ImportS
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[events]:,} events"),
+        TextColumn("{task.fields[events]}"),
     )
     # Without a terminal, the bar would leave an empty line for each file.
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(file.rpartition("/")[2], total=source_size(file), events=0)
+        task = progress.add_task(file.rpartition("/")[2], total=source_size(file), events="")
 
         def advance(done: int) -> None:
             seen = summary.accepted + summary.duplicates + summary.quarantined.total()
-            progress.update(task, completed=done, events=seen)
+            progress.update(task, completed=done, events=counted(seen, "event"))
 
         import_source(store, file, project, summary, advance)
 

@@ -14,7 +14,7 @@ import typer
 from sqlalchemy import Connection
 
 from enrichment_pipeline.cli.console import fail, print_table
-from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.cli.moments import From, To, parse_moment, parse_period
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.events import raw_event
 from enrichment_pipeline.events.times import window_start
@@ -46,12 +46,8 @@ def _filter(
     window: Annotated[
         str | None, typer.Option(help="Of this window (UTC), such as 2026-03-01-12:00.")
     ] = None,
-    first: Annotated[
-        str | None, typer.Option("--from", help="Of the window of this day or time, and later.")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", help="Of windows before this day or time.")
-    ] = None,
+    first: From = None,
+    end: To = None,
     rules_version: Annotated[
         str | None, typer.Option(help="That failed under these rules.")
     ] = None,
@@ -134,11 +130,8 @@ def _times(
     if window is not None:
         start = window_start(parse_moment("--window", window), length)
         return start, start + length
-    since = window_start(parse_moment("--from", first), length) if first else None
-    until = parse_moment("--to", end) if end else None
-    if since and until and since >= until:
-        fail("--from must be before --to")
-    return since, until
+    since, until = parse_period(first, end)
+    return window_start(since, length) if since else None, until
 
 
 def letter_id(told: str) -> int:

@@ -1,12 +1,36 @@
-"""Days and times as people type them."""
+"""Days, times and periods as people type them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+import typer
 
 from enrichment_pipeline.cli.console import fail
 from enrichment_pipeline.events.times import parse_timestamp
 
 # The form in which Dagster shows a window.
 _PARTITION_KEY = "%Y-%m-%d-%H:%M"
+
+From = Annotated[
+    str | None, typer.Option("--from", help="From this day or time on (UTC), included.")
+]
+To = Annotated[str | None, typer.Option("--to", help="Up to this day or time (UTC), not included.")]
+
+
+def parse_period(first: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:
+    """The moments that were given for --from, which is included, and --to, which is not; ends the
+    command where the one is not before the other."""
+    start = parse_moment("--from", first) if first else None
+    stop = parse_moment("--to", end) if end else None
+    if start and stop:
+        check_order(start, stop)
+    return start, stop
+
+
+def check_order(start: date, stop: date) -> None:
+    """End the command where --from is not before --to."""
+    if start >= stop:
+        fail("--from must be before --to, which is not included")
 
 
 def parse_moment(option: str, told: str) -> datetime:

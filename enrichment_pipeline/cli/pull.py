@@ -8,7 +8,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from enrichment_pipeline.cli.console import err, fail, out, print_error, print_json, print_warning
-from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.cli.moments import parse_period
 from enrichment_pipeline.cli.worker import notify_workers
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.ingest.pull.errors import PullError
@@ -22,10 +22,13 @@ from enrichment_pipeline.wording import counted
 def pull_events(
     first: Annotated[
         str | None,
-        typer.Option("--from", help="From this day or time on (UTC); read again where it was."),
+        typer.Option(
+            "--from", help="From this day or time on (UTC), included; read again where it was."
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", help="Up to this day or time, not included; else now.")
+        str | None,
+        typer.Option("--to", help="Up to this day or time (UTC), not included; else now."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -67,10 +70,10 @@ def _windows(
         if end is not None:
             fail("--to goes with --from")
         return windows_due(store, settings, now)
-    start, stop = parse_moment("--from", first), parse_moment("--to", end) if end else now
-    if start >= stop or start > now:
-        fail("--from must be before --to, and in the past")
-    start, stop = window_start(start, store.window), min(stop, now)
+    start, stop = parse_period(first, end)
+    if start is None or start > now:
+        fail("--from must be in the past")
+    start, stop = window_start(start, store.window), min(stop or now, now)
     # Up to the window that holds the last moment before `stop`.
     count = -((start - stop) // store.window)
     if count > MAX_WINDOWS:

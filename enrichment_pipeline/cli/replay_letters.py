@@ -122,17 +122,19 @@ def _drain(store: Store, rules: Rules, rate: int, outcome: _Outcome) -> None:
         TextColumn("Letters"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[events]:,} events · {task.fields[failed]:,} failed"),
+        TextColumn("{task.fields[events]} · {task.fields[failed]:,} failed"),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
     with bar as progress:
-        task = progress.add_task("", total=outcome.marked, events=0, failed=0)
+        task = progress.add_task("", total=outcome.marked, events="", failed=0)
 
         def on_progress(report: ReplayReport) -> None:
             outcome.report = report
             done = report.resolved + report.failed
-            progress.update(task, completed=done, events=report.events, failed=report.failed)
+            progress.update(
+                task, completed=done, events=events(report.events), failed=report.failed
+            )
 
         worker = f"dead-letters replay, {this_worker()}"
         try:

@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from enrichment_pipeline.cli.console import err, fail, out, print_json, say, write
-from enrichment_pipeline.cli.moments import parse_moment
+from enrichment_pipeline.cli.moments import From, To, parse_period
 from enrichment_pipeline.events.masked import masked_id
 from enrichment_pipeline.llm.session_days import DayReport, tell_day
 from enrichment_pipeline.llm.signals import KINDS
@@ -32,8 +32,8 @@ def list_(
     person: Annotated[
         str | None, typer.Option(help="Of this person: a distinct_id, or a name as person_….")
     ] = None,
-    start: Annotated[str | None, typer.Option("--from", help="From this day or time on.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Before this day or time.")] = None,
+    first: From = None,
+    end: To = None,
     signal: Annotated[
         str | None, typer.Option(help=f"With such a signal: {', '.join(KINDS)}.")
     ] = None,
@@ -48,13 +48,14 @@ def list_(
     """
     if signal is not None and signal not in KINDS:
         fail(f"--signal {signal!r} is none; there are {', '.join(KINDS)}")
+    start, stop = parse_period(first, end)
     with existing_store(load_settings()) as store, store.transaction() as connection:
         found = list_sessions(
             connection,
             project=project,
             person=person,
-            start=parse_moment("--from", start) if start else None,
-            end=parse_moment("--to", end) if end else None,
+            start=start,
+            end=stop,
             signal=signal,
             contains=contains,
             limit=limit,
@@ -138,11 +139,11 @@ def tell(
 def _tell(store: Store, days: Sequence[date], *, is_whole: bool) -> list[DayReport]:
     reports: list[DayReport] = []
     with _progress() as progress:
-        task = progress.add_task("days", total=len(days), sessions=0)
+        task = progress.add_task("days", total=len(days), sessions="")
 
         def show(report: DayReport) -> None:
             sessions = sum(one.sessions for one in reports) + report.sessions
-            progress.update(task, sessions=sessions)
+            progress.update(task, sessions=counted(sessions, "session"))
 
         for day in days:
             report = tell_day(store, day, is_whole=is_whole, on_progress=show)
@@ -164,7 +165,7 @@ def _progress() -> Progress:
         TextColumn("telling sessions"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("days, {task.fields[sessions]:,} sessions"),
+        TextColumn("days, {task.fields[sessions]}"),
         TimeElapsedColumn(),
         console=err,
         transient=True,

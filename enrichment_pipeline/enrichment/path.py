@@ -28,6 +28,7 @@ from enrichment_pipeline.store.queue.claims import (
     mark_dead,
     spend_attempt,
 )
+from enrichment_pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -147,9 +148,9 @@ class _Path:
         events = sum(batch.due_count for batch in claimed)
         self._claim_events = events // 2
         logger.warning(
-            "PostgreSQL cancelled a claim of %d events (%s); trying half as many: whatever limits "
+            "PostgreSQL cancelled a claim of %s (%s); trying half as many: whatever limits "
             "the time of statements here should leave them more",
-            events,
+            counted(events, "event"),
             first_line(error),
         )
 

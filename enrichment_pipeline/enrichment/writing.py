@@ -113,7 +113,7 @@ def _refuse_to_pour_out(batch: Batch, counts: Mapping[UUID, int], derived: Deriv
             example = next(key for key in counts if derived.errors.get(key) == name)
             failure = derived.failures[example]
             error = MostFailedError(
-                f"{events:,} of {batch.due_count:,} events fail alike: {failure.message}"
+                f"{events:,} of {counted(batch.due_count, 'event')} fail alike: {failure.message}"
             )
             if failure.traceback:
                 error.add_note(failure.traceback)

@@ -16,6 +16,7 @@ from enrichment_pipeline.ingest.file_rows import (
     event_record,
 )
 from enrichment_pipeline.ingest.file_source import one_line
+from enrichment_pipeline.wording import counted
 
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -81,7 +82,9 @@ def _record(names: list[str], row: list[str], number: int) -> FileRecord:
     # An empty cell counts as missing: CSV has no other way to say that there is no value.
     cells = {name: cell for name, cell in zip(names, row, strict=False) if cell}
     if len(row) != len(names):
-        problem = f"a row of {len(row)} cells in a table of {len(names)} columns"
+        problem = (
+            f"a row of {counted(len(row), 'cell')} in a table of {counted(len(names), 'column')}"
+        )
         record = encoded_record(cells, number)
         return record._replace(problem=problem, reason=Reason.INVALID_JSON)
     return event_record(cells, number)

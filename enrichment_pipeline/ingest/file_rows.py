@@ -22,6 +22,7 @@ from enrichment_pipeline.ingest.file_records import (
     OtherContentError,
     capped_record,
 )
+from enrichment_pipeline.wording import counted
 
 Row = Mapping[str, object]
 """The values of a row by column; JSON that must stay as it was written is a `msgspec.Raw`."""
@@ -214,6 +215,9 @@ def answer_record(columns: list[str], record: FileRecord) -> FileRecord:
     except (ValueError, RecursionError):
         return record
     if len(values) != len(columns):
-        problem = f"a row of {len(values)} values in an answer of {len(columns)} columns"
+        problem = (
+            f"a row of {counted(len(values), 'value')} in an answer of "
+            f"{counted(len(columns), 'column')}"
+        )
         return record._replace(problem=problem, reason=Reason.INVALID_JSON)
     return event_record(dict(zip(columns, values, strict=True)), record.position)

@@ -216,7 +216,8 @@ def _length(timeline: Timeline, brevity: Brevity) -> str:
     if not_shown and not brevity.is_least:
         events += f" ({', '.join(not_shown)})"
     if timeline.not_read:
-        events += f", of which the first {timeline.events - timeline.not_read:,} are told"
+        read = timeline.events - timeline.not_read
+        events += f", of which the first {counted(read, 'is told', 'are told')}"
     return f"{_duration(timeline.seconds)}{still}, {events}"
 
 

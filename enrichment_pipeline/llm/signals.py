@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from enrichment_pipeline.llm.entries import Entry
+from enrichment_pipeline.wording import counted
 
 # Declining an offer or a cookie is deliberate.
 _ERROR = re.compile(
@@ -130,7 +131,7 @@ def _back_and_forth(entries: Sequence[Entry]) -> list[Signal]:
             end += 1
         if end - at >= _FEWEST_VIEWS:
             views[at + 2].signal = views[at + 2].signal or "back_and_forth"
-            text = f"back and forth between {first} and {second}, {end - at} views"
+            text = f"back and forth between {first} and {second}, {counted(end - at, 'view')}"
             found.append(Signal("back_and_forth", views[at].at, text))
             at = end - 1
         else:

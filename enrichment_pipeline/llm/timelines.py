@@ -23,6 +23,7 @@ from enrichment_pipeline.llm.signals import (
     is_sent,
 )
 from enrichment_pipeline.store.sessions.reading import SessionEvent, SessionEvents
+from enrichment_pipeline.wording import counted
 
 IDLE_SECONDS = 60
 """A silence of at least this many seconds is an entry of its own."""
@@ -291,6 +292,6 @@ def _outline(visits: Sequence[str], entries: Sequence[Entry], first: int | None)
     sent = sum(entry.times for entry in entries if entry.action == "submit")
     done = [name for name, _ in names.most_common(4)]
     if sent:
-        done.append(f"{sent} form{'s' if sent > 1 else ''} sent")
+        done.append(f"{counted(sent, 'form')} sent")
     outline = f"{way}; {', '.join(done)}" if done else way
-    return outline if first is None else f"(of the first {first:,} events) {outline}"
+    return outline if first is None else f"(of the first {counted(first, 'event')}) {outline}"

@@ -66,8 +66,8 @@ def _log(context: dg.AssetExecutionContext, report: PullReport) -> None:
         context.log.warning(line)
     summary = report.summary
     context.log.info(
-        f"pulled {counted(summary.accepted, 'event')}, {summary.duplicates:,} were here already, "
-        f"{summary.quarantined.total():,} were quarantined"
+        f"pulled {counted(summary.accepted, 'event')}, {summary.duplicates:,} known already, "
+        f"{summary.quarantined.total():,} quarantined"
     )
 
 

@@ -12,6 +12,7 @@ from enrichment_pipeline.events.masked import masked_line
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import first_line, is_store_failure
 from enrichment_pipeline.store.database.outages import wait_for_store
+from enrichment_pipeline.wording import counted
 
 TURN_SECONDS = 5.0
 """The length of a turn: then a worker that finds more and more due notifies any free worker, and
@@ -46,7 +47,7 @@ def handle(store: Store, rules: Rules, batches: Sequence[int], notify: Notify) -
     for failure in report.failures:
         logger.warning("batch %d: %s", failure.batch, masked_line(failure.message))
     if report.events:
-        logger.info("%d events in %.3f s", report.events, report.seconds)
+        logger.info("%s in %.3f s", counted(report.events, "event"), report.seconds)
     if report.is_unfinished:
         notify(batches)
 

@@ -103,7 +103,7 @@ def test_events_and_timelines_are_exported(tmp_path: Path) -> None:
         (["rules", "export", "--dialect", "cobol"], "'cobol' is none"),
         (["rules", "export", "--dialect", "duckdb", "--event", "(("], "is no SQL of duckdb"),
         (["export", "events", "out", "--from", "x"], "'x' is no day"),
-        (["export", "events", "o", "--from", "2026-03-02", "--to", "2026-03-01"], "after --to"),
+        (["export", "events", "o", "--from", "2026-03-02", "--to", "2026-03-01"], "before --to"),
         (["export", "events", "nothing://here"], "nothing://here"),
         (["backfill", "--failed", "--changed"], "choose one"),
     ],

@@ -29,6 +29,7 @@ from enrichment_pipeline.store.ingest.pulled import (
     keep_position,
     window_position,
 )
+from enrichment_pipeline.wording import counted
 
 LATE = timedelta(minutes=15)
 """How long after a window PostHog may take to have its events; it is read once more then."""
@@ -54,8 +55,9 @@ class PullReport:
     def difference_lines(self) -> list[str]:
         """A line for each window that differs from PostHog's count."""
         return [
-            f"{window:%Y-%m-%d %H:%M}: PostHog counts {counted:,} events, {read:,} could be read"
-            for window, (read, counted) in sorted(self.differences.items())
+            f"{window:%Y-%m-%d %H:%M}: PostHog counts {counted(there, 'event')}, {read:,} could be "
+            "read"
+            for window, (read, there) in sorted(self.differences.items())
         ]
 
 
