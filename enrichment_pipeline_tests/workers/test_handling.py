@@ -68,7 +68,7 @@ def test_a_worker_whose_turn_is_over_rings_for_whoever_is_free(
     store: Store, rules: Rules, notified: Notified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handling, "TURN_SECONDS", 0.0)
-    monkeypatch.setattr(path.enrich_due, "__defaults__", (None, 1, None, 0.0))
+    monkeypatch.setattr(path.enrich_due, "__defaults__", (None, 1, None, 0.0, lambda _: None))
     batches = [load_events(store, raw_events(1, NOON), [], "test").batches[0] for _ in range(3)]
     handle(store, rules, batches, notified)
     assert total(store).enriched == 1
