@@ -64,6 +64,24 @@ class ServiceError(Exception):
     """A service cannot run; the message is one line that names it and its log file."""
 
 
+@dataclass(frozen=True)
+class Stopping:
+    """How a service is stopped."""
+
+    outlives: Sequence[str] = ()
+    """The services that have to end before this one is asked to."""
+    is_idle: Callable[[int], bool] = lambda _: False
+    """Whether the process with this id, once asked to stop, may be killed without any loss."""
+    patience_seconds: float = 60
+    """Seconds that a process may take to stop before it is killed; the API gives requests 30 and
+    queued events 10."""
+    after_kill: Callable[[], None] = lambda: None
+    """Called after a process that was not idle was killed."""
+
+
+_STOPPING = Stopping()
+
+
 @dataclass
 class _Service:
     """A process, and what is needed to start it again."""
@@ -72,8 +90,7 @@ class _Service:
     command: Sequence[str]
     before_again: Callable[[], None]
     after_again: Callable[[], bool]
-    is_idle: Callable[[int], bool]
-    """Whether the process with this id, once asked to stop, may be killed without any loss."""
+    stopping: Stopping
     process: subprocess.Popen[bytes]
     started_at: float
     ends: int = 0
@@ -82,6 +99,8 @@ class _Service:
     """Whether `after_again` is done."""
     again_at: float | None = None
     """When the process will be started again, if it has ended."""
+    asked_at: float | None = None
+    """When the process was asked to stop, if it was."""
 
     @property
     def ended(self) -> str | None:
@@ -101,9 +120,6 @@ class Services:
     environment: Mapping[str, str]
     stopping: Asked = field(default_factory=Asked)
     """Set once we are asked to stop, by Ctrl-C or SIGTERM."""
-    stop_seconds: float = 60
-    """Seconds that a process may take to stop before it is killed; the API gives requests 30 and
-    queued events 10."""
     clock: Callable[[], float] = time.monotonic
     _services: dict[str, _Service] = field(default_factory=dict)
 
@@ -130,17 +146,16 @@ class Services:
         command: Sequence[str],
         before_again: Callable[[], None] = lambda: None,
         after_again: Callable[[], bool] = lambda: True,
-        is_idle: Callable[[int], bool] = lambda _: False,
+        stopping: Stopping = _STOPPING,
     ) -> None:
         """Start a process; its output goes to its log file.
 
         `before_again` is called each time before a restart; `after_again` is called after it,
-        repeatedly until it returns true. A process that was asked to stop is killed as soon as
-        `is_idle` says of its id that nothing would be lost.
+        repeatedly until it returns true.
         """
         process = self._started(name, command)
         self._services[name] = _Service(
-            name, command, before_again, after_again, is_idle, process, self.clock()
+            name, command, before_again, after_again, stopping, process, self.clock()
         )
 
     def _started(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -200,25 +215,29 @@ class Services:
         return f"it is started again in {wait:g} s: see {log}"
 
     def stop(self) -> None:
-        """Stop all processes, the last started first; an idle process, or one that does not stop in
-        time, is killed with its children."""
-        services = list(reversed(self._services.values()))
-        for service in services:
-            if service.process.poll() is None:
-                service.process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + self.stop_seconds
-        for service in services:
-            self._await_end(service, deadline)
+        """Stop all processes; an idle process, or one that does not stop in time, is killed with
+        its children."""
+        while left := [one for one in self._services.values() if one.process.poll() is None]:
+            names = {service.name for service in left}
+            for service in left:
+                if names.isdisjoint(service.stopping.outlives):
+                    self._end(service)
+            with suppress(subprocess.TimeoutExpired):
+                left[-1].process.wait(_LOOK_SECONDS)
         self._services.clear()
 
-    @staticmethod
-    def _await_end(service: _Service, deadline: float) -> None:
-        process = service.process
-        while process.poll() is None:
-            if time.monotonic() > deadline or service.is_idle(process.pid):
-                _kill_group(process)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_LOOK_SECONDS)
+    def _end(self, service: _Service) -> None:
+        """Ask a process to stop, or kill it if nothing would be lost or it has had its time."""
+        process, stopping = service.process, service.stopping
+        if service.asked_at is None:
+            service.asked_at = self.clock()
+            process.send_signal(signal.SIGINT)
+        if stopping.is_idle(process.pid):
+            _kill_group(process)
+        elif self.clock() - service.asked_at > stopping.patience_seconds:
+            _kill_group(process)
+            process.wait()
+            stopping.after_kill()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

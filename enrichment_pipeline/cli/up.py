@@ -22,7 +22,13 @@ from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port
 from enrichment_pipeline.cli.console import fail, out, print_error, print_warning, say, waiting
-from enrichment_pipeline.cli.services import ServiceError, Services, url_host, why_not_listen
+from enrichment_pipeline.cli.services import (
+    ServiceError,
+    Services,
+    Stopping,
+    url_host,
+    why_not_listen,
+)
 from enrichment_pipeline.cli.worker import QueueName, broker_of
 from enrichment_pipeline.enrichment.rules_in_use import stamp_of
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens
@@ -36,6 +42,8 @@ _READY_SECONDS = 180
 _LOOK_SECONDS = 0.5
 _LOOK_AT_STORE_SECONDS = 5
 _KNOWN_AFTER_SECONDS = 30
+_RUN_SECONDS = 2
+"""What a run under way is given to end, when everything is stopped."""
 
 
 def up() -> None:
@@ -230,7 +238,10 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 [*start, "--module-name", module],
                 before_again=server.clean_up,
                 after_again=server.settle,
-                is_idle=instance.runs_nothing,
+                # The daemon starts runs.
+                stopping=Stopping(
+                    ["daemon"], instance.runs_nothing, _RUN_SECONDS, server.interrupt
+                ),
             )
         services.start("api", [_program("enrichment-pipeline"), "api"])
         if settings.broker_url:
@@ -251,7 +262,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 *("--host", settings.host, "--port", str(settings.ui_port)),
             ],
             # This service takes seconds to end, and killing it loses nothing.
-            is_idle=lambda _: True,
+            stopping=Stopping(is_idle=lambda _: True),
         )
         services.start("daemon", [_program("dagster-daemon"), "run", "--workspace", str(workspace)])
         wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
@@ -272,15 +283,9 @@ class _CodeServer:
 
     def clean_up(self) -> None:
         """Called after the code server has ended, before it is started again."""
-        from enrichment_pipeline.orchestration import instance
-
         self._socket.unlink(missing_ok=True)
         self._there_since = None
-        try:
-            self._left |= instance.running_runs(self._dagster_home, self._location)
-        except Exception as error:  # noqa: BLE001  whatever it is, the code server is to run again
-            # The sensor gives up runs that have given no sign for a quarter of an hour.
-            print_error(f"the runs of {self._location} could not be found: {first_line(error)}")
+        self._find_runs()
 
     def settle(self) -> bool:
         """End the server's runs, once it is back and Dagster knows; returns whether it is done."""
@@ -289,24 +294,41 @@ class _CodeServer:
         self._there_since = self._there_since or time.monotonic()
         if time.monotonic() - self._there_since < _KNOWN_AFTER_SECONDS:
             return False
+        self._end_runs("ended with it")
+        return True
+
+    def interrupt(self) -> None:
+        """End the server's runs: it was killed, because everything is stopped."""
+        self._find_runs()
+        self._end_runs("stopped part-way")
+
+    def _find_runs(self) -> None:
+        from enrichment_pipeline.orchestration import instance
+
+        try:
+            self._left |= instance.running_runs(self._dagster_home, self._location)
+        except Exception as error:  # noqa: BLE001  whatever it is, the code server is to run again
+            # The sensor gives up runs that have given no sign for a quarter of an hour.
+            print_error(f"the runs of {self._location} could not be found: {first_line(error)}")
+
+    def _end_runs(self, how: str) -> None:
         from enrichment_pipeline.orchestration import instance
 
         try:
             ended = instance.end_runs(self._dagster_home, self._left)
         except Exception as error:  # noqa: BLE001  as above
             print_error(f"the runs of {self._location} could not be ended: {first_line(error)}")
-            return True
+            return
         self._left = {}
         if ended.again:
             runs = counted(ended.again, "run")
-            print_error(f"{runs} of {self._location} ended with it, and will be started again")
+            print_error(f"{runs} of {self._location} {how}, and will be started again")
         if ended.given_up:
             runs = counted(len(ended.given_up), "run")
             print_error(
-                f"{runs} of {self._location} ended with it once too often: materialize the failed "
+                f"{runs} of {self._location} {how} once too often: materialize the failed "
                 f"partitions again in Dagster (the first run: {ended.given_up[0]})"
             )
-        return True
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:

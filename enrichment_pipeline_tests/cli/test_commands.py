@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli import console, main
 from enrichment_pipeline.cli.main import app
-from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free
+from enrichment_pipeline.cli.services import ServiceError, Services, Stopping, port_is_free
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.store.database.engine import Store
@@ -212,8 +212,11 @@ def test_a_service_that_ends_is_told_with_its_log_and_the_others_are_stopped(
     tmp_path: Path,
 ) -> None:
     ignores = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    with Services(tmp_path / "logs", {}, stop_seconds=0.5) as services:
-        services.start("stubborn", [sys.executable, "-c", f"{ignores}signal.pause()"])
+    soon = Stopping(patience_seconds=0.5)
+    with Services(tmp_path / "logs", {}) as services:
+        services.start(
+            "stubborn", [sys.executable, "-c", f"{ignores}signal.pause()"], stopping=soon
+        )
         services.start("short", [sys.executable, "-c", "print('why'); raise SystemExit(3)"])
         stubborn, short = services.processes.values()
         short.wait()

@@ -12,7 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from enrichment_pipeline.cli.services import ServiceError, Services, port_is_free, url_host
+from enrichment_pipeline.cli.services import (
+    ServiceError,
+    Services,
+    Stopping,
+    port_is_free,
+    url_host,
+)
 from enrichment_pipeline_tests.conftest import free_port
 
 _SECONDS = 30
@@ -50,11 +56,17 @@ def handlers_as_before() -> Iterator[None]:
 def test_a_process_that_does_not_stop_in_time_is_killed_with_its_children(tmp_path: Path) -> None:
     named_pipe = tmp_path / "told"
     os.mkfifo(named_pipe)
-    with Services(tmp_path / "logs", {}, stop_seconds=0.2) as services:
-        services.start("stubborn", [sys.executable, "-c", _STUBBORN, str(named_pipe)])
+    killed: list[str] = []
+    with Services(tmp_path / "logs", {}) as services:
+        services.start(
+            "stubborn",
+            [sys.executable, "-c", _STUBBORN, str(named_pipe)],
+            stopping=Stopping(patience_seconds=0.2, after_kill=lambda: killed.append("stubborn")),
+        )
         stubborn = services.processes["stubborn"]
         child = psutil.Process(int(named_pipe.read_text()))
     assert stubborn.returncode == -signal.SIGKILL
+    assert killed == ["stubborn"]
     assert psutil.wait_procs([child], timeout=_SECONDS)[1] == []
 
 
@@ -202,28 +214,54 @@ def test_signals_that_come_while_others_are_heeded_hold_nothing_up(tmp_path: Pat
         assert services.stopping.wait(_SECONDS)
 
 
+_FINISHING = "trap 'read line < $1; exit 7' INT; echo ready > $1; while :; do sleep 0.1; done"
+_DEAF = "trap '' INT; echo ready > $1; sleep 600"
+
+
+@pytest.mark.parametrize("idle_first", [True, False])
 def test_what_is_idle_is_killed_once_it_was_asked_to_stop_and_all_else_is_waited_for(
-    tmp_path: Path,
+    tmp_path: Path, *, idle_first: bool
 ) -> None:
     named_pipe = tmp_path / "told"
     os.mkfifo(named_pipe)
-    finishing = "trap 'read line < $1; exit 7' INT; echo ready > $1; while :; do sleep 0.1; done"
     asked: list[int] = []
 
     def is_idle(process: int) -> bool:
-        # Asked of what started last alone, until it has ended.
         if not asked:
             threading.Thread(target=named_pipe.write_text, args=["go\n"]).start()
         asked.append(process)
         return True
 
+    killed: list[str] = []
+    stopping = Stopping(is_idle=is_idle, after_kill=lambda: killed.append("idle"))
+    scripts = {"busy": _FINISHING, "idle": _DEAF}
     with Services(tmp_path / "logs", {}) as services:
-        services.start("busy", ["bash", "-c", finishing, "bash", str(named_pipe)])
-        busy = services.processes["busy"]
-        assert named_pipe.read_text() == "ready\n"
-        deaf = "trap '' INT; echo ready > $1; sleep 600"
-        services.start("idle", ["bash", "-c", deaf, "bash", str(named_pipe)], is_idle=is_idle)
-        idle = services.processes["idle"]
-        assert named_pipe.read_text() == "ready\n"
+        for name in sorted(scripts, reverse=idle_first):
+            command = ["bash", "-c", scripts[name], "bash", str(named_pipe)]
+            services.start(name, command, stopping=stopping if name == "idle" else Stopping())
+            assert named_pipe.read_text() == "ready\n"
+        busy, idle = services.processes["busy"], services.processes["idle"]
     assert (idle.returncode, busy.returncode) == (-signal.SIGKILL, 7)
     assert set(asked) == {idle.pid}
+    assert killed == [], "nothing was lost"
+
+
+def test_a_service_is_asked_to_stop_once_those_have_ended_that_it_outlives(tmp_path: Path) -> None:
+    named_pipe = tmp_path / "told"
+    os.mkfifo(named_pipe)
+    order: list[str] = []
+
+    def is_idle(process: int) -> bool:
+        order.append("server" if process == server.pid else "user")
+        if order == ["user"]:
+            threading.Thread(target=named_pipe.write_text, args=["go\n"]).start()
+        return process == server.pid
+
+    with Services(tmp_path / "logs", {}) as services:
+        for name, script, outlives in (("server", _DEAF, ["user"]), ("user", _FINISHING, [])):
+            command = ["bash", "-c", script, "bash", str(named_pipe)]
+            services.start(name, command, stopping=Stopping(outlives, is_idle))
+            assert named_pipe.read_text() == "ready\n"
+        server, user = services.processes["server"], services.processes["user"]
+    assert user.returncode == 7
+    assert order == [*["user"] * (len(order) - 1), "server"]

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, inspect
 
+from enrichment_pipeline.cli import up
 from enrichment_pipeline.orchestration import instance
 from enrichment_pipeline.orchestration.instance import (
     LOCATIONS,
@@ -26,6 +27,7 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START
+from enrichment_pipeline_tests.orchestration.test_runs import a_job, origin
 
 KEY = "2026-03-01-00:00"
 
@@ -92,6 +94,27 @@ def test_runs_that_end_with_their_code_server_are_started_again_but_not_for_ever
             instance.report_run_failed(run, "The process of this run ended with its server.")
         again = {run.run_id: run.tags.get("dagster/will_retry") for run in instance.get_runs()}
     assert again == {first.run_id: "true", last.run_id: "false"}
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_runs_that_a_stop_interrupts_are_those_of_the_server_and_are_started_again(
+    dagster_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], location: str
+) -> None:
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        for name in LOCATIONS:
+            instance.create_run_for_job(
+                a_job, status=dg.DagsterRunStatus.STARTED, remote_job_origin=origin(name)
+            )
+        up._CodeServer(dagster_home, location, tmp_path / "socket").interrupt()
+        found = {
+            run.remote_job_origin.location_name: (run.status, run.tags.get("dagster/will_retry"))
+            for run in instance.get_runs()
+            if run.remote_job_origin
+        }
+    expected = dict.fromkeys(LOCATIONS, (dg.DagsterRunStatus.STARTED, None))
+    assert found == {**expected, location: (dg.DagsterRunStatus.FAILURE, "true")}
+    said = capsys.readouterr().err
+    assert f"1 run of {location} stopped part-way, and will be started again" in said
 
 
 @pytest.mark.slow

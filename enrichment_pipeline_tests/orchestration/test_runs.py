@@ -3,6 +3,7 @@
 import json
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -10,19 +11,22 @@ import pytest
 from enrichment_pipeline.orchestration import runs
 from enrichment_pipeline.orchestration.runs import ProgressLog, runs_under_way
 
-ORIGIN = {
-    "__class__": "ExternalPipelineOrigin",
-    "pipeline_name": "a_job",
-    "external_repository_origin": {
+
+def origin(location: str = "of_this_test") -> Any:
+    """Where a job comes from, as Dagster stores it: only runs that have it can be queued."""
+    place = {"__class__": "RegisteredRepositoryLocationOrigin", "location_name": location}
+    repository = {
         "__class__": "ExternalRepositoryOrigin",
         "repository_name": "of_this_test",
-        "repository_location_origin": {
-            "__class__": "RegisteredRepositoryLocationOrigin",
-            "location_name": "of_this_test",
-        },
-    },
-}
-"""Where a job comes from, as Dagster stores it: only runs that have it can be queued."""
+        "repository_location_origin": place,
+    }
+    job = {
+        "__class__": "ExternalPipelineOrigin",
+        "pipeline_name": "a_job",
+        "external_repository_origin": repository,
+    }
+    return dg.deserialize_value(json.dumps(job))
+
 
 LONG_AGO = datetime.now(UTC) - timedelta(minutes=20)
 
@@ -64,7 +68,7 @@ def test_a_run_waits_in_the_queue_for_as_long_as_it_must(
     waiting = instance.create_run_for_job(
         a_job,
         status=dg.DagsterRunStatus.QUEUED,
-        remote_job_origin=dg.deserialize_value(json.dumps(ORIGIN)),
+        remote_job_origin=origin(),
     )
     assert under_way(instance) == [waiting.run_id]
 
