@@ -35,12 +35,12 @@ from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_days, add_windows, partition_key
-from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.workers.handling import handle
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.llm.mcp_asking import ask
+from enrichment_pipeline_tests.orchestration.conftest import OF_A_TICK
 from enrichment_pipeline_tests.secrets_of_people import (
     NOON,
     SECRETS,
@@ -145,7 +145,7 @@ def dagster(store: Store, _: Path) -> object:
                 resources=definitions.resources,
                 raise_on_error=False,
                 # A person's would take the dead batch in again, and wait.
-                tags={LAUNCHED_BY_SENSOR: "true"},
+                tags=OF_A_TICK,
             )
         dg.materialize(
             list(definitions.assets or []),

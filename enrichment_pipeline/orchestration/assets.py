@@ -30,6 +30,7 @@ from enrichment_pipeline.orchestration.publishing import (
     code_version_tags,
     evaluated,
     evaluation,
+    publish_of_failing_run,
     seen_by_dagster,
 )
 from enrichment_pipeline.orchestration.pulling import (
@@ -48,8 +49,6 @@ from enrichment_pipeline.orchestration.windows import (
     look_at_windows,
 )
 from enrichment_pipeline.store.dead_letters.summary import broken_now
-from enrichment_pipeline.store.queue.claims import reopen_dead
-from enrichment_pipeline.wording import counted
 
 _GROUP = "events"
 
@@ -130,10 +129,6 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, config: EnrichmentConfig, pipeline: Pipeline
     ) -> Iterator[_Yielded]:
         windows = windows_of(context.partition_keys)
-        if is_asked_for(context.run) and not context.retry_number:
-            with pipeline.store.transaction() as connection:
-                reopened = reopen_dead(connection, windows)
-            context.log.info(f"due again: {counted(reopened, 'dead batch')}")
         report = enrich_for_run(context, pipeline, windows)
         changes = re_enrich(pipeline.store, pipeline.rules, windows) if config.re_enrich else None
         with seen_by_dagster(pipeline.store, windows):
@@ -178,7 +173,8 @@ def _shown(
     raises, and what was only added to its metadata would be lost."""
     if outcome.dead or outcome.waits is not None:
         tags = code_version_tags(pipeline.rules.version)
-        yield from _materializations(ENRICHED_EVENTS, outcome.finished, tags)
+        finished = _materializations(ENRICHED_EVENTS, outcome.finished, tags)
+        publish_of_failing_run(context.instance, finished)
         # Otherwise Dagster would show the checks as failed too, as if events were lost.
         yield from (evaluation(ENRICHED_EVENTS, result) for result in outcome.checks)
         return
@@ -208,21 +204,21 @@ def _pull(
     """Pull for the windows, where a source is set, and show what they hold now."""
     report: PullReport | None = None
     # The sensor's runs enrich what has arrived; they never pull.
-    if pipeline.settings.pulls and (is_asked_for(context.run) or is_scheduled(context.run)):
+    is_of_schedule = is_scheduled(context.instance, context.run)
+    if pipeline.settings.pulls and (is_of_schedule or is_asked_for(context.instance, context.run)):
         report = PullReport()
         try:
             pull_for_run(context, pipeline, windows, report)
         except PullError as error:
-            # Yielded, not logged: logged metadata is lost when the asset raises.
             finished = raw_metadata(pipeline, [*report.windows], report)
-            yield from _materializations(RAW_EVENTS, finished)
+            publish_of_failing_run(context.instance, _materializations(RAW_EVENTS, finished))
             raise unpulled(error) from error
     shown = raw_metadata(pipeline, windows, report)
     for window, metadata in shown.items():
         context.add_asset_metadata(metadata, partition_key=partition_key(window))
     yield dg.MaterializeResult()
     yield from _newest_last(RAW_EVENTS, shown)
-    if is_scheduled(context.run):
+    if is_of_schedule:
         remove_empty(context.instance, pipeline, windows)
 
 

@@ -57,6 +57,15 @@ def publish_windows(publish: Publish, outcome: Outcome, rules_version: str) -> N
         publish(evaluation(ENRICHED_EVENTS, result))
 
 
+def publish_of_failing_run(
+    instance: dg.DagsterInstance, materializations: Iterable[dg.AssetMaterialization]
+) -> None:
+    """Publish what is finished, where the run is about to fail for the rest. Not as events of the
+    run: "re-execute from asset failure" passes over an asset of which the run materialized any."""
+    for materialization in materializations:
+        instance.report_runless_asset_event(materialization)
+
+
 def publish_broken(publish: Publish, broken: BrokenNow) -> None:
     """Publish what is broken now, and its check."""
     publish(dg.AssetMaterialization(DEAD_LETTER, metadata=broken_metadata(broken)))

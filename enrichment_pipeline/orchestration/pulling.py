@@ -39,7 +39,7 @@ def pull_for_run(
         PullError: as `ingest.pull.pull`; what was pulled before is in `report`.
     """
     # A run by hand reads windows again; a retry of it skips those that the run has read.
-    again_before = None if is_scheduled(context.run) else _created_at(context)
+    again_before = None if is_scheduled(context.instance, context.run) else _created_at(context)
     progress = ProgressLog(context.log)
     try:
         pull(

@@ -16,7 +16,11 @@ LAUNCHED_BY_SCHEDULE = "enrichment/launched_by_schedule"
 WILL_RETRY = "dagster/will_retry"
 """Dagster's tag of a failed run: whether Dagster retries it automatically; `true` or `false`."""
 
-_RETRY_NUMBER = "dagster/retry_number"
+_RETRIED_BY = "dagster/auto_retry_run_id"
+"""Dagster's tag of a failed run: the id of its automatic retry."""
+
+_TICK = "dagster/tick"
+"""Dagster's tag of the runs that a tick of a sensor or schedule launched, and of no others."""
 
 _NOT_ENDED = [
     dg.DagsterRunStatus.QUEUED,
@@ -71,14 +75,20 @@ def run_name(run_id: str) -> str:
     return f"run {run_id}"
 
 
-def is_asked_for(run: dg.DagsterRun) -> bool:
-    """Whether a person asked for this run: in the UI, by a backfill, by a command, or by executing
-    a sensor's run again, whose tags Dagster copies. Dagster's own retry after a crash does not
-    count."""
-    again = run.parent_run_id is not None and _RETRY_NUMBER not in run.tags
-    return again or not {LAUNCHED_BY_SENSOR, LAUNCHED_BY_SCHEDULE} & run.tags.keys()
+def is_asked_for(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a person asked for this run: in the UI, by a backfill or by a command.
+
+    Also one that executes a sensor's run again, or launches what the preview of a tick shows:
+    Dagster gives these runs the tags of the other. An automatic retry counts as the run it retries.
+    """
+    if run.parent_run_id is None:
+        return _TICK not in run.tags
+    parent = instance.get_run_by_id(run.parent_run_id)
+    if parent and parent.tags.get(_RETRIED_BY) == run.run_id:
+        return is_asked_for(instance, parent)
+    return True
 
 
-def is_scheduled(run: dg.DagsterRun) -> bool:
+def is_scheduled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the pull's schedule launched this run."""
-    return LAUNCHED_BY_SCHEDULE in run.tags and not is_asked_for(run)
+    return LAUNCHED_BY_SCHEDULE in run.tags and not is_asked_for(instance, run)

@@ -16,6 +16,7 @@ from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, SESSION_TIME
 from enrichment_pipeline.orchestration.metadata import table
 from enrichment_pipeline.orchestration.partitions import DAYS
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
+from enrichment_pipeline.orchestration.publishing import publish_of_failing_run
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import ProgressLog, is_asked_for
 from enrichment_pipeline.orchestration.sensors import Job
@@ -53,7 +54,7 @@ def build_session_timelines() -> dg.AssetsDefinition:
     @keeps_errors_private
     def session_timelines(
         context: dg.AssetExecutionContext, pipeline: Pipeline
-    ) -> Iterator[dg.AssetMaterialization | dg.MaterializeResult[None]]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         built: dict[str, Metadata] = {}
         failed: list[Exception] = []
         for key in context.partition_keys:
@@ -65,8 +66,13 @@ def build_session_timelines() -> dg.AssetsDefinition:
                 context.log.warning(f"{key} failed: {kind_of(error)}")
                 failed.append(error)
         if failed:
-            for key, metadata in built.items():
-                yield dg.AssetMaterialization(SESSION_TIMELINES, partition=key, metadata=metadata)
+            publish_of_failing_run(
+                context.instance,
+                (
+                    dg.AssetMaterialization(SESSION_TIMELINES, partition=key, metadata=metadata)
+                    for key, metadata in built.items()
+                ),
+            )
             raise failed[0]
         for key, metadata in built.items():
             context.add_asset_metadata(metadata, partition_key=key)
@@ -80,7 +86,7 @@ def _build_day(context: dg.AssetExecutionContext, store: Store, day: date) -> Me
     report = tell_day(
         store,
         day,
-        is_whole=is_asked_for(context.run),
+        is_whole=is_asked_for(context.instance, context.run),
         on_progress=lambda so_far: progress(
             f"{day}: {counted(so_far.sessions, 'session')} built so far"
         ),

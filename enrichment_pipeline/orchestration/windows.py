@@ -21,10 +21,10 @@ from enrichment_pipeline.orchestration.metadata import (
 from enrichment_pipeline.orchestration.partitions import partition_key
 from enrichment_pipeline.orchestration.plots import plot_over_time
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import ProgressLog, run_name
+from enrichment_pipeline.orchestration.runs import ProgressLog, is_asked_for, run_name
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.dead_letters.summary import dead_windows
-from enrichment_pipeline.store.queue.claims import waiting_batches
+from enrichment_pipeline.store.queue.claims import reopen_dead, waiting_batches
 from enrichment_pipeline.store.windows.books import (
     WindowBooks,
     books,
@@ -72,7 +72,12 @@ def enrich_for_run(
     pipeline: Pipeline,
     windows: Sequence[datetime],
 ) -> EnrichmentReport:
-    """Enrich what is due in these windows, and log how far that is and what fails."""
+    """Enrich what is due in these windows, and log how far that is and what fails. Where a
+    person asked for the run, dead batches come due first."""
+    if is_asked_for(context.instance, context.run) and not context.retry_number:
+        with pipeline.store.transaction() as connection:
+            reopened = reopen_dead(connection, windows)
+        context.log.info(f"due again: {counted(reopened, 'dead batch')}")
     progress = ProgressLog(context.log)
     report = enrich_due(
         pipeline.store,

@@ -37,6 +37,7 @@ from enrichment_pipeline.store.monitoring.heartbeats import (
 )
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.orchestration.conftest import (
+    OF_A_TICK,
     no_waiting_between_retries,  # noqa: F401  in use for every test here
 )
 from enrichment_pipeline_tests.poison import RAISES, poisoned
@@ -159,7 +160,7 @@ def test_a_failed_pull_is_told_with_what_the_source_said(
         message = connection.execute(text("SELECT facts->>'error' FROM alert")).scalar_one()
     assert message == "the key is no key"
     # What has arrived otherwise says nothing of the pull.
-    pulling.run(ENRICHMENT_JOB, KEYS[0], {"enrichment/launched_by_sensor": "true"})
+    pulling.run(ENRICHMENT_JOB, KEYS[0], OF_A_TICK)
     assert pulling.told() == []
     monkeypatch.setattr(assets, "pull_for_run", lambda *_: None)
     assert pulling.run(PULL_JOB, KEYS[1], OF_A_SCHEDULE).success

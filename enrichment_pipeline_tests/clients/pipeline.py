@@ -36,7 +36,7 @@ class Pipeline:
         self.ui = f"http://127.0.0.1:{self.ui_port}"
 
     @contextmanager
-    def running(self) -> Iterator[Store]:
+    def running(self, sensor_seconds: int = 3) -> Iterator[Store]:
         environment = {
             **os.environ,
             # Found by its name, it is named by that in what a person reads.
@@ -44,7 +44,7 @@ class Pipeline:
             "ENRICHMENT_HOME": str(self.home),
             "ENRICHMENT_UI_PORT": str(self.ui_port),
             "ENRICHMENT_API_PORT": str(self.api_port),
-            "ENRICHMENT_SENSOR_SECONDS": "3",
+            "ENRICHMENT_SENSOR_SECONDS": str(sensor_seconds),
         }
         with (self.home / "up.log").open("wb") as log:
             up = subprocess.Popen([PROGRAM, "up"], env=environment, stdout=log, stderr=log)

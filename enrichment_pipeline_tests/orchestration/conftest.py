@@ -22,6 +22,9 @@ from enrichment_pipeline_tests.poison import RAISES, poisoned
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
+OF_A_TICK = {"dagster/tick": "1"}
+"""The tag that Dagster's daemon gives the runs that a tick asked for."""
+
 
 @pytest.fixture(autouse=True)
 def no_waiting_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +81,7 @@ class Ticks:
         return self._definitions.resolve_job_def(str(request.job_name)).execute_in_process(
             instance=self.instance,
             run_config=request.run_config,
-            tags=dict(request.tags),
+            tags={**request.tags, **OF_A_TICK},
             partition_key=request.partition_key,
             raise_on_error=False,
         )

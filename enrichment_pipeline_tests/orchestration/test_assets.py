@@ -12,13 +12,12 @@ from enrichment_pipeline.enrichment import attempts, writing
 from enrichment_pipeline.enrichment.deriving import Derived
 from enrichment_pipeline.orchestration import resources
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
-from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, enrichment_sweep
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
-from enrichment_pipeline_tests.orchestration.conftest import START
+from enrichment_pipeline_tests.orchestration.conftest import OF_A_TICK, START, die
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 
 pytestmark = pytest.mark.usefixtures("windows_of_a_day")
@@ -39,7 +38,7 @@ def run(
         "dagster/asset_partition_range_end": last,
     }
     if by_sensor:
-        tags[LAUNCHED_BY_SENSOR] = "true"
+        tags |= OF_A_TICK
     job = definitions.resolve_job_def(ENRICHMENT_JOB)
     return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
 
@@ -197,7 +196,8 @@ def test_a_window_with_a_dead_batch_is_failed_its_neighbours_green_and_a_person_
         result = run(definitions, instance)
     assert not result.success
     assert checks(result) == {"books_balance": True, "few_unknown": True}, "no event is lost"
-    assert set(materializations(result, ENRICHED_EVENTS)) == {KEYS[0], KEYS[2]}
+    assert materializations(result, ENRICHED_EVENTS) == {}, "the asset has failed in this run"
+    assert instance.get_materialized_partitions(ENRICHED_EVENTS) == {KEYS[0], KEYS[2]}
     assert failed(instance, definitions) == {KEYS[1]}
 
     again = run(definitions, instance, KEYS[1], KEYS[1])
@@ -252,6 +252,19 @@ def test_a_sweep_shows_each_of_its_windows_and_leaves_failed_ones_to_a_run_of_th
             text("SELECT attempts FROM raw_batch WHERE state = 'pending'")
         ).scalar_one()
     assert pending == 1
+
+
+def test_a_sweep_that_a_person_starts_takes_dead_batches_in(
+    store: Store, rules: Rules, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    load_events(store, raw_events(5, START, event="bad"), [], "test")
+    die(store, rules)
+    job = definitions.resolve_job_def(enrichment_sweep.name)
+    config = {"ops": {SWEEP_OP: {"config": {"windows": [KEYS[0]]}}}}
+    of_a_tick = job.execute_in_process(instance=instance, run_config=config, tags=OF_A_TICK)
+    assert materializations(of_a_tick, ENRICHED_EVENTS) == {}
+    of_a_person = job.execute_in_process(instance=instance, run_config=config)
+    assert materializations(of_a_person, ENRICHED_EVENTS)[KEYS[0]]["enriched"] == 5
 
 
 @pytest.mark.slow

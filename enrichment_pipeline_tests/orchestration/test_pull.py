@@ -18,7 +18,7 @@ from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import RANGE_END, RANGE_START, partition_key
 from enrichment_pipeline.orchestration.pull_schedule import PULL_JOB
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SCHEDULE, LAUNCHED_BY_SENSOR
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SCHEDULE
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
@@ -32,7 +32,7 @@ from enrichment_pipeline_tests.ingest.posthog_stand_in import (
     stand_in,
     throttled,
 )
-from enrichment_pipeline_tests.orchestration.conftest import START
+from enrichment_pipeline_tests.orchestration.conftest import OF_A_TICK, START
 from enrichment_pipeline_tests.orchestration.test_assets import materializations
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
@@ -147,7 +147,7 @@ def test_runs_of_the_sensor_pull_nothing(
 ) -> None:
     (folder / "a.jsonl").write_bytes(make_event(at=START))
     posthog.add(make_event(at=START))
-    result = run(instance, job=ENRICHMENT_JOB, **{LAUNCHED_BY_SENSOR: "true"})
+    result = run(instance, job=ENRICHMENT_JOB, **OF_A_TICK)
     assert result.success
     assert (count(store), posthog.asked) == (0, [])
     assert shown(result, SECOND, "pulled", "files_pulled") == (None, None)
@@ -158,7 +158,7 @@ def test_runs_of_the_schedule_pass_over_windows_that_are_settled(
 ) -> None:
     run(instance)
     asked = len(posthog.asked)
-    assert run(instance, **{LAUNCHED_BY_SCHEDULE: "true"}).success
+    assert run(instance, **{LAUNCHED_BY_SCHEDULE: "true"}, **OF_A_TICK).success
     assert len(posthog.asked) == asked
 
 
@@ -217,7 +217,7 @@ def test_of_a_run_that_fails_the_windows_that_were_pulled_are_green(
     posthog.script.extend([None, None, None, refused(403, "no")])
     result = run(instance)
     assert not result.success
-    assert list(materializations(result, RAW_EVENTS)) == [FIRST]
+    assert instance.get_materialized_partitions(RAW_EVENTS) == {FIRST}
 
 
 def test_an_outage_of_the_store_is_ridden_out_within_the_run(
@@ -288,7 +288,9 @@ def test_a_window_in_which_posthog_has_nothing_is_no_partition(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:
     posthog.add(make_event(at=START + HOUR))
-    assert run(instance, last="2026-03-01-02:00", **{LAUNCHED_BY_SCHEDULE: "true"}).success
+    assert run(
+        instance, last="2026-03-01-02:00", **{LAUNCHED_BY_SCHEDULE: "true"}, **OF_A_TICK
+    ).success
     left = instance.get_dynamic_partitions("windows")
     assert left[:2] == [SECOND, "2026-03-01-03:00"]
 

@@ -1,4 +1,4 @@
-"""Which runs of Dagster are under way."""
+"""Which runs of Dagster are under way, and which of them a person asked for."""
 
 import json
 import logging
@@ -9,7 +9,13 @@ import dagster as dg
 import pytest
 
 from enrichment_pipeline.orchestration import runs
-from enrichment_pipeline.orchestration.runs import ProgressLog, runs_under_way
+from enrichment_pipeline.orchestration.runs import (
+    LAUNCHED_BY_SENSOR,
+    ProgressLog,
+    is_asked_for,
+    runs_under_way,
+)
+from enrichment_pipeline_tests.orchestration.conftest import OF_A_TICK
 
 
 def origin(location: str = "of_this_test") -> Any:
@@ -77,6 +83,51 @@ def test_a_run_that_has_ended_is_not_under_way(instance: dg.DagsterInstance) -> 
     for status in ("SUCCESS", "FAILURE", "CANCELED"):
         run_in(instance, status)
     assert under_way(instance) == []
+
+
+def launched(
+    instance: dg.DagsterInstance, tags: dict[str, str], parent: dg.DagsterRun | None = None
+) -> dg.DagsterRun:
+    return instance.create_run_for_job(
+        a_job,
+        tags=tags,
+        parent_run_id=parent.run_id if parent else None,
+        root_run_id=parent.root_run_id or parent.run_id if parent else None,
+    )
+
+
+def retried(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    """The automatic retry of a run, tagged as Dagster's daemon does."""
+    again = launched(instance, {**run.tags, "dagster/retry_number": "1"}, run)
+    instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": again.run_id})
+    return again
+
+
+def test_a_run_of_a_tick_and_its_automatic_retries_are_asked_for_by_nobody(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = launched(instance, OF_A_TICK)
+    for _ in range(3):
+        assert not is_asked_for(instance, run)
+        run = retried(instance, run)
+
+
+def test_what_a_person_launches_is_asked_for_and_so_are_its_automatic_retries(
+    instance: dg.DagsterInstance,
+) -> None:
+    of_a_tick = launched(instance, OF_A_TICK)
+    runs_of_people = [
+        launched(instance, {}),
+        launched(instance, OF_A_TICK, of_a_tick),
+        # As the preview of a tick shows it.
+        launched(instance, {LAUNCHED_BY_SENSOR: "true", "dagster/sensor_name": "due_windows"}),
+    ]
+    # For selected steps the UI copies all tags.
+    copied = {**OF_A_TICK, "dagster/retry_number": "1"}
+    runs_of_people.append(launched(instance, copied, retried(instance, of_a_tick)))
+    for run in runs_of_people:
+        assert is_asked_for(instance, run)
+        assert is_asked_for(instance, retried(instance, run))
 
 
 def test_progress_is_logged_twice_a_minute_however_often_it_is_reported(
