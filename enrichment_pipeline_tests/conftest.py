@@ -1,7 +1,6 @@
 """What tests share: a real PostgreSQL, a fresh database for each test, and events to put into it.
 
-All workers of a parallel run share one embedded server; each test has databases of its own, copied
-from a template that was migrated once.
+All workers of a parallel run share one embedded server.
 """
 
 import json
@@ -14,15 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import hypothesis
-import psycopg
 import pytest
-from psycopg import sql
 
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.events.raw_event import Arrival, RawEvent, parse_event
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
-from enrichment_pipeline.store.database.engine import Store, open_store
+from enrichment_pipeline.store.database.engine import Store, connect_store
+from enrichment_pipeline_tests.databases import Databases, database_url
 
 FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -64,45 +62,23 @@ def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
         yield running
 
 
-def database_url(server: EmbeddedPostgres, name: str) -> str:
-    """The URL of a database on the server."""
-    address = server.address
-    return f"postgresql://{address.user}@/{name}?host={address.host}&port={address.port}"
-
-
-def execute(server: EmbeddedPostgres, statement: sql.Composed) -> None:
-    """Run a statement that cannot be in a transaction."""
-    with psycopg.connect(database_url(server, "postgres"), autocommit=True) as connection:
-        connection.execute(statement)
-
-
-def copy_database(server: EmbeddedPostgres, template: str, name: str) -> None:
-    """Make a database as a copy of another."""
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-    execute(server, statement.format(sql.Identifier(name), sql.Identifier(template)))
-
-
 @pytest.fixture(scope="session")
-def template(server: EmbeddedPostgres, worker_id: str) -> str:
-    """Name of a migrated, empty database."""
-    name = f"template_{worker_id}"
-    open_store(Settings(database_url=database_url(server, name))).close()
-    return name
+def databases(server: EmbeddedPostgres, worker_id: str) -> Iterator[Databases]:
+    """Where this process has its databases from."""
+    found = Databases(server, worker_id)
+    yield found
+    found.close()
 
 
 @pytest.fixture
 def database(
-    server: EmbeddedPostgres, template: str, monkeypatch: pytest.MonkeyPatch
+    server: EmbeddedPostgres, databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """The URL of a fresh, migrated database; DATABASE_URL names it too."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    copy_database(server, template, name)
-    url = database_url(server, name)
-    monkeypatch.setenv("DATABASE_URL", url)
-    yield url
-    for suffix in ("", "_dagster"):
-        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-        execute(server, drop.format(sql.Identifier(f"{name}{suffix}")))
+    """The URL of a migrated, empty database; DATABASE_URL names it too."""
+    with databases.one() as name:
+        url = database_url(server, name)
+        monkeypatch.setenv("DATABASE_URL", url)
+        yield url
 
 
 @pytest.fixture
@@ -114,7 +90,7 @@ def settings(database: str) -> Settings:
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
     """An open store on the fresh database"""
-    opened = open_store(settings)
+    opened = connect_store(settings)
     yield opened
     opened.close()
 

@@ -4,7 +4,7 @@ from psycopg import sql
 
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store
-from enrichment_pipeline_tests.conftest import execute
+from enrichment_pipeline_tests.databases import execute
 
 
 def begin_outage(server: EmbeddedPostgres, store: Store) -> None:

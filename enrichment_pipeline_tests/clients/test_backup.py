@@ -22,12 +22,8 @@ from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline.store.ingest.load import load_events
-from enrichment_pipeline_tests.conftest import (
-    copy_database,
-    database_url,
-    make_event,
-    raw_events,
-)
+from enrichment_pipeline_tests.conftest import make_event, raw_events
+from enrichment_pipeline_tests.databases import copy_database, database_url
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "backup.py"
 PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")

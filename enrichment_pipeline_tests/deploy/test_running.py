@@ -24,7 +24,8 @@ from psycopg import sql
 
 from enrichment_pipeline.orchestration.instance import LOCATIONS
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
-from enrichment_pipeline_tests.conftest import database_url, execute, free_port
+from enrichment_pipeline_tests.conftest import free_port
+from enrichment_pipeline_tests.databases import database_url, execute
 from enrichment_pipeline_tests.deploy.files import COMPOSE, PROJECT, ours, read
 from enrichment_pipeline_tests.workers.parts.part import Part
 from enrichment_pipeline_tests.workers.parts.rabbitmq import RabbitMQPart

@@ -17,7 +17,7 @@ from enrichment_pipeline.store.ingest.people import pseudonym_key
 from enrichment_pipeline.store.reading.as_reader import opened_for_reading, reading, took_too_long
 from enrichment_pipeline.store.sessions.reading import list_sessions
 from enrichment_pipeline.store.windows.freshness import newest_windows
-from enrichment_pipeline_tests.conftest import execute
+from enrichment_pipeline_tests.databases import execute
 
 WRITES = (
     "DELETE FROM enriched_event",

@@ -13,7 +13,7 @@ from enrichment_pipeline.store.database import databases
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from enrichment_pipeline.store.database.engine import Store, open_store, opened_store
 from enrichment_pipeline.store.database.errors import StoreError, StoreUnavailableError
-from enrichment_pipeline_tests.conftest import database_url, execute
+from enrichment_pipeline_tests.databases import database_url, execute
 
 
 @pytest.fixture

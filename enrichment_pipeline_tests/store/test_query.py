@@ -21,12 +21,8 @@ from enrichment_pipeline.store.database.tables import READABLE
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.reading import query as module
 from enrichment_pipeline.store.reading.query import query
-from enrichment_pipeline_tests.conftest import (
-    FAST_AND_FORGETFUL,
-    database_url,
-    execute,
-    raw_events,
-)
+from enrichment_pipeline_tests.conftest import FAST_AND_FORGETFUL, raw_events
+from enrichment_pipeline_tests.databases import database_url, execute
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

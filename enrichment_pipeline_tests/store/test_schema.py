@@ -22,7 +22,7 @@ from enrichment_pipeline.store.database.partitions import ensure_partitions
 from enrichment_pipeline.store.database.schema import downgrade, migrate, schema_version, upgrade
 from enrichment_pipeline.store.database.secrets import LEDGER_KEY, PSEUDONYM_KEY, secret
 from enrichment_pipeline.store.database.tables import metadata
-from enrichment_pipeline_tests.conftest import database_url
+from enrichment_pipeline_tests.databases import database_url
 
 
 def test_the_tables_are_what_the_code_takes_them_for(store: Store) -> None:
