@@ -11,6 +11,7 @@ from enrichment_pipeline_tests.alerts.receivers import Receiver, receiver
 
 AddLetters = Callable[..., None]
 
+
 @pytest.fixture
 def inbox() -> Iterator[Receiver]:
     """A receiver of messages."""
