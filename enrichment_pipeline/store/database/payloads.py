@@ -1,7 +1,7 @@
 """Payloads as they are stored: zstd, with a dictionary of what PostHog's events have in common.
 
 An event is too short for zstd to learn its repeating keys from. With the dictionary it takes a
-quarter of the space and of the time; each frame names the dictionary that it needs.
+third of the space; each frame names the dictionary that it needs.
 """
 
 from functools import cache
