@@ -5,6 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 
+# Whatever the environment says, bytecode is kept: otherwise each of the hundreds of processes that
+# tests start compiles the package again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install demo test test-all test-slow test-clients postgres faults brokers rolling \
 	screenshots lint bench requirements
 
@@ -15,7 +19,7 @@ install: .venv/installed  ## everything into .venv
 
 PIP := $(BIN)/pip --disable-pip-version-check
 # With the certificates that the system trusts, as pip and curl do: uv brings its own otherwise.
-UV := $(BIN)/uv pip install --system-certs --python $(BIN)/python
+UV := $(BIN)/uv pip install --system-certs --compile-bytecode --python $(BIN)/python
 
 .venv/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
