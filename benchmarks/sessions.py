@@ -14,7 +14,7 @@ from benchmarks.loading import import_all
 from benchmarks.measure import Rate, Report, console, timed
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import derive
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.queue import enriched
 
@@ -25,7 +25,7 @@ _FOR_SENTENCES = 200_000
 
 
 def measure(report: Report, store: Store, rules: Rules, events: int, rounds: int) -> None:
-    """Take in so many events, enrich them with and without sentences in turn, and tell their
+    """Take in so many events, enrich them with and without sentences in turn, and report their
     sessions."""
     start = datetime.now(UTC).replace(hour=6, minute=0, second=0, microsecond=0)
     start -= timedelta(days=1)
@@ -72,7 +72,7 @@ def _as_it_is() -> Iterator[None]:
 
 @contextmanager
 def _without_sentences() -> Iterator[None]:
-    """The enrichment as it would be if it told nothing."""
+    """The enrichment as it would be if it described nothing."""
     bare = enriched._WRITE.replace(enriched.DESCRIPTION, "''")
     with (
         patch.object(derive, "describe", lambda *_: ""),
@@ -89,12 +89,12 @@ def _timelines(report: Report, store: Store, events: int, start: datetime) -> No
                 text("SELECT DISTINCT (occurred_at AT TIME ZONE 'UTC')::date FROM enriched_event")
             ).scalars()
         )
-    reports = [tell_day(store, day, is_whole=True) for day in sorted(days)]
+    reports = [build_day(store, day, is_whole=True) for day in sorted(days)]
     seconds = sum(one.seconds for one in reports)
-    told = sum(one.sessions for one in reports)
-    report.add(Rate("timelines told, one process", events, [events / seconds]))
+    sessions = sum(one.sessions for one in reports)
+    report.add(Rate("timelines built, one process", events, [events / seconds]))
     report.fact(
-        f"{events:,} events become {told:,} timelines",
+        f"{events:,} events become {sessions:,} timelines",
         f"{seconds:.1f} s",
         f"{_SECONDS} s for a million",
     )

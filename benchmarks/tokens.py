@@ -19,7 +19,7 @@ from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from benchmarks.measure import Report
 from benchmarks.understanding.scripts import all_scripts
 from benchmarks.understanding.sessions import payloads_of
-from benchmarks.understanding.telling import tell
+from benchmarks.understanding.timelines import timeline_of_payloads
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.ingest.sample.sample import sample_events
 from enrichment_pipeline.llm.rendering import FORMS, render
@@ -44,8 +44,8 @@ def measure(report: Report, rules: Rules) -> None:
 def _compare(report: Report, name: str, counted: Sequence[tuple[int, Mapping[str, int]]]) -> None:
     title = f"tokens, {len(counted)} sessions {name}"
     sums = {form: sum(tokens[form] for _, tokens in counted) for form in (RAW, PLAIN, *FORMS, CSV)}
-    told = ", ".join(f"{form} {tokens:,}" for form, tokens in sums.items())
-    report.fact(f"{title}: in all", told)
+    figures = ", ".join(f"{form} {tokens:,}" for form, tokens in sums.items())
+    report.fact(f"{title}: in all", figures)
     for other, target in ((RAW, "≥ 50"), (PLAIN, "> 1")):
         ratios = [tokens[other] / tokens["text"] for _, tokens in counted]
         report.fact(
@@ -64,7 +64,7 @@ def _compare(report: Report, name: str, counted: Sequence[tuple[int, Mapping[str
 
 def tokens_of(payloads: Sequence[bytes], rules: Rules) -> dict[str, int]:
     """The tokens of one session by form, the raw events and the plain dump among them."""
-    timeline = tell(payloads, rules)
+    timeline = timeline_of_payloads(payloads, rules)
     texts = {RAW: raw_json(payloads), PLAIN: plain_dump(payloads), CSV: as_csv(timeline)}
     texts |= {form: render(timeline, form) for form in FORMS}
     return {form: count_tokens(text) for form, text in texts.items()}

@@ -13,11 +13,11 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Arrival, Reason, RejectedEvent, parse_event
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import make_event
-from enrichment_pipeline_tests.llm.telling import NAME, take_in
+from enrichment_pipeline_tests.llm.stored_sessions import NAME, take_in
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -69,7 +69,7 @@ def events() -> Iterable[bytes]:
 def fill(store: Store, rules: Rules) -> None:
     """Let the store have all of them, told, and dead letters that quote them."""
     take_in(store, rules, list(events()))
-    tell_day(store, NOON.date(), is_whole=True)
+    build_day(store, NOON.date(), is_whole=True)
     rejected = [
         RejectedEvent(
             payload=make_event(f"Chat with {secret}", NOON),

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 import enrichment_pipeline
-from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.ingest.api.accept import Kind, Submission
@@ -167,9 +167,9 @@ def dagster(store: Store, _: Path) -> object:
 
 def alerts(store: Store, _: Path) -> object:
     store_of_dead(store)
-    told = look(store, store.settings, ["one"], datetime.now(UTC) + HOUR)
-    assert told
-    return [*(dataclasses.asdict(one) for one in told), *(one.body for one in told)]
+    messages = evaluate(store, store.settings, ["one"], datetime.now(UTC) + HOUR)
+    assert messages
+    return [*(dataclasses.asdict(one) for one in messages), *(one.body for one in messages)]
 
 
 def logs_of_the_api(store: Store, _: Path) -> object:

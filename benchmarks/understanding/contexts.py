@@ -1,8 +1,8 @@
 """What a session looks like to whoever answers: its timeline, or its raw events cut to as many
 tokens.
 
-The answers by rule are read from a timeline; so of what was cut is told what a timeline could
-still tell.
+The answers by rule are read from a timeline; so what was cut is given as far as a timeline
+could still show it.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from benchmarks.tokens import count_tokens, first_tokens, plain_dump, raw_json
-from benchmarks.understanding.telling import tell
+from benchmarks.understanding.timelines import timeline_of_payloads
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm.rendering import render
 
@@ -43,28 +43,30 @@ class Readable(NamedTuple):
     form: str
     text: str
     timeline: str
-    """What is left in this form, told as a timeline; empty: nothing."""
+    """What is left in this form, as a timeline; empty: nothing."""
 
 
 def contexts_of(payloads: Sequence[bytes], rules: Rules) -> list[Context]:
     """What a model is shown, one after the other."""
-    timeline = render(tell(payloads, rules))
+    timeline = render(timeline_of_payloads(payloads, rules))
     return [Context(TIMELINE, timeline), Context(RAW_CUT, _raw_cut(payloads, timeline))]
 
 
 def readable_of(payloads: Sequence[bytes], rules: Rules) -> list[Readable]:
     """What the rules are given: all of the timeline, the timeline within a budget, raw events cut
     to as many tokens, and times, names and URLs alone."""
-    told = tell(payloads, rules)
-    whole = render(told)
-    short = render(told, max_tokens=SHORT_TOKENS)
+    timeline = timeline_of_payloads(payloads, rules)
+    whole = render(timeline)
+    short = render(timeline, max_tokens=SHORT_TOKENS)
     raw = _raw_cut(payloads, whole)
     left = _whole_events(raw)
     return [
         Readable(TIMELINE, whole, whole),
         Readable(f"timeline within {SHORT_TOKENS} tokens", short, short),
-        Readable(RAW_CUT, raw, render(tell(left, rules)) if left else ""),
-        Readable(DUMP, plain_dump(payloads), render(tell(_dumped(payloads), rules))),
+        Readable(RAW_CUT, raw, render(timeline_of_payloads(left, rules)) if left else ""),
+        Readable(
+            DUMP, plain_dump(payloads), render(timeline_of_payloads(_dumped(payloads), rules))
+        ),
     ]
 
 
@@ -86,7 +88,7 @@ def _dumped(payloads: Sequence[bytes]) -> list[bytes]:
     events = []
     for line in plain_dump(payloads).splitlines():
         time, event, url = line.split(",", 2)
-        told = {"event": event, "timestamp": time, "distinct_id": "someone"}
+        fields = {"event": event, "timestamp": time, "distinct_id": "someone"}
         properties = {"$session_id": "session"} | ({"$current_url": url} if url else {})
-        events.append(msgspec.json.encode({**told, "properties": properties}))
+        events.append(msgspec.json.encode({**fields, "properties": properties}))
     return events

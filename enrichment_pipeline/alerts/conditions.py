@@ -12,7 +12,7 @@ from typing import Any
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.ingest.pulled import PullDifference
-from enrichment_pipeline.store.monitoring.alerts import LetterGroup, ToldAlert, Waiting
+from enrichment_pipeline.store.monitoring.alerts import Alert, LetterGroup, Waiting
 from enrichment_pipeline.store.monitoring.failures import CHECK, RULES, RUN, SENSOR, FailureGroup
 
 MOST_ALONE = 3
@@ -59,7 +59,7 @@ class Condition:
     """The facts of the message; JSON values."""
 
 
-Told = Mapping[str, ToldAlert]
+Notified = Mapping[str, Alert]
 """The open alerts that people were notified of, by key."""
 
 
@@ -108,7 +108,7 @@ def _minutes(count: int) -> timedelta | None:
     return timedelta(minutes=count) if count else None
 
 
-def conditions(situation: Situation, limits: Limits, told: Told) -> list[Condition]:
+def conditions(situation: Situation, limits: Limits, notified: Notified) -> list[Condition]:
     """Everything that is wrong now.
 
     A condition with an open alert ends at a lower value than a new one begins, so that an alert
@@ -121,15 +121,15 @@ def conditions(situation: Situation, limits: Limits, told: Told) -> list[Conditi
         *(
             condition
             for reason, groups in _by_reason(of_events)
-            for condition in _dead_letters(reason, groups, told)
+            for condition in _dead_letters(reason, groups, notified)
         ),
-        *_failed_windows(of_batches, told),
+        *_failed_windows(of_batches, notified),
         *(_replay_parked(reason, groups) for reason, groups in _by_reason(parked)),
-        _silent_ingest(situation, limits.silence, told),
-        _stalled_queue(situation, limits.queue, told),
-        _sensor_stopped(situation, limits.sensor, told),
+        _silent_ingest(situation, limits.silence, notified),
+        _stalled_queue(situation, limits.queue, notified),
+        _sensor_stopped(situation, limits.sensor, notified),
         _pull_difference(situation.pull_differences),
-        *_other_sensors_stopped(situation, limits.sensor, told),
+        *_other_sensors_stopped(situation, limits.sensor, notified),
         *(
             _failure(_FAILURES[group.kind], group)
             for group in situation.failures
@@ -146,15 +146,17 @@ def _by_reason(groups: Iterable[LetterGroup]) -> Iterable[tuple[str, list[Letter
     return sorted(found.items())
 
 
-def _dead_letters(reason: str, groups: Sequence[LetterGroup], told: Told) -> Iterable[Condition]:
-    for key, members in _alone_or_together(f"{Kind.DEAD_LETTERS}/{reason}", groups, told):
+def _dead_letters(
+    reason: str, groups: Sequence[LetterGroup], notified: Notified
+) -> Iterable[Condition]:
+    for key, members in _alone_or_together(f"{Kind.DEAD_LETTERS}/{reason}", groups, notified):
         letters = sum(group.letters for group in members)
         facts = {"reason": reason, "letters": letters, **_windows(members)}
         yield Condition(key, Kind.DEAD_LETTERS, letters, _since(members), facts)
 
 
-def _failed_windows(groups: Sequence[LetterGroup], told: Told) -> Iterable[Condition]:
-    for key, members in _alone_or_together(f"{Kind.FAILED_WINDOW}", groups, told):
+def _failed_windows(groups: Sequence[LetterGroup], notified: Notified) -> Iterable[Condition]:
+    for key, members in _alone_or_together(f"{Kind.FAILED_WINDOW}", groups, notified):
         windows = _windows(members)
         facts = {
             "batches": sum(group.letters for group in members),
@@ -174,7 +176,7 @@ def _replay_parked(reason: str, groups: Sequence[LetterGroup]) -> Condition:
 
 
 def _alone_or_together(
-    name: str, groups: Sequence[LetterGroup], told: Told
+    name: str, groups: Sequence[LetterGroup], notified: Notified
 ) -> Iterable[tuple[str, list[LetterGroup]]]:
     """Which windows have an alert of their own and which share one, with the keys of these alerts.
 
@@ -185,8 +187,8 @@ def _alone_or_together(
     for group in groups:
         windows[minute(group.window_start)].append(group)
     together = f"{name}/several"
-    shared = told.get(together)
-    alone = {window for window in windows if f"{name}/{window}" in told}
+    shared = notified.get(together)
+    alone = {window for window in windows if f"{name}/{window}" in notified}
     others = windows.keys() - alone
     new = others - set(shared.facts["window_starts"]) if shared else others
     knows_all = shared is None or shared.facts["windows"] <= MOST_LISTED
@@ -212,22 +214,26 @@ def _since(groups: Iterable[LetterGroup]) -> datetime:
     return min(group.since for group in groups)
 
 
-def _silent_ingest(situation: Situation, limit: timedelta | None, told: Told) -> Condition | None:
+def _silent_ingest(
+    situation: Situation, limit: timedelta | None, notified: Notified
+) -> Condition | None:
     key, last = str(Kind.SILENT_INGEST), situation.live_event
-    if limit is None or last is None or not _is_overdue(situation, key, last, limit, told):
+    if limit is None or last is None or not _is_overdue(situation, key, last, limit, notified):
         return None
-    if key not in told and situation.now - last > DAY + limit:
+    if key not in notified and situation.now - last > DAY + limit:
         return None  # there were no events lately either: their absence is not new
     return Condition(key, Kind.SILENT_INGEST, 1, last, {"last_event": last.isoformat()})
 
 
-def _stalled_queue(situation: Situation, limit: timedelta | None, told: Told) -> Condition | None:
+def _stalled_queue(
+    situation: Situation, limit: timedelta | None, notified: Notified
+) -> Condition | None:
     key, waiting = str(Kind.STALLED_QUEUE), situation.waiting
     if limit is None or waiting.oldest is None:
         return None
     # A queue that moves slowly would be above the limit at one evaluation and below it at the next.
-    bearable = limit / 2 if key in told else limit
-    if not _is_overdue(situation, key, waiting.oldest, bearable, told):
+    bearable = limit / 2 if key in notified else limit
+    if not _is_overdue(situation, key, waiting.oldest, bearable, notified):
         return None
     facts = {
         "batches": waiting.batches,
@@ -237,15 +243,17 @@ def _stalled_queue(situation: Situation, limit: timedelta | None, told: Told) ->
     return Condition(key, Kind.STALLED_QUEUE, max(1, waiting.events), waiting.oldest, facts)
 
 
-def _sensor_stopped(situation: Situation, limit: timedelta | None, told: Told) -> Condition | None:
+def _sensor_stopped(
+    situation: Situation, limit: timedelta | None, notified: Notified
+) -> Condition | None:
     key, tick = str(Kind.SENSOR_STOPPED), situation.sensor_tick
-    if limit is None or tick is None or not _is_overdue(situation, key, tick, limit, told):
+    if limit is None or tick is None or not _is_overdue(situation, key, tick, limit, notified):
         return None
     return _stopped(situation, key, "due_windows", tick)
 
 
 def _other_sensors_stopped(
-    situation: Situation, limit: timedelta | None, told: Told
+    situation: Situation, limit: timedelta | None, notified: Notified
 ) -> Iterable[Condition]:
     """Sensors that fail or stand still while others tick; a stop of all sensors has one alert."""
     if limit is None:
@@ -254,7 +262,7 @@ def _other_sensors_stopped(
     began = max(filter(None, (situation.watched_since, situation.sensors_since)))
     for name, tick in sorted(situation.other_ticks.items()):
         key = f"{Kind.SENSOR_STOPPED}/{name}"
-        since = tick if key in told else max(tick, began)
+        since = tick if key in notified else max(tick, began)
         if situation.now - since > limit:
             yield _stopped(situation, key, name, tick)
 
@@ -299,9 +307,9 @@ def _failure(kind: Kind, group: FailureGroup) -> Condition:
 
 
 def _is_overdue(
-    situation: Situation, key: str, last: datetime, limit: timedelta, told: Told
+    situation: Situation, key: str, last: datetime, limit: timedelta, notified: Notified
 ) -> bool:
-    since = last if key in told else max(last, situation.watched_since)
+    since = last if key in notified else max(last, situation.watched_since)
     return situation.now - since > limit
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from enrichment_pipeline.alerts.conditions import DAY, Condition, Kind
-from enrichment_pipeline.store.monitoring.alerts import ToldAlert
+from enrichment_pipeline.store.monitoring.alerts import Alert
 
 GROWTH = 2
 """An alert has grown when it is so many times what the last message said."""
@@ -27,7 +27,7 @@ class Stage(StrEnum):
     CLOSED = "closed"
 
 
-class Telling(NamedTuple):
+class Notice(NamedTuple):
     """A message to send."""
 
     stage: Stage
@@ -36,31 +36,34 @@ class Telling(NamedTuple):
 
 
 def decide(
-    conditions: Iterable[Condition], told: Mapping[str, ToldAlert], now: datetime
-) -> list[Telling]:
-    """Which messages to send now; `told` holds the open alerts, by key."""
+    conditions: Iterable[Condition], notified: Mapping[str, Alert], now: datetime
+) -> list[Notice]:
+    """Which messages to send now; `notified` holds the open alerts, by key."""
     found = {condition.key: condition for condition in conditions}
-    stages = ((key, _stage(condition, told.get(key), now)) for key, condition in found.items())
+    stages = ((key, _stage(condition, notified.get(key), now)) for key, condition in found.items())
     return [
-        *(Telling(stage, found[key]) for key, stage in stages if stage),
-        *(Telling(Stage.CLOSED, as_told(told[key])) for key in sorted(told.keys() - found)),
+        *(Notice(stage, found[key]) for key, stage in stages if stage),
+        *(
+            Notice(Stage.CLOSED, last_notified(notified[key]))
+            for key in sorted(notified.keys() - found)
+        ),
     ]
 
 
-def _stage(condition: Condition, told: ToldAlert | None, now: datetime) -> Stage | None:
-    if told is None:
+def _stage(condition: Condition, alert: Alert | None, now: datetime) -> Stage | None:
+    if alert is None:
         return Stage.OPENED
-    passed = now - told.told_at
-    if condition.count >= GROWTH * told.told_count and passed >= GROWTH_PAUSE:
+    passed = now - alert.notified_at
+    if condition.count >= GROWTH * alert.notified_count and passed >= GROWTH_PAUSE:
         return Stage.GREW
-    return Stage.LASTS if passed >= lasting(told) else None
+    return Stage.LASTS if passed >= lasting(alert) else None
 
 
-def lasting(told: ToldAlert) -> timedelta:
+def lasting(alert: Alert) -> timedelta:
     """How long after its last message an alert that lasts is repeated."""
-    return DAY if told.told_at - told.since >= DAY else LASTING
+    return DAY if alert.notified_at - alert.since >= DAY else LASTING
 
 
-def as_told(alert: ToldAlert) -> Condition:
+def last_notified(alert: Alert) -> Condition:
     """The condition as the last message described it."""
-    return Condition(alert.key, Kind(alert.kind), alert.told_count, alert.since, alert.facts)
+    return Condition(alert.key, Kind(alert.kind), alert.notified_count, alert.since, alert.facts)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from enrichment_pipeline.alerts.conditions import Condition, Kind, minute
-from enrichment_pipeline.alerts.decisions import Stage, Telling, as_told
+from enrichment_pipeline.alerts.decisions import Notice, Stage, last_notified
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.monitoring.alerts import ToldAlert
+from enrichment_pipeline.store.monitoring.alerts import Alert
 from enrichment_pipeline.wording import command, counted
 
 _VERSION = 1
@@ -46,9 +46,9 @@ class Message:
         return {"version": self.version, "id": self.id, **asdict(self)}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "Message":
+    def from_json(cls, fields: Mapping[str, Any]) -> "Message":
         """The message that `as_json` wrote."""
-        return cls(**told)
+        return cls(**fields)
 
     @property
     def body(self) -> str:
@@ -68,9 +68,9 @@ class _Words(NamedTuple):
     """Path in Dagster's UI."""
 
 
-def compose(telling: Telling, settings: Settings, now: datetime) -> Message:
+def compose(notice: Notice, settings: Settings, now: datetime) -> Message:
     """The message for this decision."""
-    stage, condition = telling
+    stage, condition = notice
     words = _WORDS[condition.kind](condition)
     lasted = now - condition.since
     if stage is Stage.CLOSED:
@@ -96,9 +96,9 @@ def compose(telling: Telling, settings: Settings, now: datetime) -> Message:
     )
 
 
-def title_of(alert: ToldAlert) -> str:
+def title_of(alert: Alert) -> str:
     """What the alert is about, in a few words."""
-    return _WORDS[Kind(alert.kind)](as_told(alert)).what
+    return _WORDS[Kind(alert.kind)](last_notified(alert)).what
 
 
 _TITLE_ENDS = {
@@ -256,7 +256,7 @@ def _failed_run(condition: Condition) -> _Words:
 
 
 # The commands that do by hand what these jobs do.
-_COMMANDS = {"pull": "pull", "raw_events": "pull", "session_timelines": "sessions tell"}
+_COMMANDS = {"pull": "pull", "raw_events": "pull", "session_timelines": "sessions build"}
 
 
 def _failed_check(condition: Condition) -> _Words:
@@ -298,7 +298,7 @@ def _store_down(condition: Condition) -> _Words:
     return _Words(
         what="PostgreSQL does not answer",
         text=f"Since {_moment(condition.since)}: {condition.facts['error']}. Events are refused "
-        "until it is back; who sends them is told to come again.",
+        "until it is back; their senders are asked to send them again.",
         over="PostgreSQL answers again",
         commands=[command("status")],
         page=None,

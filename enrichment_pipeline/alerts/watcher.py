@@ -14,14 +14,14 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from enrichment_pipeline.alerts.channels import Channel, attempt, channels
 from enrichment_pipeline.alerts.delivery import OnFailure, deliver, wait_after
-from enrichment_pipeline.alerts.looking import log, look, tell
+from enrichment_pipeline.alerts.evaluation import evaluate, log, notify
 from enrichment_pipeline.alerts.messages import Message, compose
 from enrichment_pipeline.alerts.outage import PATIENCE, Outage
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import driver_error, first_line, is_store_failure
 
-LOOK_SECONDS = 15.0
+EVALUATION_SECONDS = 15.0
 
 # Evaluating a million letters takes the store half a second. This bounds the share of its time.
 _MOST_OF_THE_TIME = 0.05
@@ -49,7 +49,7 @@ class Watcher:
         settings: Settings,
         on_failure: OnFailure = lambda _: None,
         on_outage: Callable[[bool], None] = lambda _: None,
-        look_seconds: float = LOOK_SECONDS,
+        evaluation_seconds: float = EVALUATION_SECONDS,
         patience: timedelta = PATIENCE,
     ) -> None:
         self.channels = channels(settings)
@@ -57,7 +57,7 @@ class Watcher:
         self._settings = settings
         self._on_failure = on_failure
         self._on_outage = on_outage
-        self._look_seconds = look_seconds
+        self._evaluation_seconds = evaluation_seconds
         self._names = [channel.name for channel in self.channels]
         self._wakes = {name: Event() for name in self._names}
         self._stopping = Event()
@@ -66,7 +66,7 @@ class Watcher:
         self._logged: str | None = None
         self._urgent: Message | None = None
         self._threads = [
-            Thread(target=self._keep_looking, name="alerts", daemon=True),
+            Thread(target=self._keep_evaluating, name="alerts", daemon=True),
             Thread(target=self._keep_checking, name="alerts-outage", daemon=True),
             *(
                 Thread(
@@ -93,31 +93,31 @@ class Watcher:
         for thread in self._threads:
             thread.join(max(0, deadline - time.monotonic()))
 
-    def _keep_looking(self) -> None:
-        pause = self._look_seconds
+    def _keep_evaluating(self) -> None:
+        pause = self._evaluation_seconds
         while not self._stopping.wait(pause):
             began = time.monotonic()
-            error = self._guarded(self._look)
+            error = self._guarded(self._evaluate)
             if error is None or not _is_outage(error):
-                self._guarded(self._tell_that_it_answers)
+                self._guarded(self._notify_that_it_answers)
             if error is None:
                 self._logged = None
             took = time.monotonic() - began
             pause = min(took / _MOST_OF_THE_TIME, _LONGEST_PAUSE_SECONDS)
-            pause = max(pause, self._look_seconds)
+            pause = max(pause, self._evaluation_seconds)
 
-    def _look(self) -> None:
+    def _evaluate(self) -> None:
         self._outage.asked(self._clock.now())
-        if look(self._store, self._settings, self._names):
+        if evaluate(self._store, self._settings, self._names):
             self._wake()
 
-    def _tell_that_it_answers(self) -> None:
-        telling = self._outage.answered()
-        if telling is None:
+    def _notify_that_it_answers(self) -> None:
+        notice = self._outage.answered()
+        if notice is None:
             return
         now = self._clock.now()
         with self._store.transaction() as connection:
-            message = tell(connection, telling, self._settings, self._names, now)
+            message = notify(connection, notice, self._settings, self._names, now)
         self._outage.all_clear_is_kept()
         self._on_outage(False)
         log(message)
@@ -133,24 +133,24 @@ class Watcher:
                 self._outage.failed(first_line(error))
             if said != self._logged and not self._stopping.is_set():
                 self._logged = said
-                logger.warning("no look at what there is to alert of: %s", said)
+                logger.warning("alerts cannot be evaluated: %s", said)
             return error
         return None
 
     def _keep_delivering(self, channel: Channel) -> None:
         wake = self._wakes[channel.name]
         while not self._stopping.is_set():
-            wake.wait(self._look_seconds)
+            wake.wait(self._evaluation_seconds)
             wake.clear()
             if not self._stopping.is_set():
                 # A failure of the store is reported by the evaluations.
                 self._guarded(lambda: deliver(self._store, channel, self._on_failure))
 
     def _keep_checking(self) -> None:
-        while not self._stopping.wait(min(_CHECK_SECONDS, self._look_seconds)):
+        while not self._stopping.wait(min(_CHECK_SECONDS, self._evaluation_seconds)):
             now = self._clock.now()
-            if telling := self._outage.to_tell(now):
-                self._urgent = compose(telling, self._settings, now)
+            if notice := self._outage.to_notify(now):
+                self._urgent = compose(notice, self._settings, now)
                 self._on_outage(True)
                 log(self._urgent)
                 # In separate threads: the delivering threads may be waiting for the store.
@@ -165,7 +165,7 @@ class Watcher:
     def _insist(self, channel: Channel, message: Message) -> None:
         """Send a message that cannot be stored, until it arrives or is out of date."""
         tries = 0
-        while self._urgent is message and self._outage.is_told:
+        while self._urgent is message and self._outage.is_notified:
             if attempt(channel, message) is None:
                 return
             tries += 1

@@ -21,6 +21,7 @@ from enrichment_pipeline.wording import counted
 _MOST = 200
 _ALERTS = ("key", "kind", "count", "what", "since", "told", "closed")
 _SHOWN = slice(3, None)
+_HEADER = ("what", "since", "notified", "closed")
 _UNDELIVERED = ("channel", "what", "created", "tries", "next_try", "last_error")
 
 app = typer.Typer(
@@ -87,7 +88,7 @@ def list_alerts(
         )
         return
     if alerts:
-        print_table(_ALERTS[_SHOWN], [row[_SHOWN] for row in alert_rows])
+        print_table(_HEADER, [row[_SHOWN] for row in alert_rows])
     else:
         out.print("No alert is open." if not every else "There have been no alerts.")
     if undelivered:
@@ -99,10 +100,10 @@ def _alert_row(listed: ListedAlert) -> tuple[object, ...]:
     return (
         alert.key,
         alert.kind,
-        alert.told_count,
+        alert.notified_count,
         title_of(alert),
         alert.since,
-        alert.told_at,
+        alert.notified_at,
         listed.closed_at,
     )
 

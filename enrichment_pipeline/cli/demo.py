@@ -17,7 +17,7 @@ from enrichment_pipeline.llm.sessions import timeline_of
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.query import query
-from enrichment_pipeline.store.sessions.reading import telling_session
+from enrichment_pipeline.store.sessions.reading import most_varied_session
 from enrichment_pipeline.store.windows.books import books
 from enrichment_pipeline.wording import command, counted
 
@@ -79,7 +79,7 @@ def demo() -> None:
 def _show_session(store: Store) -> None:
     """Show the timeline of one session of the sample."""
     with store.transaction() as connection:
-        session = telling_session(connection, _PROJECT)
+        session = most_varied_session(connection, _PROJECT)
         if session is None:
             return
         timeline = timeline_of(connection, session, project=_PROJECT)

@@ -16,7 +16,7 @@ from enrichment_pipeline.wording import counted
 
 def export(
     what: Annotated[
-        Literal["events", "timelines"], typer.Argument(help="Enriched events, or sessions told.")
+        Literal["events", "timelines"], typer.Argument(help="Enriched events, or sessions built.")
     ],
     target: Annotated[
         str, typer.Argument(help="A folder, or a URL that fsspec knows, as s3://bucket/folder.")

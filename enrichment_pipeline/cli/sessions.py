@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from enrichment_pipeline.cli.console import err, fail, out, print_json, say, write
 from enrichment_pipeline.cli.moments import From, To, parse_period
 from enrichment_pipeline.events.masked import masked_id
-from enrichment_pipeline.llm.session_days import DayReport, tell_day
+from enrichment_pipeline.llm.session_days import DayReport, build_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import Store, existing_store
@@ -71,7 +71,7 @@ def list_(
             "No session is like that."
             if is_any
             else "No sessions yet. Dagster builds those of a day half a minute after its events; "
-            f"without Dagster: {command('sessions tell')}"
+            f"without Dagster: {command('sessions build')}"
         )
         return
     for session in found:
@@ -84,8 +84,9 @@ def list_(
         write(f"    {session.outline}{signals}")
 
 
-@app.command("tell")
-def tell(
+@app.command("build")
+@app.command("tell", hidden=True)
+def build(
     days: Annotated[
         list[str] | None, typer.Argument(help="UTC days; unset: those that events have come to.")
     ] = None,
@@ -93,15 +94,15 @@ def tell(
 ) -> None:
     """Build the sessions of these days now, as Dagster does automatically.
 
-    Examples: [bold]enrichment-pipeline sessions tell[/],
-    [bold]enrichment-pipeline sessions tell 2026-11-26 2026-11-27[/]
+    Examples: [bold]enrichment-pipeline sessions build[/],
+    [bold]enrichment-pipeline sessions build 2026-11-26 2026-11-27[/]
     """
-    wanted = [_day(told) for told in days or []]
+    wanted = [_day(day) for day in days or []]
     with existing_store(load_settings()) as store:
         if not wanted:
             with store.transaction() as connection:
                 wanted = [changed.day for changed in changed_days(connection)]
-        reports = _tell(store, wanted, is_whole=bool(days))
+        reports = _build(store, wanted, is_whole=bool(days))
         with store.transaction() as connection:
             pending = pending_events(connection)
     if as_json:
@@ -126,7 +127,7 @@ def tell(
             highlight=False,
         )
     if not reports and not pending:
-        out.print("Every day is told.")
+        out.print("The sessions of every day are built.")
     if pending:
         out.print(
             f"{counted(pending, 'event')} pending: in no session before enriched; "
@@ -136,7 +137,7 @@ def tell(
         )
 
 
-def _tell(store: Store, days: Sequence[date], *, is_whole: bool) -> list[DayReport]:
+def _build(store: Store, days: Sequence[date], *, is_whole: bool) -> list[DayReport]:
     reports: list[DayReport] = []
     with _progress() as progress:
         task = progress.add_task("days", total=len(days), sessions="")
@@ -146,23 +147,23 @@ def _tell(store: Store, days: Sequence[date], *, is_whole: bool) -> list[DayRepo
             progress.update(task, sessions=counted(sessions, "session"))
 
         for day in days:
-            report = tell_day(store, day, is_whole=is_whole, on_progress=show)
+            report = build_day(store, day, is_whole=is_whole, on_progress=show)
             show(report)
             reports.append(report)
             progress.update(task, advance=1)
     return reports
 
 
-def _day(told: str) -> date:
+def _day(written: str) -> date:
     try:
-        return date.fromisoformat(told)
+        return date.fromisoformat(written)
     except ValueError:
-        fail(f"{told!r} is no day, such as 2026-11-27")
+        fail(f"{written!r} is no day, such as 2026-11-27")
 
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("telling sessions"),
+        TextColumn("building sessions"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("days, {task.fields[sessions]}"),

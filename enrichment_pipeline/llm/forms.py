@@ -72,8 +72,8 @@ def _text(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
     if signals := _signals(timeline, brevity):
         head.append(f"signals: {signals}")
     head.append("seconds action what")
-    told = [_text_line(line, where, brevity) for line, where in _with_places(lines)]
-    return "\n".join([*head, *told]) + "\n"
+    shown = [_text_line(line, where, brevity) for line, where in _with_places(lines)]
+    return "\n".join([*head, *shown]) + "\n"
 
 
 def _text_line(line: Line, where: str, brevity: Brevity) -> str:
@@ -87,16 +87,16 @@ def _markdown(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> st
     who, when = timeline.person or "unknown", f"{_when(timeline)}, {_length(timeline, brevity)}"
     outline, signals = _outline(timeline, brevity), _signals(timeline, brevity)
     if brevity.is_least:
-        told = [f"{who}, {when}; {outline}", *([f"Signals: {signals}"] if signals else [])]
+        opening = [f"{who}, {when}; {outline}", *([f"Signals: {signals}"] if signals else [])]
     else:
-        told = [
+        opening = [
             f"- **Who:** {who}, {timeline.device or 'device unknown'}",
             f"- **When:** {when}",
             f"- **Pages:** from {timeline.entry or 'unknown'} to {timeline.exit or 'unknown'}",
             f"- **Outline:** {outline}",
             *([f"- **Signals:** {signals}"] if signals else []),
         ]
-    head = [f"## Session {_session(timeline, brevity)}", "", *told, ""]
+    head = [f"## Session {_session(timeline, brevity)}", "", *opening, ""]
     head += ["| s | action | what |", "|--:|---|---|"]
     rows = [_markdown_line(line, where, brevity) for line, where in _with_places(lines)]
     return "\n".join([*head, *rows]) + "\n"
@@ -184,8 +184,8 @@ def _with_places(lines: Sequence[Line]) -> Iterator[tuple[Line, str]]:
         where = ""
         if isinstance(line, Entry) and line.page:
             # Views and leaves name their page themselves; for idle time it is worth its tokens.
-            is_told = line.action in {"view", "leave"}
-            if not is_told and (line.page != shown or line.action == "idle"):
+            says_page = line.action in {"view", "leave"}
+            if not says_page and (line.page != shown or line.action == "idle"):
                 where = f" on {line.page}"
             shown = line.page
         yield line, where
@@ -217,7 +217,7 @@ def _length(timeline: Timeline, brevity: Brevity) -> str:
         events += f" ({', '.join(not_shown)})"
     if timeline.not_read:
         read = timeline.events - timeline.not_read
-        events += f", of which the first {counted(read, 'is told', 'are told')}"
+        events += f", of which the first {counted(read, 'is read', 'are read')}"
     return f"{_duration(timeline.seconds)}{still}, {events}"
 
 
@@ -290,8 +290,8 @@ def _foremost(signals: Sequence[Signal], most: int | None) -> tuple[list[Signal]
 def _left_out(actions: Counter[str], brevity: Brevity) -> str:
     if brevity.is_least and (events := _events(actions)):
         return f"left out: {counted(events, 'event')}"
-    told = ", ".join(f"{count} {action}" for action, count in actions.most_common())
-    return f"left out: {told}"
+    counts = ", ".join(f"{count} {action}" for action, count in actions.most_common())
+    return f"left out: {counts}"
 
 
 def _events(actions: Counter[str]) -> int:

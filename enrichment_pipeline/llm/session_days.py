@@ -15,7 +15,7 @@ from enrichment_pipeline.llm.sessions import cut_at_silence, derived_id
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.people import pseudonym_key, pseudonym_of
-from enrichment_pipeline.store.sessions.building import Build, DayEvents, ToldSession
+from enrichment_pipeline.store.sessions.building import Build, BuiltSession, DayEvents
 from enrichment_pipeline.store.sessions.reading import SessionEvents
 
 MOST_TOKENS = 20_000
@@ -38,7 +38,7 @@ class DayReport:
     seconds: float = 0.0
 
 
-def tell_day(
+def build_day(
     store: Store,
     day: date,
     *,
@@ -53,28 +53,28 @@ def tell_day(
         key = pseudonym_key(connection)
         build = Build(connection, day, is_whole=is_whole)
         report.is_whole = build.is_whole
-        build.write_all(_told(build.events(), key, day, report, on_progress))
+        build.write_all(_build_sessions(build.events(), key, day, report, on_progress))
         build.finish()
     report.seconds = time.monotonic() - started
     return report
 
 
-def _told(
+def _build_sessions(
     found: Iterator[DayEvents],
     key: str,
     day: date,
     report: DayReport,
     on_progress: Callable[[DayReport], None],
-) -> Iterator[ToldSession]:
+) -> Iterator[BuiltSession]:
     for one in found:
         for session_id, events in _sessions(one, key, day):
-            told = tell(one.project, session_id, events)
+            built = build_session(one.project, session_id, events)
             report.sessions += 1
-            report.events += told.events
-            report.signals.update(told.signals)
+            report.events += built.events
+            report.signals.update(built.signals)
             if report.sessions % _PROGRESS_EVERY == 0:
                 on_progress(report)
-            yield told
+            yield built
 
 
 def _sessions(found: DayEvents, key: str, day: date) -> Iterator[tuple[str, SessionEvents]]:
@@ -89,11 +89,11 @@ def _sessions(found: DayEvents, key: str, day: date) -> Iterator[tuple[str, Sess
             yield derived_id(person, events[0].occurred_at), events
 
 
-def tell(project: str, session_id: str, events: SessionEvents) -> ToldSession:
+def build_session(project: str, session_id: str, events: SessionEvents) -> BuiltSession:
     """A session as a row of the table. The person may change, so it is not stored but read with the
     row."""
     timeline = build_timeline(project, session_id, "", events)
-    return ToldSession(
+    return BuiltSession(
         project=project,
         session_id=session_id,
         day=_date(timeline.started_at),

@@ -60,7 +60,7 @@ def timeline_of(connection: Connection, session_id: str, *, project: str | None 
         events = events_of_session(connection, projects[0], session_id)
     if not events:
         raise _not_found(session_id, project)
-    return _told(connection, projects[0], session_id, events)
+    return _timeline(connection, projects[0], session_id, events)
 
 
 def newest_timeline_of(
@@ -134,11 +134,13 @@ def _derived(
                 # A person who logged in meanwhile has another pseudonym by now.
                 now = Pseudonyms(connection).of(name, last.distinct_id)
                 identity = derived_id(now, session[0].occurred_at)
-                return _told(connection, name, identity, session)
+                return _timeline(connection, name, identity, session)
     raise _not_found(f"{person}@{moment:%Y%m%dT%H%M%SZ}", project)
 
 
-def _told(connection: Connection, project: str, session_id: str, events: SessionEvents) -> Timeline:
+def _timeline(
+    connection: Connection, project: str, session_id: str, events: SessionEvents
+) -> Timeline:
     # Of the last event: a person who logged in meanwhile has that id.
     last = events.last or events[-1]
     person = Pseudonyms(connection).of(project, last.distinct_id)

@@ -8,7 +8,7 @@ import dagster as dg
 
 from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.alerts.delivery import deliver_everywhere
-from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import RulesFileError
 from enrichment_pipeline.orchestration.beating import beating
 from enrichment_pipeline.orchestration.outcomes import note_outcomes
@@ -27,7 +27,7 @@ _ELSEWHERE = (marked_letters, transient_letters)
     name="alerts",
     minimum_interval_seconds=_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people what is wrong, as the API does; launches nothing.",
+    description="Notifies people of what is wrong, as the API does; launches nothing.",
 )
 @keeps_errors_private
 @beating("alerts")
@@ -43,9 +43,11 @@ def alerts(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipRe
         with store.transaction() as connection:
             forget_other_sensors(connection, _switched_on(context.instance, definitions))
     found = channels(pipeline.settings)
-    told = look(store, pipeline.settings, [channel.name for channel in found])
+    messages = evaluate(store, pipeline.settings, [channel.name for channel in found])
     deliver_everywhere(store, found)
-    return dg.SkipReason("; ".join(message.title for message in told) or "nothing new to tell")
+    return dg.SkipReason(
+        "; ".join(message.title for message in messages) or "nothing new to notify of"
+    )
 
 
 def _switched_on(instance: dg.DagsterInstance, definitions: dg.RepositoryDefinition) -> set[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pandas as pd
 
-from enrichment_pipeline.llm.session_days import DayReport, tell_day
+from enrichment_pipeline.llm.session_days import DayReport, build_day
 from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline.orchestration.assets import IN_PIECES, RETRY_OUTAGES
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, SESSION_TIMELINES
@@ -83,7 +83,7 @@ def build_session_timelines() -> dg.AssetsDefinition:
 
 def _build_day(context: dg.AssetExecutionContext, store: Store, day: date) -> Metadata:
     progress = ProgressLog(context.log)
-    report = tell_day(
+    report = build_day(
         store,
         day,
         is_whole=is_asked_for(context.instance, context.run),

@@ -96,7 +96,7 @@ def test_an_empty_variable_names_no_channel(name: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
-def test_what_a_channel_answers_is_told(inbox: Receiver, status: int) -> None:
+def test_what_a_channel_answers_is_reported(inbox: Receiver, status: int) -> None:
     inbox.status = status
     outcomes = send_to_all(channels(with_urls(inbox.apprise, inbox.webhook)), MESSAGE)
     json_said, webhook_said = outcomes.values()
@@ -117,7 +117,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[logging.LogRecord]:
     return records
 
 
-def test_of_a_channel_that_is_down_no_secret_is_told_or_logged(
+def test_of_a_channel_that_is_down_no_secret_is_reported_or_logged(
     log: list[logging.LogRecord],
 ) -> None:
     port = free_port()

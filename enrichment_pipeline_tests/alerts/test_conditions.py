@@ -21,7 +21,7 @@ from enrichment_pipeline.alerts.conditions import (
 )
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.ingest.pulled import PullDifference
-from enrichment_pipeline.store.monitoring.alerts import LetterGroup, ToldAlert, Waiting
+from enrichment_pipeline.store.monitoring.alerts import Alert, LetterGroup, Waiting
 from enrichment_pipeline_tests.conftest import HOUR
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -42,9 +42,9 @@ def group(hour: int, reason: str = "invalid_json", **other: object) -> LetterGro
     return LetterGroup("event", reason, window, 1, 1, window, 0, None)._replace(**other)
 
 
-def told(found: Sequence[Condition]) -> dict[str, ToldAlert]:
+def notified(found: Sequence[Condition]) -> dict[str, Alert]:
     return {
-        condition.key: ToldAlert(
+        condition.key: Alert(
             condition.key, condition.kind, condition.facts, condition.since, NOON, condition.count
         )
         for condition in found
@@ -52,10 +52,10 @@ def told(found: Sequence[Condition]) -> dict[str, ToldAlert]:
 
 
 def keys(
-    letters: Sequence[LetterGroup], known: Mapping[str, ToldAlert]
-) -> tuple[list[str], dict[str, ToldAlert]]:
+    letters: Sequence[LetterGroup], known: Mapping[str, Alert]
+) -> tuple[list[str], dict[str, Alert]]:
     found = conditions(replace(FINE, letters=letters), LIMITS, known)
-    return [condition.key.partition("/")[2] for condition in found], told(found)
+    return [condition.key.partition("/")[2] for condition in found], notified(found)
 
 
 def test_where_nothing_is_wrong_nothing_is() -> None:
@@ -72,7 +72,7 @@ def test_letters_of_one_reason_and_window_are_one_thing() -> None:
     )
 
 
-def test_reasons_are_told_apart() -> None:
+def test_each_reason_has_its_own_alert() -> None:
     letters = [group(0), group(0, "too_large")]
     assert keys(letters, {})[0] == ["invalid_json/2026-03-01T12:00", "too_large/2026-03-01T12:00"]
 
@@ -90,7 +90,7 @@ def test_windows_that_come_together_share_one_alert() -> None:
 
 
 def test_windows_that_come_one_by_one_have_their_own_up_to_a_number_then_they_share() -> None:
-    known: dict[str, ToldAlert] = {}
+    known: dict[str, Alert] = {}
     for number in range(1, 8):
         found, known = keys([group(hour) for hour in range(number)], known)
         assert len(found) == min(number, MOST_ALONE + 1)
@@ -109,11 +109,11 @@ def test_a_window_that_comes_after_those_that_share_has_its_own() -> None:
 
 
 @given(st.lists(st.sets(st.integers(0, 9)), max_size=20))
-def test_a_window_is_always_in_exactly_one_alert_and_stays_where_it_is_told(
-    looks: list[set[int]],
+def test_a_window_is_always_in_exactly_one_alert_and_stays_in_the_alert_that_was_sent(
+    evaluations: list[set[int]],
 ) -> None:
-    known: dict[str, ToldAlert] = {}
-    for hours in looks:
+    known: dict[str, Alert] = {}
+    for hours in evaluations:
         letters = [group(hour) for hour in sorted(hours)]
         found = conditions(replace(FINE, letters=letters), LIMITS, known)
         windows = [window for condition in found for window in condition.facts["window_starts"]]
@@ -127,7 +127,7 @@ def test_a_window_is_always_in_exactly_one_alert_and_stays_where_it_is_told(
         for alert in known.values():
             for window in alert.facts["window_starts"]:
                 assert places.get(window, alert.key) == alert.key
-        known = told(found)
+        known = notified(found)
 
 
 def test_a_dead_batch_makes_a_failed_window_and_no_other_alert() -> None:
@@ -152,7 +152,7 @@ def test_failed_windows_that_come_together_share_one_alert_whatever_their_reason
     assert found.facts["reasons"] == ["a", "b"]
 
 
-def test_parked_letters_are_told_by_reason_beside_those_that_are_open() -> None:
+def test_parked_letters_are_alerted_by_reason_beside_those_that_are_open() -> None:
     parked = NOON - MINUTE
     letters = [group(hour, letters=5, parked=2, parked_since=parked) for hour in (0, 1)]
     found = conditions(replace(FINE, letters=letters), LIMITS, {})
@@ -189,14 +189,14 @@ def test_what_stood_still_while_nobody_watched_has_its_time_again(
 ) -> None:
     begun = replace(situation, watched_since=NOON - MINUTE)
     assert conditions(begun, LIMITS, {}) == []
-    # What is told is not over because the watch began anew.
-    [found] = conditions(begun, LIMITS, told(conditions(situation, LIMITS, {})))
+    # What was notified is not over because the watch began anew.
+    [found] = conditions(begun, LIMITS, notified(conditions(situation, LIMITS, {})))
     assert found.kind is kind
 
 
 @pytest.mark.parametrize(("kind", "situation"), STANDING_STILL)
 def test_what_moves_again_is_over(kind: Kind, situation: Situation) -> None:
-    known = told(conditions(situation, LIMITS, {}))
+    known = notified(conditions(situation, LIMITS, {}))
     assert conditions(FINE, LIMITS, known) == []
 
 
@@ -209,15 +209,15 @@ def test_where_there_never_was_an_event_or_a_tick_nothing_is_missing() -> None:
     assert conditions(replace(FINE, live_event=None, sensor_tick=None), LIMITS, {}) == []
 
 
-def test_silence_where_no_event_came_for_days_is_nothing_new_but_lasts_once_told() -> None:
+def test_silence_where_no_event_came_for_days_is_nothing_new_but_lasts_once_notified() -> None:
     long_ago = replace(SILENT, live_event=NOON - 3 * DAY)
     assert conditions(long_ago, LIMITS, {}) == []
-    [found] = conditions(long_ago, LIMITS, told(conditions(SILENT, LIMITS, {})))
+    [found] = conditions(long_ago, LIMITS, notified(conditions(SILENT, LIMITS, {})))
     assert found.since == NOON - 3 * DAY
 
 
-def test_a_queue_that_moves_slowly_is_not_over_at_every_other_look() -> None:
-    known = told(conditions(STALLED, LIMITS, {}))
+def test_a_queue_that_moves_slowly_is_not_over_at_every_other_evaluation() -> None:
+    known = notified(conditions(STALLED, LIMITS, {}))
     slower = replace(FINE, waiting=Waiting(1, 9, NOON - 14 * MINUTE))
     assert conditions(slower, LIMITS, {}) == []
     [found] = conditions(slower, LIMITS, known)

@@ -45,8 +45,8 @@ def queue(store: Store) -> Queue:
         message = trial_message(datetime(2026, 3, 1, tzinfo=UTC)).as_json()
         for number in range(count):
             with store.transaction() as connection:
-                told = {**message, "count": number, "key": key}
-                queue_message(connection, key, names, told, in_place_of_earlier=False)
+                sent = {**message, "count": number, "key": key}
+                queue_message(connection, key, names, sent, in_place_of_earlier=False)
 
     return put
 

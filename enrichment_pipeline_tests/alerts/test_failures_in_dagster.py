@@ -1,4 +1,4 @@
-"""What fails in Dagster (a run, a check, a sensor) is told once, and is over when it succeeds."""
+"""What fails in Dagster (run, check, sensor) is alerted once, and is over when it succeeds."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
 from enrichment_pipeline.enrichment.path import enrich_due
@@ -108,10 +108,10 @@ class Dagster:
             self._cursor = context.cursor
         return said.skip_message if isinstance(said, dg.SkipReason) else None
 
-    def told(self) -> list[str]:
-        """What the sensor `alerts` tells, one tick after the other."""
+    def notified(self) -> list[str]:
+        """What the sensor `alerts` notifies people of, one tick after the other."""
         said = self.tick("alerts", self._cursor) or ""
-        return [] if said == "nothing new to tell" else said.split("; ")
+        return [] if said == "nothing new to notify of" else said.split("; ")
 
 
 @pytest.fixture
@@ -133,20 +133,20 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, module: object, name: str, error:
     monkeypatch.setattr(module, name, fails)
 
 
-def test_a_failed_run_of_maintenance_is_told_and_over_when_a_later_one_succeeds(
+def test_a_failed_run_of_maintenance_is_alerted_and_over_when_a_later_one_succeeds(
     dagster: Dagster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as failing:
         fail_once(failing, maintenance, "make_partitions_ahead", ZeroDivisionError("x"))
         assert not dagster.run("maintenance", tags=OF_A_SCHEDULE).success
-    assert dagster.told() == ["Failed: the run of maintenance"]
-    assert dagster.told() == []
+    assert dagster.notified() == ["Failed: the run of maintenance"]
+    assert dagster.notified() == []
     assert dagster.run("maintenance", tags=OF_A_SCHEDULE).success
-    assert dagster.told() == ["All clear: a later run of maintenance has succeeded"]
-    assert dagster.told() == []
+    assert dagster.notified() == ["All clear: a later run of maintenance has succeeded"]
+    assert dagster.notified() == []
 
 
-def test_a_failed_pull_is_told_with_what_the_source_said(
+def test_a_failed_pull_is_alerted_with_what_the_source_said(
     dagster: Dagster, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENRICHMENT_PULL_FOLDER", "/nowhere")
@@ -155,16 +155,16 @@ def test_a_failed_pull_is_told_with_what_the_source_said(
     with monkeypatch.context() as failing:
         fail_once(failing, assets, "pull_for_run", PullRefusedError("the key is no key"))
         pulling.run(PULL_JOB, KEYS[0], OF_A_SCHEDULE)
-    assert pulling.told() == ["Failed: the run of pull"]
+    assert pulling.notified() == ["Failed: the run of pull"]
     with store.transaction() as connection:
         message = connection.execute(text("SELECT facts->>'error' FROM alert")).scalar_one()
     assert message == "the key is no key"
     # What has arrived otherwise says nothing of the pull.
     pulling.run(ENRICHMENT_JOB, KEYS[0], OF_A_TICK)
-    assert pulling.told() == []
+    assert pulling.notified() == []
     monkeypatch.setattr(assets, "pull_for_run", lambda *_: None)
     assert pulling.run(PULL_JOB, KEYS[1], OF_A_SCHEDULE).success
-    assert pulling.told() == ["All clear: a later run of pull has succeeded"]
+    assert pulling.notified() == ["All clear: a later run of pull has succeeded"]
 
 
 def test_failed_days_of_sessions_share_one_alert_until_each_of_them_is_made(
@@ -173,17 +173,17 @@ def test_failed_days_of_sessions_share_one_alert_until_each_of_them_is_made(
     from enrichment_pipeline.orchestration import session_timelines
 
     with monkeypatch.context() as failing:
-        fail_once(failing, session_timelines, "tell_day", MemoryError())
+        fail_once(failing, session_timelines, "build_day", MemoryError())
         dagster.run(SESSIONS_JOB, DAYS[0])
-        assert dagster.told() == ["Failed: the run of session_timelines (2026-03-01)"]
+        assert dagster.notified() == ["Failed: the run of session_timelines (2026-03-01)"]
         dagster.run(SESSIONS_JOB, DAYS[1])
-        assert dagster.told() == [], "it is one alert"
+        assert dagster.notified() == [], "it is one alert"
     dagster.run(SESSIONS_JOB, DAYS[2])
-    assert dagster.told() == [], "another day says nothing of these"
+    assert dagster.notified() == [], "another day says nothing of these"
     dagster.run(SESSIONS_JOB, DAYS[0])
-    assert dagster.told() == []
+    assert dagster.notified() == []
     dagster.run(SESSIONS_JOB, DAYS[1])
-    assert dagster.told() == ["All clear: a later run of session_timelines has succeeded"]
+    assert dagster.notified() == ["All clear: a later run of session_timelines has succeeded"]
 
 
 def test_an_asset_and_a_check_that_a_user_added_are_watched_as_ours_are(
@@ -192,7 +192,7 @@ def test_an_asset_and_a_check_that_a_user_added_are_watched_as_ours_are(
     FAILING.update({"a", "check"})
     dagster.materialize("a")
     dagster.materialize("b")
-    assert sorted(dagster.told()) == [
+    assert sorted(dagster.notified()) == [
         "Failed: the run of of_a_user (a)",
         "Red: the check of_a_user_is_fine of of_a_user",
     ]
@@ -202,21 +202,21 @@ def test_an_asset_and_a_check_that_a_user_added_are_watched_as_ours_are(
     assert "secret" not in "".join(kept), "what an error quotes may be an event's"
     FAILING.clear()
     dagster.materialize("a")
-    assert sorted(dagster.told()) == [
+    assert sorted(dagster.notified()) == [
         "All clear: a later run of of_a_user has succeeded",
         "All clear: the check of_a_user_is_fine of of_a_user passes",
     ]
 
 
-def test_a_run_whose_process_was_killed_is_told(dagster: Dagster) -> None:
+def test_a_run_whose_process_was_killed_is_alerted(dagster: Dagster) -> None:
     job = dagster.definitions.resolve_job_def("maintenance")
     run = dagster.instance.create_run_for_job(job)
     dagster.instance.report_run_failed(run, "The process of this run ended with its server.")
-    assert dagster.told() == ["Failed: the run of maintenance"]
+    assert dagster.notified() == ["Failed: the run of maintenance"]
 
 
 @pytest.mark.parametrize("hours", [-3, 3], ids=["behind", "ahead"])
-def test_a_failed_run_is_told_and_heals_however_wrong_the_clock_of_its_host_is(
+def test_a_failed_run_is_alerted_and_heals_however_wrong_the_clock_of_its_host_is(
     dagster: Dagster, hours: int
 ) -> None:
     job = dagster.definitions.resolve_job_def("maintenance")
@@ -227,38 +227,38 @@ def test_a_failed_run_is_told_and_heals_however_wrong_the_clock_of_its_host_is(
         at = (datetime.now(UTC) + hours * HOUR).timestamp()
         dagster.instance.report_dagster_event(event, run.run_id, timestamp=at)
 
-    assert dagster.told() == []
+    assert dagster.notified() == []
     end(dg.DagsterEventType.RUN_FAILURE)
-    assert dagster.told() == ["Failed: the run of maintenance"]
+    assert dagster.notified() == ["Failed: the run of maintenance"]
     end(dg.DagsterEventType.RUN_SUCCESS)
-    assert dagster.told() == ["All clear: a later run of maintenance has succeeded"]
+    assert dagster.notified() == ["All clear: a later run of maintenance has succeeded"]
     end(dg.DagsterEventType.RUN_FAILURE)
-    assert dagster.told() == ["Failed: the run of maintenance"], "each failure is read"
+    assert dagster.notified() == ["Failed: the run of maintenance"], "each failure is read"
 
 
 def test_more_failed_runs_than_one_tick_reads_are_read_by_the_next_ones(
     dagster: Dagster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outcomes, "_MOST_RUNS", 1)
-    assert dagster.told() == []
+    assert dagster.notified() == []
     for day in DAYS[:2]:
         job = dagster.definitions.resolve_job_def(SESSIONS_JOB)
         run = dagster.instance.create_run_for_job(job, tags={"dagster/partition": day})
         dagster.instance.report_run_failed(run, "killed")
     job = dagster.definitions.resolve_job_def("maintenance")
     dagster.instance.report_run_failed(dagster.instance.create_run_for_job(job), "killed")
-    said = [title for _ in range(3) for title in dagster.told()]
+    said = [title for _ in range(3) for title in dagster.notified()]
     assert said == [
         "Failed: the run of session_timelines (2026-03-01)",
         "Failed: the run of maintenance",
     ]
 
 
-def test_a_run_that_dagster_tries_again_is_not_told(dagster: Dagster) -> None:
+def test_a_run_that_dagster_tries_again_is_not_alerted(dagster: Dagster) -> None:
     job = dagster.definitions.resolve_job_def("maintenance")
     run = dagster.instance.create_run_for_job(job, tags={"dagster/will_retry": "true"})
     dagster.instance.report_run_failed(run, "killed")
-    assert dagster.told() == []
+    assert dagster.notified() == []
 
 
 def test_a_window_with_a_dead_batch_has_one_alert(
@@ -267,11 +267,11 @@ def test_a_window_with_a_dead_batch_has_one_alert(
     load_events(store, raw_events(5, START, event="poison"), [], "test")
     monkeypatch.setattr(resources, "load_rules", lambda _: poisoned(rules, poison=RAISES))
     assert not dagster.run(ENRICHMENT_JOB, KEYS[0]).success
-    assert dagster.told() == ["Failed: the window 2026-03-01 00:00 UTC"]
+    assert dagster.notified() == ["Failed: the window 2026-03-01 00:00 UTC"]
 
 
 @pytest.mark.slow
-def test_books_that_do_not_balance_are_told_until_the_books_of_that_window_do(
+def test_books_that_do_not_balance_are_alerted_until_the_books_of_that_window_do(
     dagster: Dagster, store: Store, rules: Rules
 ) -> None:
     load_events(store, [*raw_events(5, START), *raw_events(5, START + HOUR)], [], "test")
@@ -288,13 +288,15 @@ def test_books_that_do_not_balance_are_told_until_the_books_of_that_window_do(
         )
     dagster.run(ENRICHMENT_JOB, KEYS[0])
     dagster.run(ENRICHMENT_JOB, KEYS[1])
-    assert dagster.told() == ["Red: the check books_balance of enriched_events (2026-03-01-00:00)"]
+    assert dagster.notified() == [
+        "Red: the check books_balance of enriched_events (2026-03-01-00:00)"
+    ]
     dagster.run(ENRICHMENT_JOB, KEYS[1])
-    assert dagster.told() == [], "another window says nothing of this one"
+    assert dagster.notified() == [], "another window says nothing of this one"
     with store.transaction() as connection:
         connection.execute(text("INSERT INTO enriched_event SELECT * FROM lost; DROP TABLE lost"))
     dagster.run(ENRICHMENT_JOB, KEYS[0])
-    assert dagster.told() == ["All clear: the check books_balance of enriched_events passes"]
+    assert dagster.notified() == ["All clear: the check books_balance of enriched_events passes"]
 
 
 SENSORS = (
@@ -322,14 +324,14 @@ def watched_all_day(store: Store, now: datetime) -> None:
         beat(connection, DUE_WINDOWS_SENSOR, now)
 
 
-def test_a_sensor_that_fails_at_every_tick_is_told_with_its_error(
+def test_a_sensor_that_fails_at_every_tick_is_alerted_with_its_error(
     dagster: Dagster, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
     dagster.tick("changed_windows")
     watched_all_day(store, now)
     titles: Callable[[datetime], list[str]] = lambda at: [  # noqa: E731
-        message.title for message in look(store, settings, [], at)
+        message.title for message in evaluate(store, settings, [], at)
     ]
     from enrichment_pipeline.orchestration import changed_sensor
 
@@ -344,7 +346,7 @@ def test_a_sensor_that_fails_at_every_tick_is_told_with_its_error(
         assert titles(later) == []
     with store.transaction() as connection:
         beat(connection, DUE_WINDOWS_SENSOR, now + 11 * MINUTE)
-    [message] = look(store, settings, [], now + 11 * MINUTE)
+    [message] = evaluate(store, settings, [], now + 11 * MINUTE)
     assert message.title == "Dagster's sensor changed_windows has stopped"
     assert "ValueError: no cursor of ours" in message.text
     dagster.tick("changed_windows")
@@ -353,7 +355,7 @@ def test_a_sensor_that_fails_at_every_tick_is_told_with_its_error(
     assert titles(now + 12 * MINUTE) == ["All clear: Dagster's sensor changed_windows ticks again"]
 
 
-def test_a_daemon_that_stops_is_told_once_and_its_sensors_have_their_time_to_begin(
+def test_a_daemon_that_stops_is_alerted_once_and_its_sensors_have_their_time_to_begin(
     store: Store, settings: Settings
 ) -> None:
     now = datetime.now(UTC)
@@ -361,14 +363,16 @@ def test_a_daemon_that_stops_is_told_once_and_its_sensors_have_their_time_to_beg
     with store.transaction() as connection:
         for name in SENSORS:
             beat(connection, sensor_heartbeat(name), now)
-    told: list[str] = []
+    titles: list[str] = []
     for minutes in range(2, 40, 2):
-        told += [message.title for message in look(store, settings, [], now + minutes * MINUTE)]
-    assert told == ["Dagster's sensor due_windows has stopped"]
+        titles += [
+            message.title for message in evaluate(store, settings, [], now + minutes * MINUTE)
+        ]
+    assert titles == ["Dagster's sensor due_windows has stopped"]
     back = now + 40 * MINUTE
     with store.transaction() as connection:
         beat(connection, DUE_WINDOWS_SENSOR, back)
-    assert [message.title for message in look(store, settings, [], back)] == [
+    assert [message.title for message in evaluate(store, settings, [], back)] == [
         "All clear: Dagster's sensor due_windows ticks again"
     ]
 
@@ -378,13 +382,13 @@ def test_a_sensor_that_is_there_no_more_is_not_missed(dagster: Dagster, store: S
     watched_all_day(store, now)
     with store.transaction() as connection:
         beat(connection, sensor_heartbeat("of_an_older_version"), now - HOUR)
-    assert dagster.told() == []
-    assert dagster.told() == []
+    assert dagster.notified() == []
+    assert dagster.notified() == []
 
 
 @pytest.mark.parametrize("cursor", ["what?", "[]", "{}", '{"runs": 1}', json.dumps({"since": 1})])
 def test_a_cursor_that_is_none_of_ours_is_as_none(dagster: Dagster, cursor: str) -> None:
-    assert dagster.tick("alerts", cursor) == "nothing new to tell"
+    assert dagster.tick("alerts", cursor) == "nothing new to notify of"
 
 
 def test_rules_that_cannot_be_read_fail_runs_with_one_line_and_one_alert(
@@ -405,7 +409,7 @@ def test_rules_that_cannot_be_read_fail_runs_with_one_line_and_one_alert(
     assert failed is not None
     assert failed.user_failure_data is not None
     assert f"{file}:2: " in str(failed.user_failure_data.description)
-    assert broken.told() == ["The rules cannot be read"]
+    assert broken.notified() == ["The rules cannot be read"]
     with store.transaction() as connection:
         message = connection.execute(text("SELECT facts->>'error' FROM alert")).scalar_one()
         assert connection.execute(text("SELECT attempts FROM raw_batch")).scalar_one() == 0
@@ -415,4 +419,4 @@ def test_rules_that_cannot_be_read_fail_runs_with_one_line_and_one_alert(
 
     file.write_text("events:\n  bought: {event_type: custom, action_type: submit}\n")
     assert broken.run(ENRICHMENT_JOB, KEYS[0]).success
-    assert broken.told() == ["All clear: the rules can be read"]
+    assert broken.notified() == ["All clear: the rules can be read"]

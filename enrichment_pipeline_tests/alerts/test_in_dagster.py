@@ -1,4 +1,4 @@
-"""The alerts in Dagster: the sensor that looks, and the one whose ticks are watched."""
+"""The alerts in Dagster: the sensor that evaluates them, and the one whose ticks are watched."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, name: str) -
         return sensor.evaluate_tick(context).skip_message
 
 
-def test_the_sensor_alerts_looks_and_delivers(
+def test_the_sensor_alerts_evaluates_and_delivers(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     add_letters: AddLetters,
@@ -52,7 +52,7 @@ def test_the_sensor_alerts_looks_and_delivers(
     said = tick(definitions, instance, "alerts")
     assert said == "2 dead letters: invalid_json, the window 2026-03-01 12:00 UTC"
     assert inbox.next()["title"] == said
-    assert tick(definitions, instance, "alerts") == "nothing new to tell"
+    assert tick(definitions, instance, "alerts") == "nothing new to notify of"
     assert inbox.all() == []
 
 

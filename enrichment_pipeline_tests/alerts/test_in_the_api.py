@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from enrichment_pipeline.alerts.channels import channels
-from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.settings import Settings, SettingsError
@@ -54,7 +54,7 @@ def test_the_metrics_show_what_is_open_and_what_has_not_arrived(
         assert 'enrichment_alerts_open{kind="dead_letters"} 0.0' in before
         assert f'enrichment_alert_messages_waiting{{channel="{channel.name}"}} 0.0' in before
         add_letters(1, NOON)
-        look(store, with_webhook, [channel.name, "gone-123456"])
+        evaluate(store, with_webhook, [channel.name, "gone-123456"])
         after = client.get("/metrics", headers=reader).text.splitlines()
     for line in (
         'enrichment_alerts_open{kind="dead_letters"} 1.0',

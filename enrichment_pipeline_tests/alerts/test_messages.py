@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from enrichment_pipeline.alerts.conditions import DAY, Condition, Kind
-from enrichment_pipeline.alerts.decisions import Stage, Telling
+from enrichment_pipeline.alerts.decisions import Notice, Stage
 from enrichment_pipeline.alerts.messages import Message, compose, trial_message
 from enrichment_pipeline.settings import Settings
 
@@ -36,7 +36,7 @@ CONDITIONS = {
 
 
 def composed(name: str, stage: Stage = Stage.OPENED, after: timedelta = timedelta(0)) -> Message:
-    return compose(Telling(stage, CONDITIONS[name]), Settings(), NOON + after)
+    return compose(Notice(stage, CONDITIONS[name]), Settings(), NOON + after)
 
 
 @pytest.mark.parametrize(
@@ -104,23 +104,23 @@ def test_an_all_clear_says_what_is_over_and_asks_for_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_every_message_is_json_with_the_fields_that_are_documented(name: str) -> None:
     message = composed(name)
-    told = json.loads(json.dumps(message.as_json()))
-    assert told["version"] == 1
+    sent = json.loads(json.dumps(message.as_json()))
+    assert sent["version"] == 1
     fields = {field.name for field in dataclasses.fields(Message)}
-    assert told.keys() == fields
-    assert dataclasses.replace(Message.from_json(told), commands=message.commands) == message
+    assert sent.keys() == fields
+    assert dataclasses.replace(Message.from_json(sent), commands=message.commands) == message
 
 
-def test_what_is_told_again_says_why() -> None:
+def test_what_is_sent_again_says_why() -> None:
     assert composed("silent", Stage.GREW).title == "No events arrive (it grew)"
     for after, length in (
         (timedelta(minutes=1), "1 minute"),
         (timedelta(hours=4), "4 hours"),
         (3 * DAY, "3 days"),
     ):
-        told = composed("silent", Stage.LASTS, after)
-        assert told.title == f"No events arrive (for {length} now)"
-        assert (told.status, told.why) == ("open", "lasts")
+        message = composed("silent", Stage.LASTS, after)
+        assert message.title == f"No events arrive (for {length} now)"
+        assert (message.status, message.why) == ("open", "lasts")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_is_told_again_says_why() -> None:
 )
 def test_the_link_leads_to_the_ui(host: str, ui_url: str | None, link: str) -> None:
     settings = Settings(host=host, ui_port=3100, ui_url=ui_url)
-    message = compose(Telling(Stage.OPENED, CONDITIONS["stalled"]), settings, NOON)
+    message = compose(Notice(Stage.OPENED, CONDITIONS["stalled"]), settings, NOON)
     assert message.link == link
 
 

@@ -46,7 +46,9 @@ def watched(
     on_outage: Callable[[bool], None] = lambda _: None,
     patience: timedelta = PATIENCE,
 ) -> Iterator[Watcher]:
-    watcher = Watcher(store, settings, on_failure, on_outage, look_seconds=0.05, patience=patience)
+    watcher = Watcher(
+        store, settings, on_failure, on_outage, evaluation_seconds=0.05, patience=patience
+    )
     watcher.start()
     try:
         yield watcher
@@ -80,7 +82,7 @@ def test_what_is_wrong_reaches_every_channel_and_its_end_too(
 
 
 @pytest.mark.slow
-def test_a_store_that_is_gone_is_told_without_it_and_its_return_is_kept(
+def test_people_are_notified_of_a_store_that_is_gone_without_it_and_its_return_is_kept(
     server: EmbeddedPostgres,
     store: Store,
     settings: Settings,
@@ -92,17 +94,17 @@ def test_a_store_that_is_gone_is_told_without_it_and_its_return_is_kept(
         channels = with_channels(settings, other.apprise, webhook=inbox.webhook)
         with watched(store, channels, on_outage=outages.append, patience=SHORT):
             with outage(server, store):
-                told = inbox.next()
-                assert (told["kind"], told["why"]) == ("store_down", "opened")
-                assert "not currently accepting connections" in told["text"]
+                sent = inbox.next()
+                assert (sent["kind"], sent["why"]) == ("store_down", "opened")
+                assert "not currently accepting connections" in sent["text"]
                 assert other.next()["title"] == "PostgreSQL does not answer"
             over = inbox.next()
             assert (over["title"], over["since"]) == (
                 "All clear: PostgreSQL answers again",
-                told["since"],
+                sent["since"],
             )
             assert other.next()["title"] == over["title"]
-            # Looks later, it is not told once more.
+            # Evaluations later, it is not sent once more.
             for reason in ("invalid_json", "too_large"):
                 add_letters(1, NOON, reason)
                 assert inbox.next()["facts"]["reason"] == reason
@@ -115,7 +117,7 @@ def test_a_store_that_is_gone_is_told_without_it_and_its_return_is_kept(
     assert listed.closed_at
 
 
-def test_a_channel_that_is_down_during_the_outage_is_told_of_its_end_alone(
+def test_a_channel_that_is_down_during_the_outage_is_notified_of_its_end_alone(
     server: EmbeddedPostgres,
     store: Store,
     settings: Settings,
@@ -143,7 +145,7 @@ def test_a_channel_that_is_down_during_the_outage_is_told_of_its_end_alone(
     assert inbox.all() == []
 
 
-def test_a_short_outage_is_told_to_nobody(
+def test_nobody_is_notified_of_a_short_outage(
     server: EmbeddedPostgres,
     store: Store,
     settings: Settings,
@@ -153,7 +155,9 @@ def test_a_short_outage_is_told_to_nobody(
 ) -> None:
     failed = threading.Event()
     monkeypatch.setattr(watching.Outage, "failed", lambda *_: failed.set())
-    watcher = Watcher(store, with_channels(settings, webhook=inbox.webhook), look_seconds=0.05)
+    watcher = Watcher(
+        store, with_channels(settings, webhook=inbox.webhook), evaluation_seconds=0.05
+    )
     watcher.start()
     with outage(server, store):
         assert failed.wait(SECONDS)
@@ -171,7 +175,7 @@ def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_end(
         watcher = Watcher(
             store,
             with_channels(settings, hanging.apprise, webhook=inbox.webhook),
-            look_seconds=0.05,
+            evaluation_seconds=0.05,
         )
         watcher.start()
         add_letters(1, NOON)
@@ -184,30 +188,30 @@ def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_end(
         assert time.monotonic() - began < 3
 
 
-def test_a_look_that_fails_is_logged_once_and_the_next_goes_on(
+def test_an_evaluation_that_fails_is_logged_once_and_the_next_goes_on(
     store: Store,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    looks: list[int] = []
+    evaluations: list[int] = []
     done = threading.Event()
 
-    def look(*_: object) -> list[Message]:
-        looks.append(1)
-        if len(looks) < 4:
+    def evaluate(*_: object) -> list[Message]:
+        evaluations.append(1)
+        if len(evaluations) < 4:
             raise ValueError("something odd\nand its details")
         done.set()
         return []
 
-    monkeypatch.setattr(watching, "look", look)
+    monkeypatch.setattr(watching, "evaluate", evaluate)
     answers: list[int] = []
     monkeypatch.setattr(watching.Outage, "answered", lambda _: answers.append(1))
     with watched(store, settings):
         assert done.wait(SECONDS)
-    assert len(answers) >= 3, "the store is well, though our looks are not"
+    assert len(answers) >= 3, "the store is well, though our evaluations are not"
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == ["no look at what there is to alert of: ValueError: something odd"]
+    assert lines == ["alerts cannot be evaluated: ValueError: something odd"]
 
 
 def test_without_a_channel_an_outage_is_logged(
@@ -216,38 +220,38 @@ def test_without_a_channel_an_outage_is_logged(
     caplog.set_level(logging.INFO)
     began, ended = threading.Event(), threading.Event()
 
-    def note(is_told: bool) -> None:
-        (began if is_told else ended).set()
+    def note(is_notified: bool) -> None:
+        (began if is_notified else ended).set()
 
     with watched(store, settings, on_outage=note, patience=SHORT):
         with outage(server, store):
             assert began.wait(SECONDS)
         assert ended.wait(SECONDS)
-    told = [
+    titles = [
         (record.levelname, record.getMessage())
         for record in caplog.records
         if "alert: " in record.msg
     ]
-    assert told == [
+    assert titles == [
         ("WARNING", f"alert: PostgreSQL does not answer; run: {command('status')}"),
         ("INFO", "alert: All clear: PostgreSQL answers again"),
     ]
 
 
-def test_a_look_that_takes_long_makes_the_next_wait(
+def test_an_evaluation_that_takes_long_makes_the_next_wait(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times: list[float] = []
     done = threading.Event()
 
-    def look(*_: object) -> list[Message]:
+    def evaluate(*_: object) -> list[Message]:
         times.append(time.monotonic())
         if len(times) == 2:
             done.set()
         time.sleep(0.02)
         return []
 
-    monkeypatch.setattr(watching, "look", look)
+    monkeypatch.setattr(watching, "evaluate", evaluate)
     with watched(store, settings):
         assert done.wait(SECONDS)
     assert times[1] - times[0] > 20 * 0.02

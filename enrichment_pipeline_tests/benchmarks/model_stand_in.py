@@ -103,7 +103,7 @@ def _read(prompt: str) -> str:
 
 def _answer(question: Question, shown: str) -> str:
     is_timeline = shown.startswith("session ")
-    return answer_by_rule(question, shown) if is_timeline else "I cannot tell"
+    return answer_by_rule(question, shown) if is_timeline else "I do not know"
 
 
 def _question(text: str) -> Question:

@@ -145,15 +145,15 @@ def test_a_model_that_does_not_answer_in_time_is_one_line(stand_in: StandIn) -> 
     stand_in.before = lambda: ended.wait(10)
     stand_in.replies = [Reply(text="too late") for _ in range(4)]
     try:
-        told = error_of(stand_in, timeout=0.2)
+        error = error_of(stand_in, timeout=0.2)
     finally:
         ended.set()
-    assert told.endswith("did not answer within 0.2 s, 4 times; try again later")
+    assert error.endswith("did not answer within 0.2 s, 4 times; try again later")
 
 
 def test_a_port_on_which_nobody_listens_is_one_line() -> None:
-    told = error_of(StandIn(url=f"http://127.0.0.1:{free_port()}"))
-    assert " cannot be reached: " in told
+    error = error_of(StandIn(url=f"http://127.0.0.1:{free_port()}"))
+    assert " cannot be reached: " in error
 
 
 def test_a_url_that_is_none_is_one_line() -> None:
@@ -166,8 +166,8 @@ def test_a_url_that_is_none_is_one_line() -> None:
 )
 def test_an_answer_of_something_else_is_one_line(stand_in: StandIn, text: str) -> None:
     stand_in.replies = [Reply(text=text)]
-    told = error_of(stand_in)
-    assert told.endswith(f"answered what no openai API does: {text}; are --url and --api right?")
+    error = error_of(stand_in)
+    assert error.endswith(f"answered what no openai API does: {text}; are --url and --api right?")
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"content": 7}', '{"content": ["a"]}'])
@@ -242,15 +242,15 @@ def test_the_command_asks_everything_in_both_forms_and_scores_it(
     options = ("--url", base(stand_in, api), "--model", "stand-in", "--api", api, "--json")
     ran = run(stand_in, *options)
     assert ran.returncode == 0, ran.stderr
-    told: dict[str, Any] = json.loads(ran.stdout)["stand-in"]
+    scores: dict[str, Any] = json.loads(ran.stdout)["stand-in"]
     questions = sum(len(script.questions) for script in all_scripts())
-    assert {form: score["questions"] for form, score in told.items()} == {
+    assert {form: score["questions"] for form, score in scores.items()} == {
         TIMELINE: questions,
         RAW_CUT: questions,
     }
-    assert told[TIMELINE]["right"] == questions
-    assert told[RAW_CUT]["right"] == 0
-    assert told[RAW_CUT]["tokens"] <= told[TIMELINE]["tokens"]
+    assert scores[TIMELINE]["right"] == questions
+    assert scores[RAW_CUT]["right"] == 0
+    assert scores[RAW_CUT]["tokens"] <= scores[TIMELINE]["tokens"]
     assert len(stand_in.requests) == 2 * len(all_scripts())
     headers = stand_in.requests[0][1]
     assert "key-of-the-environment" in headers.get("authorization", headers.get("x-api-key", ""))

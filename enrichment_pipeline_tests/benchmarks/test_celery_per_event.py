@@ -26,8 +26,8 @@ def test_a_task_enriches_its_event_and_no_other(
     with Session(store.engine) as session:
         [enriched] = session.scalars(select(EnrichedEvent))
         states = [session.get_one(QueuedEvent, number).status for number in (first, second)]
-    told = classify_event("$pageview", json.loads(events[0])["properties"])
-    assert (enriched.event_type, enriched.action_type) == (told.event_type, told.action_type)
+    derived = classify_event("$pageview", json.loads(events[0])["properties"])
+    assert (enriched.event_type, enriched.action_type) == (derived.event_type, derived.action_type)
     assert str(enriched.uuid) == json.loads(events[0])["uuid"]
     assert enriched.path == "/pricing"
     assert states == ["done", "pending"]

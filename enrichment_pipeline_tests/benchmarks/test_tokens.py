@@ -14,7 +14,7 @@ from benchmarks.measure import Report
 from benchmarks.tokens import PLAIN, RAW, count_tokens, first_tokens, plain_dump, tokens_of
 from benchmarks.understanding.scripts import all_scripts
 from benchmarks.understanding.sessions import payloads_of
-from benchmarks.understanding.telling import tell
+from benchmarks.understanding.timelines import timeline_of_payloads
 from enrichment_pipeline.classification import Rules
 
 Counted = list[tuple[int, dict[str, int]]]
@@ -46,15 +46,15 @@ def test_a_timeline_has_a_fiftieth_of_the_tokens_of_its_events_and_fewer_than_a_
     assert all(one["text"] < one[PLAIN] for events, one in counted if events >= 6)
 
 
-def test_the_sessions_are_told_as_they_went(rules: Rules) -> None:
+def test_the_sessions_are_shown_as_they_went(rules: Rules) -> None:
     # Not as they would arrive: an event of the future happened when it arrived.
     sessions = [*tokens.sample_sessions(), *map(payloads_of, all_scripts())]
     for payloads in sessions:
         times = [json.loads(payload)["timestamp"] for payload in payloads]
         first, last = (datetime.fromisoformat(time) for time in (times[0], times[-1]))
-        told = tell(payloads, rules)
-        assert told.events == len(payloads)
-        assert told.seconds == pytest.approx((last - first).total_seconds(), abs=0.01)
+        timeline = timeline_of_payloads(payloads, rules)
+        assert timeline.events == len(payloads)
+        assert timeline.seconds == pytest.approx((last - first).total_seconds(), abs=0.01)
 
 
 def test_text_is_the_form_with_the_fewest_tokens(scripted: Counted, sample: Counted) -> None:
@@ -63,16 +63,16 @@ def test_text_is_the_form_with_the_fewest_tokens(scripted: Counted, sample: Coun
 
 
 @pytest.mark.slow
-def test_the_figures_are_told_beside_what_is_asked_for(rules: Rules) -> None:
+def test_the_figures_are_shown_beside_what_is_asked_for(rules: Rules) -> None:
     report = Report({})
     tokens.measure(report, rules)
-    told = {name: (value, target) for name, value, target in report.facts}
-    assert {target for _, target in told.values()} == {"", "≥ 50", "> 1", "all"}
-    value, _ = told[
+    figures = {name: (value, target) for name, value, target in report.facts}
+    assert {target for _, target in figures.values()} == {"", "≥ 50", "> 1", "all"}
+    value, _ = figures[
         "tokens, 40 sessions scripted: raw events / timeline as text, median and in all"
     ]
     assert re.fullmatch(r"\d+\.\d, \d+\.\d", value)
-    sums, _ = told["tokens, 24 sessions of the sample: in all"]
+    sums, _ = figures["tokens, 24 sessions of the sample: in all"]
     for form in ("raw events", "plain dump", "text", "markdown", "json", "csv"):
         assert re.search(rf"\b{form} [\d,]{{5,}}", sums)
 

@@ -25,7 +25,7 @@ from benchmarks.understanding.reading import answer_by_rule
 from benchmarks.understanding.scoring import is_right
 from benchmarks.understanding.scripts import Script, Step, all_scripts
 from benchmarks.understanding.sessions import payloads_of
-from benchmarks.understanding.telling import ARRIVAL, PERSON, PROJECT, tell
+from benchmarks.understanding.timelines import ARRIVAL, PERSON, PROJECT, timeline_of_payloads
 from benchmarks.understanding.trial import by_rule
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
@@ -64,9 +64,9 @@ def test_there_are_forty_sessions_with_two_to_four_questions_of_every_kind() -> 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_each_answer_is_in_the_timeline(name: str, rules: Rules) -> None:
     script = SCRIPTS[name]
-    told = tell(payloads_of(script), rules)
-    assert wrong_answers(script, render(told)) == []
-    short = render(told, max_tokens=SHORT_TOKENS)
+    timeline = timeline_of_payloads(payloads_of(script), rules)
+    assert wrong_answers(script, render(timeline)) == []
+    short = render(timeline, max_tokens=SHORT_TOKENS)
     assert wrong_answers(script, short) == []
     assert estimate_tokens(short) <= SHORT_TOKENS
 
@@ -74,9 +74,9 @@ def test_each_answer_is_in_the_timeline(name: str, rules: Rules) -> None:
 @pytest.mark.parametrize("seed", [2, 3, 4])
 def test_what_the_scripts_leave_open_changes_no_answer(seed: int, rules: Rules) -> None:
     for script in all_scripts():
-        told = tell(payloads_of(script, seed), rules)
-        assert wrong_answers(script, render(told)) == [], script.name
-        assert wrong_answers(script, render(told, max_tokens=SHORT_TOKENS)) == [], script.name
+        timeline = timeline_of_payloads(payloads_of(script, seed), rules)
+        assert wrong_answers(script, render(timeline)) == [], script.name
+        assert wrong_answers(script, render(timeline, max_tokens=SHORT_TOKENS)) == [], script.name
 
 
 def without(verb: str, *words: str) -> Callable[[Step], Step | None]:
@@ -126,9 +126,9 @@ def test_a_session_in_which_something_else_happened_has_another_answer(
     script = SCRIPTS[name]
     steps = tuple(step for one in script.steps if (step := mutation(one)))
     assert steps != script.steps
-    told = tell(payloads_of(script._replace(steps=steps)), rules)
+    timeline = timeline_of_payloads(payloads_of(script._replace(steps=steps)), rules)
     for max_tokens in (None, SHORT_TOKENS):
-        wrong = wrong_answers(script, render(told, max_tokens=max_tokens))
+        wrong = wrong_answers(script, render(timeline, max_tokens=max_tokens))
         assert any(one.startswith(f"{kind}: ") for one in wrong)
 
 
@@ -136,12 +136,12 @@ def test_another_device_is_another_answer(rules: Rules) -> None:
     for script in all_scripts():
         for client in {"web", "phone"} - {script.client}:
             if script.client in {"web", "phone"}:
-                told = tell(payloads_of(script._replace(client=client)), rules)
-                wrong = wrong_answers(script, render(told))
+                timeline = timeline_of_payloads(payloads_of(script._replace(client=client)), rules)
+                wrong = wrong_answers(script, render(timeline))
                 assert len(wrong) == sum(one.kind == "device" for one in script.questions)
 
 
-def test_the_real_path_tells_the_same(store: Store, rules: Rules) -> None:
+def test_the_real_path_builds_the_same(store: Store, rules: Rules) -> None:
     sessions = {script.name: payloads_of(script) for script in all_scripts()}
     events = {
         name: [parse_event(payload, PROJECT, ARRIVAL) for payload in payloads]
@@ -151,14 +151,14 @@ def test_the_real_path_tells_the_same(store: Store, rules: Rules) -> None:
     enrich_due(store, rules)
     with store.transaction() as connection:
         for name, (first, *_) in events.items():
-            told = (
+            timeline = (
                 timeline_of(connection, first.session_id)
                 if first.session_id
                 else newest_timeline_of(connection, first.distinct_id)
             )
-            text = render(told)
+            text = render(timeline)
             assert wrong_answers(SCRIPTS[name], text) == []
-            without_store = render(tell(sessions[name], rules))
+            without_store = render(timeline_of_payloads(sessions[name], rules))
             assert re.sub(r"person_[0-9a-f]{10}", PERSON, text) == without_store
 
 

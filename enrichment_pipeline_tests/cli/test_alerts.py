@@ -8,7 +8,7 @@ from click.testing import Result
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.cli import console
 from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
@@ -59,7 +59,7 @@ def test_the_list_shows_what_is_open_what_was_told_and_what_has_not_arrived(
     assert "No alert is open." in call("list").stdout
     broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", NOON)
     load_events(store, [], [broken], "api")
-    look(store, settings, ["json-123456"])
+    evaluate(store, settings, ["json-123456"])
     told = json.loads(call("list", "--json").stdout)
     [alert], [message] = told["alerts"], told["undelivered"]
     assert (alert["kind"], alert["count"], alert["closed"]) == ("dead_letters", 1, None)
@@ -72,7 +72,7 @@ def test_the_list_shows_what_is_open_what_was_told_and_what_has_not_arrived(
 
     with store.transaction() as connection:
         connection.execute(text("UPDATE dead_letter SET state = 'discarded'"))
-    look(store, settings, [])
+    evaluate(store, settings, [])
     assert json.loads(call("list", "--json").stdout)["alerts"] == []
     [closed] = json.loads(call("list", "--all", "--json").stdout)["alerts"]
     assert closed["closed"]

@@ -20,7 +20,7 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import free_port, make_event, raw_events
-from enrichment_pipeline_tests.llm.telling import take_in, visit
+from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
 
 PROGRAM = Path(sys.executable).with_name("enrichment-pipeline")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -35,7 +35,7 @@ READING = (
     ("sql", "SELECT 1"),
     ("show", "7"),
     ("sessions", "list"),
-    ("sessions", "tell"),
+    ("sessions", "build"),
     ("timeline", "one"),
     ("dead-letters", "list"),
     ("dead-letters", "show", "7"),
@@ -185,7 +185,7 @@ def test_sessions_that_a_filter_does_not_find_are_not_said_to_come(
     assert "No sessions yet." in call("sessions", "list", "--contains", "zzz").stdout
     take_in(store, rules, visit("one", NOON, "/", "/a"))
     assert "No sessions yet." in call("sessions", "list").stdout
-    call("sessions", "tell")
+    call("sessions", "build")
     told = call("sessions", "list", "--contains", "zzz")
     assert told.stdout == "No session is like that.\n"
 
@@ -242,7 +242,7 @@ def test_single_things_are_told_in_the_singular(store: Store, rules: Rules) -> N
     load_events(store, raw_events(1, NOON), [], "test")
     enrich_due(store, rules)
     assert "all 1 window " in call("status").stdout
-    call("sessions", "tell")
+    call("sessions", "build")
     assert "  1 event  " in call("sessions", "list").stdout
     broken = RejectedEvent("default", Reason.INVALID_JSON, "not JSON", b"{", NOON)
     load_events(store, [], [broken], "test")

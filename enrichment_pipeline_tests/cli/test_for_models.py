@@ -11,7 +11,7 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import make_event, raw_events
-from enrichment_pipeline_tests.llm.telling import take_in, visit
+from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -26,9 +26,9 @@ def filled(store: Store, rules: Rules) -> Store:
 
 @pytest.mark.usefixtures("filled")
 def test_sessions_are_told_listed_and_read() -> None:
-    assert "2 sessions of 5 events" in call("sessions", "tell").stdout
-    assert call("sessions", "tell").stdout == "Every day is told.\n"
-    assert json.loads(call("sessions", "tell", "2026-03-02", "--json").stdout)[0]["sessions"] == 2
+    assert "2 sessions of 5 events" in call("sessions", "build").stdout
+    assert call("sessions", "build").stdout == "The sessions of every day are built.\n"
+    assert json.loads(call("sessions", "build", "2026-03-02", "--json").stdout)[0]["sessions"] == 2
     listed = json.loads(call("sessions", "list", "--json").stdout)
     assert {session["session_id"] for session in listed} == {"one", "two"}
     assert "back_and_forth" in call("sessions", "list", "--signal", "back_and_forth").stdout
@@ -44,7 +44,7 @@ def test_sessions_are_told_listed_and_read() -> None:
 
 def test_events_that_are_not_enriched_yet_are_said_to_be_in_no_session(store: Store) -> None:
     load_events(store, raw_events(60, NOON), [], "test")
-    said = call("sessions", "tell").stdout
+    said = call("sessions", "build").stdout
     assert said.startswith("60 events pending: in no session before enriched")
     assert "told." not in said
 
@@ -84,7 +84,7 @@ def test_only_windows_that_other_rules_change_are_done_again(tmp_path: Path) -> 
 def test_events_and_timelines_are_exported(tmp_path: Path) -> None:
     done = call("export", "events", str(tmp_path), "--format", "csv", "--json")
     assert json.loads(done.stdout)["rows"] == 5
-    call("sessions", "tell")
+    call("sessions", "build")
     assert "2 timelines of 1 day in 1 file," in call("export", "timelines", str(tmp_path)).stdout
 
 
@@ -98,7 +98,7 @@ def test_events_and_timelines_are_exported(tmp_path: Path) -> None:
         (["timeline", "one", "--json", "--markdown"], "choose one"),
         (["sessions", "list", "--signal", "anger"], "'anger' is none"),
         (["sessions", "list", "--from", "soon"], "no day and no time"),
-        (["sessions", "tell", "someday"], "'someday' is no day"),
+        (["sessions", "build", "someday"], "'someday' is no day"),
         (["rules", "check", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
         (["rules", "export", "--dialect", "cobol"], "'cobol' is none"),
         (["rules", "export", "--dialect", "duckdb", "--event", "(("], "is no SQL of duckdb"),

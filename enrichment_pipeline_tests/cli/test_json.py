@@ -36,7 +36,7 @@ ARGUMENTS = {
     "rules show": [],
     "rules unmatched": [],
     "sessions list": [],
-    "sessions tell": [],
+    "sessions build": [],
     "show": ["EVENT"],
     "sql": ["SELECT 1 AS one"],
     "status": [],

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import free_port, make_event
-from enrichment_pipeline_tests.llm.telling import NAME, take_in
+from enrichment_pipeline_tests.llm.stored_sessions import NAME, take_in
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _ONE = make_event(at=NOON, event="Buy", properties={NAME: "s0"})
@@ -29,8 +29,8 @@ COMMANDS = [
     ["status"],
     ["status", "--verify"],
     ["sessions", "list"],
-    ["sessions", "tell"],
-    ["sessions", "tell", "2026-03-01"],
+    ["sessions", "build"],
+    ["sessions", "build", "2026-03-01"],
     ["timeline", "s0"],
     ["timeline", "s0", "--markdown"],
     ["export", "events", "out"],
@@ -61,10 +61,10 @@ COMMANDS = [
 def one_of_each(store: Store, rules: Rules, tmp_path: Path) -> Store:
     """A store with an event, a session, a dead letter and an alert."""
     take_in(store, rules, [_ONE])
-    tell_day(store, NOON.date(), is_whole=True)
+    build_day(store, NOON.date(), is_whole=True)
     rejected = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"{", NOON)
     load_events(store, [], [rejected], "test")
-    assert look(store, store.settings, ["one"])
+    assert evaluate(store, store.settings, ["one"])
     (tmp_path / "events.jsonl").write_bytes(_ONE)
     (tmp_path / "_letter.json").write_bytes(b'{"event": "cut o')
     (tmp_path / "rules.yaml").write_text(

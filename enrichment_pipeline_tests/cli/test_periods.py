@@ -10,13 +10,13 @@ import pytest
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call, every_command
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.ingest.posthog_stand_in import KEY, PROJECT_ID, stand_in
-from enrichment_pipeline_tests.llm.telling import NAME, take_in
+from enrichment_pipeline_tests.llm.stored_sessions import NAME, take_in
 
 FIRST, SECOND = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
 ONE_OF_EACH = (FIRST, SECOND)
@@ -42,7 +42,7 @@ def two_days(store: Store, rules: Rules) -> Store:
         rejected = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", f"{day}".encode(), day)
         load_events(store, [], [rejected], "test")
         take_in(store, rules, [make_event(at=day, properties={NAME: f"s{day:%d}"})])
-        tell_day(store, day.date(), is_whole=True)
+        build_day(store, day.date(), is_whole=True)
     return store
 
 

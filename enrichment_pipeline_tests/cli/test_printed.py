@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli import demo, up
 from enrichment_pipeline.cli.services import Services
@@ -63,7 +63,7 @@ _RULES = "events:\n" + "".join(
 
 def alerts_list(store: Store, _: Path) -> list[Called]:
     store_of_dead(store)
-    assert look(store, store.settings, ["one"])
+    assert evaluate(store, store.settings, ["one"])
     return [call("alerts", "list", *form) for form in ([], ["--json"], ["--all"])]
 
 
@@ -138,7 +138,9 @@ PRINTED: dict[str, Callable[[Store, Path], list[Called]]] = {
     "pull": pulled,
     "status": calls(["status"], ["status", "--verify", "--json"]),
     "sessions list": calls(["sessions", "list"], ["sessions", "list", "--json"]),
-    "sessions tell": calls(["sessions", "tell", str(NOON.date()), "--json"], ["sessions", "tell"]),
+    "sessions build": calls(
+        ["sessions", "build", str(NOON.date()), "--json"], ["sessions", "build"]
+    ),
     "timeline": calls(["timeline", "s0"], ["timeline", "--person", JANE], ["timeline", JANE]),
     "export": calls(["export", "events", "out"], ["export", "timelines", "out", "--json"]),
     "dead-letters replay": calls(["dead-letters", "replay", "--all", "--yes"]),
@@ -182,7 +184,7 @@ def test_no_command_prints_a_secret(filled: Store, tmp_path: Path, command: str)
         ("raw_event", ["pull"]),
         ("enriched_event", ["backfill", "--from", "2026-03-01"]),
         ("enriched_event", ["dead-letters", "replay", "--all", "--yes"]),
-        ("session_timeline", ["sessions", "tell", str(NOON.date())]),
+        ("session_timeline", ["sessions", "build", str(NOON.date())]),
     ],
 )
 def test_no_command_prints_a_secret_when_postgresql_refuses_its_row(

@@ -12,7 +12,7 @@ import pytest
 
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.partitions import WINDOWS, add_windows, partition_key
 from enrichment_pipeline.settings import Settings
@@ -49,7 +49,7 @@ def test_a_large_backfill_ends_green_though_the_code_server_is_killed_meanwhile(
         load_events(store, events, [], "test")
         enrich_due(store, load_rules())
         for day in {window.date() for window in windows}:
-            tell_day(store, day, is_whole=True)
+            build_day(store, day, is_whole=True)
     with (
         pipeline.running(),
         dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance,

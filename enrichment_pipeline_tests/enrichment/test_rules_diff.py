@@ -11,7 +11,7 @@ from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.enrichment.rules_diff import diff_rules
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
-from enrichment_pipeline_tests.llm.telling import take_in
+from enrichment_pipeline_tests.llm.stored_sessions import take_in
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

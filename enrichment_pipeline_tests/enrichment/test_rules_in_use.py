@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from enrichment_pipeline.alerts.looking import look
+from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.enrichment.rules_in_use import RulesInUse
 from enrichment_pipeline.settings import Settings
@@ -40,7 +40,7 @@ def test_a_file_that_breaks_leaves_the_last_good_rules_in_use_and_is_told_by_its
     file.write_text(BROKEN)
     for _ in range(2):
         assert in_use.now(store) is good
-    [message] = look(store, settings, [])
+    [message] = evaluate(store, settings, [])
     assert (message.kind, message.title) == ("broken_rules", "The rules cannot be read")
     assert f"{file}:2: " in message.text
     assert message.commands == [command("rules check")]
@@ -48,7 +48,7 @@ def test_a_file_that_breaks_leaves_the_last_good_rules_in_use_and_is_told_by_its
     assert in_use.now(store) is good, "a file that is gone is one that cannot be read"
     file.write_text(OTHER)
     assert in_use.now(store).version == load_rules(file).version
-    assert [message.status for message in look(store, settings, [])] == ["closed"]
+    assert [message.status for message in evaluate(store, settings, [])] == ["closed"]
 
 
 def test_a_process_that_never_could_read_the_file_says_where_it_is_wrong(

@@ -13,7 +13,7 @@ START = 1_772_452_800.0
 DEVICE = "Desktop, Chrome on Windows"
 
 
-def told(*events: SessionEvent, is_open: bool = False) -> Timeline:
+def built(*events: SessionEvent, is_open: bool = False) -> Timeline:
     """The timeline of these events."""
     return build_timeline("default", "one", "person_3f9a12c4d0", events, is_open=is_open)
 

@@ -8,10 +8,10 @@ from mcp.types import CallToolResult, TextContent
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm.mcp_server import make_server
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
-from enrichment_pipeline_tests.llm.telling import take_in, visit
+from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
 
 # Long ago: an import of old events is asked about like what happens now.
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -45,7 +45,7 @@ def fill(store: Store, rules: Rules) -> None:
             happened(EVIL_NAME, EVIL_SESSION, -600),
         ],
     )
-    tell_day(store, NOON.date(), is_whole=True)
+    build_day(store, NOON.date(), is_whole=True)
 
 
 async def ask(store: Store, tool: str, **arguments: object) -> CallToolResult:

@@ -14,10 +14,10 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm import exporting
 from enrichment_pipeline.llm.exporting import Export, ExportError, count_rows, run_export
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
-from enrichment_pipeline_tests.llm.telling import take_in, visit
+from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TRAP = 'line\nbreak, "quotes"; 日本語 🛒 \u202e'
@@ -34,7 +34,7 @@ def filled(store: Store, rules: Rules) -> Store:
     take_in(store, rules, [trap, *visit("one", NOON, "/", "/users/8231", person="ann@example.com")])
     take_in(store, rules, visit("two", NOON + timedelta(days=1), "/"))
     for day in (NOON, NOON + timedelta(days=1)):
-        tell_day(store, day.date(), is_whole=True)
+        build_day(store, day.date(), is_whole=True)
     return store
 
 
@@ -165,7 +165,7 @@ def test_a_bucket_is_written_to_as_a_folder_is(filled: Store) -> None:
     assert len(files) == 2
 
 
-def test_a_target_that_is_none_is_told(filled: Store, tmp_path: Path) -> None:
+def test_a_target_that_is_none_is_refused(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for target in (str(tmp_path / "file"), "nothing://x"):
         with pytest.raises(ExportError, match=target.replace("/", r"\/")):

@@ -14,7 +14,7 @@ from enrichment_pipeline.llm.http import timeline_routes
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
-from enrichment_pipeline_tests.llm.telling import take_in, visit
+from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ONE = "/v1/sessions/one/timeline"
@@ -66,7 +66,7 @@ def test_the_form_is_that_which_is_accepted(
         (ONE, "text/html", 406),
     ],
 )
-def test_what_cannot_be_answered_is_told_in_one_line(
+def test_what_cannot_be_answered_is_refused_in_one_line(
     client: TestClient, store: Store, rules: Rules, path: str, accept: str, status: int
 ) -> None:
     take_in(store, rules, visit("one", NOON, *[f"/page/{letter}" for letter in "abcdefghij"] * 9))
@@ -83,7 +83,7 @@ def test_a_budget_of_tokens_is_kept(client: TestClient, store: Store, rules: Rul
     assert "left out" not in whole.text
 
 
-def test_a_session_that_goes_on_is_told_up_to_its_newest_enriched_event(
+def test_a_session_that_goes_on_is_shown_up_to_its_newest_enriched_event(
     client: TestClient, store: Store, rules: Rules
 ) -> None:
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Sessions of a server: hundreds of thousands of events are told in a bounded memory."""
+"""Sessions of a server: timelines of hundreds of thousands of events in a bounded memory."""
 
 import json
 import tracemalloc
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.llm.rendering import render
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.llm.sessions import cut_at_silence, newest_timeline_of, timeline_of
 from enrichment_pipeline.llm.timelines import build_timeline
 from enrichment_pipeline.store.database.engine import Store
@@ -65,32 +65,32 @@ def test_a_session_of_a_server_is_cut_and_says_so_with_the_true_count(
 ) -> None:
     fill(store, session)
     with bounded():
-        report = tell_day(store, DAY, is_whole=True)
+        report = build_day(store, DAY, is_whole=True)
     assert (report.sessions, report.events) == (1, EVENTS)
     with store.transaction() as connection:
         [row] = connection.execute(text("SELECT * FROM session_timeline")).all()
     assert (row.events, row.distinct_id) == (EVENTS, "server")
     assert row.ended_at == datetime(2026, 3, 2, 20, 49, 59, 750_000, tzinfo=UTC)
     assert row.outline.startswith("(of the first 20,000 events) ")
-    assert "300,000 events, of which the first 20,000 are told" in row.timeline
+    assert "300,000 events, of which the first 20,000 are read" in row.timeline
 
     with store.transaction() as connection, bounded():
-        told = timeline_of(connection, row.session_id)
+        by_id = timeline_of(connection, row.session_id)
         newest = newest_timeline_of(connection, "server")
-    for timeline in (told, newest):
+    for timeline in (by_id, newest):
         assert (timeline.events, timeline.not_read) == (EVENTS, EVENTS - MOST_EVENTS)
         assert (timeline.started_at, timeline.seconds) == (
             row.started_at.timestamp(),
             (EVENTS - 1) / 4,
         )
-    assert json.loads(render(told, "json", 2_000))["not_read"] == EVENTS - MOST_EVENTS
+    assert json.loads(render(by_id, "json", 2_000))["not_read"] == EVENTS - MOST_EVENTS
 
 
 def moments(*seconds: float) -> list[SessionEvent]:
     return [SessionEvent(at, f"step {at}", f"step {at}", None, "me", None) for at in seconds]
 
 
-def test_what_is_cut_is_the_end_and_its_silence_is_not_told_as_one(
+def test_what_is_cut_is_the_end_and_its_silence_is_not_shown_as_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sessions, "MOST_EVENTS", 3)

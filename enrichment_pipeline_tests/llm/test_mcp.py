@@ -17,7 +17,7 @@ from enrichment_pipeline.llm import mcp_running
 from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE
 from enrichment_pipeline.llm.mcp_arguments import MOST_ROWS, MOST_TOKENS
 from enrichment_pipeline.llm.mcp_server import make_server
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
@@ -34,7 +34,7 @@ from enrichment_pipeline_tests.llm.mcp_asking import (
     fill,
     refused,
 )
-from enrichment_pipeline_tests.llm.telling import take_in, visit
+from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
 TABLES = ("list_sessions", "search_events", "event_catalogue", "dead_letters", "status")
@@ -83,8 +83,8 @@ def test_the_tools_say_what_they_do_and_that_they_only_read(store: Store) -> Non
 def test_every_kind_of_signal_can_be_asked_for(store: Store) -> None:
     for kind in KINDS:
         assert asked(store, "list_sessions", signal=kind).startswith("no such session")
-    told = refused(store, "list_sessions", signal="anger")
-    assert all(kind in told for kind in KINDS)
+    answer = refused(store, "list_sessions", signal="anger")
+    assert all(kind in answer for kind in KINDS)
 
 
 def test_sessions_are_found_by_what_happened_in_them(filled: Store) -> None:
@@ -139,14 +139,14 @@ def test_events_of_a_person_are_those_of_all_ids_in_one_project(store: Store, ru
     assert len(mine) == 3
     assert len({line.split("|")[1] for line in mine}) == 1
     person = mine[0].split("|")[1]
-    # Of a session that is not told yet, and of one that is.
+    # Of a session that is not built yet, and of one that is.
     assert asked(store, "search_events", person=person).splitlines()[1:] == mine
-    tell_day(store, NOON.date(), is_whole=True)
+    build_day(store, NOON.date(), is_whole=True)
     assert asked(store, "search_events", person=person).splitlines()[1:] == mine
     assert asked(store, "search_events", person="person_0123456789").startswith("nothing found")
 
 
-def test_where_nothing_is_found_it_is_told_where_it_was_looked_for(filled: Store) -> None:
+def test_where_nothing_is_found_the_answer_says_where_it_was_looked_for(filled: Store) -> None:
     assert asked(filled, "search_events", end="2001-01-08").startswith(
         "nothing found from 2001-01-01 00:00:00 to 2001-01-08 00:00:00 UTC"
     )
@@ -184,7 +184,7 @@ def test_an_empty_store_answers_every_tool(store: Store) -> None:
     assert "newest enriched event none; list of sessions built up to" in asked(store, "status")
 
 
-def test_dead_letters_are_told_without_what_was_sent(store: Store) -> None:
+def test_dead_letters_are_shown_without_what_was_sent(store: Store) -> None:
     broken = [
         RejectedEvent(
             "default",
@@ -195,10 +195,10 @@ def test_dead_letters_are_told_without_what_was_sent(store: Store) -> None:
         )
     ]
     load_events(store, [], broken, "test")
-    told = asked(store, "dead_letters")
-    assert told.startswith("1 open dead letter of 1 event: invalid_json 1\n")
-    assert '|invalid_json|default||1|"no JSON: (email) ‹/data›"' in told
-    assert "SECRET" not in told
+    answer = asked(store, "dead_letters")
+    assert answer.startswith("1 open dead letter of 1 event: invalid_json 1\n")
+    assert '|invalid_json|default||1|"no JSON: (email) ‹/data›"' in answer
+    assert "SECRET" not in answer
 
 
 def test_answers_have_data_that_says_what_the_text_says(filled: Store) -> None:
@@ -289,12 +289,12 @@ WRONG: list[tuple[str, dict[str, object], str]] = [
 
 
 @pytest.mark.slow
-def test_what_is_wrong_is_told_to_the_model(filled: Store) -> None:
+def test_what_is_wrong_is_reported_to_the_model(filled: Store) -> None:
     for tool, arguments, says in WRONG:
-        told = refused(filled, tool, **arguments)
-        assert says in told
-        assert "Traceback" not in told
-        assert "enrichment-pipeline" not in told, "what a person may do is no advice to a model"
+        answer = refused(filled, tool, **arguments)
+        assert says in answer
+        assert "Traceback" not in answer
+        assert "enrichment-pipeline" not in answer, "what a person may do is no advice to a model"
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -307,7 +307,7 @@ def test_what_is_wrong_is_told_to_the_model(filled: Store) -> None:
     ),
 )
 @pytest.mark.slow
-def test_whatever_a_model_asks_it_is_answered_or_told_why_not(
+def test_whatever_a_model_asks_it_is_answered_or_refused_with_a_reason(
     store: Store, tool: str, arguments: dict[str, object]
 ) -> None:
     result = asyncio.run(ask(store, tool, **arguments))
@@ -357,8 +357,8 @@ def test_a_timeline_keeps_to_its_tokens(store: Store, rules: Rules) -> None:
     ]
     take_in(store, rules, events)
     for most in (200, 1_000, MOST_TOKENS):
-        told = asked(store, "get_timeline", session_id="long", max_tokens=most)
-        assert estimate_tokens(told) <= most
+        answer = asked(store, "get_timeline", session_id="long", max_tokens=most)
+        assert estimate_tokens(answer) <= most
     assert estimate_tokens(asked(store, "get_timeline", session_id="long")) <= MOST_TOKENS
 
 
@@ -370,8 +370,8 @@ def test_a_statement_that_takes_too_long_is_given_up(
             connection.execute(text("SELECT pg_sleep(30)"))
 
     monkeypatch.setattr("enrichment_pipeline.llm.mcp_tools.list_sessions", slowly)
-    told = refused(filled, "list_sessions")
-    assert "in the store; narrow it: less time" in told
+    answer = refused(filled, "list_sessions")
+    assert "in the store; narrow it: less time" in answer
     # The connection is as good as before.
     assert "$pageview" in asked(filled, "event_catalogue")
 
@@ -388,7 +388,7 @@ def test_a_tool_that_takes_too_long_in_all_is_given_up(
     assert "list_sessions took longer than 0.5 s" in refused(filled, "list_sessions")
 
 
-def test_a_store_that_goes_away_is_told_of_and_may_come_back(
+def test_a_store_that_goes_away_is_reported_and_may_come_back(
     filled: Store, server: EmbeddedPostgres
 ) -> None:
     async def through_an_outage() -> None:

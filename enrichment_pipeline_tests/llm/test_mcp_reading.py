@@ -61,7 +61,7 @@ def test_a_statement_has_so_many_seconds(store: Store) -> None:
     assert not took_too_long(ValueError())
 
 
-def test_a_login_that_may_not_become_the_reader_or_not_see_the_key_is_told_what_to_run(
+def test_a_login_that_may_not_become_the_reader_or_not_see_the_key_learns_what_to_run(
     store: Store, server: EmbeddedPostgres
 ) -> None:
     name = sql.Identifier("outsider")

@@ -1,4 +1,4 @@
-"""Rules of a user's own rename what events are; what is told of a session stays what happened."""
+"""Rules of a user's own rename what events are; what is shown of a session stays what happened."""
 
 import json
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.ingest.sample.sample import sample_events
 from enrichment_pipeline.llm.rendering import render
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.llm.sessions import timeline_of
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import HOUR, make_event
-from enrichment_pipeline_tests.llm.telling import NAME, take_in
+from enrichment_pipeline_tests.llm.stored_sessions import NAME, take_in
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -39,7 +39,7 @@ def renaming(folder: Path, names: Iterable[str], to: dict[str, str]) -> Rules:
     return load_rules(file)
 
 
-def everything_told(store: Store) -> dict[str, list[object]]:
+def everything_shown(store: Store) -> dict[str, list[object]]:
     """Of each session: its timeline as it is asked for, and its row in the table."""
     found: dict[str, list[object]] = {}
     with store.transaction() as connection:
@@ -47,7 +47,7 @@ def everything_told(store: Store) -> dict[str, list[object]]:
             text("SELECT DISTINCT (occurred_at AT TIME ZONE 'UTC')::date FROM enriched_event")
         ).scalars()
     for day in days:
-        tell_day(store, day, is_whole=True)
+        build_day(store, day, is_whole=True)
     with store.transaction() as connection:
         rows = connection.execute(
             text(
@@ -61,12 +61,12 @@ def everything_told(store: Store) -> dict[str, list[object]]:
 
 
 @pytest.mark.parametrize("to", OTHERS.values(), ids=OTHERS)
-def test_renaming_every_event_changes_nothing_that_is_told(
+def test_renaming_every_event_changes_nothing_that_is_shown(
     store: Store, rules: Rules, tmp_path: Path, to: dict[str, str]
 ) -> None:
     sample = list(sample_events(NOON))
     take_in(store, rules, sample)
-    before = everything_told(store)
+    before = everything_shown(store)
     assert any("form_not_sent" in row[2] for row in before.values())  # type: ignore[operator]
 
     own = renaming(tmp_path, {json.loads(event)["event"] for event in sample}, to)
@@ -75,7 +75,7 @@ def test_renaming_every_event_changes_nothing_that_is_told(
     with store.transaction() as connection:
         kinds = connection.execute(text("SELECT DISTINCT event_type FROM enriched_event"))
         assert list(kinds.scalars()) == [to["event_type"]]
-    assert everything_told(store) == before
+    assert everything_shown(store) == before
 
 
 def test_whoever_buys_under_rules_of_their_own_is_no_abandoner(

@@ -17,11 +17,11 @@ from enrichment_pipeline.events.safe_text import cut, has_few_words
 from enrichment_pipeline.llm.forms import FORMS
 from enrichment_pipeline.llm.mcp_answers import shown_name
 from enrichment_pipeline.llm.rendering import render
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.llm.sessions import timeline_of
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
-from enrichment_pipeline_tests.llm.telling import NAME, take_in
+from enrichment_pipeline_tests.llm.stored_sessions import NAME, take_in
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -52,17 +52,17 @@ NAMES = [
 NAMES += ["إتمام الشراء", "checkout_payment_method_selected", "ชำระเงิน", "$ai_generation"]
 
 
-def outside(told: str) -> str:
+def outside(text: str) -> str:
     """What of it stands outside of quotes."""
-    assert told.count('"') % 2 == 0, told
-    return re.sub(r'"[^"]*"', "", told)
+    assert text.count('"') % 2 == 0, text
+    return re.sub(r'"[^"]*"', "", text)
 
 
 @pytest.mark.parametrize("sentence", SENTENCES.values(), ids=SENTENCES)
 def test_a_sentence_in_the_place_of_a_name_stands_in_quotes(rules: Rules, sentence: str) -> None:
     piece = sentence[:12]
     chain = f'{sentence}:text="x"'
-    told = [
+    lines = [
         derive(EnrichmentInput(sentence, None, "/x", None, None), rules).description,
         derive(EnrichmentInput(f"${sentence}", None, "/x", None, None), rules).description,
         derive(EnrichmentInput("$autocapture", "click", None, chain, None), rules).description,
@@ -71,7 +71,7 @@ def test_a_sentence_in_the_place_of_a_name_stands_in_quotes(rules: Rules, senten
         device_of({"$browser": sentence, "$os": sentence, "$device_type": sentence}) or "",
         device_of({"$lib": sentence}) or "",
     ]
-    for one in told:
+    for one in lines:
         assert piece not in outside(one)
 
 
@@ -83,14 +83,14 @@ def test_a_sentence_without_spaces_stands_in_quotes_as_a_page_and_a_property(
     rules: Rules, script: str
 ) -> None:
     sentence = SENTENCES[script]
-    told = [
+    lines = [
         derive(EnrichmentInput("$pageview", None, sentence, None, None), rules).description,
         derive(EnrichmentInput("$pageleave", None, f"/{sentence}", None, None), rules).description,
         derive(EnrichmentInput("paid", None, f"/a/{sentence}", None, None), rules).description,
         detail_of("x", {sentence: 1}) or "",
         detail_of("$exception", {"$exception_type": sentence}) or "",
     ]
-    for one in told:
+    for one in lines:
         assert sentence[:8] not in outside(one)
 
 
@@ -122,19 +122,19 @@ def test_long_names_leave_no_quote_open(
             for at, name in enumerate(names)
         ],
     )
-    tell_day(store, NOON.date(), is_whole=True)
+    build_day(store, NOON.date(), is_whole=True)
     with store.transaction() as connection:
         timeline = timeline_of(connection, "one")
         kept = connection.execute(text("SELECT outline FROM session_timeline")).scalar_one()
 
     written = render(timeline, form, budget)  # type: ignore[arg-type]
 
-    told = [kept, timeline.outline, *(signal.text for signal in timeline.signals)]
+    lines = [kept, timeline.outline, *(signal.text for signal in timeline.signals)]
     if form == "json":
-        told += [one for one in _texts(json.loads(written)) if one != form]
+        lines += [one for one in _texts(json.loads(written)) if one != form]
     else:
-        told += written.splitlines()
-    for line in told:
+        lines += written.splitlines()
+    for line in lines:
         assert not re.search("visitor|指示|設定", outside(line)), line
 
 

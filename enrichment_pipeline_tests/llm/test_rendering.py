@@ -17,18 +17,18 @@ from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline.store.sessions.reading import SessionEvent
 from enrichment_pipeline_tests.llm.made_sessions import (
     SESSIONS,
+    built,
     change,
     click,
     custom,
     dead,
     leave,
-    told,
     view,
 )
 
 
 def a_session() -> Timeline:
-    return told(
+    return built(
         view(0, "/"),
         click(2, "Pricing", "/"),
         leave(2.5, "/"),
@@ -56,7 +56,7 @@ def a_long_session(entries: int = 400) -> Timeline:
     end = events[-1].occurred_at - events[0].occurred_at
     rage = [click(end + 1000 + number * 0.2, "Pay", "/pay") for number in range(6)]
     others = [custom(end + 1005, "payment_failed", "/pay"), click(end + 1010, "Help", "/pay")]
-    return told(*events, *rage, *others, dead(end + 1012, "/pay"), view(end + 1020, "/end"))
+    return built(*events, *rage, *others, dead(end + 1012, "/pay"), view(end + 1020, "/end"))
 
 
 def test_text_is_a_head_and_a_line_for_each_entry() -> None:
@@ -148,8 +148,8 @@ def test_json_holds_all_of_it() -> None:
     }
 
 
-def test_a_page_is_told_where_it_is_not_the_last_one_shown() -> None:
-    timeline = told(
+def test_a_page_is_named_where_it_is_not_the_last_one_shown() -> None:
+    timeline = built(
         click(0, "Go", "/a"),
         click(1, "On", "/a"),
         custom(2, "job_done", "/b", "took=3"),
@@ -167,25 +167,25 @@ def test_a_page_is_told_where_it_is_not_the_last_one_shown() -> None:
     ]
 
 
-def test_a_page_whose_view_was_left_out_is_told_with_what_was_done_there() -> None:
+def test_a_page_whose_view_was_left_out_is_named_with_what_was_done_there() -> None:
     events = [view(10 * number, f"/{number}") for number in range(100)]
     click_there = [click(455 + 0.1 * number, "Pay", "/45") for number in range(4)]
-    written = render(told(*events, *click_there), "text", 250)
+    written = render(built(*events, *click_there), "text", 250)
     assert "view /45" not in written
     assert '! 455 click button "Pay" on /45 × 4\n' in written
 
 
-def test_many_signals_are_told_by_their_number() -> None:
+def test_many_signals_are_shown_by_their_number() -> None:
     errors = [custom(10 * number, "failed", f"/{number}", f"n={number}") for number in range(20)]
-    [line] = [one for one in render(told(*errors)).splitlines() if one.startswith("signals: ")]
+    [line] = [one for one in render(built(*errors)).splitlines() if one.startswith("signals: ")]
     assert line.count("error at") == 12
     assert line.endswith("; and 8 error")
 
 
-def test_in_a_small_budget_one_of_each_kind_of_signal_is_told() -> None:
+def test_in_a_small_budget_one_of_each_kind_of_signal_is_shown() -> None:
     errors = [custom(10 * number, "failed", f"/{number}", f"n={number}") for number in range(20)]
     rage = [click(500 + number * 0.2, "Pay " * 20, "/payment") for number in range(5)]
-    written = render(told(*errors, *rage), "text", 600)
+    written = render(built(*errors, *rage), "text", 600)
     assert "error at 0s (failed (n=0) on /0); error at 10s" in written
     assert (
         'rage_click at 500s (button "Pay Pay Pay Pay Pay Pay Pay Pay Pay Pa…" on /payment)'
@@ -197,14 +197,14 @@ def test_in_a_small_budget_one_of_each_kind_of_signal_is_told() -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_silence_that_is_left_out_is_no_event(form: Form) -> None:
     events = [custom(100 * number, "failed", f"/{number}", f"n={number}") for number in range(20)]
-    written = render(told(*events), form, 300)
+    written = render(built(*events), form, 300)
     assert "1 idle" in written or '"left_out":{"idle":1}' in written
     assert "0 events" not in written.replace("20 events", "")
     assert '"events":0' not in written
 
 
 def test_a_text_of_few_characters_and_many_tokens_is_cut() -> None:
-    timeline = told(view(0), *[click(number, "🦩" * (number + 20)) for number in range(10)])
+    timeline = built(view(0), *[click(number, "🦩" * (number + 20)) for number in range(10)])
     whole = render(timeline)
     assert estimate_tokens(whole) > len(whole)
     assert estimate_tokens(render(timeline, "text", len(whole))) <= len(whole)
@@ -219,20 +219,22 @@ def test_what_fits_is_whole(form: Form) -> None:
 def test_a_budget_that_is_too_small_is_refused_where_it_matters() -> None:
     with pytest.raises(ValueError, match="199 tokens are too few for a timeline; 200 will do"):
         render(a_long_session(), "text", FEWEST_TOKENS - 1)
-    assert render(told(view(0)), "text", 100) == render(told(view(0)))
+    assert render(built(view(0)), "text", 100) == render(built(view(0)))
 
 
 @pytest.mark.parametrize("budget", [200, 300, 600, 2_000])
 def test_signals_are_kept_before_anything_else(budget: int) -> None:
     events = [view(10 * number, f"/{number}") for number in range(200)]
     failed = custom(1_001, "payment_failed", "/pay")
-    written = render(told(*events, failed), "text", budget)
+    written = render(built(*events, failed), "text", budget)
     assert "! 1001 event payment failed on /pay" in written
     assert "left out: " in written
 
 
 def test_the_beginning_and_the_end_are_kept_before_the_middle() -> None:
-    written = render(told(*[view(10 * number, f"/{number}") for number in range(200)]), "text", 400)
+    written = render(
+        built(*[view(10 * number, f"/{number}") for number in range(200)]), "text", 400
+    )
     assert "0 view /0\n" in written
     assert "1990 view /199\n" in written
     assert "1000 view /100\n" not in written
@@ -241,12 +243,12 @@ def test_the_beginning_and_the_end_are_kept_before_the_middle() -> None:
 def test_the_longest_silences_are_kept_before_clicks() -> None:
     clicks = [click(10 * number, f"Button {number}") for number in range(100)]
     later = [click(5_000 + 10 * number, f"Button {number}") for number in range(100)]
-    assert "990 idle 1h6m on /" in render(told(*clicks, *later), "text", 400)
+    assert "990 idle 1h6m on /" in render(built(*clicks, *later), "text", 400)
 
 
 def test_json_names_what_was_dropped_as_a_model_may_read_it() -> None:
     name = "heartbeat of ann@example.com\n[ignore this]"
-    timeline = told(view(0), custom(1, name), custom(2, name))
+    timeline = built(view(0), custom(1, name), custom(2, name))
     assert json.loads(render(timeline, "json"))["dropped"] == {
         "heartbeat of (email) (ignore this)": 2
     }
@@ -261,7 +263,7 @@ def test_the_id_of_a_session_cannot_pass_for_more_than_that(form: Form) -> None:
     assert not set("`<>\u202e") & set(written)
 
 
-def test_a_session_that_is_told_for_the_table_names_nobody() -> None:
+def test_a_session_that_is_built_for_the_table_names_nobody() -> None:
     head = render(replace(a_session(), person="")).splitlines()[0]
     assert head == "session one, 2026-03-02 12:00:00 UTC"
 
@@ -286,8 +288,8 @@ def shown_in_markdown(written: str) -> int:
 
 def _events_of_line(line: str) -> int:
     if "left out: " in line and line.startswith("…"):
-        told_of = line.partition("left out: ")[2].split(", ")
-        return sum(int(one.split()[0]) for one in told_of if not one.endswith(" idle"))
+        left_out = line.partition("left out: ")[2].split(", ")
+        return sum(int(one.split()[0]) for one in left_out if not one.endswith(" idle"))
     if re.match(r"(! )?\d+ idle ", line):
         return 0
     times = re.search(r" × (\d+)$", line)
@@ -319,7 +321,7 @@ IDS = st.sampled_from(["one", "0197d1c2-3b07-7f30-a2a5-6d3f0e4b9c11", "鑫淼龘
 def test_any_budget_is_kept_and_says_all(
     events: list[SessionEvent], form: Form, budget: int | None, session_id: str
 ) -> None:
-    timeline = replace(told(*events), session_id=session_id)
+    timeline = replace(built(*events), session_id=session_id)
     written = render(timeline, form, budget)
     assert budget is None or estimate_tokens(written) <= budget
     assert all(signal.kind in written for signal in timeline.signals)
@@ -345,7 +347,7 @@ def test_a_budget_is_used(form: Form) -> None:
 
 @given(events=SESSIONS)
 def test_text_has_one_line_for_each_entry(events: list[SessionEvent]) -> None:
-    timeline = told(*events)
+    timeline = built(*events)
     written = render(timeline)
     assert len(written.splitlines()) == written.count("\n")
     assert len(written.split("seconds action what\n")[1].splitlines()) == len(timeline.entries)
@@ -355,13 +357,13 @@ def test_text_has_one_line_for_each_entry(events: list[SessionEvent]) -> None:
 def test_no_cell_of_markdown_breaks_its_table(
     events: list[SessionEvent], budget: int | None
 ) -> None:
-    rows = render(told(*events), "markdown", budget).split("|--:|---|---|\n")[1].splitlines()
+    rows = render(built(*events), "markdown", budget).split("|--:|---|---|\n")[1].splitlines()
     assert all(row.startswith("| ") and row.endswith(" |") and row.count("|") == 4 for row in rows)
 
 
 @given(events=SESSIONS)
 def test_json_holds_the_same_as_the_timeline(events: list[SessionEvent]) -> None:
-    timeline = told(*events)
+    timeline = built(*events)
     held = json.loads(render(timeline, "json"))
     assert [
         (one["action"], one.get("what", ""), one.get("times", 1)) for one in held["entries"]

@@ -1,4 +1,4 @@
-"""Asking for one session as it is now, and for the list of those that are told."""
+"""Asking for one session as it is now, and for the list of those that are built."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, event, text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm.rendering import render
-from enrichment_pipeline.llm.session_days import tell_day
+from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.llm.sessions import (
     SessionNotFoundError,
     cut_at_silence,
@@ -28,7 +28,7 @@ from enrichment_pipeline.store.sessions.reading import (
     projects_of_session,
 )
 from enrichment_pipeline_tests.conftest import make_event
-from enrichment_pipeline_tests.llm.telling import take_in, visit
+from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -63,7 +63,7 @@ def pages(timeline: Timeline) -> list[str]:
     return [entry.text for entry in timeline.entries if entry.action == "view"]
 
 
-def test_a_session_is_told_by_its_id(store: Store, rules: Rules) -> None:
+def test_a_session_is_found_by_its_id(store: Store, rules: Rules) -> None:
     take_in(store, rules, visit("one", NOON, "/", "/pricing") + visit("two", NOON, "/other"))
     timeline = asked(store, "one")
     assert (pages(timeline), timeline.events, timeline.is_open) == (["/", "/pricing"], 2, False)
@@ -95,7 +95,7 @@ def test_a_session_that_is_going_on_says_so(store: Store, rules: Rules) -> None:
     assert not asked(store, "two").is_open
 
 
-def test_two_projects_with_the_same_session_id_are_told_apart(store: Store, rules: Rules) -> None:
+def test_two_projects_with_the_same_session_id_are_kept_apart(store: Store, rules: Rules) -> None:
     take_in(store, rules, visit("same", NOON, "/shop"), "shop")
     take_in(store, rules, visit("same", NOON, "/blog"), "blog")
     with pytest.raises(SessionNotFoundError, match="in the projects blog, shop: name one"):
@@ -115,12 +115,12 @@ def test_what_is_not_there_is_said_in_one_line(store: Store, session_id: str) ->
         assert "in project default" in str(caught.value)
 
 
-def test_events_that_name_no_session_are_told_by_the_id_of_the_list(
+def test_events_that_name_no_session_are_found_by_the_id_of_the_list(
     store: Store, rules: Rules
 ) -> None:
     take_in(store, rules, visit(None, NOON, "/a", "/b"))
     take_in(store, rules, visit(None, NOON + 60 * MINUTE, "/c"))
-    tell_day(store, NOON.date(), is_whole=True)
+    build_day(store, NOON.date(), is_whole=True)
     second, first = listed(store)
     assert first.endswith("@20260302T120000Z")
     assert pages(asked(store, first)) == ["/a", "/b"]
@@ -375,7 +375,7 @@ def test_the_list_is_of_what_happened_in_a_time(
 
 
 @pytest.mark.parametrize("hours", [-12, 0, 14])
-def test_the_time_of_the_list_may_be_told_in_any_zone(store: Store, hours: int) -> None:
+def test_the_time_of_the_list_may_be_given_in_any_zone(store: Store, hours: int) -> None:
     zone = timezone(timedelta(hours=hours))
     keep(store, "early", day=date(2026, 3, 2), started_at=MIDNIGHT + MINUTE)
     keep(store, "late", day=date(2026, 3, 2), started_at=MIDNIGHT + timedelta(hours=23.5))
@@ -395,10 +395,10 @@ def test_the_list_knows_people_by_pseudonym_and_by_any_id_after_they_were_joined
 ) -> None:
     take_in(store, rules, visit("one", NOON, "/a", person="anonymous-7"))
     take_in(store, rules, visit("other", NOON, "/a", person="bob"))
-    tell_day(store, NOON.date(), is_whole=True)
+    build_day(store, NOON.date(), is_whole=True)
     before = asked(store, "one").person
     assert listed(store, person=before) == listed(store, person="anonymous-7") == ["one"]
-    # As who logs in elsewhere: the table of sessions is not told again.
+    # As who logs in elsewhere: the table of sessions is not built again.
     take_in(store, rules, [login(NOON - timedelta(days=1), "ann", "anonymous-7")])
     now = asked(store, "one").person
     for person in (now, "ann", "anonymous-7"):

@@ -7,6 +7,7 @@ import pytest
 from enrichment_pipeline.llm.signals import KINDS, is_error
 from enrichment_pipeline.store.sessions.reading import SessionEvent
 from enrichment_pipeline_tests.llm.made_sessions import (
+    built,
     change,
     click,
     custom,
@@ -15,7 +16,6 @@ from enrichment_pipeline_tests.llm.made_sessions import (
     rage,
     signals,
     submit,
-    told,
     view,
 )
 
@@ -24,7 +24,7 @@ NOT_SENT = ("form_not_sent", 2, "form on / started, not sent")
 
 
 def test_four_clicks_in_three_seconds_are_one_signal() -> None:
-    timeline = told(view(0), *[click(5 + 0.9 * number) for number in range(4)])
+    timeline = built(view(0), *[click(5 + 0.9 * number) for number in range(4)])
     assert signals(timeline) == [RAGE]
     assert [entry.signal for entry in timeline.entries] == [None, "rage_click"]
 
@@ -41,18 +41,18 @@ def test_four_clicks_in_three_seconds_are_one_signal() -> None:
     ids=["three", "slow", "others", "no clicks", "typing"],
 )
 def test_other_clicks_are_no_rage(events: list[SessionEvent]) -> None:
-    assert told(view(0), *events).signals == []
+    assert built(view(0), *events).signals == []
 
 
 def test_a_burst_among_slow_clicks_is_rage() -> None:
     burst = [click(40 + 0.5 * number) for number in range(4)]
-    assert [kind for kind, _, _ in told(view(0), click(5), *burst, click(80)).signals] == [
+    assert [kind for kind, _, _ in built(view(0), click(5), *burst, click(80)).signals] == [
         "rage_click"
     ]
 
 
 def test_long_rage_is_one_signal() -> None:
-    assert signals(told(view(0), *[click(5 + 0.5 * number) for number in range(40)])) == [RAGE]
+    assert signals(built(view(0), *[click(5 + 0.5 * number) for number in range(40)])) == [RAGE]
 
 
 def test_rage_with_events_of_the_site_in_between_is_one_signal() -> None:
@@ -61,27 +61,27 @@ def test_rage_with_events_of_the_site_in_between_is_one_signal() -> None:
         for number in range(12)
         for event in (click(5 + 0.5 * number), custom(5.1 + 0.5 * number, "buy_clicked"))
     ]
-    assert [kind for kind, _, _ in told(view(0), *events).signals] == ["rage_click"]
+    assert [kind for kind, _, _ in built(view(0), *events).signals] == ["rage_click"]
 
 
 def test_what_posthog_says_of_rage_adds_no_signal_of_its_own() -> None:
     clicks = [click(5 + 0.2 * number) for number in range(9)]
-    assert signals(told(view(0), *clicks, rage(5.4), rage(6.0), rage(6.6))) == [RAGE]
+    assert signals(built(view(0), *clicks, rage(5.4), rage(6.0), rage(6.6))) == [RAGE]
 
 
 def test_rage_at_two_times_is_two_signals() -> None:
     early = [click(5 + 0.5 * number) for number in range(4)]
     late = [click(500 + 0.5 * number) for number in range(4)]
-    assert [at for _, at, _ in told(view(0), *early, *late).signals] == [5, 500]
+    assert [at for _, at, _ in built(view(0), *early, *late).signals] == [5, 500]
 
 
 def test_a_click_without_effect_is_a_signal() -> None:
-    timeline = told(view(0), click(5), dead(8))
+    timeline = built(view(0), click(5), dead(8))
     assert signals(timeline) == [("dead_click", 5, 'button "Buy now" on /')]
 
 
 def test_a_form_that_is_filled_in_and_not_sent_is_a_signal() -> None:
-    timeline = told(view(0), change(2), change(5), view(9, "/a"))
+    timeline = built(view(0), change(2), change(5), view(9, "/a"))
     assert signals(timeline) == [NOT_SENT]
     assert timeline.entries[1].signal == "form_not_sent"
 
@@ -100,7 +100,7 @@ def test_a_form_that_is_filled_in_and_not_sent_is_a_signal() -> None:
     ids=["sent", "two fields", "completed", "purchased", "sorted", "sent at once", "nothing"],
 )
 def test_a_form_that_is_sent_is_no_signal(events: list[SessionEvent]) -> None:
-    assert told(view(0), *events).signals == []
+    assert built(view(0), *events).signals == []
 
 
 @pytest.mark.parametrize(
@@ -114,24 +114,24 @@ def test_a_form_that_is_sent_is_no_signal(events: list[SessionEvent]) -> None:
     ids=["another page's", "before", "name of a page", "name of a detail"],
 )
 def test_what_sends_no_form_leaves_it_not_sent(events: list[SessionEvent]) -> None:
-    assert signals(told(view(0), *events)) == [NOT_SENT]
+    assert signals(built(view(0), *events)) == [NOT_SENT]
 
 
 def test_a_form_whose_sending_failed_is_not_sent() -> None:
-    kinds = [kind for kind, _, _ in told(view(0), change(2), custom(5, "submit_failed")).signals]
+    kinds = [kind for kind, _, _ in built(view(0), change(2), custom(5, "submit_failed")).signals]
     assert kinds == ["form_not_sent", "error"]
 
 
 def test_two_forms_not_sent_are_two_signals() -> None:
-    timeline = told(view(0), change(2), view(5, "/b"), change(6, "/b"))
+    timeline = built(view(0), change(2), view(5, "/b"), change(6, "/b"))
     assert [text for _, _, text in timeline.signals] == [
         "form on / started, not sent",
         "form on /b started, not sent",
     ]
 
 
-def test_a_form_without_a_page_is_told_of_a_page() -> None:
-    assert signals(told(change(0, None))) == [
+def test_a_form_without_a_page_is_a_signal_of_a_page() -> None:
+    assert signals(built(change(0, None))) == [
         ("form_not_sent", 0, "form on a page started, not sent")
     ]
 
@@ -163,10 +163,10 @@ def test_errors_are_known_by_their_names(name: str, expected: bool) -> None:
 
 
 def test_an_error_is_a_signal_once_however_often_it_is_repeated() -> None:
-    timeline = told(view(0, "/pay"), *[custom(at, "payment_failed", "/pay") for at in (5, 6, 7)])
+    timeline = built(view(0, "/pay"), *[custom(at, "payment_failed", "/pay") for at in (5, 6, 7)])
     assert signals(timeline) == [("error", 5, "payment failed on /pay")]
     exception = posthogs(5, "$exception", 'Ran into an error (TypeError: "x is null")', "/pay")
-    assert signals(told(view(0, "/pay"), exception)) == [
+    assert signals(built(view(0, "/pay"), exception)) == [
         ("error", 5, 'TypeError: "x is null" on /pay')
     ]
 
@@ -176,7 +176,7 @@ def test_an_error_is_a_signal_once_however_often_it_is_repeated() -> None:
     [("abab", 4), ("ababa", 5), ("aabab", 4), ("aba", None), ("abcabc", None), ("aaaaaa", None)],
 )
 def test_two_pages_in_turns_are_back_and_forth(pages: str, views: int | None) -> None:
-    timeline = told(*[view(10 * at, f"/{page}") for at, page in enumerate(pages)])
+    timeline = built(*[view(10 * at, f"/{page}") for at, page in enumerate(pages)])
     text = f"back and forth between /a and /b, {views} views"
     assert [text for _, _, text in timeline.signals] == ([text] if views else [])
 
@@ -187,13 +187,13 @@ def test_back_and_forth_is_seen_through_what_is_done_on_the_pages() -> None:
         for at, page in enumerate(["/a", "/b", "/a", "/b"])
         for event in (view(10 * at, page), click(10 * at + 5, "Look", page))
     ]
-    timeline = told(*events)
+    timeline = built(*events)
     assert signals(timeline) == [("back_and_forth", 0, "back and forth between /a and /b, 4 views")]
     assert timeline.entries[4].signal == "back_and_forth"
 
 
 def test_signals_are_in_the_order_of_time_and_of_known_kinds() -> None:
-    timeline = told(
+    timeline = built(
         view(0),
         change(1),
         *[click(20 + 0.5 * number) for number in range(4)],
@@ -220,5 +220,5 @@ def test_ten_thousand_views_of_one_page_take_no_long_time() -> None:
         for event in (view(number, "/a"), click(number + 0.5, f"Next {number}", "/a"))
     ]
     started = time.process_time()
-    assert told(*events).signals == []
+    assert built(*events).signals == []
     assert time.process_time() - started < 5

@@ -1,4 +1,4 @@
-"""What is told of a session: entries, gaps, noise, outline; the same in whatever order."""
+"""What is shown of a session: entries, gaps, noise, outline; the same in whatever order."""
 
 import random
 from collections import Counter
@@ -13,6 +13,7 @@ from enrichment_pipeline_tests.llm.made_sessions import (
     DEVICE,
     SESSIONS,
     START,
+    built,
     change,
     click,
     custom,
@@ -22,13 +23,12 @@ from enrichment_pipeline_tests.llm.made_sessions import (
     posthogs,
     rage,
     submit,
-    told,
     view,
 )
 
 
-def test_a_session_is_told_by_seconds_action_and_sentence() -> None:
-    timeline = told(
+def test_a_session_is_shown_by_seconds_action_and_sentence() -> None:
+    timeline = built(
         view(0, "/"),
         click(2, "Pricing", "/"),
         leave(2.5, "/"),
@@ -50,28 +50,28 @@ def test_a_session_is_told_by_seconds_action_and_sentence() -> None:
 
 
 def test_one_event_is_a_session() -> None:
-    timeline = told(view(0, "/only"))
+    timeline = built(view(0, "/only"))
     assert lines(timeline) == ["0 view /only"]
     assert (timeline.seconds, timeline.outline, timeline.signals) == (0, "/only", [])
 
 
-def test_leaving_a_page_is_told_where_no_other_is_viewed_next() -> None:
-    assert lines(told(view(0), leave(5), view(5.1, "/a"))) == ["0 view /", "5.1 view /a"]
-    assert lines(told(view(0), leave(5), custom(6, "came back"))) == [
+def test_leaving_a_page_is_shown_where_no_other_is_viewed_next() -> None:
+    assert lines(built(view(0), leave(5), view(5.1, "/a"))) == ["0 view /", "5.1 view /a"]
+    assert lines(built(view(0), leave(5), custom(6, "came back"))) == [
         "0 view /",
         "5 leave /",
         "6 event came back",
     ]
-    assert lines(told(view(0), leave(5))) == ["0 view /"]
-    assert lines(told(leave(5, "/a"))) == ["0 leave /a"]
-    assert lines(told(leave(5, ""))) == ["0 leave a page"]
+    assert lines(built(view(0), leave(5))) == ["0 view /"]
+    assert lines(built(leave(5, "/a"))) == ["0 leave /a"]
+    assert lines(built(leave(5, ""))) == ["0 leave a page"]
     # Another tab's, or one that was left for long.
-    assert lines(told(view(0), leave(5, "/tab"), view(6, "/a"))) == [
+    assert lines(built(view(0), leave(5, "/tab"), view(6, "/a"))) == [
         "0 view /",
         "5 leave /tab",
         "6 view /a",
     ]
-    assert lines(told(view(0), leave(5), view(300, "/a"))) == [
+    assert lines(built(view(0), leave(5), view(300, "/a"))) == [
         "0 view /",
         "5 leave /",
         "5 idle ",
@@ -80,24 +80,24 @@ def test_leaving_a_page_is_told_where_no_other_is_viewed_next() -> None:
 
 
 def test_the_same_several_times_is_one_entry() -> None:
-    timeline = told(view(0), *[click(5 + number, "Next") for number in range(5)], view(20, "/a"))
+    timeline = built(view(0), *[click(5 + number, "Next") for number in range(5)], view(20, "/a"))
     assert lines(timeline) == ["0 view /", '5 click button "Next" × 5', "20 view /a"]
     assert timeline.entries[1].until == 9
 
 
 def test_the_same_before_any_view_is_one_entry_too() -> None:
-    assert lines(told(*[click(number) for number in range(3)])) == ['0 click button "Buy now" × 3']
+    assert lines(built(*[click(number) for number in range(3)])) == ['0 click button "Buy now" × 3']
 
 
 def test_other_details_and_other_pages_are_not_folded() -> None:
-    timeline = told(
+    timeline = built(
         custom(0, "added", "/", "sku=1"), custom(1, "added", "/", "sku=2"), custom(2, "added", "/b")
     )
     assert [entry.times for entry in timeline.entries] == [1, 1, 1]
 
 
-def test_a_minute_of_silence_is_told_and_less_is_not() -> None:
-    timeline = told(view(0), click(59.9), click(119.9), click(400))
+def test_a_minute_of_silence_is_shown_and_less_is_not() -> None:
+    timeline = built(view(0), click(59.9), click(119.9), click(400))
     assert [(entry.action, entry.at, entry.until) for entry in timeline.entries] == [
         ("view", 0, 0),
         ("click", pytest.approx(59.9), pytest.approx(59.9)),
@@ -109,19 +109,19 @@ def test_a_minute_of_silence_is_told_and_less_is_not() -> None:
 
 
 def test_silence_ends_with_the_leaving_of_the_page() -> None:
-    timeline = told(view(0), leave(100), view(100.2, "/a"))
+    timeline = built(view(0), leave(100), view(100.2, "/a"))
     assert lines(timeline) == ["0 view /", "0 idle ", "100.2 view /a"]
     assert timeline.entries[1].until == 100
 
 
-def test_silence_at_the_end_is_told_where_heartbeats_go_on() -> None:
-    timeline = told(view(0), *[custom(30 * number, "heartbeat") for number in range(1, 21)])
+def test_silence_at_the_end_is_shown_where_heartbeats_go_on() -> None:
+    timeline = built(view(0), *[custom(30 * number, "heartbeat") for number in range(1, 21)])
     assert lines(timeline) == ["0 view /", "0 idle "]
     assert (timeline.seconds, timeline.dropped) == (600, {"heartbeat": 20})
 
 
 def test_a_session_of_noise_alone_has_no_page() -> None:
-    timeline = told(posthogs(0, "$web_vitals", "Had page speed measured"))
+    timeline = built(posthogs(0, "$web_vitals", "Had page speed measured"))
     assert (timeline.entries, timeline.outline, timeline.entry) == ([], "no page", None)
     assert timeline.dropped == {"$web_vitals": 1}
 
@@ -133,7 +133,7 @@ def test_what_comes_like_a_clock_is_noise_jitter_and_missed_beats_too() -> None:
         for number in range(1, 40)
         if number not in {7, 8, 20}
     ]
-    timeline = told(view(0), click(100), *beats)
+    timeline = built(view(0), click(100), *beats)
     assert timeline.dropped == {"player_state": 36}
     assert [entry.action for entry in timeline.entries if entry.action != "idle"] == [
         "view",
@@ -154,7 +154,7 @@ def test_what_comes_like_a_clock_is_noise_jitter_and_missed_beats_too() -> None:
     ids=["five times", "other details", "fast", "clicks", "errors", "uneven"],
 )
 def test_what_a_person_may_have_done_is_no_heartbeat(events: list[SessionEvent]) -> None:
-    timeline = told(*events)
+    timeline = built(*events)
     assert timeline.dropped == {}
     assert sum(entry.times for entry in timeline.entries if entry.action != "idle") == len(events)
 
@@ -177,18 +177,18 @@ def test_what_a_person_may_have_done_is_no_heartbeat(events: list[SessionEvent])
     ],
 )
 def test_heartbeats_are_known_by_their_names(name: str, is_noise: bool) -> None:
-    assert bool(told(view(0), custom(1, name)).dropped) == is_noise
+    assert bool(built(view(0), custom(1, name)).dropped) == is_noise
 
 
 def test_clicks_of_rage_are_one_entry() -> None:
     clicks = [click(0.2 * number) for number in range(3)]
-    timeline = told(*clicks, rage(0.5), click(0.7), click(0.9))
+    timeline = built(*clicks, rage(0.5), click(0.7), click(0.9))
     assert lines(timeline) == ['0 rage_click button "Buy now" × 5']
     assert timeline.merged == 1
 
 
 def test_a_click_without_effect_is_one_entry() -> None:
-    timeline = told(view(0), click(1), dead(3.5), click(30, "Other"))
+    timeline = built(view(0), click(1), dead(3.5), click(30, "Other"))
     assert lines(timeline) == [
         "0 view /",
         '1 dead_click button "Buy now"',
@@ -197,7 +197,7 @@ def test_a_click_without_effect_is_one_entry() -> None:
 
 
 def test_screens_are_views() -> None:
-    timeline = told(
+    timeline = built(
         posthogs(0, "$screen", "Viewed a screen", "Home"),
         posthogs(5, "$screen", "Viewed a screen", "Cart"),
     )
@@ -205,21 +205,23 @@ def test_screens_are_views() -> None:
 
 
 def test_a_long_way_is_cut_in_the_middle_of_the_outline() -> None:
-    timeline = told(*[view(number, f"/{chr(97 + number)}") for number in range(12)])
+    timeline = built(*[view(number, f"/{chr(97 + number)}") for number in range(12)])
     assert timeline.outline == "/a → /b → /c → /d → (4 more) → /i → /j → /k → /l"
 
 
 def test_the_outline_names_what_was_done_most_whatever_its_details() -> None:
     detail = 'name="A desk that is long enough to be cut", price=19.9'
-    timeline = told(view(0), custom(1, "product_added", "/", detail), submit(2), submit(40))
+    timeline = built(view(0), custom(1, "product_added", "/", detail), submit(2), submit(40))
     assert timeline.outline == "/; product added, 2 forms sent"
-    assert told(custom(0, "wrote_to_ann@shop.example", "/", "n=1")).outline == "/; wrote to (email)"
+    assert (
+        built(custom(0, "wrote_to_ann@shop.example", "/", "n=1")).outline == "/; wrote to (email)"
+    )
 
 
 def test_where_nothing_was_viewed_the_pages_of_other_events_are_the_way() -> None:
-    assert told(click(0, "Go", "/a"), custom(1, "done", "/b")).outline == "/a → /b; done"
-    assert told(view(0, ""), click(1, "Go", "/a")).outline == "/a"
-    assert told(custom(0, "job_done", None)).outline == "no page; job done"
+    assert built(click(0, "Go", "/a"), custom(1, "done", "/b")).outline == "/a → /b; done"
+    assert built(view(0, ""), click(1, "Go", "/a")).outline == "/a"
+    assert built(custom(0, "job_done", None)).outline == "no page; job done"
 
 
 def test_pages_are_masked_and_have_no_spaces() -> None:
@@ -229,33 +231,33 @@ def test_pages_are_masked_and_have_no_spaces() -> None:
     assert page_of(None) is page_of("") is None
 
 
-def test_a_sentence_of_an_older_version_is_told_on_one_line() -> None:
-    timeline = told(posthogs(0, "$new", "Said\nsomething\u2028else\x07", None))
+def test_a_sentence_of_an_older_version_is_shown_on_one_line() -> None:
+    timeline = built(posthogs(0, "$new", "Said\nsomething\u2028else\x07", None))
     assert timeline.entries[0].text == "Said something else"
 
 
-def test_what_happens_at_the_same_moment_is_told_as_it_makes_sense() -> None:
-    timeline = told(view(5, "/b"), leave(5, "/a"), click(5, "Next", "/a"), view(0, "/a"))
+def test_what_happens_at_the_same_moment_is_ordered_as_it_makes_sense() -> None:
+    timeline = built(view(5, "/b"), leave(5, "/a"), click(5, "Next", "/a"), view(0, "/a"))
     assert lines(timeline) == ["0 view /a", '5 click button "Next"', "5 view /b"]
 
 
-def test_ten_thousand_events_are_told() -> None:
+def test_ten_thousand_events_become_a_timeline() -> None:
     events = [click(number * 0.5, f"Button {number % 7}") for number in range(10_000)]
-    assert len(told(*events).entries) == 10_000
+    assert len(built(*events).entries) == 10_000
     same = [click(number * 0.5) for number in range(10_000)]
-    assert lines(told(*same)) == ['0 click button "Buy now" × 10000']
+    assert lines(built(*same)) == ['0 click button "Buy now" × 10000']
 
 
 @given(events=SESSIONS, data=st.data())
 def test_the_order_in_which_events_come_changes_nothing(
     events: list[SessionEvent], data: st.DataObject
 ) -> None:
-    assert told(*data.draw(st.permutations(events))) == told(*events)
+    assert built(*data.draw(st.permutations(events))) == built(*events)
 
 
 @given(events=SESSIONS)
 def test_every_event_is_accounted_for(events: list[SessionEvent]) -> None:
-    timeline = told(*events)
+    timeline = built(*events)
     shown = sum(entry.times for entry in timeline.entries if entry.action != "idle")
     assert shown + timeline.dropped.total() + timeline.merged == timeline.events == len(events)
     assert timeline.merged >= 0
@@ -263,7 +265,7 @@ def test_every_event_is_accounted_for(events: list[SessionEvent]) -> None:
 
 @given(events=SESSIONS)
 def test_entries_are_in_the_order_of_time_and_do_not_overlap(events: list[SessionEvent]) -> None:
-    timeline = told(*events)
+    timeline = built(*events)
     last = 0.0
     for entry in timeline.entries:
         assert last <= entry.at <= entry.until <= timeline.seconds
@@ -279,11 +281,11 @@ def texts_of(timeline: Timeline) -> Counter[tuple[str, str | None]]:
 
 @given(events=SESSIONS)
 def test_only_what_is_the_same_is_folded(events: list[SessionEvent]) -> None:
-    timeline = told(*events)
+    timeline = built(*events)
     own, all_of_them = Counter[tuple[str, str | None]](), Counter[tuple[str, str | None]]()
     for event in events:
         if event.event not in timeline.dropped:
-            alone = texts_of(told(event))
+            alone = texts_of(built(event))
             all_of_them += alone
             if event.event not in {"$rageclick", "$dead_click", "$pageleave"}:
                 own += alone
@@ -291,5 +293,5 @@ def test_only_what_is_the_same_is_folded(events: list[SessionEvent]) -> None:
 
 
 def test_a_click_in_between_stays_a_change_of_its_own() -> None:
-    timeline = told(change(0), click(1), change(2))
+    timeline = built(change(0), click(1), change(2))
     assert [entry.action for entry in timeline.entries] == ["change", "click", "change"]

@@ -15,11 +15,11 @@ from enrichment_pipeline.llm.forms import FORMS, Form
 from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline_tests.llm.made_sessions import (
+    built,
     change,
     click,
     custom,
     submit,
-    told,
     view,
 )
 
@@ -76,7 +76,7 @@ def ratios(language: str, form: Form) -> list[float]:
                     submit(at, page),
                 ]
                 events.append(rng.choice(done))
-        written = render(told(*events, view(at)), form)
+        written = render(built(*events, view(at)), form)
         found.append(estimate_tokens(written) / tokens(written))
     return found
 
@@ -105,7 +105,7 @@ def test_the_space_before_a_number_is_counted(text: str) -> None:
 def test_labels_of_letters_at_random_are_estimated_nearly_right() -> None:
     rng = random.Random(1)
     labels = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=9)) for _ in range(40)]
-    written = render(told(view(0), *[click(at, label) for at, label in enumerate(labels)]))
+    written = render(built(view(0), *[click(at, label) for at, label in enumerate(labels)]))
     assert estimate_tokens(written) >= 0.9 * tokens(written)
 
 

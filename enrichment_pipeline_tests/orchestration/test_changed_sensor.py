@@ -15,7 +15,7 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.people import People
-from enrichment_pipeline.llm.session_days import DayReport, tell_day
+from enrichment_pipeline.llm.session_days import DayReport, build_day
 from enrichment_pipeline.orchestration import changed_sensor, session_timelines
 from enrichment_pipeline.orchestration.backfill import backfill
 from enrichment_pipeline.orchestration.definitions import build_definitions
@@ -39,7 +39,7 @@ from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.lifecycle.forget import forget_events
 from enrichment_pipeline.store.monitoring.failures import RUN, Failure, note_failures
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
-from enrichment_pipeline_tests.llm.telling import told
+from enrichment_pipeline_tests.llm.stored_sessions import sessions_of
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks, die
 
 FIRST = "2026-03-01-00:00"
@@ -52,7 +52,7 @@ def load(store: Store, count: int = 3, hour: int = 0, **fields: object) -> None:
 
 def sessions(store: Store) -> int:
     """How many events the sessions have."""
-    return sum(events for _, events, _ in told(store).values())
+    return sum(events for _, events, _ in sessions_of(store).values())
 
 
 def build_sessions(ticks: Ticks) -> list[str]:
@@ -459,9 +459,9 @@ def test_a_day_that_fails_keeps_the_other_days_of_its_run_from_nothing(
     def failing(store: Store, day: date, **options: Any) -> DayReport:
         if day == date(2026, 3, 2):
             raise ZeroDivisionError
-        return tell_day(store, day, **options)
+        return build_day(store, day, **options)
 
-    monkeypatch.setattr(session_timelines, "tell_day", failing)
+    monkeypatch.setattr(session_timelines, "build_day", failing)
     for day in range(3):
         load(store, hour=24 * day)
     enrich_due(store, rules)

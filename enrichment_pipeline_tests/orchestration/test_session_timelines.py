@@ -10,7 +10,7 @@ from enrichment_pipeline.orchestration.keys import SESSION_TIMELINES
 from enrichment_pipeline.orchestration.partitions import add_days
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.store.database.engine import Store
-from enrichment_pipeline_tests.llm.telling import take_in, told, visit
+from enrichment_pipeline_tests.llm.stored_sessions import sessions_of, take_in, visit
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
 
 NOON = START + timedelta(hours=12)
@@ -43,7 +43,7 @@ def test_a_day_shows_its_sessions_and_an_example(
     assert (shown["sessions"], shown["events"], shown["sessions_built_now"]) == (2, 5, 2)
     assert "back_and_forth" in str(shown["signals"])
     assert "view /a" in str(shown["example"])
-    assert set(told(store)) == {"one", "two"}
+    assert set(sessions_of(store)) == {"one", "two"}
 
 
 def test_the_figures_are_of_the_day_where_one_session_of_it_is_built(
@@ -87,6 +87,6 @@ def test_a_backfill_of_several_days_is_one_run(
         },
     )
     assert result.success
-    assert set(told(store)) == {"one", "two"}
+    assert set(sessions_of(store)) == {"one", "two"}
     partitions = instance.get_materialized_partitions(SESSION_TIMELINES)
     assert partitions == {"2026-03-01", "2026-03-02"}

@@ -52,7 +52,7 @@ def test_a_store_lives_as_it_does_at_home(place: Place, rules: Rules, tmp_path: 
     assert books() == (22 + SENT, 21 + SENT, 1, 0)
     assert "2026-03-01 12:00" in call("status", "--all").stdout  # in UTC, as it says
 
-    said("sessions", "tell")
+    said("sessions", "build")
     listed = said("sessions", "list", "--contains", "/page-9")
     assert {one["session_id"]: one["events"] for one in listed} == {"ann": 10, "bob": 10}
     assert "/page-9" in call("timeline", "ann").stdout

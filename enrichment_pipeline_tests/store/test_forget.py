@@ -170,7 +170,7 @@ def test_the_books_balance_whoever_is_forgotten_and_the_others_lose_nothing(
     assert sum(totals(store)) == sum(before) - sum(gone)
 
 
-def test_the_ledger_tells_how_many_went_of_which_window_and_not_who(
+def test_the_ledger_says_how_many_went_of_which_window_and_not_who(
     store: Store, rules: Rules
 ) -> None:
     load(store, ANN, LATE, 3)
@@ -456,7 +456,7 @@ def test_inputs_that_nobody_else_has_go_and_one_that_comes_again_is_read_back(
     assert len(rows(store, "SELECT * FROM enrichment_input")) == 2
 
 
-def test_the_other_ids_of_a_person_are_told_whichever_of_them_is_named(store: Store) -> None:
+def test_the_other_ids_of_a_person_are_found_whichever_of_them_is_named(store: Store) -> None:
     load(store, ANN, LATE, event="$identify", properties={"$anon_distinct_id": "anonymous-7"})
     load(store, ANN, LATE, event="$create_alias", properties={"alias": BOB})
     load(store, CAT, LATE, event="$pageview", properties={"alias": "no link"})
@@ -488,8 +488,10 @@ def test_a_raw_event_whose_enriched_one_is_not_there_is_found_by_the_books(
     assert totals(store) == (4, 0, 0)
 
 
-def tell(store: Store, session: str, person: str, at: datetime, project: str = "default") -> None:
-    """A row that tells of a session, and the day on which it was told."""
+def keep_session(
+    store: Store, session: str, person: str, at: datetime, project: str = "default"
+) -> None:
+    """A row of a session, as the build of its day leaves it."""
     change(
         store,
         "INSERT INTO session_timeline (project, session_id, day, distinct_id, started_at, ended_at,"
@@ -503,7 +505,7 @@ def tell(store: Store, session: str, person: str, at: datetime, project: str = "
     )
 
 
-def told(store: Store) -> list[str]:
+def kept_sessions(store: Store) -> list[str]:
     found = rows(store, "SELECT session_id FROM session_timeline ORDER BY 1")
     return [session for (session,) in found]
 
@@ -519,23 +521,23 @@ def changed(store: Store) -> list[date]:
     return [at.date() for (at,) in rows(store, f"{statement} AND batch_ids IS NULL")]
 
 
-def test_what_was_told_of_their_sessions_goes_and_who_remains_in_them_is_told_anew(
+def test_their_sessions_go_and_those_of_who_remains_in_them_are_built_again(
     store: Store, rules: Rules
 ) -> None:
     load(store, ANN, LATE, properties={"$session_id": "shared"})
     load(store, BOB, LATE, properties={"$session_id": "shared"})
     load(store, BOB, LATE + timedelta(days=1))
     enrich(store, rules)
-    tell(store, "hers", ANN, LATE)
-    tell(store, "shared", BOB, LATE)
-    tell(store, "his", BOB, LATE)
-    tell(store, "next day", BOB, LATE + timedelta(days=1))
+    keep_session(store, "hers", ANN, LATE)
+    keep_session(store, "shared", BOB, LATE)
+    keep_session(store, "his", BOB, LATE)
+    keep_session(store, "next day", BOB, LATE + timedelta(days=1))
     built(store)
     forget_events(store, People([ANN]), dry_run=True)
-    assert told(store) == ["hers", "his", "next day", "shared"]
+    assert kept_sessions(store) == ["hers", "his", "next day", "shared"]
     assert changed(store) == []
     forget(store, ANN)
-    assert told(store) == ["his", "next day"]
+    assert kept_sessions(store) == ["his", "next day"]
     assert changed(store) == [LATE.date()]
     assert traces(store, ANN) == []
 
@@ -547,16 +549,16 @@ def test_a_person_is_forgotten_among_people_with_the_sessions_under_their_other_
     load(store, BOB, LATE, event="$identify", properties={"$anon_distinct_id": "anonymous-8"})
     load(store, "anonymous-7", LATE)
     enrich(store, rules)
-    tell(store, "hers", ANN, LATE)
-    tell(store, "his", "anonymous-8", LATE)
+    keep_session(store, "hers", ANN, LATE)
+    keep_session(store, "his", "anonymous-8", LATE)
     people = "SELECT distinct_id FROM person ORDER BY 1"
     before = rows(store, people)
     forget_events(store, People(["anonymous-7"]), dry_run=True)
     assert rows(store, people) == before
-    assert told(store) == ["hers", "his"]
+    assert kept_sessions(store) == ["hers", "his"]
     forget(store, "anonymous-7")
     assert rows(store, people) == [(ANN,), ("anonymous-8",), (BOB,)]
-    assert told(store) == ["his"]
+    assert kept_sessions(store) == ["his"]
 
 
 def test_sessions_and_people_of_other_projects_stay(store: Store, rules: Rules) -> None:
@@ -565,8 +567,8 @@ def test_sessions_and_people_of_other_projects_stay(store: Store, rules: Rules) 
             "$identify", LATE, distinct_id=ANN, properties={"$anon_distinct_id": "anonymous-7"}
         )
         load_events(store, [parse_event(payload, project, Arrival(LATE))], [], "test")
-        tell(store, "hers", ANN, LATE, project)
-        tell(store, "before", "anonymous-7", LATE, project)
+        keep_session(store, "hers", ANN, LATE, project)
+        keep_session(store, "before", "anonymous-7", LATE, project)
     enrich(store, rules)
     forget(store, ANN, project="shop")
     assert rows(store, "SELECT project, session_id FROM session_timeline ORDER BY 2") == [

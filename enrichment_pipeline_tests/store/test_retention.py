@@ -76,8 +76,8 @@ def test_days_past_retention_go_with_all_that_belongs_to_them(store: Store, rule
     assert load_events(store, events, [], "test").accepted == 3
 
 
-def tell(store: Store, *days: date) -> None:
-    """Rows that tell of a session of each day."""
+def keep_session(store: Store, *days: date) -> None:
+    """Rows of a session of each day."""
     for day in days:
         change(
             store,
@@ -88,25 +88,23 @@ def tell(store: Store, *days: date) -> None:
         )
 
 
-def told_days(store: Store) -> list[date]:
+def session_days(store: Store) -> list[date]:
     """The days of which there are sessions."""
     with store.transaction() as connection:
         found = connection.execute(text("SELECT day FROM session_timeline ORDER BY 1"))
         return list(found.scalars())
 
 
-def test_what_was_told_of_sessions_goes_with_the_enriched_events_of_its_day(
-    store: Store, rules: Rules
-) -> None:
+def test_sessions_go_with_the_enriched_events_of_their_day(store: Store, rules: Rules) -> None:
     days = [(FIRST + number * DAY).date() for number in range(3)]
     for number in range(3):
         load_events(store, raw_events(1, FIRST + number * DAY), [], "test")
     enrich_due(store, rules)
-    tell(store, *days)
+    keep_session(store, *days)
     drop_before(store, days[2], days[1])
-    assert told_days(store) == days[1:]
+    assert session_days(store) == days[1:]
     drop_before(store, days[2], days[2])
-    assert told_days(store) == days[2:]
+    assert session_days(store) == days[2:]
 
 
 def test_the_ids_of_a_person_go_with_their_last_event(store: Store, rules: Rules) -> None:
@@ -144,14 +142,14 @@ def test_the_ids_of_a_person_go_with_their_last_event(store: Store, rules: Rules
         ]
 
 
-def test_what_was_told_of_a_day_that_is_kept_stays(store: Store) -> None:
+def test_sessions_of_a_day_that_is_kept_stay(store: Store) -> None:
     load_events(store, raw_events(1, FIRST), [], "test")
-    tell(store, FIRST.date())
+    keep_session(store, FIRST.date())
     assert drop_before(store, date(2026, 4, 1)).refused != {}
-    assert told_days(store) == [FIRST.date()]
+    assert session_days(store) == [FIRST.date()]
 
 
-def test_a_day_with_pending_events_is_kept_and_the_reason_told(store: Store) -> None:
+def test_a_day_with_pending_events_is_kept_and_the_reason_reported(store: Store) -> None:
     load_events(store, raw_events(3, FIRST), [], "test")
     report = drop_before(store, date(2026, 4, 1))
     assert report.dropped == []

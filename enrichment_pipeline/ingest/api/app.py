@@ -82,7 +82,7 @@ def create_app(
         try:
             accepted = await writers.commit(group)
         except (StoreUnavailableError, CommitError) as error:
-            logger.warning("no commit, the senders are told to come again: %s", error)
+            logger.warning("no commit, senders are asked to send their events again: %s", error)
             raise
         metrics.count(group[0].kind.source, accepted.result)
         if notifier:

@@ -15,7 +15,7 @@ LIVE_SOURCES = ("api", "webhook", "query_api")
 of a pulled folder arrive once an hour or once a day."""
 
 # Any number will do, if nothing else in the database locks by it.
-_LOOK = 7_263_411_000
+_EVALUATION_LOCK = 7_263_411_000
 
 # So many of the newest batches are searched for a live one: imports can add many newer ones.
 _NEWEST_BATCHES = 10_000
@@ -23,7 +23,7 @@ _NEWEST_BATCHES = 10_000
 _STATEMENT_SECONDS = 30
 
 
-def begin_look(connection: Connection) -> datetime | None:
+def begin_evaluation(connection: Connection) -> datetime | None:
     """Make this transaction the one that evaluates alerts; returns the time, or None while another
     process evaluates.
 
@@ -31,7 +31,8 @@ def begin_look(connection: Connection) -> datetime | None:
     """
     connection.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'"))
     now: datetime | None = connection.execute(
-        text("SELECT CASE WHEN pg_try_advisory_xact_lock(:look) THEN now() END"), {"look": _LOOK}
+        text("SELECT CASE WHEN pg_try_advisory_xact_lock(:lock) THEN now() END"),
+        {"lock": _EVALUATION_LOCK},
     ).scalar_one()
     return now
 
@@ -107,7 +108,7 @@ def newest_live_batch(connection: Connection) -> datetime | None:
     return newest
 
 
-class ToldAlert(NamedTuple):
+class Alert(NamedTuple):
     """An alert that people were notified of."""
 
     key: str
@@ -115,25 +116,25 @@ class ToldAlert(NamedTuple):
     facts: Mapping[str, Any]
     since: datetime
     """Since when the condition lasts."""
-    told_at: datetime
-    told_count: int
+    notified_at: datetime
+    notified_count: int
     """The size in the last message."""
 
 
 class ListedAlert(NamedTuple):
     """An alert, open or closed."""
 
-    alert: ToldAlert
+    alert: Alert
     closed_at: datetime | None
 
 
 _ALERT = "key, kind, facts, since, told_at, told_count"
 
 
-def open_alerts(connection: Connection) -> dict[str, ToldAlert]:
+def open_alerts(connection: Connection) -> dict[str, Alert]:
     """The open alerts that people were notified of, by key."""
     rows = connection.execute(text(f"SELECT {_ALERT} FROM alert WHERE state = 'open' ORDER BY key"))
-    return {row.key: ToldAlert(*row) for row in rows}
+    return {row.key: Alert(*row) for row in rows}
 
 
 def listed_alerts(connection: Connection, *, closed_too: bool, most: int) -> list[ListedAlert]:
@@ -148,16 +149,16 @@ def listed_alerts(connection: Connection, *, closed_too: bool, most: int) -> lis
         ),
         {"most": most},
     )
-    return [ListedAlert(ToldAlert(*row[:-1]), row[-1]) for row in rows]
+    return [ListedAlert(Alert(*row[:-1]), row[-1]) for row in rows]
 
 
-def keep_alert(connection: Connection, alert: ToldAlert, closed_at: datetime | None = None) -> None:
+def keep_alert(connection: Connection, alert: Alert, closed_at: datetime | None = None) -> None:
     """Record that people were notified of this alert; with `closed_at`, of its end too."""
     connection.execute(
         text(
             """
             INSERT INTO alert (key, kind, state, facts, since, told_at, told_count, closed_at)
-            VALUES (:key, :kind, :state, :facts, :since, :told_at, :told_count, :closed_at)
+            VALUES (:key, :kind, :state, :facts, :since, :notified_at, :notified_count, :closed_at)
             ON CONFLICT (key) DO UPDATE SET
                 state = excluded.state, facts = excluded.facts, since = excluded.since,
                 told_at = excluded.told_at, told_count = excluded.told_count,

@@ -24,7 +24,7 @@ _FETCHED_AT_ONCE = 5_000
 _WRITTEN_AT_ONCE = 200
 
 
-class ToldSession(NamedTuple):
+class BuiltSession(NamedTuple):
     """A row of `session_timeline`."""
 
     project: str
@@ -115,7 +115,7 @@ class Build:
         connection.execute(
             text(
                 """
-                CREATE TEMPORARY TABLE told (LIKE session_timeline INCLUDING DEFAULTS)
+                CREATE TEMPORARY TABLE built_session (LIKE session_timeline INCLUDING DEFAULTS)
                 ON COMMIT DROP
                 """
             )
@@ -149,7 +149,7 @@ class Build:
                 events = (SessionEvent(*row[len(whose) :]) for row in rows)
                 yield DayEvents(project, session_id, person, events)
 
-    def write_all(self, sessions: Iterable[ToldSession]) -> None:
+    def write_all(self, sessions: Iterable[BuiltSession]) -> None:
         """Store the built sessions while events are still being read on the same connection."""
         for some in _batched(sessions, _WRITTEN_AT_ONCE):
             driver = cast("psycopg.Connection", self._connection.connection.driver_connection)
@@ -168,13 +168,13 @@ class Build:
 _whose = itemgetter(0, 1, 2)
 
 
-def _batched(sessions: Iterable[ToldSession], size: int) -> Iterator[list[ToldSession]]:
+def _batched(sessions: Iterable[BuiltSession], size: int) -> Iterator[list[BuiltSession]]:
     waiting = iter(sessions)
     while some := list(islice(waiting, size)):
         yield some
 
 
-_COPY = f"COPY told ({', '.join(ToldSession._fields)}) FROM STDIN"
+_COPY = f"COPY built_session ({', '.join(BuiltSession._fields)}) FROM STDIN"
 
 # The sessions to build, and the people with events without session ids.
 _WANTED = text(
@@ -234,15 +234,15 @@ _STALE_DERIVED = f"""
 _STALE = """
     DELETE FROM session_timeline session
     WHERE day = :day AND NOT EXISTS (
-        SELECT FROM told WHERE told.project = session.project
-            AND told.session_id = session.session_id
+        SELECT FROM built_session WHERE built_session.project = session.project
+            AND built_session.session_id = session.session_id
     )
 """
 _REPLACE = f"""
-    INSERT INTO session_timeline ({", ".join(ToldSession._fields)})
-    SELECT {", ".join(ToldSession._fields)} FROM told ORDER BY project, session_id
+    INSERT INTO session_timeline ({", ".join(BuiltSession._fields)})
+    SELECT {", ".join(BuiltSession._fields)} FROM built_session ORDER BY project, session_id
     ON CONFLICT (project, session_id) DO UPDATE SET
-        ({", ".join(ToldSession._fields[2:])}, built_at) = (
-            {", ".join(f"excluded.{name}" for name in ToldSession._fields[2:])}, now()
+        ({", ".join(BuiltSession._fields[2:])}, built_at) = (
+            {", ".join(f"excluded.{name}" for name in BuiltSession._fields[2:])}, now()
         )
 """

@@ -363,7 +363,7 @@ def newest_event_since(
     return NewestEvent(*row) if row else None
 
 
-def telling_session(connection: Connection, project: str) -> str | None:
+def most_varied_session(connection: Connection, project: str) -> str | None:
     """Of this project's newest thousand events, the session with the most different ones."""
     found = connection.execute(
         text(

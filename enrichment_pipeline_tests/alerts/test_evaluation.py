@@ -1,4 +1,4 @@
-"""One look: from what is in the store to what people are told."""
+"""One evaluation: from what is in the store to what people are notified of."""
 
 import logging
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from enrichment_pipeline.alerts.looking import LONGEST_PAUSE, look
+from enrichment_pipeline.alerts.evaluation import LONGEST_PAUSE, evaluate
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
@@ -21,7 +21,7 @@ from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.ingest.pulled import WindowPosition, keep_position
 from enrichment_pipeline.store.monitoring.alerts import (
     LIVE_SOURCES,
-    begin_look,
+    begin_evaluation,
     count_open,
     listed_alerts,
     undelivered_messages,
@@ -51,17 +51,17 @@ def now() -> datetime:
 
 @pytest.fixture
 def titles(store: Store, settings: Settings, now: datetime) -> Titles:
-    """Looks, so long after the test began; returns what is told."""
+    """Evaluates, so long after the test began; returns what people are notified of."""
 
-    def looked(after: timedelta) -> list[str]:
-        return [message.title for message in look(store, settings, CHANNELS, now + after)]
+    def evaluated(after: timedelta) -> list[str]:
+        return [message.title for message in evaluate(store, settings, CHANNELS, now + after)]
 
-    return looked
+    return evaluated
 
 
 @pytest.fixture
 def watched(store: Store, now: datetime) -> None:
-    """There were looks all day."""
+    """Alerts were evaluated all day."""
     with store.transaction() as connection:
         beat(connection, WATCH_BEGAN, now - timedelta(days=1))
         beat(connection, WATCH, now - 2 * MINUTE)
@@ -75,7 +75,7 @@ def age_batches(store: Store, age: timedelta) -> None:
         )
 
 
-def test_a_dead_letter_is_told_once_on_every_channel_and_its_end_once(
+def test_a_dead_letter_is_notified_once_on_every_channel_and_its_end_once(
     store: Store, titles: Titles
 ) -> None:
     broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", NOON)
@@ -120,7 +120,7 @@ def test_a_million_letters_in_a_thousand_windows_would_be_one_message(
     ]
 
 
-def test_what_is_reopened_is_told_again(
+def test_what_is_reopened_is_notified_again(
     store: Store, add_letters: AddLetters, titles: Titles
 ) -> None:
     for minutes in (1, 3):
@@ -147,7 +147,7 @@ def test_growth_replaces_the_message_that_has_not_arrived(
 
 @pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("source", LIVE_SOURCES)
-def test_silence_is_told_and_over_when_an_event_arrives(
+def test_silence_is_notified_and_over_when_an_event_arrives(
     store: Store, rules: Rules, titles: Titles, now: datetime, source: str
 ) -> None:
     load_events(store, raw_events(1, NOON), [], source)
@@ -189,7 +189,7 @@ def test_the_last_event_is_remembered_when_its_batch_is_gone(store: Store, title
 
 
 @pytest.mark.usefixtures("watched")
-def test_a_queue_that_stands_still_is_told_but_for_a_migration_that_may_wait(
+def test_a_queue_that_stands_still_is_notified_but_for_a_migration_that_may_wait(
     store: Store, rules: Rules, titles: Titles
 ) -> None:
     load_events(store, raw_events(3, NOON), [], "import")
@@ -201,7 +201,7 @@ def test_a_queue_that_stands_still_is_told_but_for_a_migration_that_may_wait(
 
 
 @pytest.mark.usefixtures("watched")
-def test_a_sensor_that_stops_is_told_where_it_ever_ticked(
+def test_a_sensor_that_stops_is_notified_where_it_ever_ticked(
     store: Store, titles: Titles, now: datetime
 ) -> None:
     assert titles(-MINUTE) == []
@@ -213,7 +213,7 @@ def test_a_sensor_that_stops_is_told_where_it_ever_ticked(
     assert titles(MINUTE) == ["All clear: Dagster's sensor due_windows ticks again"]
 
 
-def test_after_a_night_in_which_everything_was_stopped_nothing_is_told_at_once(
+def test_after_a_night_in_which_everything_was_stopped_nobody_is_notified_at_once(
     store: Store, titles: Titles, now: datetime
 ) -> None:
     with store.transaction() as connection:
@@ -222,32 +222,32 @@ def test_after_a_night_in_which_everything_was_stopped_nothing_is_told_at_once(
     for minutes in range(0, 11, 2):
         assert titles(minutes * MINUTE) == [], "the daemon has its time to begin"
     assert titles(12 * MINUTE) == ["Dagster's sensor due_windows has stopped"]
-    assert titles(12 * MINUTE + 2 * LONGEST_PAUSE) == [], "what is told is not over"
+    assert titles(12 * MINUTE + 2 * LONGEST_PAUSE) == [], "what was notified is not over"
 
 
-def test_only_one_of_those_who_look_at_once_tells(
+def test_of_many_who_evaluate_at_once_one_notifies(
     store: Store, settings: Settings, add_letters: AddLetters
 ) -> None:
     add_letters(1, NOON)
     with ThreadPoolExecutor(4) as pool:
-        told = [
+        messages = [
             message
-            for messages in pool.map(lambda _: look(store, settings, CHANNELS), range(8))
-            for message in messages
+            for found in pool.map(lambda _: evaluate(store, settings, CHANNELS), range(8))
+            for message in found
         ]
-    assert len(told) == 1
+    assert len(messages) == 1
     with store.transaction() as connection:
         assert len(undelivered_messages(connection, 9)) == len(CHANNELS)
 
 
-def test_while_another_process_looks_nobody_waits(
+def test_while_another_process_evaluates_nobody_waits(
     store: Store, settings: Settings, add_letters: AddLetters
 ) -> None:
     add_letters(1, NOON)
     with store.transaction() as connection:
-        assert begin_look(connection)
-        assert look(store, settings, CHANNELS) == []
-    assert len(look(store, settings, CHANNELS)) == 1
+        assert begin_evaluation(connection)
+        assert evaluate(store, settings, CHANNELS) == []
+    assert len(evaluate(store, settings, CHANNELS)) == 1
 
 
 def test_without_a_channel_alerts_are_logged_and_kept(
@@ -255,7 +255,7 @@ def test_without_a_channel_alerts_are_logged_and_kept(
 ) -> None:
     caplog.set_level(logging.INFO)
     add_letters(1, NOON)
-    look(store, settings, [])
+    evaluate(store, settings, [])
     [line] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert line.getMessage().startswith("alert: 1 dead letter: invalid_json, ")
     hint = command("dead-letters list --reason invalid_json")
@@ -273,27 +273,27 @@ def test_what_is_long_over_is_forgotten_and_what_never_arrived_is_given_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     add_letters(1, NOON)
-    look(store, settings, CHANNELS)
+    evaluate(store, settings, CHANNELS)
     with store.transaction() as connection:
         connection.execute(text("UPDATE dead_letter SET state = 'resolved'"))
         connection.execute(text("UPDATE alert_message SET delivered_at = now() WHERE id % 2 = 0"))
-    look(store, settings, CHANNELS)
+    evaluate(store, settings, CHANNELS)
     day = timedelta(days=1)
-    look(store, settings, CHANNELS, now + 6 * day)
+    evaluate(store, settings, CHANNELS, now + 6 * day)
     assert "given up" not in caplog.text
-    look(store, settings, CHANNELS, now + 8 * day)
+    evaluate(store, settings, CHANNELS, now + 8 * day)
     assert "3 alert messages could not be delivered for a week: given up" in caplog.text
     with store.transaction() as connection:
         assert undelivered_messages(connection, 9) == []
         assert connection.execute(text("SELECT count(*) FROM alert_message")).scalar_one() == 1
         assert connection.execute(text("SELECT count(*) FROM alert")).scalar_one() == 1
-    look(store, settings, CHANNELS, now + 31 * day)
+    evaluate(store, settings, CHANNELS, now + 31 * day)
     with store.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM alert_message")).scalar_one() == 0
         assert connection.execute(text("SELECT count(*) FROM alert")).scalar_one() == 0
 
 
-def test_a_window_of_which_posthog_counts_more_is_told_until_it_agrees(
+def test_a_window_of_which_posthog_counts_more_is_notified_until_it_agrees(
     store: Store, now: datetime, titles: Titles
 ) -> None:
     def settled(read: int) -> None:

@@ -42,7 +42,7 @@ def take_in(
     enrich_due(store, rules)
 
 
-def told(store: Store) -> dict[str, tuple[str, int, str]]:
+def sessions_of(store: Store) -> dict[str, tuple[str, int, str]]:
     """Of each session in the table: its day, its events, its outline."""
     with store.transaction() as connection:
         rows = connection.execute(

@@ -1,7 +1,7 @@
 """From payloads to a timeline without a store: what the pipeline does with events, without what it
 keeps.
 
-A test holds this against the real path: the same events taken in, enriched and told.
+A test holds this against the real path: the same events taken in, enriched and built.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,16 @@ PERSON = "person_3f9a12c4d0"
 ARRIVAL = Arrival(datetime(2026, 4, 1, tzinfo=UTC))
 
 
-def tell(payloads: Sequence[bytes], rules: Rules) -> Timeline:
+def timeline_of_payloads(payloads: Sequence[bytes], rules: Rules) -> Timeline:
     """The timeline of one session's events."""
     events = [parse_event(payload, PROJECT, ARRIVAL) for payload in payloads]
     session_id = events[0].session_id or derived_id(PERSON, events[0].occurred_at.timestamp())
-    return build_timeline(PROJECT, session_id, PERSON, [_told(event, rules) for event in events])
+    return build_timeline(
+        PROJECT, session_id, PERSON, [_session_event(event, rules) for event in events]
+    )
 
 
-def _told(event: RawEvent, rules: Rules) -> SessionEvent:
+def _session_event(event: RawEvent, rules: Rules) -> SessionEvent:
     output = derive(event.inputs, rules)
     return SessionEvent(
         occurred_at=event.occurred_at.timestamp(),

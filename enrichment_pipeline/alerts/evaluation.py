@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from enrichment_pipeline.alerts.conditions import Situation, conditions, limits
-from enrichment_pipeline.alerts.decisions import Stage, Telling, decide
+from enrichment_pipeline.alerts.decisions import Notice, Stage, decide
 from enrichment_pipeline.alerts.messages import Message, compose
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.pulled import pull_differences
 from enrichment_pipeline.store.monitoring.alerts import (
-    ToldAlert,
-    begin_look,
+    Alert,
+    begin_evaluation,
     forget_old,
     keep_alert,
     letter_groups,
@@ -47,7 +47,7 @@ _GIVEN_UP_AFTER = timedelta(days=7)
 logger = logging.getLogger(__name__)
 
 
-def look(
+def evaluate(
     store: Store, settings: Settings, channels: Sequence[str], at: datetime | None = None
 ) -> list[Message]:
     """Evaluate once and queue messages for these channels; returns what they say.
@@ -55,15 +55,15 @@ def look(
     `at` replaces the current time. Nothing is done while another process evaluates.
     """
     with store.transaction() as connection:
-        begun = begin_look(connection)
+        begun = begin_evaluation(connection)
         if begun is None:
             return []
         now = at or begun
-        told = open_alerts(connection)
-        found = conditions(_situation(connection, now), limits(settings), told)
+        notified = open_alerts(connection)
+        found = conditions(_situation(connection, now), limits(settings), notified)
         messages = [
-            tell(connection, telling, settings, channels, now)
-            for telling in decide(found, told, now)
+            notify(connection, notice, settings, channels, now)
+            for notice in decide(found, notified, now)
         ]
         given_up = forget_old(connection, now - _KEPT, now - _GIVEN_UP_AFTER)
     for message in messages:
@@ -102,21 +102,21 @@ def _situation(connection: Connection, now: datetime) -> Situation:
     )
 
 
-def tell(
+def notify(
     connection: Connection,
-    telling: Telling,
+    notice: Notice,
     settings: Settings,
     channels: Sequence[str],
     now: datetime,
 ) -> Message:
     """Queue a message and record that people were notified."""
-    stage, condition = telling
+    stage, condition = notice
     is_over = stage is Stage.CLOSED
-    alert = ToldAlert(
+    alert = Alert(
         condition.key, condition.kind, condition.facts, condition.since, now, condition.count
     )
     keep_alert(connection, alert, closed_at=now if is_over else None)
-    message = compose(telling, settings, now)
+    message = compose(notice, settings, now)
     queue_message(
         connection, condition.key, channels, message.as_json(), in_place_of_earlier=not is_over
     )
