@@ -56,12 +56,13 @@ def call(*arguments: str, **variables: str) -> Called:
 
 
 def every_command() -> dict[str, Any]:
-    """All commands by their names, those in a group by the names of both."""
+    """All commands that are shown, by their names; those in a group by the names of both."""
     found = {}
     for name in get_command(app).commands:
         command = main._loaded(name)
-        inner = getattr(command, "commands", {})
-        found |= {f"{name} {each}": one for each, one in inner.items()} or {name: command}
+        inner = getattr(command, "commands", {}).items()
+        shown = {f"{name} {each}": one for each, one in inner if not one.hidden}
+        found |= shown or {name: command}
     return found
 
 

@@ -28,6 +28,7 @@ def filled(store: Store, rules: Rules) -> Store:
 def test_sessions_are_told_listed_and_read() -> None:
     assert "2 sessions of 5 events" in call("sessions", "build").stdout
     assert call("sessions", "build").stdout == "The sessions of every day are built.\n"
+    assert call("sessions", "tell").stdout == call("sessions", "build").stdout, "its earlier name"
     assert json.loads(call("sessions", "build", "2026-03-02", "--json").stdout)[0]["sessions"] == 2
     listed = json.loads(call("sessions", "list", "--json").stdout)
     assert {session["session_id"] for session in listed} == {"one", "two"}
