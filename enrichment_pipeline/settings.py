@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -21,7 +23,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from enrichment_pipeline.events.allowed import NOTHING, Private, parse_unmasked
 from enrichment_pipeline.wording import UserError, command
@@ -46,22 +47,17 @@ class SettingsError(UserError, ValueError):
     """A wrong setting; the message names the variable, its value, and what it may be."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings with their defaults. Their variables have the prefix `ENRICHMENT_`, but for
     `DATABASE_URL` and `BROKER_URL`; `enrichment-pipeline config` prints them."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ENRICHMENT_", env_file=_ENV_FILE, extra="ignore", populate_by_name=True
-    )
+    model_config = ConfigDict(extra="ignore")
 
     database_url: SecretStr | None = Field(
-        None,
-        validation_alias="DATABASE_URL",
-        description="PostgreSQL to use; unset: the embedded one.",
+        None, description="PostgreSQL to use; unset: the embedded one."
     )
     broker_url: SecretStr | None = Field(
         None,
-        validation_alias="BROKER_URL",
         description="Broker that the API notifies after each commit, for the workers: amqp://, "
         "sqs://, gcpubsub://, azureservicebus:// or kafka://; unset: none, Dagster enriches.",
     )
@@ -157,6 +153,11 @@ class Settings(BaseSettings):
     alert_sensor_minutes: Minutes = Field(
         10, description="Alert when Dagster's sensor has not ticked for so long; 0: never."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _variables_are_read(cls, given: dict[str, object]) -> dict[str, object]:
+        return {**_from_variables(), **given}
 
     @field_validator("*", mode="before")
     @classmethod
@@ -331,6 +332,22 @@ def variable_name(field: str) -> str:
 def _prefixed(field: str) -> str:
     # The two variables without the prefix are read with it, too.
     return f"ENRICHMENT_{field.upper()}"
+
+
+def _from_variables() -> dict[str, object]:
+    """The values of the fields whose variables are set; the environment wins over the file."""
+    held = _upper(dotenv_values(_ENV_FILE)) | _upper(os.environ)
+    return {
+        field: held[name]
+        for field in Settings.model_fields
+        for name in (_prefixed(field), variable_name(field))
+        if name in held
+    }
+
+
+def _upper(variables: Mapping[str, str | None]) -> dict[str, str]:
+    # In any case, as people write them.
+    return {name.upper(): value for name, value in variables.items() if value is not None}
 
 
 def unknown_variables() -> list[str]:

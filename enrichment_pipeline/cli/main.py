@@ -9,7 +9,6 @@ import gc
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any, NamedTuple, cast
 
 import typer
@@ -76,6 +75,7 @@ def _loaded(name: str) -> Any:
     """A subcommand as Typer makes it, with examples as they can be typed on this machine."""
     wanted = _SUBCOMMANDS[name]
     found = getattr(import_module(f"enrichment_pipeline.cli.{wanted.module}"), wanted.attribute)
+    gc.enable()
     if isinstance(found, typer.Typer):
         made: Any = get_group(found)
         made.name = name
@@ -110,6 +110,8 @@ for _name, _subcommand in _SUBCOMMANDS.items():
 
 def _print_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         console.write(f"{PROGRAM} {version(PROGRAM)}")
         raise typer.Exit
 
@@ -134,6 +136,8 @@ def run() -> None:
     """Run the command line; errors that a person can put right are shown in one line."""
     # At its end, Python searches all that was imported for garbage: seconds, after Dagster.
     atexit.register(gc.freeze)
+    # Until the subcommand is imported: that makes many objects and no garbage.
+    gc.disable()
     try:
         app()
     except Exception as error:
@@ -142,6 +146,8 @@ def run() -> None:
             raise
         console.print_error(line)
         sys.exit(1)
+    finally:
+        gc.enable()
 
 
 def _in_one_line(error: Exception) -> str | None:

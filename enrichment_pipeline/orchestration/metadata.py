@@ -69,7 +69,7 @@ def window_metadata(
 ) -> dict[str, dg.MetadataValue[Any]]:
     """The enriched events of a window that is not empty: counts by type and action, a preview.
 
-    `counts` and `newest_events` are what `store.books.classified` and `preview` give.
+    `counts` and `newest_events` are what `store.windows.contents.classified` and `preview` give.
     """
     by_type = counts.groupby(["event_type", "action_type"])["events"].sum().reset_index()
     seen = newest_events.assign(time=newest_events["occurred_at"].map(_time_of_day))

@@ -25,13 +25,8 @@ from enrichment_pipeline.orchestration.runs import ProgressLog, is_asked_for, ru
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.dead_letters.summary import dead_windows
 from enrichment_pipeline.store.queue.claims import reopen_dead, waiting_batches
-from enrichment_pipeline.store.windows.books import (
-    WindowBooks,
-    books,
-    classified,
-    counted_books,
-    preview,
-)
+from enrichment_pipeline.store.windows.books import WindowBooks, books, counted_books
+from enrichment_pipeline.store.windows.contents import classified, preview
 from enrichment_pipeline.wording import command, counted
 
 Metadata = dict[str, dg.MetadataValue[Any]]

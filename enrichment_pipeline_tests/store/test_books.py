@@ -15,13 +15,8 @@ from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_fo
 from enrichment_pipeline.store.dead_letters.summary import broken_now, dead_windows
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.queue.claims import reopen_dead
-from enrichment_pipeline.store.windows.books import (
-    WindowBooks,
-    books,
-    classified,
-    counted_books,
-    preview,
-)
+from enrichment_pipeline.store.windows.books import WindowBooks, books, counted_books
+from enrichment_pipeline.store.windows.contents import classified, preview
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 

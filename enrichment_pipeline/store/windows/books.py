@@ -1,20 +1,15 @@
-"""The books: accepted, enriched, dead and pending events; and the contents of a window.
+"""The books: accepted, enriched, dead and pending events.
 
-Reading and summing them belongs here. What is broken belongs to `dead_letters`.
+Reading and summing them belongs here. What is broken belongs to `dead_letters`, the events of a
+window to `contents`.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-
-from enrichment_pipeline.store.ingest.people import person_join, pseudonym_key, pseudonym_sql
-from enrichment_pipeline.store.reading.frames import frame
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
 
@@ -108,44 +103,3 @@ def counted_books(
         },
     )
     return [WindowBooks(row[0], *(int(count) for count in row[1:])) for row in rows]
-
-
-def classified(connection: Connection, start: datetime, end: datetime) -> "pd.DataFrame":
-    """Enriched events between `start` and `end`, counted: columns minute (UTC), event_type,
-    action_type, events."""
-    rows = connection.execute(
-        text(
-            """
-            SELECT date_trunc('minute', occurred_at) AS minute, event_type, action_type,
-                count(*) AS events
-            FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
-            GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-            """
-        ),
-        {"start": start, "end": end},
-    )
-    return frame(rows.all(), columns=["minute", "event_type", "action_type", "events"])
-
-
-def preview(connection: Connection, start: datetime, end: datetime, most: int) -> "pd.DataFrame":
-    """The newest enriched events between `start` and `end`, for people; `person` is a pseudonym."""
-    rows = connection.execute(
-        text(
-            f"""
-            SELECT shown.occurred_at, event, event_type, action_type, description,
-                {pseudonym_sql("shown")} AS person
-            FROM (
-                SELECT * FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
-                ORDER BY occurred_at DESC LIMIT :most
-            ) shown {person_join("shown")}
-            ORDER BY occurred_at DESC
-            """
-        ),
-        {
-            "start": start,
-            "end": end,
-            "most": most,
-            "pseudonym_key": pseudonym_key(connection),
-        },
-    )
-    return frame(rows.all(), columns=list(rows.keys()))
