@@ -10,12 +10,6 @@ from urllib.parse import parse_qsl
 
 import zstandard
 
-from enrichment_pipeline.ingest.api.lz_string import (
-    LzStringError,
-    LzTooLongError,
-    decompress_base64,
-)
-
 MAX_BODY_BYTES = 20 * 1024 * 1024
 """Bytes of a body, before and after decompression: PostHog's own limit for a batch."""
 
@@ -28,8 +22,6 @@ _ZSTD_WINDOW = 8 * 1024 * 1024
 _MAX_GZIP_MEMBERS = 16
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM_FIELDS = 20
-# lz64 is decoded in Python, this many times more slowly, so that its limit is as many times lower.
-_LZ64_SLOWNESS = 32
 _JSON_STARTS = (b"{", b"[")
 
 
@@ -97,7 +89,8 @@ def _plain(content: bytes, compression: str, most: int) -> bytes:
     if text.startswith(_JSON_STARTS):
         return text
     if compression == "lz64":
-        return _lz64(text, most // _LZ64_SLOWNESS)
+        # Old posthog-js can, but sends it only to who offers it (`browser`).
+        raise RequestError(400, "lz64 is not read here: send gzip, base64 or plain JSON")
     if not text:
         raise RequestError(400, "the request is empty")
     try:
@@ -106,17 +99,6 @@ def _plain(content: bytes, compression: str, most: int) -> bytes:
     except Base64Error as error:
         raise RequestError(400, "neither JSON nor base64 of JSON") from error
     return _decompressed(decoded, "", most).strip()
-
-
-def _lz64(text: bytes, most: int) -> bytes:
-    if len(text) > most:
-        raise TooLargeError(most)
-    try:
-        return decompress_base64(text.replace(b" ", b"+"), most).encode().strip()
-    except LzTooLongError as error:
-        raise TooLargeError(most) from error
-    except LzStringError as error:
-        raise RequestError(400, f"not lz64: {error}") from error
 
 
 def data_parameter(value: str, compression: str, most: int = MAX_BODY_BYTES) -> bytes:
