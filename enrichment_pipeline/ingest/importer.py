@@ -44,8 +44,7 @@ def import_source(
     """Import a file, a URL or standard input (`-`), adding to `summary` as events become durable;
     the store records `event_source` as their source.
 
-    Windows for events older than the first are made before those events are loaded. A broken line
-    costs that line alone: it goes to the dead letters with its text.
+    A broken line costs that line alone: it goes to the dead letters with its text.
 
     Raises:
         SourceError: the source cannot be read (to its end), or holds no events; the events before
