@@ -27,7 +27,8 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 HEAVY = {
     *("alembic", "apprise", "celery", "dagster", "fsspec", "httpx", "kombu", "matplotlib", "mcp"),
-    *("numpy", "pandas", "psutil", "pyarrow", "sqlglot", "starlette", "uvicorn"),
+    *("numpy", "pandas", "psutil", "pyarrow", "pydantic_settings", "sqlglot", "starlette"),
+    "uvicorn",
 }
 
 READING = (
