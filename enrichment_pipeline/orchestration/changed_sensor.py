@@ -7,27 +7,22 @@ FAILED only through a run, and a run builds the sessions of days.
 
 import time
 from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from sqlalchemy import Connection
 
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.beating import beating
-from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, SESSION_TIMELINES
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
     WINDOWS,
-    add_days,
     add_windows,
-    day_places,
-    day_range_tags,
-    days_in_range,
     partition_key,
     places,
     range_tags,
     stretches,
 )
-from enrichment_pipeline.orchestration.planning import MAX_WINDOWS, launch_number
+from enrichment_pipeline.orchestration.planning import MAX_WINDOWS
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import (
     publish_broken,
@@ -35,14 +30,12 @@ from enrichment_pipeline.orchestration.publishing import (
     seen_by_dagster,
 )
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, runs_under_way
+from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job, windows_under_way
-from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
+from enrichment_pipeline.orchestration.session_launches import days_that_failed, session_launches
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
 from enrichment_pipeline.store.dead_letters.summary import broken_now, failed_windows
-from enrichment_pipeline.store.monitoring.failures import RUN, failures
 from enrichment_pipeline.store.queue.changes import (
-    ChangedDay,
     changed_days,
     changed_windows,
     take_letter_changes,
@@ -64,15 +57,8 @@ _MOST_COUNTED = 50_000
 """Events of a window that is still filling; where it has more, Dagster shows its books only."""
 
 _MOST_FAILING = 20
-_MOST_RUNS = 2
 """Runs that one tick launches; the next ticks launch the others."""
 
-_MOST_DAYS = 31
-"""Days in one run: a process of its own for each would take longer than their sessions."""
-
-_LAUNCH = "enrichment/launch"
-# Fresh events first: timelines are made from enriched events, whether their day is built or not.
-_BEHIND = {"dagster/priority": "-1"}
 # Dagster's enumeration of these states is not public.
 _SEEN = ("FAILED", "IN_PROGRESS")
 
@@ -100,10 +86,10 @@ def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.Sen
         with pipeline.store.transaction() as connection:
             failed = failed_windows(connection)
             days = changed_days(connection)
-            failed_days = _failed_days(connection)
+            failed_days = days_that_failed(connection)
         requests = [
             *_failing(context.instance, failed.keys() - under_way),
-            *_building(context.instance, days, failed_days),
+            *session_launches(context.instance, days, failed_days),
         ]
         if requests:
             return dg.SensorResult(run_requests=requests)
@@ -188,46 +174,3 @@ def _failing(instance: dg.DagsterInstance, failed: Collection[datetime]) -> list
         dg.RunRequest(job_name=ENRICHMENT_JOB, tags={LAUNCHED_BY_SENSOR: "true", **range_tags(few)})
         for few in stretches(unseen, places(instance), MAX_WINDOWS)[-_MOST_FAILING:]
     ]
-
-
-def _building(
-    instance: dg.DagsterInstance, changed: Sequence[ChangedDay], failed: Collection[date]
-) -> list[dg.RunRequest]:
-    """Runs that build the sessions of the days that changed, the newest first. A day whose run has
-    failed is launched alone, and ever more rarely: it keeps no other day waiting."""
-    if not changed:
-        return []
-    known = day_places(instance)
-    under_way = runs_under_way(instance, job_name=SESSIONS_JOB)
-    busy = {day for run in under_way for day in days_in_range(run.tags, known)}
-    waiting = {one.day: one for one in changed if one.day not in busy}
-    whole = waiting.keys() - failed
-    add_days(instance, waiting)
-    found = stretches(whole, day_places(instance), _MOST_DAYS)[-_MOST_RUNS:]
-    requests = [_build(days) for days in reversed(found)]
-    launches = {day: _launch_of(waiting[day]) for day in waiting.keys() & failed}
-    launched = instance.get_runs(dg.RunsFilter(tags={_LAUNCH: list(launches.values())}))
-    done = {run.tags[_LAUNCH] for run in launched}
-    again = sorted((day for day in launches if launches[day] not in done), reverse=True)
-    return [*requests, *(_build([day], **{_LAUNCH: launches[day]}) for day in again[:_MOST_RUNS])]
-
-
-def _failed_days(connection: Connection) -> set[date]:
-    """The days whose last run has failed, as the alerts know it."""
-    asset = SESSION_TIMELINES.to_user_string()
-    return {
-        date.fromisoformat(failure.part)
-        for failure in failures(connection, RUN)
-        if failure.subject == asset and failure.part
-    }
-
-
-def _build(days: Sequence[date], **tags: str) -> dg.RunRequest:
-    tags |= {LAUNCHED_BY_SENSOR: "true", **_BEHIND, **day_range_tags(days)}
-    return dg.RunRequest(job_name=SESSIONS_JOB, tags=tags)
-
-
-def _launch_of(changed: ChangedDay) -> str:
-    """The name of the launch that is due for a day. A run that succeeds removes the day's changes:
-    the first of the next ones has another time."""
-    return f"{changed.day}:{changed.since.isoformat()}:{launch_number(changed.waited)}"

@@ -1,6 +1,6 @@
 """The asset `session_timelines` and its job.
 
-Building the sessions of a day belongs to `llm.session_days`, launching it to `changed_sensor`.
+Building the sessions of a day belongs to `llm.session_days`, launching it to `session_launches`.
 """
 
 from collections.abc import Iterator, Sequence

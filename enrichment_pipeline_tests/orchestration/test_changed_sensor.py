@@ -16,7 +16,7 @@ from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.llm.session_days import DayReport, build_day
-from enrichment_pipeline.orchestration import changed_sensor, session_timelines
+from enrichment_pipeline.orchestration import changed_sensor, session_launches, session_timelines
 from enrichment_pipeline.orchestration.backfill import backfill
 from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, SESSION_TIMELINES
@@ -441,7 +441,7 @@ def test_days_are_asked_for_until_they_are_built_and_not_while_they_are(
 def test_a_year_of_days_is_built_by_few_runs(
     store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changed_sensor, "_MOST_DAYS", 2)
+    monkeypatch.setattr(session_launches, "_MOST_DAYS", 2)
     for day in range(5):
         load(store, hour=24 * day)
     enrich_due(store, rules)
