@@ -1,10 +1,10 @@
 """Reading files of PostHog's exported events, for everything that imports.
 
-This module recognizes the formats by their bytes; the name decides only how much text may stand
-among lines of events. A source is JSONL, a JSON
-array, a request body with a `batch`, a response of PostHog's APIs with `results`, an object of
-events, a single event, CSV with a header, or Parquet; plain, gzip or zstd; or a zip or tar archive
-of such files. Parsing and judging the events belongs to the callers.
+A source is JSONL, a JSON array, a request body with a `batch`, a response of PostHog's APIs with
+`results`, an object of events, a single event, CSV with a header, or Parquet; plain, gzip or zstd;
+or a zip or tar archive of such files. The format is recognized by the bytes; the name decides only
+how much other text may stand among the events. Reading each format belongs to `file_*`, parsing the
+events to the callers.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Dagster: one module for each of its nouns, each a thin shell around the packages below.
+"""Dagster: its assets, jobs, sensors and schedules, each a thin shell around the packages below.
 
 The only package that knows Dagster.
 """

@@ -1,1 +1,1 @@
-"""Windows: their books, their number, how fresh they are."""
+"""Windows: their books and contents, how many there may be, how fresh they are."""
