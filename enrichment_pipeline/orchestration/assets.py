@@ -27,6 +27,7 @@ from enrichment_pipeline.orchestration.partitions import WINDOWS, partition_key,
 from enrichment_pipeline.orchestration.planning import MAX_WINDOWS
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import (
+    DEAD_LETTER_TAGS,
     code_version_tags,
     evaluated,
     evaluation,
@@ -160,7 +161,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
     def dead_letter(pipeline: Pipeline) -> Iterator[_Yielded]:
         with pipeline.store.transaction() as connection:
             broken = broken_now(connection)
-        yield dg.MaterializeResult(metadata=broken_metadata(broken))
+        yield dg.MaterializeResult(metadata=broken_metadata(broken), tags=DEAD_LETTER_TAGS)
         yield from evaluated(DEAD_LETTER, [nothing_is_dead(broken)])
 
     return [raw_events, enriched_events, dead_letter]
@@ -191,10 +192,11 @@ def _newest_last(
     finished: Mapping[datetime, Metadata],
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[dg.AssetMaterialization]:
-    """The newest window once more: the overview of an asset shows what came last, and Dagster
-    materializes the partitions of a range in no order."""
+    """The newest window that has events once more: the overview of an asset shows what came last,
+    and Dagster materializes the partitions of a range in no order."""
     if len(finished) > 1:
-        newest = max(finished)
+        filled = [window for window in finished if finished[window]["accepted"].value]
+        newest = max(filled or finished)
         yield from _materializations(asset, {newest: finished[newest]}, tags)
 
 

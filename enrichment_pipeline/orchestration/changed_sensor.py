@@ -13,7 +13,7 @@ import dagster as dg
 
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.beating import beating
-from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
+from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
     WINDOWS,
     add_windows,
@@ -34,7 +34,7 @@ from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job, windows_under_way
 from enrichment_pipeline.orchestration.session_launches import days_that_failed, session_launches
 from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
-from enrichment_pipeline.store.dead_letters.summary import broken_now, failed_windows
+from enrichment_pipeline.store.dead_letters.summary import broken_now, dead_windows, failed_windows
 from enrichment_pipeline.store.queue.changes import (
     changed_days,
     changed_windows,
@@ -109,7 +109,9 @@ def _publish_windows(
     with store.transaction() as connection:
         changed = changed_windows(connection, store.window, QUIET, _MOST_WINDOWS)
         newest = newest_enriched_window(connection)
-    if newest and not _is_in_the_overview(instance, newest):
+        is_failed = newest is not None and bool(dead_windows(connection, [newest]))
+    # A window that shows FAILED is never materialized.
+    if newest and not is_failed and not _is_in_the_overview(instance, newest):
         changed.append(newest)
     mine = sorted(set(changed).difference(under_way))
     add_windows(instance, mine)
@@ -124,11 +126,19 @@ def _publish_windows(
 
 
 def _is_in_the_overview(instance: dg.DagsterInstance, window: datetime) -> bool:
-    """Whether this window was materialized last, so that the asset's overview shows it. It was not
-    where an older window, as for an event of years ago, came after it."""
-    last = instance.get_latest_materialization_event(ENRICHED_EVENTS)
-    shown = last.asset_materialization if last else None
-    return shown is None or shown.partition == partition_key(window)
+    """Whether the overviews show this window: they show what was materialized last. That is another
+    one where an event of years ago, or an hour without events, came after it."""
+    enriched, raw = (_last(instance, asset) for asset in (ENRICHED_EVENTS, RAW_EVENTS))
+    if enriched is None:
+        return True
+    accepted = raw.metadata.get("accepted") if raw else None
+    raw_is_empty = accepted is not None and not accepted.value
+    return enriched.partition == partition_key(window) and not raw_is_empty
+
+
+def _last(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dg.AssetMaterialization | None:
+    event = instance.get_latest_materialization_event(asset)
+    return event.asset_materialization if event else None
 
 
 def _publish_some(instance: dg.DagsterInstance, pipeline: Pipeline, windows: list[datetime]) -> int:

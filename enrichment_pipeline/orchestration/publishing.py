@@ -4,7 +4,7 @@ is broken now. An op does so, or a sensor without any run.
 What there is to publish is read by `windows`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeAlias
@@ -68,20 +68,34 @@ def publish_of_failing_run(
 
 def publish_broken(publish: Publish, broken: BrokenNow) -> None:
     """Publish what is broken now, and its check."""
-    publish(dg.AssetMaterialization(DEAD_LETTER, metadata=broken_metadata(broken)))
+    publish(
+        dg.AssetMaterialization(
+            DEAD_LETTER, metadata=broken_metadata(broken), tags=DEAD_LETTER_TAGS
+        )
+    )
     publish(evaluation(DEAD_LETTER, nothing_is_dead(broken)))
 
 
 def code_version_tags(rules_version: str) -> dict[str, str]:
-    """The tags that Dagster writes with an asset's own materialization, for logged ones: the rules
-    version and the input. Without the input Dagster takes `raw_events` for a dependency that came
-    later, and calls the window stale."""
-    raw_events = RAW_EVENTS.to_user_string()
+    """The tags of a materialization of `enriched_events` under these rules."""
+    return _provenance(rules_version, RAW_EVENTS)
+
+
+def _provenance(code_version: str, source: dg.AssetKey) -> dict[str, str]:
+    """The tags that Dagster writes with an asset's own materialization, for logged ones: the code
+    version and the input. Without the input Dagster takes the source for a dependency that came
+    later, and calls the asset stale."""
+    name = source.to_user_string()
     return {
-        "dagster/code_version": rules_version,
-        f"dagster/input_data_version/{raw_events}": "",
-        f"dagster/input_event_pointer/{raw_events}": "NULL",
+        "dagster/code_version": code_version,
+        f"dagster/input_data_version/{name}": "",
+        f"dagster/input_event_pointer/{name}": "NULL",
     }
+
+
+DEAD_LETTER_TAGS: Mapping[str, str] = _provenance("", ENRICHED_EVENTS)
+"""The tags of a materialization of `dead_letter`: it shows what is broken now, and no newer window
+makes it stale."""
 
 
 def evaluated(

@@ -17,6 +17,7 @@ from enrichment_pipeline.orchestration.keys import DEAD_LETTER
 from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.partitions import windows_of
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
+from enrichment_pipeline.orchestration.publishing import DEAD_LETTER_TAGS
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import ProgressLog, run_name, runs_under_way
 from enrichment_pipeline.store.dead_letters.letters import (
@@ -103,7 +104,9 @@ def replay(context: dg.OpExecutionContext, config: ReplayConfig, pipeline: Pipel
         "replayed_events": dg.MetadataValue.int(report.events),
         "failed_again": dg.MetadataValue.int(report.failed),
     }
-    context.log_event(dg.AssetMaterialization(DEAD_LETTER, metadata=metadata))
+    context.log_event(
+        dg.AssetMaterialization(DEAD_LETTER, metadata=metadata, tags=DEAD_LETTER_TAGS)
+    )
 
 
 @dg.job(

@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.ingest import load
+from enrichment_pipeline.store.lifecycle.retention import FirstKept, drop_days_before
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import make_event
 
@@ -100,6 +105,32 @@ def test_what_is_known_already_is_no_failure(store: Store, tmp_path: Path) -> No
     assert call("import", str(file)).returncode == 0
     assert call("import", str(file)).returncode == 0
     assert count(store, "raw_event") == 2
+
+
+def test_an_import_of_days_that_retention_drops_meanwhile_ends_well_and_counts_them(
+    store: Store, rules: Rules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = load._new_batches
+    loads = 0
+
+    def dropped_meanwhile(*arguments: Any) -> Any:
+        nonlocal loads
+        loads += 1
+        if loads == 2:
+            enrich_due(store, rules)
+            tomorrow = NOON.date() + timedelta(days=1)
+            report = drop_days_before(store, FirstKept(tomorrow, tomorrow, tomorrow))
+            assert report.dropped == [NOON.date()]
+        return original(*arguments)
+
+    monkeypatch.setattr(load, "_new_batches", dropped_meanwhile)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_bytes(b"\n".join(events(10)))
+    told = call("import", str(tmp_path))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "accepted 20 " in told.stdout
+    assert loads > 2, "the second commit was made once more"
+    assert count(store, "raw_event") == 10
 
 
 def test_where_nobody_looks_progress_leaves_no_empty_lines(store: Store, tmp_path: Path) -> None:

@@ -15,14 +15,17 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import path, writing
 from enrichment_pipeline.enrichment.deriving import Derived, derive_missing
 from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.people import People
+from enrichment_pipeline.events.raw_event import Arrival, EventRejectedError, Reason, reject
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import is_store_failure
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_for_replay
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.lifecycle.forget import forget_events
 from enrichment_pipeline.store.queue.claims import claim, reopen_dead
 from enrichment_pipeline.store.windows.books import books, counted_books
-from enrichment_pipeline_tests.conftest import HOUR, raw_events
+from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.poison import RAISES, poisoned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -219,6 +222,32 @@ def test_a_batch_that_changes_between_two_claims_is_taken_as_it_is_now(
     with store.transaction() as connection:
         [window] = books(connection)
     assert (window.accepted, window.enriched, window.dead, window.pending) == (7, 2, 0, 5)
+
+
+def test_a_batch_that_a_replay_changes_between_two_claims_is_taken_as_it_is_now(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = EventRejectedError(Reason.BEFORE_FIRST_PARTITION, "too early")
+    refused = reject(make_event(at=NOON), "default", Arrival(NOON), error)
+    load_events(store, raw_events(5, NOON, event="bad"), [], "test")
+    load_events(store, raw_events(2, NOON), [refused], "test")
+    original = path.claim_again
+    replays: list[int] = []
+
+    def after_a_replay(*arguments: Any) -> Any:
+        if not replays:
+            with store.transaction() as connection:
+                mark_for_replay(connection, LetterFilter())
+            replays.append(replay_marked(store, rules, "test", 1e9).resolved)
+        return original(*arguments)
+
+    monkeypatch.setattr(path, "claim_again", after_a_replay)
+    report = enrich_due(store, poisoned(rules, bad=RAISES))
+    assert (replays, report.events) == ([1], 3)
+    with store.transaction() as connection:
+        [window] = books(connection)
+        assert counted_books(connection, [window.window_start], HOUR) == [window]
+    assert (window.accepted, window.enriched, window.dead, window.pending) == (8, 3, 0, 5)
 
 
 def test_a_server_that_may_only_be_read_as_after_a_fail_over_spends_no_attempt(

@@ -5,6 +5,7 @@ import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import duckdb
 import fsspec
@@ -12,12 +13,25 @@ import pytest
 from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
+from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.enrichment.replay import replay_marked
+from enrichment_pipeline.events.raw_event import (
+    Arrival,
+    EventRejectedError,
+    Reason,
+    parse_event,
+    reject,
+)
 from enrichment_pipeline.llm import exporting
 from enrichment_pipeline.llm.exporting import Export, ExportError, count_rows, run_export
 from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_for_replay
+from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.reading.exporting import What
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
+from enrichment_pipeline_tests.orchestration.conftest import die
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TRAP = 'line\nbreak, "quotes"; 日本語 🛒 \u202e'
@@ -56,6 +70,33 @@ def records(folder: Path, form: str, what: str) -> list[dict[str, object]]:
                 else [dict(row) for row in csv.DictReader(lines)]
             )
     return rows
+
+
+def test_what_a_replay_has_let_in_is_there(store: Store, rules: Rules, tmp_path: Path) -> None:
+    properties = {"$session_id": "one"}
+    arrival = Arrival(NOON)
+    take_in(store, rules, visit("one", NOON, "/"))
+    bad = parse_event(make_event("bad", NOON, properties=properties), "default", arrival)
+    error = EventRejectedError(Reason.BEFORE_FIRST_PARTITION, "too early")
+    payload = make_event("refused", NOON, properties=properties)
+    load_events(store, [bad], [reject(payload, "default", arrival, error)], "test")
+    die(store, rules)
+    build_day(store, NOON.date(), is_whole=True)
+
+    def exported() -> tuple[list[object], object]:
+        for what in get_args(What):
+            export(store, Export(what, str(tmp_path), "jsonl"))
+        [timeline] = records(tmp_path, "jsonl", "timelines")
+        names = [row["event"] for row in records(tmp_path, "jsonl", "events")]
+        return sorted(map(str, names)), timeline["events"]
+
+    assert exported() == (["$pageview"], 1)
+    with store.transaction() as connection:
+        mark_for_replay(connection, LetterFilter())
+    assert replay_marked(store, rules, "test", 1e9).resolved == 2
+    enrich_due(store, rules)
+    build_day(store, NOON.date(), is_whole=False)
+    assert exported() == (["$pageview", "bad", "refused"], 3)
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "csv"])

@@ -96,7 +96,7 @@ def test_a_range_of_windows_is_enriched_and_shown_with_what_a_person_wants_to_se
         newest = instance.get_latest_materialization_event(asset)
         assert newest is not None
         assert newest.asset_materialization is not None
-        assert newest.asset_materialization.partition == KEYS[2], "what the overview shows"
+        assert newest.asset_materialization.partition == KEYS[1], "what the overview shows"
     assert materializations(result, DEAD_LETTER)[None]["dead_letters"] == 0
     assert checks(result) == {"books_balance": True, "few_unknown": True, "nothing_is_dead": True}
 

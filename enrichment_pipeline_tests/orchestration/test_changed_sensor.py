@@ -18,14 +18,21 @@ from enrichment_pipeline.events.people import People
 from enrichment_pipeline.llm.session_days import DayReport, build_day
 from enrichment_pipeline.orchestration import changed_sensor, session_launches, session_timelines
 from enrichment_pipeline.orchestration.backfill import backfill
+from enrichment_pipeline.orchestration.checks import FEW_UNKNOWN
 from enrichment_pipeline.orchestration.definitions import build_definitions
-from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, SESSION_TIMELINES
+from enrichment_pipeline.orchestration.keys import (
+    DEAD_LETTER,
+    ENRICHED_EVENTS,
+    RAW_EVENTS,
+    SESSION_TIMELINES,
+)
 from enrichment_pipeline.orchestration.partitions import (
     DAYS,
     RANGE_END,
     RANGE_START,
     WINDOWS,
     add_days,
+    add_windows,
     day_places,
     days_in_range,
     partition_key,
@@ -43,6 +50,7 @@ from enrichment_pipeline_tests.llm.stored_sessions import sessions_of
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks, die
 
 FIRST = "2026-03-01-00:00"
+BOTH = ["raw_events", "enriched_events"]
 
 
 def load(store: Store, count: int = 3, hour: int = 0, **fields: object) -> None:
@@ -139,6 +147,99 @@ def test_the_overview_shows_it_again_after_an_old_event_has_come(
         "2025-02-19-00:00",
         "2026-03-01-07:00",
     ]
+
+
+def test_a_newer_window_without_events_keeps_no_older_one_from_being_enriched_and_shown(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    load(store, hour=9, distinct_id="somebody")
+    enrich_due(store, rules)
+    assert forget_events(store, People(["somebody"])).events
+    add_windows(ticks.instance, [START + 8 * HOUR, START + 10 * HOUR])
+    for hour in (0, 3):
+        load(store, hour=hour)
+    for request in ticks.asked("due_windows"):
+        assert ticks.run(request).success
+    load(store, hour=1)
+    enrich_due(store, rules)
+    for _ in range(2):
+        ticks.tick()
+    shown = {key: found["enriched"].value for key, found in ticks.shown().items()}
+    assert shown == {
+        FIRST: 3,
+        "2026-03-01-01:00": 3,
+        "2026-03-01-03:00": 3,
+        "2026-03-01-09:00": 0,
+    }
+    assert overviews(ticks) == ["2026-03-01-03:00"] * 2
+
+
+def overviews(ticks: Ticks) -> list[str | None]:
+    """The windows that the overviews of raw and of enriched events show."""
+    found = []
+    for asset in (RAW_EVENTS, ENRICHED_EVENTS):
+        last = ticks.instance.get_latest_materialization_event(asset)
+        assert last
+        assert last.asset_materialization
+        found.append(last.asset_materialization.partition)
+    return found
+
+
+def counted_by_the_check(ticks: Ticks) -> object:
+    """How many events the overview of a check says that it has looked at."""
+    key = dg.AssetCheckKey(ENRICHED_EVENTS, FEW_UNKNOWN)
+    [record] = ticks.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert isinstance(record.evaluation, dg.AssetCheckEvaluation)
+    return record.evaluation.metadata["events"].value
+
+
+@pytest.mark.parametrize(
+    ("hour", "assets"),
+    [(9, ["raw_events"]), (9, BOTH), (-9_000, BOTH)],
+    ids=["an empty hour of raw events", "an empty hour", "an old event"],
+)
+def test_the_overviews_of_assets_and_checks_show_the_newest_window_with_events_again(
+    store: Store, ticks: Ticks, definitions: dg.Definitions, hour: int, assets: list[str]
+) -> None:
+    load(store, hour=7)
+    [request] = ticks.asked("due_windows")
+    assert ticks.run(request).success
+    window = START + hour * HOUR
+    add_windows(ticks.instance, [window])
+    if hour < 0:
+        load(store, 1, hour=hour)
+    by_hand = dg.materialize(
+        list(definitions.assets or []),
+        selection=assets,
+        partition_key=partition_key(window),
+        instance=ticks.instance,
+        resources=definitions.resources,
+    )
+    assert by_hand.success
+    assert overviews(ticks)[: len(assets)] == [partition_key(window)] * len(assets)
+    ticks.tick()
+    assert overviews(ticks) == ["2026-03-01-07:00"] * 2
+    assert counted_by_the_check(ticks) == 3
+    made = len(ticks.instance.fetch_materializations(RAW_EVENTS, limit=99).records)
+    ticks.tick()
+    assert len(ticks.instance.fetch_materializations(RAW_EVENTS, limit=99).records) == made
+
+
+def test_a_newest_window_that_has_failed_is_not_judged_at_each_tick(
+    store: Store, rules: Rules, ticks: Ticks
+) -> None:
+    load(store)
+    load(store, event="bad")
+    load(store, hour=-1)
+    die(store, rules)
+    for request in ticks.failing():
+        ticks.run(request)
+    ticks.tick()
+    key = dg.AssetCheckKey(ENRICHED_EVENTS, FEW_UNKNOWN)
+    history = ticks.instance.event_log_storage.get_asset_check_execution_history
+    judged = len(history(key, limit=99))
+    ticks.tick()
+    assert len(history(key, limit=99)) == judged
 
 
 def test_a_window_is_published_again_when_more_is_finished_in_it(

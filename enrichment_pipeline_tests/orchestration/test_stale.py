@@ -8,27 +8,35 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from enrichment_pipeline.classification import load_rules
+from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.orchestration import dead_letter_worker
 from enrichment_pipeline.orchestration.assets import EnrichmentConfig
 from enrichment_pipeline.orchestration.definitions import build_definitions
-from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
+from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig
 from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.database.engine import Store, opened_store
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_for_replay
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
-from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
+from enrichment_pipeline_tests.orchestration.conftest import START, Ticks, die
 
 KEYS = ("2026-03-01-00:00", "2026-03-01-05:00")
 
 
-def statuses(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[StaleStatus]:
-    resolver = CachingStaleStatusResolver(
+def resolver(
+    definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> CachingStaleStatusResolver:
+    return CachingStaleStatusResolver(
         instance, definitions.get_repository_def().asset_graph, LoadingContextForTest(instance)
     )
-    return [resolver.get_status(ENRICHED_EVENTS, key) for key in KEYS]
+
+
+def statuses(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[StaleStatus]:
+    asked = resolver(definitions, instance)
+    return [asked.get_status(ENRICHED_EVENTS, key) for key in KEYS]
 
 
 def by_partition(
@@ -55,6 +63,40 @@ def by_sensor(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None
     with opened_store(load_settings()) as store:
         enrich_due(store, load_rules())
     Ticks(definitions, instance).tick()
+
+
+def test_dead_letters_are_never_out_of_date(
+    store: Store, rules: Rules, definitions: dg.Definitions, ticks: Ticks
+) -> None:
+    def status() -> StaleStatus:
+        return resolver(definitions, ticks.instance).get_status(DEAD_LETTER)
+
+    def enrich(hour: int) -> None:
+        load_events(store, raw_events(2, START + timedelta(hours=hour)), [], "test")
+        enrich_due(store, rules)
+        ticks.tick()
+
+    load_events(store, raw_events(2, START, event="bad"), [], "test")
+    die(store, rules)
+    enrich(1)
+    assert status() is StaleStatus.FRESH, "published without a run, and a window has failed"
+    [failing] = ticks.failing()
+    ticks.run(failing)
+    by_run = definitions.resolve_job_def(ENRICHMENT_JOB).execute_in_process(
+        instance=ticks.instance, partition_key="2026-03-01-01:00"
+    )
+    assert by_run.success
+    assert status() is StaleStatus.FRESH
+    enrich(2)
+    enrich(1)
+    assert status() is StaleStatus.FRESH
+    with store.transaction() as connection:
+        mark_for_replay(connection, LetterFilter())
+    # As a replay in Dagster does.
+    replayed = dead_letter_worker.defs().resolve_job_def("replay_dead_letters")
+    assert replayed.execute_in_process(instance=ticks.instance).success
+    enrich(1)
+    assert status() is StaleStatus.FRESH
 
 
 @pytest.mark.usefixtures("windows_of_a_day")
