@@ -29,6 +29,7 @@ from enrichment_pipeline.store.database.errors import StoreError, first_line, is
 from enrichment_pipeline.store.database.roles import ensure_reader
 from enrichment_pipeline.store.database.schema import schema_version
 from enrichment_pipeline.store.database.transactions import wait_long
+from enrichment_pipeline.store.queue.changes import append_all_changes
 from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline.wording import counted
 
@@ -57,7 +58,7 @@ def save(folder: Folder) -> None:
     partial.mkdir(mode=0o700, parents=True)  # it holds people's events
     with _connected(settings) as store:
         manifest: dict[str, object] = {
-            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made_at": _now(store).isoformat(timespec="seconds"),
             "schema_version": _version(store),
             "schemas": {name: _schema(store, name) for name in DUMPS},
         }
@@ -96,6 +97,8 @@ def restore(folder: Folder) -> None:
             ensure_reader(connection)
     # A backup of an older version is brought up to date here.
     with opened_store(settings) as store, store.transaction() as connection:
+        # What was seen between the two dumps, Dagster has forgotten.
+        append_all_changes(connection, datetime.fromisoformat(str(manifest["made_at"])))
         kept = books(connection)
         by_rows = counted_books(connection, [window.window_start for window in kept], store.window)
     if kept != by_rows or not all(window.balances for window in by_rows):
@@ -122,6 +125,13 @@ def _connected(settings: Settings) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def _now(store: Store) -> datetime:
+    """By the server's clock, as all times in the store are."""
+    with store.transaction() as connection:
+        now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    return now.astimezone(UTC)
 
 
 def _version(store: Store) -> str:

@@ -22,7 +22,14 @@ from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline.store.ingest.load import load_events
-from enrichment_pipeline_tests.conftest import make_event, raw_events
+from enrichment_pipeline.store.queue.changes import (
+    Consumer,
+    changed_days,
+    changed_windows,
+    remove_changes,
+    take_letter_changes,
+)
+from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.databases import copy_database, database_url
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "backup.py"
@@ -136,6 +143,10 @@ def test_databases_of_a_server_are_saved_and_restored_by_their_url(
 ) -> None:
     load_events(store, raw_events(20, NOON), [], "test")
     enrich_due(store, rules)
+    # As if a sensor had shown all of it after Dagster's tables were saved, and before the store.
+    with store.transaction() as connection:
+        remove_changes(connection, Consumer.WINDOWS, [NOON])
+        assert take_letter_changes(connection) is False
     done = backup("save", tmp_path / "saved")
     assert done.returncode == 0, done.stderr
 
@@ -145,6 +156,10 @@ def test_databases_of_a_server_are_saved_and_restored_by_their_url(
     assert done.returncode == 0, done.stderr
     with opened_store(Settings(database_url=url)) as other:
         assert count(other, "enriched_event") == 20
+        with other.transaction() as connection:
+            assert changed_windows(connection, HOUR, HOUR, 9) == [NOON], "it is shown once more"
+            assert [one.day for one in changed_days(connection)] == [NOON.date()]
+            assert take_letter_changes(connection)
 
     done = backup("restore", tmp_path / "saved")
     assert done.returncode == 1

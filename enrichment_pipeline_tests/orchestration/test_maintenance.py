@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
 from enrichment_pipeline.orchestration import maintenance
 from enrichment_pipeline.orchestration.partitions import (
     WINDOWS,
@@ -22,9 +23,10 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.partitions import partition_days
+from enrichment_pipeline.store.dead_letters.letters import LetterFilter, discard
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
-from enrichment_pipeline_tests.orchestration.conftest import START
+from enrichment_pipeline_tests.orchestration.conftest import START, Ticks
 from enrichment_pipeline_tests.orchestration.test_sensor import age_runs
 
 DAY = timedelta(days=1)
@@ -93,6 +95,29 @@ def test_days_past_retention_go_and_a_day_on_which_something_is_left_to_do_stays
     shown = instance.get_dynamic_partitions("windows")
     assert shown == [partition_key(today - age * DAY) for age in (11, 9)]
     assert instance.get_dynamic_partitions("session_days") == [(today - 9 * DAY).date().isoformat()]
+
+
+def test_windows_that_retention_has_dropped_are_no_partitions_again(
+    store: Store,
+    rules: Rules,
+    run: Run,
+    today: datetime,
+    ticks: Ticks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, kept = today - 12 * DAY, today - 9 * DAY
+    rejected = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", old)
+    load_events(store, raw_events(1, old), [rejected], "test")
+    load_events(store, raw_events(1, kept), [], "test")
+    enrich_due(store, rules)
+    with store.transaction() as connection:
+        discard(connection, LetterFilter(), "not needed")
+    monkeypatch.setenv("ENRICHMENT_RETENTION_DAYS", "9")
+    assert run().success
+    ticks.tick()
+    assert windows(store) == [kept]
+    assert ticks.instance.get_dynamic_partitions("windows") == [partition_key(kept)]
+    assert list(ticks.shown()) == [partition_key(kept)]
 
 
 def test_runs_past_their_time_are_trimmed_as_the_settings_say(

@@ -135,6 +135,22 @@ def test_two_consumers_of_one_kind_do_each_change_once(store: Store, rules: Rule
     assert sorted(map(len, taken)) == [0, 1]
 
 
+def test_two_sensors_that_look_at_once_show_each_window_and_letter_once(
+    store: Store, rules: Rules
+) -> None:
+    enrich(store, rules)
+    load_events(
+        store, [], [RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", START)], "test"
+    )
+    with store.transaction() as one, store.transaction() as other:
+        assert take_letter_changes(one)
+        assert not take_letter_changes(other)
+        assert lock_windows(one, [START], wait=False) == [START]
+        remove_changes(one, Consumer.WINDOWS, [START])
+        assert lock_windows(other, [START], wait=False) == []
+    assert of_dagster(store) == []
+
+
 def test_who_shows_a_window_is_waited_for_or_passed_over(store: Store) -> None:
     windows = [START, START + HOUR]
     with store.transaction() as one, store.transaction() as other:

@@ -24,6 +24,7 @@ from enrichment_pipeline.store.database.partitions import (
 )
 from enrichment_pipeline.store.database.tables import enriched_event, raw_event
 from enrichment_pipeline.store.ingest.people import forget_who_left, people_of_day_alone
+from enrichment_pipeline.store.queue.changes import drop_changes
 from enrichment_pipeline.store.queue.unused_inputs import forget_unused_inputs
 from enrichment_pipeline.store.sessions.building import forget_sessions_of_day
 from enrichment_pipeline.wording import counted
@@ -180,6 +181,7 @@ def _drop_raw(first_kept: FirstKept) -> _Drop:
         # All other transactions on the day have committed by now, and their rows are visible.
         _refuse_what_is_left_to_do(connection, day)
         drop_partition(connection, raw_event.name, day)
+        drop_changes(connection, **bounds)
         if day < first_kept.enriched:
             _drop_enriched_of(connection, day)
         forget_who_left(connection, leaving)

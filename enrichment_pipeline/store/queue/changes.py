@@ -194,3 +194,36 @@ def lock_windows(
         {"windows": list(windows), "buckets": _BUCKETS},
     )
     return sorted(row.window_start for row in rows if row.is_mine)
+
+
+def append_all_changes(connection: Connection, built_since: datetime) -> None:
+    """Append a change of every window, of the dead letters, and of each day whose sessions were
+    built since that moment: Dagster's database is restored to it, the store to a later one."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO enriched_change (consumer, window_start)
+            SELECT DISTINCT 'windows', window_start FROM raw_batch
+            UNION ALL
+            SELECT 'dead_letters', now()
+            UNION ALL
+            SELECT DISTINCT 'sessions', day::timestamp AT TIME ZONE 'UTC'
+            FROM session_timeline WHERE built_at >= :built_since
+            """
+        ),
+        {"built_since": built_since},
+    )
+
+
+def drop_changes(connection: Connection, start: datetime, end: datetime) -> None:
+    """Remove the changes that Dagster would show of windows that are dropped: it would make
+    partitions for them again."""
+    connection.execute(
+        text(
+            """
+            DELETE FROM enriched_change
+            WHERE consumer = 'windows' AND window_start >= :start AND window_start < :end
+            """
+        ),
+        {"start": start, "end": end},
+    )
