@@ -1,5 +1,6 @@
 """The package as a wheel: nothing of the project's folder is there, and all of it runs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ sys.exit(command.load()())
 """
 
 
-def test_a_wheel_runs_the_demo_in_an_empty_folder(tmp_path: Path) -> None:
+def test_a_wheel_runs_the_demo_and_a_backfill_in_an_empty_folder(tmp_path: Path) -> None:
     programs = install(tmp_path)
     folder = tmp_path / "empty"
     folder.mkdir()
@@ -51,6 +52,13 @@ def test_a_wheel_runs_the_demo_in_an_empty_folder(tmp_path: Path) -> None:
     assert demo.wait() == 0, shown
     assert "rage_click" in shown
     assert [file.name for file in folder.iterdir()] == [".enrichment"]
+
+    backfill = [programs / "enrichment-pipeline", "backfill", "--from", "2020-01-01", "--json"]
+    done = subprocess.run(backfill, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["finished"]
+    assert told["failed"] == []
 
 
 def install(folder: Path) -> Path:
