@@ -385,10 +385,10 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError(_told(error)) from error
+        raise SettingsError(_one_line_of(error)) from error
 
 
-def _told(error: ValidationError) -> str:
+def _one_line_of(error: ValidationError) -> str:
     first = error.errors()[0]
     reason = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:

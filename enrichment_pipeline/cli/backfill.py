@@ -68,7 +68,7 @@ def backfill(
         if dry_run or not chosen:
             none = "No window is failed." if failed else "There are no events then."
             none = "The rules of now would change nothing then." if changed else none
-            _tell(chosen, none, only_failed=failed, as_json=as_json)
+            _print(chosen, none, only_failed=failed, as_json=as_json)
             return
         _run(settings, store, list(chosen), re_enrich=re_enrich or changed, as_json=as_json)
 
@@ -88,7 +88,7 @@ def _chosen(
         }
 
 
-def _tell(chosen: dict[datetime, int], none: str, *, only_failed: bool, as_json: bool) -> None:
+def _print(chosen: dict[datetime, int], none: str, *, only_failed: bool, as_json: bool) -> None:
     if as_json:
         windows = [{"window": window, "events": events} for window, events in chosen.items()]
         print_json({"windows": windows})
@@ -137,7 +137,7 @@ def _run(
             out.print(
                 f"{counted(report.changed_events, 'event')} came out otherwise.", highlight=False
             )
-        _tell_letters(store, windows)
+        _print_letters(store, windows)
     if report.failed:
         window, run = next(iter(report.failed.items()))
         fail(
@@ -146,7 +146,7 @@ def _run(
         )
 
 
-def _tell_letters(store: Store, windows: list[datetime]) -> None:
+def _print_letters(store: Store, windows: list[datetime]) -> None:
     """Say how many single events stay dead: a backfill retries batches, only a replay retries
     single events."""
     with store.transaction() as connection:

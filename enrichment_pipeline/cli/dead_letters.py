@@ -77,15 +77,15 @@ def list_letters(
 
 
 def _totals(chosen: LetterFilter, counts: Mapping[str, LetterCount], *, any_found: bool) -> str:
-    told = " · ".join(
+    totals = " · ".join(
         f"{state} {counts[state].letters:,} ({events(counts[state].events)})"
         for state in STATES
         if state in counts
     )
     if any_found:
-        return told
+        return totals
     if counts:
-        return f"No dead letter is {_or(chosen.states)}; there are: {told}"
+        return f"No dead letter is {_or(chosen.states)}; there are: {totals}"
     return "No dead letters." if chosen.is_everything else "No dead letter is like that."
 
 

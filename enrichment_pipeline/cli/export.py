@@ -88,13 +88,13 @@ def export(
         )
 
 
-def _day(option: str, told: str | None) -> date | None:
-    if told is None:
+def _day(option: str, written: str | None) -> date | None:
+    if written is None:
         return None
     try:
-        return date.fromisoformat(told)
+        return date.fromisoformat(written)
     except ValueError:
-        fail(f"{option} {told!r} is no day, such as 2026-11-27")
+        fail(f"{option} {written!r} is no day, such as 2026-11-27")
 
 
 def _progress() -> Progress:

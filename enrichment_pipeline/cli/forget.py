@@ -24,7 +24,7 @@ class _Outcome:
     """What was removed, or in a dry run would be."""
 
     events: ForgetReport = field(default_factory=ForgetReport)
-    told_to_dagster: int = 0
+    in_dagster: int = 0
     inputs: int | None = None
     """None in a dry run: which inputs no other event has is known only after the removal."""
     also_known_as: dict[str, list[str]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def forget(
 
     Example: [bold]enrichment-pipeline forget user@shop.example --dry-run[/]
     """
-    people = People(_told(distinct_ids or [], file))
+    people = People(_named(distinct_ids or [], file))
     if not people.distinct_ids:
         fail("whom? Name a DISTINCT_ID, or a --file with one a line")
     if not (dry_run or yes or _can_ask()):
@@ -71,7 +71,7 @@ def _can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-def _told(distinct_ids: list[str], file: Path | None) -> list[str]:
+def _named(distinct_ids: list[str], file: Path | None) -> list[str]:
     if file is None:
         return distinct_ids
     try:
@@ -91,7 +91,7 @@ def _forget(store: Store, people: People, project: str | None, *, dry_run: bool)
     with store.transaction() as connection:
         outcome = _Outcome(also_known_as=also_known_as(connection, project, people.distinct_ids))
     outcome.events = forget_events(store, people, project, dry_run=dry_run)
-    outcome.told_to_dagster = forget_in_dagster(store, people, dry_run=dry_run)
+    outcome.in_dagster = forget_in_dagster(store, people, dry_run=dry_run)
     if not dry_run:
         outcome.inputs = forget_unused_inputs(store)
     return outcome
@@ -123,7 +123,7 @@ def _figures(outcome: _Outcome, *, dry_run: bool) -> dict[str, object]:
         "forgotten_before": outcome.events.forgotten_before,
         "dead_letters": outcome.events.letters,
         "texts": outcome.events.texts,
-        "entries_of_dagster": outcome.told_to_dagster,
+        "entries_of_dagster": outcome.in_dagster,
         "inputs": outcome.inputs,
         "also_known_as": outcome.also_known_as,
     }
@@ -144,7 +144,7 @@ def _print(outcome: _Outcome, *, dry_run: bool) -> None:
     out.print(
         f"{counted(outcome.events.letters, 'dead letter')}, "
         f"{counted(outcome.events.texts, 'text')} and "
-        f"{counted(outcome.told_to_dagster, 'entry')} of Dagster {removed}.",
+        f"{counted(outcome.in_dagster, 'entry')} of Dagster {removed}.",
         highlight=False,
     )
     if outcome.inputs is not None:

@@ -61,7 +61,7 @@ def _filter(
     _check_choice("--kind", kind, _KINDS)
     since, until = _times(window, first, end)
     return LetterFilter(
-        ids=tuple(letter_id(told) for told in ids or ()),
+        ids=tuple(letter_id(written) for written in ids or ()),
         reason=reason,
         since=since,
         until=until,
@@ -79,8 +79,8 @@ def _filter_with_states(
     ] = None,
     **options: object,
 ) -> LetterFilter:
-    for told in state or ():
-        _check_choice("--state", told, STATES)
+    for written in state or ():
+        _check_choice("--state", written, STATES)
     chosen = _filter(**options)  # type: ignore[arg-type]
     # A person who names a letter wants to see it in any state.
     default = STATES if chosen.ids else OPEN_STATES
@@ -134,17 +134,17 @@ def _times(
     return window_start(since, length) if since else None, until
 
 
-def letter_id(told: str) -> int:
+def letter_id(written: str) -> int:
     """The id of a letter; ends the command where the text cannot be one."""
-    number = int(told) if _DIGITS.fullmatch(told) else 0
+    number = int(written) if _DIGITS.fullmatch(written) else 0
     if not 0 < number <= _MOST_ID:
-        fail(f"{told!r} is not the id of a dead letter")
+        fail(f"{written!r} is not the id of a dead letter")
     return number
 
 
-def _check_choice(option: str, told: str | None, choices: tuple[str, ...]) -> None:
-    if told is not None and told not in choices:
-        fail(f"{option} {told!r} is none of {', '.join(choices)}")
+def _check_choice(option: str, written: str | None, choices: tuple[str, ...]) -> None:
+    if written is not None and written not in choices:
+        fail(f"{option} {written!r} is none of {', '.join(choices)}")
 
 
 def refuse_everything(chosen: LetterFilter, verb: str, *, every: bool) -> None:

@@ -33,15 +33,15 @@ def check_order(start: date, stop: date) -> None:
         fail("--from must be before --to, which is not included")
 
 
-def parse_moment(option: str, told: str) -> datetime:
+def parse_moment(option: str, written: str) -> datetime:
     """The moment that was given for an option, in UTC; ends the command where the text is none."""
     try:
-        return datetime.strptime(told, _PARTITION_KEY).replace(tzinfo=UTC)
+        return datetime.strptime(written, _PARTITION_KEY).replace(tzinfo=UTC)
     except ValueError:
-        moment = parse_timestamp(told)
+        moment = parse_timestamp(written)
     if moment is None:
         fail(
-            f"{option} {told!r} is no day and no time, such as 2026-03-01, 2026-03-01T12:00 or "
+            f"{option} {written!r} is no day and no time, such as 2026-03-01, 2026-03-01T12:00 or "
             "2026-03-01-12:00"
         )
     return moment

@@ -90,7 +90,7 @@ def replay(
     with existing_store(settings) as store:
         outcome = _look(store, chosen)
         if dry_run or not outcome.meant.total.letters:
-            _tell_plan(outcome, dry_run=dry_run, as_json=as_json)
+            _print_plan(outcome, dry_run=dry_run, as_json=as_json)
             return
         if chosen.is_everything and not yes and sys.stdin.isatty():
             outcome.meant.print()
@@ -98,10 +98,10 @@ def replay(
         with store.transaction() as connection:
             marked = mark_for_replay(connection, chosen)
         if no_wait:
-            _tell_marked(outcome, marked.letters, as_json=as_json)
+            _print_marked(outcome, marked.letters, as_json=as_json)
             return
         _drain(store, rules, rate or settings.replay_rate, outcome)
-    _tell(outcome, as_json=as_json)
+    _print(outcome, as_json=as_json)
 
 
 def _look(store: Store, chosen: LetterFilter) -> _Outcome:
@@ -148,7 +148,7 @@ def _drain(store: Store, rules: Rules, rate: int, outcome: _Outcome) -> None:
         outcome.left = count_marked(connection).letters
 
 
-def _tell_plan(outcome: _Outcome, *, dry_run: bool, as_json: bool) -> None:
+def _print_plan(outcome: _Outcome, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json(_figures(outcome) | {"dry_run": dry_run})
         return
@@ -158,23 +158,23 @@ def _tell_plan(outcome: _Outcome, *, dry_run: bool, as_json: bool) -> None:
         say(f"{letters(total.letters)} of {events(total.events)} would be replayed.")
     else:
         say("No dead letter that can be replayed is like that.")
-    _tell_skipped(outcome)
+    _print_skipped(outcome)
 
 
-def _tell_marked(outcome: _Outcome, marked: int, *, as_json: bool) -> None:
+def _print_marked(outcome: _Outcome, marked: int, *, as_json: bool) -> None:
     if as_json:
         print_json(_figures(outcome) | {"marked": marked})
         return
     say(f"{letters(marked)} marked; Dagster's code location dead_letter_worker replays them.")
-    _tell_skipped(outcome)
+    _print_skipped(outcome)
 
 
-def _tell_skipped(outcome: _Outcome) -> None:
+def _print_skipped(outcome: _Outcome) -> None:
     if outcome.skipped:
         say(f"{letters(outcome.skipped)} skipped, being parked: name them by id to replay them.")
 
 
-def _tell(outcome: _Outcome, *, as_json: bool) -> None:
+def _print(outcome: _Outcome, *, as_json: bool) -> None:
     report = outcome.report
     if as_json:
         print_json(_figures(outcome))
@@ -183,7 +183,7 @@ def _tell(outcome: _Outcome, *, as_json: bool) -> None:
             f"resolved {report.resolved:,} ({events(report.events)}) · "
             f"failed {report.failed:,}, of which {report.parked:,} parked · {outcome.seconds:.1f} s"
         )
-        _tell_skipped(outcome)
+        _print_skipped(outcome)
         if outcome.elsewhere:
             say(f"{letters(outcome.elsewhere)} taken by another replay that is at work.")
     if outcome.interrupted:

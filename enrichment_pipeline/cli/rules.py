@@ -51,8 +51,8 @@ def show(file: RulesFile = None, as_json: AsJson = False) -> None:
     ]
     columns = ("rule", "matches", "event_type", "action_type")
     if as_json:
-        told = [dict(zip(columns, row, strict=True)) for row in rows]
-        print_json({"rules_version": rules.version, "rules": told})
+        described = [dict(zip(columns, row, strict=True)) for row in rows]
+        print_json({"rules_version": rules.version, "rules": described})
         return
     print_table(columns, rows, title=f"Rules version {rules.version}")
 

@@ -47,14 +47,14 @@ def show(
         _print(one)
 
 
-def read_letter(told: str) -> tuple[StoredEvent, list[StoredEvent]]:
+def read_letter(written: str) -> tuple[StoredEvent, list[StoredEvent]]:
     """The dead letter with this id and, for a batch, some of its events; ends the command where
     there is none."""
-    number = letter_id(told)
+    number = letter_id(written)
     with existing_store(load_settings()) as store, store.transaction() as connection:
         letter = find_letter(connection, number)
         if letter is None:
-            fail(f"there is no dead letter {told}")
+            fail(f"there is no dead letter {written}")
         return letter, sample_of_batch(connection, letter, store.window, _SAMPLE)
 
 

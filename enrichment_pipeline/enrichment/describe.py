@@ -83,8 +83,8 @@ def _verb_of_element(inputs: EnrichmentInput) -> str | None:
 
 
 def _name(event: str, unmasked: Set[Private]) -> str:
-    told = event if event.startswith("$") else event.replace("_", " ")
-    name = masked_text(told, _MAX_NAME, unmasked, cut_at=MAX_EVENT_NAME_LENGTH)
+    spelled = event if event.startswith("$") else event.replace("_", " ")
+    name = masked_text(spelled, _MAX_NAME, unmasked, cut_at=MAX_EVENT_NAME_LENGTH)
     if not name:
         return "An event without a name"
     # Text that is more than a name may say anything, so it is quoted like all text of strangers.

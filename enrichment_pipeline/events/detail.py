@@ -45,10 +45,10 @@ _OF_EVENTS: Mapping[str, tuple[str, ...]] = {
     "survey dismissed": ("$survey_name",),
 }
 
-_TELLING_EVENTS = frozenset({"$exception", *_OF_EVENTS})
+_EVENTS_WITH_DETAIL = frozenset({"$exception", *_OF_EVENTS})
 
 # Words in property names that say most about the action; these properties come first.
-_TELLING = (
+_WORDS_THAT_SAY_MOST = (
     *("sku", "product", "item", "plan", "name", "step", "status", "result", "error", "reason"),
     *("price", "amount", "total", "value", "revenue", "currency", "quantity", "count", "type"),
     *("category", "method", "query", "search", "option", "variant", "feature"),
@@ -62,14 +62,14 @@ def detail_of(
     event: str, properties: Mapping[str, object], unmasked: Set[Private] = NOTHING
 ) -> str | None:
     """The detail of an event, of at most 60 characters; None if it has none."""
-    if event[:1] == "$" and event not in _TELLING_EVENTS:
+    if event[:1] == "$" and event not in _EVENTS_WITH_DETAIL:
         return None
     if event == "$exception":
         return _exception(properties, unmasked)
     if names := _OF_EVENTS.get(event):
         chosen: Iterable[str] = (name for name in names if name in properties)
     else:
-        chosen = _telling_first(properties)
+        chosen = _best_first(properties)
     parts: list[str] = []
     length = 0
     for name in chosen:
@@ -89,7 +89,7 @@ def split_detail(sentence: str) -> tuple[str, str]:
     return (sentence[: found.start()], sentence[found.start() + 1 :]) if found else (sentence, "")
 
 
-def _telling_first(properties: Mapping[str, object]) -> Sequence[str]:
+def _best_first(properties: Mapping[str, object]) -> Sequence[str]:
     # posthog-js sends some twenty campaign parameters as null.
     custom = [name for name, value in properties.items() if value is not None and name[:1] != "$"]
     return _ranked(
@@ -100,8 +100,8 @@ def _telling_first(properties: Mapping[str, object]) -> Sequence[str]:
 @lru_cache(maxsize=1_024)
 def _ranked(names: tuple[str, ...]) -> Sequence[str]:
     ranks = ((_rank(name), position, name) for position, name in enumerate(names))
-    told = [(rank, position, name) for rank, position, name in ranks if rank is not None]
-    return [name for _, _, name in sorted(told)]
+    ranked = [(rank, position, name) for rank, position, name in ranks if rank is not None]
+    return [name for _, _, name in sorted(ranked)]
 
 
 @lru_cache(maxsize=8_192)
@@ -110,7 +110,10 @@ def _rank(name: str) -> int | None:
     folded = _HUMP.sub("_", name).lower()
     if folded in _NOISE or folded.startswith("utm_") or is_private_name(name):
         return None
-    return next((at for at, word in enumerate(_TELLING) if word in folded), len(_TELLING))
+    return next(
+        (at for at, word in enumerate(_WORDS_THAT_SAY_MOST) if word in folded),
+        len(_WORDS_THAT_SAY_MOST),
+    )
 
 
 def _pair(name: str, value: object, unmasked: Set[Private]) -> str | None:
@@ -187,8 +190,8 @@ def _device(
     where = " on ".join(_part(part) for part in (browser, system) if part)
     # Without a browser and a device type it is a server, which its system alone does not show.
     sender = None if kind or browser else library
-    told = [kind and _part(kind), where, sender and _part(sender)]
-    return cut(", ".join(part for part in told if part), MAX_DEVICE_LENGTH) or None
+    parts = [kind and _part(kind), where, sender and _part(sender)]
+    return cut(", ".join(part for part in parts if part), MAX_DEVICE_LENGTH) or None
 
 
 def _part(text: str) -> str:

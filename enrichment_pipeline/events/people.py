@@ -34,7 +34,7 @@ _BEGINNINGS = re.compile(r"(?<!\w)(?=.)", re.DOTALL)
 
 # A common id, such as 1, a or events: it names a person only as a whole value under a key for
 # people; not in the middle of a sentence.
-_LEAST_TELLING = 12
+_LEAST_DISTINCTIVE = 12
 _AROUND_A_VALUE = frozenset("'\"`,;|=\t\r\n")
 _KEY_OF_SOMEBODY = re.compile(r"^$|id$|user|person|mail|name|alias|customer|account", re.IGNORECASE)
 
@@ -52,11 +52,11 @@ class People:
 
     def __init__(self, distinct_ids: Iterable[str]) -> None:
         """`distinct_ids` are as their senders wrote them; in columns they are cleaned and cut."""
-        names = {_as_kept(told): told for told in distinct_ids if told}
+        names = {_as_kept(given): given for given in distinct_ids if given}
         self.distinct_ids = sorted(names)
         """Their ids in the form of columns."""
         self._names = frozenset(names)
-        self._forms = {form: held for held, told in names.items() for form in _forms(told)}
+        self._forms = {form: held for held, given in names.items() for form in _forms(given)}
         # The longest first, so that of two ids with the same beginning the right one matches.
         self._lengths = sorted({len(form) for form in self._forms}, reverse=True)
         self._looked_at = min([_FIRST_CHARACTERS, *self._lengths])
@@ -92,7 +92,7 @@ class People:
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
     """Whether the text at this place is a whole id, and not part of something else."""
-    if _is_telling(text[start:end]):
+    if _is_distinctive(text[start:end]):
         return end == len(text) or not _is_of_a_word(text[end])
     before, after = text[start - 1 : start], text[end : end + 1]
     return _AROUND_A_VALUE.issuperset(before) and _AROUND_A_VALUE.issuperset(after)
@@ -102,11 +102,11 @@ def _is_of_a_word(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-def _is_telling(distinct_id: str) -> bool:
+def _is_distinctive(distinct_id: str) -> bool:
     """Whether it can only be an id: not a word, and not a number that may count something."""
     is_a_word = all(map(_is_of_a_word, distinct_id))
     has_digits = any(map(str.isdigit, distinct_id))
-    return not is_a_word or (has_digits and len(distinct_id) >= _LEAST_TELLING)
+    return not is_a_word or (has_digits and len(distinct_id) >= _LEAST_DISTINCTIVE)
 
 
 def other_id(event: str, distinct_id: str, properties: Mapping[str, object]) -> str | None:
@@ -114,12 +114,12 @@ def other_id(event: str, distinct_id: str, properties: Mapping[str, object]) -> 
     that any number of people share."""
     if event not in LINKING_EVENTS:
         return None
-    told = properties.get("$anon_distinct_id" if event == "$identify" else "alias")
-    if isinstance(told, int | float) and not isinstance(told, bool):
-        told = str(told)
-    if not isinstance(told, str) or not told:
+    given = properties.get("$anon_distinct_id" if event == "$identify" else "alias")
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        given = str(given)
+    if not isinstance(given, str) or not given:
         return None
-    other = _as_kept(told)
+    other = _as_kept(given)
     if other == distinct_id or is_nobody(other) or is_nobody(distinct_id):
         return None
     return other
@@ -143,11 +143,11 @@ def _as_kept(distinct_id: str) -> str:
     return clean_text(_SURROGATE.sub(REPLACEMENT, distinct_id), MAX_ID_LENGTH)
 
 
-def _forms(told: str) -> set[str]:
+def _forms(given: str) -> set[str]:
     """The forms of an id in text: itself, cut, escaped as in JSON and in Python."""
     return {
         form
-        for name in (told, _as_kept(told))
+        for name in (given, _as_kept(given))
         for form in (
             name,
             json.dumps(name)[1:-1],
@@ -163,7 +163,7 @@ def _read(value: object) -> tuple[set[str], set[str]]:
     owners: set[str] = set()
     mentioned: set[str] = set()
     for key, held in _scalars(value):
-        if _is_telling(held) or _KEY_OF_SOMEBODY.search(key):
+        if _is_distinctive(held) or _KEY_OF_SOMEBODY.search(key):
             mentioned.add(_as_kept(held))
         if key in _OWNER_KEYS and held:
             owners.add(_as_kept(held))
@@ -200,13 +200,13 @@ def _inside(text: str) -> list[object]:
 def _read_broken(text: str) -> set[str]:
     owners: set[str] = set()
     for found in _OWNER_IN_TEXT.finditer(text):
-        told = found["bare"]
-        if told is None:
+        given = found["bare"]
+        if given is None:
             quoted = found["quoted"]
             try:
-                told = str(json.loads(f'"{quoted}"'))
+                given = str(json.loads(f'"{quoted}"'))
             except ValueError:
-                told = quoted
-        if told:
-            owners.add(_as_kept(told))
+                given = quoted
+        if given:
+            owners.add(_as_kept(given))
     return owners

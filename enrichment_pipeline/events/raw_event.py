@@ -300,8 +300,8 @@ def _uuid(
         raise EventRejectedError(Reason.INVALID_UUID, "the event's uuid is malformed")
     if uuid.int not in _OF_NO_EVENT:
         return uuid
-    told = written_time(fields) or str(content_uuid(payload))
-    return another_uuid(uuid, *names(event, distinct_id), told)
+    written = written_time(fields) or str(content_uuid(payload))
+    return another_uuid(uuid, *names(event, distinct_id), written)
 
 
 def _occurred_at(
@@ -334,16 +334,16 @@ def _when(
     the sender's clock; the arrival.
     """
     arrived = _arrived_at(fields, arrival) if arrival.is_recorded else arrival.at
-    told, offset = fields.get("timestamp"), fields.get("offset")
-    is_told = told is not None and told != ""
+    given, offset = fields.get("timestamp"), fields.get("offset")
+    is_given = given is not None and given != ""
     # The system that recorded it has corrected the timestamp already, also by the offset.
-    if arrived is None or (is_told and arrival.is_recorded):
+    if arrived is None or (is_given and arrival.is_recorded):
         offset = None
-    if not is_told and offset is None:
+    if not is_given and offset is None:
         return (arrived, None) if arrived else (arrival.at, NO_TIME)
     moment = milliseconds_before(arrived, offset) if arrived and offset is not None else None
-    if moment is None and is_told:
-        written = read_time(told)
+    if moment is None and is_given:
+        written = read_time(given)
         sent_at = None if _ignores_sent_at(fields, properties) else arrival.sent_at
         moment = written and on_our_clock(written, sent_at, arrival.at)
     if moment is None:

@@ -49,16 +49,16 @@ def written_time(fields: Mapping[str, object]) -> str | None:
 
 def uuid_beside(holder: Known, event: Known) -> UUID | None:
     """The uuid for an event whose own uuid `holder` has; None if it is the same event."""
-    told_apart = names(event.event, event.distinct_id)
-    if told_apart != names(holder.event, holder.distinct_id):
-        return another_uuid(event.uuid, *told_apart)
+    identity = names(event.event, event.distinct_id)
+    if identity != names(holder.event, holder.distinct_id):
+        return another_uuid(event.uuid, *identity)
     apart = abs(event.occurred_at - holder.occurred_at)
     if apart < _FAR_APART or event.uuid.version in _OF_A_TIME:
         return None
     written = _written(event.read_payload())
     if written is None or written == _written(holder.read_payload()):
         return None
-    return another_uuid(event.uuid, *told_apart, written)
+    return another_uuid(event.uuid, *identity, written)
 
 
 def _written(payload: bytes) -> str | None:

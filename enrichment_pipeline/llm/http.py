@@ -61,11 +61,11 @@ class _Timelines:
         form = _form(request.headers.get("accept", ""))
         if form is None:
             return PlainTextResponse(f"this answers as {', '.join(_TYPES)}", 406)
-        told = request.query_params.get("max_tokens")
+        given = request.query_params.get("max_tokens")
         try:
-            max_tokens = int(told) if told else None
+            max_tokens = int(given) if given else None
         except ValueError:
-            return PlainTextResponse(f"max_tokens={told!r} is no number", 400)
+            return PlainTextResponse(f"max_tokens={given!r} is no number", 400)
         # Created here, because it belongs to the event loop that serves.
         self._limiter = self._limiter or anyio.CapacityLimiter(_AT_ONCE)
         project = request.query_params.get("project")
@@ -104,8 +104,8 @@ def _form(accept: str) -> Form | None:
 
 
 def _quality(parameters: list[str]) -> float:
-    told = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+    quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
     try:
-        return float(told)
+        return float(quality)
     except ValueError:
         return 0.0

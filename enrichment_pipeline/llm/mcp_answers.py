@@ -178,9 +178,9 @@ def _line(cells: Sequence[Cell]) -> str:
 def _cell(value: Cell) -> str:
     if value is None:
         return ""
-    told = ",".join(value) if isinstance(value, list) else str(value)
+    written = ",".join(value) if isinstance(value, list) else str(value)
     # No sentence contains these; one of an older version may.
-    return told.replace("|", "/").replace("\n", " ")
+    return written.replace("|", "/").replace("\n", " ")
 
 
 def shown_name(name: str) -> str:

@@ -70,10 +70,10 @@ def time_of(
     return first, last
 
 
-def _moment(name: str, told: str | None) -> datetime | None:
-    if told is None:
+def _moment(name: str, given: str | None) -> datetime | None:
+    if given is None:
         return None
-    moment = parse_timestamp(told)
+    moment = parse_timestamp(given)
     if moment is None:
-        raise ToolError(f"{name}={told!r} is no ISO 8601 time, such as 2026-11-27T10:00:00Z")
+        raise ToolError(f"{name}={given!r} is no ISO 8601 time, such as 2026-11-27T10:00:00Z")
     return min(max(moment, EPOCH), _FAR_AHEAD)

@@ -112,9 +112,9 @@ class Overviews:
             reasons = count_letters_by(connection, chosen, "reason_code")
             newest = find_letters(connection, chosen, limit + 1)
         first = list(reasons.items())[:_MOST_REASONS]
-        told = [f"{reason} {count.events}" for reason, count in first]
+        parts = [f"{reason} {count.events}" for reason, count in first]
         if len(reasons) > len(first):
-            told.append(counted(len(reasons) - len(first), "other reason"))
+            parts.append(counted(len(reasons) - len(first), "other reason"))
         rows = [
             LetterLine(
                 f"{one['last_failed_at']:%Y-%m-%d %H:%M:%S}",
@@ -134,7 +134,7 @@ class Overviews:
             rows,
             limit=limit,
             max_tokens=max_tokens,
-            summary=f"{summary}: {', '.join(told)}" if told else summary,
+            summary=f"{summary}: {', '.join(parts)}" if parts else summary,
         )
 
     def status(
@@ -188,10 +188,10 @@ class Overviews:
         sums = Counter[str]()
         for _, value, many in counts:
             sums[value] += many
-        told = ", ".join(f"{value} {many}" for value, many in sums.most_common())
+        totals = ", ".join(f"{value} {many}" for value, many in sums.most_common())
         picture = chart_over_time(title, counts, first, last, _CHART_PARTS)
         between = f"from {shown_moment(first)} to {shown_moment(last)} UTC"
-        return [Image(data=picture, format="png"), f"{title} {between}: {told}"]
+        return [Image(data=picture, format="png"), f"{title} {between}: {totals}"]
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return reading(self._store, SECONDS)

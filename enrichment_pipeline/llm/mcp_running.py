@@ -89,7 +89,7 @@ def _answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         return function(**arguments)
     except SessionNotFoundError as error:
         raise ToolError(
-            f"{error}; list_sessions shows ids; project= tells equal ones apart"
+            f"{error}; list_sessions shows ids; project= chooses between equal ones"
         ) from error
     except StoreUnavailableError as error:
         raise ToolError(_AWAY) from error

@@ -99,7 +99,7 @@ class Tools:
             )
             for one in found
         ]
-        nothing = "no such session; wider filters find more, status tells of when sessions are"
+        nothing = "no such session; wider filters find more, status says when sessions are"
         return table(
             SessionLine,
             rows,

@@ -112,9 +112,9 @@ def build_timeline(
     not_read = count - len(ordered)
     start, end = ordered[0].occurred_at, ordered[-1].occurred_at
     noise = noise_of(ordered)
-    told = [event for event in ordered if event.event not in noise] if noise else ordered
-    visits = _visits(told)
-    entries = _entries(told, start, end)
+    kept = [event for event in ordered if event.event not in noise] if noise else ordered
+    visits = _visits(kept)
+    entries = _entries(kept, start, end)
     signals = find_signals(entries)
     shown = sum([entry.times for entry in entries if entry.action != "idle"])
     return Timeline(
@@ -133,7 +133,7 @@ def build_timeline(
         entries=entries,
         is_open=is_open,
         dropped=Counter([event.event for event in ordered if event.event in noise]),
-        merged=len(told) - shown,
+        merged=len(kept) - shown,
         not_read=not_read,
     )
 
@@ -251,18 +251,18 @@ def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
     said = event.description
     text = said if said.isprintable() else visible(said)
     action = _action(event.event, text)
-    told = _OF_EVENTS.get(event.event)
-    verb = told[1] if told else _VERBS.get(action)
+    known = _OF_EVENTS.get(event.event)
+    verb = known[1] if known else _VERBS.get(action)
     if verb and text.startswith(verb):
         text = text[len(verb) :]
-        action = told[0] if told else action
+        action = known[0] if known else action
     if page and action not in {"view", "leave"}:
         before, found, after = text.rpartition(f" on {page}")
         # The text after the page is the detail, if anything.
         if found and (not after or after.startswith(" (")):
             text = before + after
-    if told and action == told[0]:
-        text = text.strip() or told[2]
+    if known and action == known[0]:
+        text = text.strip() or known[2]
         text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
     signal = "error" if is_error(event.event) else None
     sends = action == "event" and is_sent(event.event)
@@ -274,8 +274,8 @@ def _action(event: str, sentence: str) -> str:
     if event != "$autocapture":
         return action
     # Whether it sent or changed something is in its sentence.
-    told = (one for one in ("submit", "change") if sentence.startswith(_VERBS[one]))
-    return next(told, action)
+    found = (one for one in ("submit", "change") if sentence.startswith(_VERBS[one]))
+    return next(found, action)
 
 
 def _outline(visits: Sequence[str], entries: Sequence[Entry], first: int | None) -> str:

@@ -14,7 +14,7 @@ from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.store.database.engine import Store
 
 # Where Dagster keeps materializations: JSON, in a column of text.
-_TOLD = {"event_logs": "event", "asset_keys": "last_materialization"}
+_LOGGED = {"event_logs": "event", "asset_keys": "last_materialization"}
 _READ_AT_ONCE = 200
 
 
@@ -32,7 +32,7 @@ def forget_in_dagster(store: Store, people: People, *, dry_run: bool = False) ->
             there = set(inspect(connection).get_table_names())
             return sum(
                 _forget_in(connection, table, column, people, dry_run=dry_run)
-                for table, column in _TOLD.items()
+                for table, column in _LOGGED.items()
                 if table in there
             )
     finally:
@@ -49,7 +49,7 @@ def _forget_in(
         WHERE asset_key = :asset AND strpos({column}, '"distinct_id"') > 0
         """  # noqa: S608
     )
-    changed = text(f"UPDATE {table} SET {column} = :told WHERE id = :id")  # noqa: S608
+    changed = text(f"UPDATE {table} SET {column} = :kept WHERE id = :id")  # noqa: S608
     found = connection.execute(
         with_previews,
         {"asset": ENRICHED_EVENTS.to_string()},
@@ -58,9 +58,9 @@ def _forget_in(
     theirs = frozenset(people.distinct_ids)
     # Read to the end first: the open cursor would not see an update.
     changes = [
-        {"id": row[0], "told": json.dumps(without)}
+        {"id": row[0], "kept": json.dumps(without)}
         for row in found
-        if (without := _without(told := json.loads(row[1]), theirs)) != told
+        if (without := _without(logged := json.loads(row[1]), theirs)) != logged
     ]
     if changes and not dry_run:
         connection.execute(changed, changes)

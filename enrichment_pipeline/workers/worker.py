@@ -106,7 +106,7 @@ def _declare(broker: Broker) -> None:
     while True:
         try:
             broker.declare()
-        except Exception as error:  # noqa: BLE001  of five clients; it is told, and tried again
+        except Exception as error:  # noqa: BLE001  of five clients; it is logged, and tried again
             logger.warning("%s does not answer (%s); waiting …", broker.name, first_line(error))
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)

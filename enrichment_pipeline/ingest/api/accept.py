@@ -153,12 +153,12 @@ def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
     kind = group[0].kind
     result = load_events(store, events, rejected, kind.source, historical=kind.historical)
     if result.refused:
-        _tell_refused(verdicts, events, result.refused)
+        _report_refused(verdicts, events, result.refused)
     # Without the refusals: the verdicts hold them, and they need not go to another process.
     return Accepted(verdicts, result._replace(refused=None))
 
 
-def _tell_refused(
+def _report_refused(
     verdicts: Sequence[Verdicts], events: Sequence[RawEvent], refused: Mapping[Key, str]
 ) -> None:
     """Add PostgreSQL's verdicts to ours, which stand in the order of the events."""

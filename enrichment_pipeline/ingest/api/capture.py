@@ -254,8 +254,8 @@ class Capture:
             self._decoding.release()
 
     async def _body(self, request: Request, reservation: Reservation) -> bytes:
-        told = request.headers.get("Content-Length", "")
-        if told.isdecimal() and int(told) > MAX_BODY_BYTES:
+        declared = request.headers.get("Content-Length", "")
+        if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
             raise TooLargeError(MAX_BODY_BYTES)
         chunks: list[bytes] = []
         size = 0

@@ -122,9 +122,9 @@ def _decompressed(content: bytes, content_encoding: str, most: int) -> bytes:
 def _decoded(content: bytes, coding: str, most: int) -> bytes:
     """Decode the coding that the header names, if the bytes do not show it. Where the header names
     one and the text is plain, a proxy decoded it and left the header."""
-    if coding in _TOLD_BY_HEADER:
+    if coding in _DECLARED_BY_HEADER:
         try:
-            return _TOLD_BY_HEADER[coding](content, most)
+            return _DECLARED_BY_HEADER[coding](content, most)
         except RequestError:
             if not content.lstrip().startswith(_JSON_STARTS):
                 raise
@@ -192,4 +192,4 @@ def _unzstd(content: bytes, most: int) -> bytes:
         raise RequestError(400, f"not zstd: {error}") from error
 
 
-_TOLD_BY_HEADER = {"br": _unbrotli, "deflate": _undeflate}
+_DECLARED_BY_HEADER = {"br": _unbrotli, "deflate": _undeflate}

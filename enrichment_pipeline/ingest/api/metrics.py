@@ -53,11 +53,11 @@ class Metrics:
         self.queue_age = self._gauge("queue_oldest_seconds", "How long the oldest one has waited.")
         self.notifications = self._counter(
             "notifications",
-            "Batches that the broker was told of (published), or not (left to the sensor).",
+            "Batches whose notification was published to the broker, or not (left to the sensor).",
             "outcome",
         )
         self.messages = self._gauge(
-            "broker_messages", "Messages that wait on the broker, where it tells.", "queue"
+            "broker_messages", "Messages that wait on the broker, where it counts them.", "queue"
         )
         self.alerts_open = self._gauge("alerts_open", "Alerts that are open, by kind.", "kind")
         self.alerts_waiting = self._gauge(
@@ -125,9 +125,9 @@ class Metrics:
         """Count an alert message that could not be delivered."""
         self.alert_failures.labels(channel).inc()
 
-    def set_store_down(self, is_told: bool) -> None:
+    def set_store_down(self, is_notified: bool) -> None:
         """Show the alert `store_down`, the only one that is not in the store."""
-        self.alerts_open.labels(Kind.STORE_DOWN).set(is_told)
+        self.alerts_open.labels(Kind.STORE_DOWN).set(is_notified)
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""

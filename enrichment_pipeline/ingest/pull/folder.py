@@ -185,5 +185,5 @@ def _is_export(path: str) -> bool:
 
 def _version(info: dict[str, object]) -> str:
     """A text that changes when the file does."""
-    told = next((info[name] for name in (*_CHECKSUMS, *_CHANGED) if info.get(name)), "")
-    return f"{info.get('size')}:{told}"
+    change = next((info[name] for name in (*_CHECKSUMS, *_CHANGED) if info.get(name)), "")
+    return f"{info.get('size')}:{change}"

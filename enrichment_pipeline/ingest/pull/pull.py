@@ -200,7 +200,7 @@ class _WindowPull:
             read = position.events_read + len(page.records)
             position = position._replace(after=page.last, events_read=read)
             self._keep(position)
-            self._tell(summary)
+            self._report(summary)
 
     def _settled(self, position: WindowPosition, summary: ImportSummary) -> WindowPosition:
         """The position with PostHog's own count. Where that differs, the window is read once more:
@@ -218,7 +218,7 @@ class _WindowPull:
         with self.store.transaction() as connection:
             keep_position(connection, self.api.source, self.start, position)
 
-    def _tell(self, summary: ImportSummary) -> None:
+    def _report(self, summary: ImportSummary) -> None:
         if self.asked.on_progress:
             seen = summary.accepted + summary.duplicates + summary.quarantined.total()
             self.asked.on_progress(f"{self.start:%Y-%m-%d %H:%M}", seen, None)

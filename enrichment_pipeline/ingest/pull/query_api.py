@@ -183,8 +183,8 @@ class QueryApi:
             raise _UnansweredError(f"no connection: {one_line(error)}", smaller=False) from error
         except httpx.RequestError as error:
             # Includes a response that is cut off. The page may have taken more than the time limit.
-            told = one_line(error) or type(error).__name__
-            raise _UnansweredError(f"no whole answer: {told}", smaller=True) from error
+            reason = one_line(error) or type(error).__name__
+            raise _UnansweredError(f"no whole answer: {reason}", smaller=True) from error
         if answer.status_code != httpx.codes.OK:
             raise self._refusal(answer, content)
         return content
@@ -193,24 +193,24 @@ class QueryApi:
         """The error for a response that is no page."""
         status = answer.status_code
         detail = _detail(content) or answer.reason_phrase
-        told = f"{self.source} answers {status}: {detail}"
+        line = f"{self.source} answers {status}: {detail}"
         if status == httpx.codes.TOO_MANY_REQUESTS:
             return self._throttled(answer, detail)
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             return PullRefusedError(
-                f"{told}; set ENRICHMENT_POSTHOG_API_KEY to a key of that project with query:read"
+                f"{line}; set ENRICHMENT_POSTHOG_API_KEY to a key of that project with query:read"
             )
         if status == httpx.codes.NOT_FOUND:
             return PullRefusedError(
-                f"{told}; check ENRICHMENT_POSTHOG_PROJECT_ID and ENRICHMENT_POSTHOG_URL"
+                f"{line}; check ENRICHMENT_POSTHOG_PROJECT_ID and ENRICHMENT_POSTHOG_URL"
             )
         if answer.is_redirect:
             elsewhere = answer.headers.get("location", "elsewhere")
-            return PullRefusedError(f"{told}; it leads to {elsewhere}: set ENRICHMENT_POSTHOG_URL")
+            return PullRefusedError(f"{line}; it leads to {elsewhere}: set ENRICHMENT_POSTHOG_URL")
         if answer.is_server_error or answer.is_success or status == httpx.codes.REQUEST_TIMEOUT:
             after = _retry_after(answer)
             return _UnansweredError(f"answers {status}: {detail}", retry_after=after, smaller=True)
-        return PullRefusedError(f"{told}; it does not take the query of ENRICHMENT_POSTHOG_URL")
+        return PullRefusedError(f"{line}; it does not take the query of ENRICHMENT_POSTHOG_URL")
 
     def _throttled(self, answer: httpx.Response, detail: str) -> PullError:
         after = _retry_after(answer)
@@ -219,8 +219,8 @@ class QueryApi:
                 f"{self.source}: the rate limit is used up for {after:.0f} s; pull again then, "
                 "it goes on where it is"
             )
-        told = f"the rate limit is used up: {detail}"
-        return _UnansweredError(told, retry_after=after, smaller=False)
+        reason = f"the rate limit is used up: {detail}"
+        return _UnansweredError(reason, retry_after=after, smaller=False)
 
 
 def _content(answer: httpx.Response) -> bytes:
@@ -245,13 +245,13 @@ def _wait(state: RetryCallState) -> float:
 
 def _retry_after(answer: httpx.Response) -> float | None:
     """Seconds that the response asks to wait, as a number or as a time."""
-    told = answer.headers.get("retry-after", "")
+    header = answer.headers.get("retry-after", "")
     try:
-        return max(float(told), 0.0)
+        return max(float(header), 0.0)
     except ValueError:
         pass
     try:
-        return max((parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds(), 0.0)
+        return max((parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, TypeError):  # TypeError: a time without a zone
         return None
 
@@ -300,8 +300,8 @@ def _page(content: bytes, after: Position | None) -> Page:
     except (ValueError, TypeError) as error:
         # Half a page, or a proxy's page. Nothing of it is used: its last event is not known.
         # It is not quoted: it may hold people's events, which do not belong into a message.
-        told = f"answers what is no page of events: {one_line(error)}"
-        raise _UnansweredError(told, smaller=True) from error
+        reason = f"answers what is no page of events: {one_line(error)}"
+        raise _UnansweredError(reason, smaller=True) from error
     if last is not None and after is not None and last <= after:
         # The query behind this page's last event would return the same page for ever.
         raise PullError("PostHog answers with events that are not behind those it was asked for")

@@ -108,17 +108,17 @@ class EmbeddedPostgres:
     def _await_answer(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         ours, theirs = os.pipe()
-        with open(ours, encoding="utf-8") as failure, open(theirs, "wb") as told:
+        with open(ours, encoding="utf-8") as failure, open(theirs, "wb") as report:
             while time.monotonic() < deadline:
                 if self._is_served() and self._answers():
                     return
                 if lock := try_lock(self._files.supervisor_lock):
                     with lock:
-                        if told.closed:  # the supervisor was started here and has ended
+                        if report.closed:  # the supervisor was started here and has ended
                             line = failure.read() or self._look_into_log("ended")
                             raise EmbeddedPostgresError(line)
-                        self._start_supervisor(lock, told)
-                        told.close()
+                        self._start_supervisor(lock, report)
+                        report.close()
                 time.sleep(_LOOK_AGAIN_SECONDS)
         raise EmbeddedPostgresError(self._look_into_log(f"gave no answer in {_START_SECONDS} s"))
 
@@ -146,8 +146,8 @@ class EmbeddedPostgres:
     def _look_into_log(self, what: str) -> str:
         return f"The embedded PostgreSQL {what}; the reason should be in {self._files.log}."
 
-    def _start_supervisor(self, lock: IO[bytes], told: IO[bytes]) -> None:
-        """Start a supervisor that inherits `lock` and writes the line of a failure to `told`."""
+    def _start_supervisor(self, lock: IO[bytes], report: IO[bytes]) -> None:
+        """Start a supervisor that inherits `lock` and writes the line of a failure to `report`."""
         # -P: a file in the working directory must not be taken for a module.
         command = [sys.executable, "-P", "-m", _SUPERVISOR, str(self._files.root.parent)]
         settings = [f"{name}={value}" for name, value in self._settings.items()]
@@ -155,11 +155,11 @@ class EmbeddedPostgres:
             subprocess.run(
                 [*command, *settings],
                 stdin=subprocess.DEVNULL,
-                stdout=told,
+                stdout=report,
                 stderr=log,
                 pass_fds=[lock.fileno()],
                 start_new_session=True,  # Ctrl-C in the terminal is for the server's users
-                check=False,  # the error is in `told` or in the log
+                check=False,  # the error is in `report` or in the log
             )
 
     def _open_log(self) -> IO[bytes]:

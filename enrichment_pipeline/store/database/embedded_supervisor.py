@@ -83,7 +83,7 @@ def _run(files: ServerFiles, command: list[str]) -> bool:
     return bool(asked) or unused is not None
 
 
-def _tell_starter(line: str) -> NoReturn:
+def _report_to_starter(line: str) -> NoReturn:
     # The pipe has no reader once the server has answered.
     with contextlib.suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), line.encode())
@@ -104,9 +104,9 @@ def main(home: str, *settings: str) -> None:
         os.chdir(files.root)  # the folder it was started in stays free to be removed
         _keep(files, list(settings))
     except EmbeddedPostgresError as error:
-        _tell_starter(str(error))
+        _report_to_starter(str(error))
     except OSError as error:
-        _tell_starter(cannot_use(files, error))
+        _report_to_starter(cannot_use(files, error))
 
 
 if __name__ == "__main__":

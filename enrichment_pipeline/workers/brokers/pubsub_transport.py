@@ -159,21 +159,21 @@ class Channel(gcpubsub.Channel):  # type: ignore[misc]  # kombu has no types
         if client:
             client.transport.close()
 
-    def _settle(self, delivery_tag: str, tell: Callable[[str, list[str]], None]) -> None:
+    def _settle(self, delivery_tag: str, answer: Callable[[str, list[str]], None]) -> None:
         message = self.qos.get(delivery_tag).delivery_info["gcpubsub_message"]
-        tell(message["subscription_path"], [message["ack_id"]])
+        answer(message["subscription_path"], [message["ack_id"]])
         self._queue_cache[message["queue"]].unacked_ids.remove(message["ack_id"])
         self.qos.ack(delivery_tag)
 
     def _acknowledge(self, subscription: str, ack_ids: list[str]) -> None:
-        self._tell(self.subscriber.acknowledge, subscription, ack_ids)
+        self._answer(self.subscriber.acknowledge, subscription, ack_ids)
 
     def _give_back(self, subscription: str, ack_ids: list[str]) -> None:
         if ack_ids:
             request = self.subscriber.modify_ack_deadline
-            self._tell(request, subscription, ack_ids, ack_deadline_seconds=0)
+            self._answer(request, subscription, ack_ids, ack_deadline_seconds=0)
 
-    def _tell(
+    def _answer(
         self, call: Callable[..., None], subscription: str, ack_ids: list[str], **more: int
     ) -> None:
         try:
