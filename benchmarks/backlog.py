@@ -222,7 +222,7 @@ def _compare(report: Report, stage: Stage) -> None:
     report.add(Rate(f"{name}, again", events, one, against=ORM, target=100))
     report.add(Rate(f"{name}, once more", events, one, against=CELERY, target=100))
     for count, profile in profiles.items():
-        _tell_profile(report, f"backlog of {events:,}, workers: {count}", profile)
+        _add_profile(report, f"backlog of {events:,}, workers: {count}", profile)
 
 
 def _measure_deep(report: Report, stage: Stage) -> None:
@@ -242,10 +242,10 @@ def _measure_deep(report: Report, stage: Stage) -> None:
         ", ".join(f"{profile.memory[place]:,.0f}" for place in places),
         "flat",
     )
-    _tell_profile(report, name, profile)
+    _add_profile(report, name, profile)
 
 
-def _tell_profile(report: Report, name: str, profile: Profile) -> None:
+def _add_profile(report: Report, name: str, profile: Profile) -> None:
     cores = ", ".join(f"{kind} {count:.2f}" for kind, count in profile.cores.items())
     report.fact(f"{name}: cores used, of {psutil.cpu_count()}", cores)
     report.fact(f"{name}: what backends do", _shares(profile.doing))
@@ -280,7 +280,7 @@ def _drain(stage: Stage, count: int) -> tuple[Drain, Profile]:
 
 
 def _await_events(workers: Workers, events: int) -> None:
-    """Return once the workers have told of so many; the store is not asked, which would cost the
+    """Return once the workers have reported so many; the store is not asked, which would cost the
     drain."""
     while events > 0:
         if found := re.search(r" (\d+) events in ", workers.next_line()):

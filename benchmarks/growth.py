@@ -22,7 +22,7 @@ from enrichment_pipeline.store.database.engine import Store, connect_store
 def measure(
     report: Report, store: Store, rules: Rules, events: int, times: int, start: datetime
 ) -> None:
-    """Import and enrich the same number of events again and again; tell the first three times and
+    """Import and enrich the same number of events again and again; report the first three times and
     the last three, whose medians one checkpoint does not move."""
     imports, enrichments = [], []
     for number in range(1, times):

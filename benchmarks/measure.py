@@ -51,12 +51,12 @@ class Report:
     """What is no rate: name, value, target."""
 
     def add(self, rate: Rate) -> None:
-        """Add a rate and tell it."""
+        """Add a rate and print it."""
         self.rates.append(rate)
         console.print(f"  {rate.name}: {rate.rate:,.0f} events/s", highlight=False)
 
     def fact(self, name: str, value: str, target: str = "") -> None:
-        """Add something that is no rate, and tell it."""
+        """Add something that is no rate, and print it."""
         self.facts.append((name, value, target))
         console.print(f"  {name}: {value}", highlight=False)
 

@@ -50,11 +50,11 @@ def measure(report: Report, store: Store, rules: Rules, letters: int, start: dat
     seconds = time.monotonic() - began
     left = _open_letters(store)
     assert left == 0, left
-    report.fact("fresh events until enriched, p50 and p95", _told(alone))
+    report.fact("fresh events until enriched, p50 and p95", _percentiles(alone))
     report.fact(
         f"the same beside a replay of {letters:,} letters"
         + ("" if still_at_work else " (which ended before)"),
-        _told(beside),
+        _percentiles(beside),
         "as before",
     )
     report.fact("the replay", f"{letters / seconds:,.0f} letters/s (limit 2,000), 0 left")
@@ -129,6 +129,6 @@ def _waits(store: Store, start: datetime, seed: int) -> list[float]:
         return [float(row[0]) for row in rows]
 
 
-def _told(waits: list[float]) -> str:
+def _percentiles(waits: list[float]) -> str:
     cuts = quantiles(waits, n=100)
     return f"{1_000 * cuts[49]:.0f} ms, {1_000 * cuts[94]:.0f} ms"

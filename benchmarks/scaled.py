@@ -71,7 +71,7 @@ _LATENCY = text(
 
 
 class Workers:
-    """Workers of one process each that run, and what they tell."""
+    """Workers of one process each that run, and what they report."""
 
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[bytes]] = []
@@ -209,9 +209,9 @@ def measure(
     embedded, seconds = _embedded(home / "embedded", recording.first(60 * embedded_minutes), start)
     _remove(home / "embedded")
     recording.file.unlink()
-    _tell(report, "scaled mode", scaled, f"{minutes:g} min", ("≥ 5,000 events/s", "p99 ≤ 2 s"))
+    _add_facts(report, "scaled mode", scaled, f"{minutes:g} min", ("≥ 5,000 events/s", "p99 ≤ 2 s"))
     name = f"embedded mode, sensor every {seconds} s"
-    _tell(report, name, embedded, f"{embedded_minutes:g} min", ("", ""))
+    _add_facts(report, name, embedded, f"{embedded_minutes:g} min", ("", ""))
 
 
 def _measure_peers(report: Report, stage: Stage, payloads: list[bytes]) -> None:
@@ -223,7 +223,7 @@ def _measure_peers(report: Report, stage: Stage, payloads: list[bytes]) -> None:
     report.add(Rate(ORM, orm_queue.EVENTS, orm))
 
 
-def _tell(
+def _add_facts(
     report: Report, mode: str, outcome: _Outcome, length: str, targets: tuple[str, str]
 ) -> None:
     name = f"{mode}, HTTP to enriched row"

@@ -156,8 +156,8 @@ def _version_of(folder: Path) -> int:
     """0 where one of the programs is missing."""
     if not all((folder / name).exists() for name in _PROGRAMS):
         return 0
-    told = subprocess.run([folder / "pg_dump", "--version"], capture_output=True, check=False)
-    found = re.search(rb"\) (\d+)", told.stdout)
+    result = subprocess.run([folder / "pg_dump", "--version"], capture_output=True, check=False)
+    found = re.search(rb"\) (\d+)", result.stdout)
     return int(found[1]) if found else 0
 
 

@@ -67,7 +67,7 @@ def events() -> Iterable[bytes]:
 
 
 def fill(store: Store, rules: Rules) -> None:
-    """Let the store have all of them, told, and dead letters that quote them."""
+    """Let the store have all of them, their sessions, and dead letters that quote them."""
     take_in(store, rules, list(events()))
     build_day(store, NOON.date(), is_whole=True)
     rejected = [
@@ -119,7 +119,9 @@ def store_of_dead(store: Store) -> None:
 
 def leaks(found: object) -> list[str]:
     """The pieces of secrets in this, with what stands around them."""
-    told = found if isinstance(found, str) else json.dumps(found, default=str, ensure_ascii=False)
+    written = (
+        found if isinstance(found, str) else json.dumps(found, default=str, ensure_ascii=False)
+    )
     # Digits of a uuid or of a moment can be those of a secret.
-    told = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|:\d\d\.\d{3,6}", "", told)
-    return [told[max(0, told.index(one) - 80) :][:120] for one in _NEVER if one in told]
+    written = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|:\d\d\.\d{3,6}", "", written)
+    return [written[max(0, written.index(one) - 80) :][:120] for one in _NEVER if one in written]

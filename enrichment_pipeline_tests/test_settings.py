@@ -139,7 +139,7 @@ POSTHOG = {
         ("ENRICHMENT_PULL_FOLDER", "ftp://me:secret@host/in", "…: may hold no password"),
     ],
 )
-def test_a_wrong_source_to_pull_from_is_refused_by_its_name_and_no_secret_is_told(
+def test_a_wrong_source_to_pull_from_is_refused_by_its_name_and_no_secret_is_shown(
     variable: str, value: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, good in {**POSTHOG, variable: value}.items():

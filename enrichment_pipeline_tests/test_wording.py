@@ -116,8 +116,8 @@ def test_another_program_of_the_same_name_is_not_taken_for_this_one(
     mine, other = made_program(tmp_path / "a folder"), made_program(tmp_path / "other")
     monkeypatch.setattr(sys, "argv", [str(mine)])
     monkeypatch.setenv("PATH", str(other.parent))
-    told = subprocess.run(["/bin/sh", "-c", command("status")], check=False)
-    assert told.returncode == 0
+    result = subprocess.run(["/bin/sh", "-c", command("status")], check=False)
+    assert result.returncode == 0
     assert str(mine.relative_to(tmp_path)) in command("status"), "below the working folder"
 
 

@@ -34,18 +34,18 @@ def main(
     """
     if (url is None) != (model is None):
         sys.exit("--url and --model go together: where the API is, and which model answers")
-    told = {"by rule": by_rule(all_scripts(), load_rules())}
+    scored = {"by rule": by_rule(all_scripts(), load_rules())}
     if url is not None and model is not None:
         key = os.environ.get(KEY_VARIABLE)
-        told[model] = _asked(Model(url, model, api, key, timeout))
+        scored[model] = _asked(Model(url, model, api, key, timeout))
     if as_json:
         shown = {
             who: {form: score.as_json() for form, score in scores.items()}
-            for who, scores in told.items()
+            for who, scores in scored.items()
         }
         print(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        for who, scores in told.items():
+        for who, scores in scored.items():
             _print(who, scores)
 
 

@@ -107,23 +107,23 @@ class Asker:
         path, body = _REQUESTS[self._model.api](self._model.name, prompt)
         if self.has_temperature:
             body["temperature"] = 0
-        told = ""
+        problem = ""
         for number in range(_TRIES):
             wait = 2.0**number
             try:
                 response = self._client.post(self._model.url.rstrip("/") + path, json=body)
             except httpx.TimeoutException:
-                told = f"did not answer within {self._model.timeout:g} s"
+                problem = f"did not answer within {self._model.timeout:g} s"
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                told = f"cannot be reached: {_short(str(error) or type(error).__name__)}"
+                problem = f"cannot be reached: {_short(str(error) or type(error).__name__)}"
             else:
                 if response.status_code not in _AGAIN:
                     return response
-                told = f"answered {response.status_code}{_message(response)}"
+                problem = f"answered {response.status_code}{_message(response)}"
                 wait = _retry_after(response) or wait
             if number + 1 < _TRIES:
                 self._sleep(min(wait, _LONGEST_WAIT))
-        raise AskingError(f"{self._where} {told}, {_TRIES} times; try again later")
+        raise AskingError(f"{self._where} {problem}, {_TRIES} times; try again later")
 
     @property
     def _where(self) -> str:
@@ -131,7 +131,7 @@ class Asker:
 
 
 def prompt_of(context: Context, questions: Sequence[Question]) -> str:
-    """What the model is told of a session, and asked."""
+    """What the model is shown of a session, and asked."""
     asked = "\n".join(
         f"{number}: {question.text} ({_hint(question)})"
         for number, question in enumerate(questions, 1)
@@ -187,8 +187,8 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = {"openai": _openai_text, "anthropic
 def _message(response: httpx.Response) -> str:
     """What the answer says went wrong, behind a colon."""
     try:
-        told = response.json()["error"]
-        message = told["message"] if isinstance(told, dict) else str(told)
+        error = response.json()["error"]
+        message = error["message"] if isinstance(error, dict) else str(error)
     except (ValueError, LookupError, TypeError):
         message = response.text
     return f": {_short(message)}" if message.strip() else ""
@@ -196,8 +196,8 @@ def _message(response: httpx.Response) -> str:
 
 def _retry_after(response: httpx.Response) -> float:
     """Seconds to wait, as the answer says; 0 where it does not."""
-    told = response.headers.get("retry-after", "")
-    return float(told) if told.replace(".", "", 1).isdigit() else 0.0
+    header = response.headers.get("retry-after", "")
+    return float(header) if header.replace(".", "", 1).isdigit() else 0.0
 
 
 def _short(text: str) -> str:

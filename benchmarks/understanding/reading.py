@@ -29,8 +29,8 @@ class _Entry(NamedTuple):
     text: str
 
 
-class _Told(NamedTuple):
-    """A timeline as its text tells it."""
+class _Shown(NamedTuple):
+    """A timeline as its text shows it."""
 
     device: str
     entry: str
@@ -42,19 +42,19 @@ class _Told(NamedTuple):
 
 def answer_by_rule(question: Question, timeline: str) -> str:
     """The answer, as far as this text has it."""
-    told = _read(timeline)
+    shown = _read(timeline)
     if question.kind == "fact":
-        return _fact(told, question.line)
-    return _RULES[question.kind](told)
+        return _fact(shown, question.line)
+    return _RULES[question.kind](shown)
 
 
-def _read(timeline: str) -> _Told:
+def _read(timeline: str) -> _Shown:
     head, _, body = timeline.partition("\nseconds action what\n")
     lines = head.split("\n")
     named = {name: rest for name, _, rest in (line.partition(": ") for line in lines[2:])}
     pages = named["outline"].partition("; ")[0].split(" → ")
     ends = next((found for line in lines if (found := _ENDS.fullmatch(line))), None)
-    return _Told(
+    return _Shown(
         device=lines[1].partition("; ")[2],
         entry=ends[1] if ends else pages[0],
         exit=ends[2] if ends else pages[-1],
@@ -67,85 +67,87 @@ def _read(timeline: str) -> _Told:
     )
 
 
-def _fact(told: _Told, event: str) -> str:
+def _fact(shown: _Shown, event: str) -> str:
     """What stands in brackets behind the first event of this name."""
-    texts = (entry.text for entry in told.entries if entry.action == "event")
+    texts = (entry.text for entry in shown.entries if entry.action == "event")
     return next((text[len(event) :] for text in texts if text.startswith(event)), "")
 
 
-def _bought(told: _Told) -> str:
-    is_bought = any(entry.action == "event" and _BOUGHT.match(entry.text) for entry in told.entries)
+def _bought(shown: _Shown) -> str:
+    is_bought = any(
+        entry.action == "event" and _BOUGHT.match(entry.text) for entry in shown.entries
+    )
     return "yes" if is_bought else "no"
 
 
-def _signed_in(told: _Told) -> str:
-    return "yes" if any(entry.action == "identify" for entry in told.entries) else "no"
+def _signed_in(shown: _Shown) -> str:
+    return "yes" if any(entry.action == "identify" for entry in shown.entries) else "no"
 
 
-def _silences(told: _Told) -> Iterator[tuple[int, str]]:
-    for entry in told.entries:
+def _silences(shown: _Shown) -> Iterator[tuple[int, str]]:
+    for entry in shown.entries:
         if entry.action == "idle" and (found := _SPAN.fullmatch(entry.text)):
             hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3])
             yield 3600 * hours + 60 * minutes + seconds, found[4] or ""
 
 
-def _longest(told: _Told) -> tuple[int, str]:
-    return max(_silences(told), default=(0, ""))
+def _longest(shown: _Shown) -> tuple[int, str]:
+    return max(_silences(shown), default=(0, ""))
 
 
-def _hesitated_for(told: _Told) -> str:
-    seconds = _longest(told)[0]
+def _hesitated_for(shown: _Shown) -> str:
+    seconds = _longest(shown)[0]
     return DURATIONS[sum(seconds >= limit for limit in _LIMITS)]
 
 
-def _annoying(told: _Told) -> str:
+def _annoying(shown: _Shown) -> str:
     kinds = ("rage_click", "dead_click")
-    found = sorted((kinds.index(kind), text) for kind, text in told.signals if kind in kinds)
+    found = sorted((kinds.index(kind), text) for kind, text in shown.signals if kind in kinds)
     return found[0][1] if found else ""
 
 
-def _annoyed_by(told: _Told) -> str:
-    found = _QUOTED.search(_annoying(told))
+def _annoyed_by(shown: _Shown) -> str:
+    found = _QUOTED.search(_annoying(shown))
     return found[1] if found else ""
 
 
-def _annoyed(told: _Told) -> str:
-    found = _ON_PAGE.search(_annoying(told))
+def _annoyed(shown: _Shown) -> str:
+    found = _ON_PAGE.search(_annoying(shown))
     return found[1] if found else ""
 
 
-def _signal(told: _Told, kind: str) -> str:
-    return next((text for one, text in told.signals if one == kind), "")
+def _signal(shown: _Shown, kind: str) -> str:
+    return next((text for one, text in shown.signals if one == kind), "")
 
 
-def _unfinished(told: _Told) -> str:
-    found = _FORM.search(_signal(told, "form_not_sent"))
+def _unfinished(shown: _Shown) -> str:
+    found = _FORM.search(_signal(shown, "form_not_sent"))
     return found[1] if found else NONE
 
 
-def _wavered(told: _Told) -> str:
-    found = _BETWEEN.search(_signal(told, "back_and_forth"))
+def _wavered(shown: _Shown) -> str:
+    found = _BETWEEN.search(_signal(shown, "back_and_forth"))
     return f"{found[1]} and {found[2]}" if found else ""
 
 
-def _error(told: _Told) -> str:
-    texts = (entry.text for entry in told.entries if entry.action == "error")
+def _error(shown: _Shown) -> str:
+    texts = (entry.text for entry in shown.entries if entry.action == "error")
     found = _QUOTED.search(next(texts, ""))
     return found[1] if found else ""
 
 
-def _device(told: _Told) -> str:
+def _device(shown: _Shown) -> str:
     kinds = {"Desktop": "desktop", "Mobile": "mobile"}
-    kind = kinds.get(told.device.partition(",")[0])
-    return kind or ("server" if "posthog-" in told.device else "")
+    kind = kinds.get(shown.device.partition(",")[0])
+    return kind or ("server" if "posthog-" in shown.device else "")
 
 
-_RULES: dict[str, Callable[[_Told], str]] = {
+_RULES: dict[str, Callable[[_Shown], str]] = {
     "bought": _bought,
     "signed_in": _signed_in,
-    "entry": lambda told: told.entry,
-    "exit": lambda told: told.exit,
-    "hesitated": lambda told: _longest(told)[1],
+    "entry": lambda shown: shown.entry,
+    "exit": lambda shown: shown.exit,
+    "hesitated": lambda shown: _longest(shown)[1],
     "hesitated_for": _hesitated_for,
     "annoyed": _annoyed,
     "annoyed_by": _annoyed_by,

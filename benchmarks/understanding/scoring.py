@@ -14,7 +14,7 @@ _AROUND = "\"'`*.,;:!?()[]{}“”„«»"
 _AN_ID = re.compile(r"/(?:\{\w+\}|<\w+>|\[\w+\])")
 _WORD = re.compile(r"[^\W_]+")
 _SPARE_WORDS = 12
-"""So many may stand around the right words: who tells everything has not answered."""
+"""So many may stand around the right words: who says everything has not answered."""
 
 
 def is_right(question: Question, answer: str) -> bool:
@@ -28,8 +28,8 @@ def is_right(question: Question, answer: str) -> bool:
             expected = question.answer.split(" and ")
             return _pages(answer, expected) == set(expected)
         case "choice":
-            told = _plain(answer)
-            return [one for one in question.choices if _plain(one) in told] == [question.answer]
+            said = _plain(answer)
+            return [one for one in question.choices if _plain(one) in said] == [question.answer]
         case "words":
             return _has_words(question.answer, answer)
 
@@ -58,10 +58,10 @@ def _template(word: str) -> str:
 
 
 def _has_words(expected: str, answer: str) -> bool:
-    told, wanted = _words(answer), _words(expected)
-    places = range(len(told) - len(wanted) + 1)
-    is_there = any(told[at : at + len(wanted)] == wanted for at in places)
-    return is_there and len(told) <= len(wanted) + _SPARE_WORDS
+    said, wanted = _words(answer), _words(expected)
+    places = range(len(said) - len(wanted) + 1)
+    is_there = any(said[at : at + len(wanted)] == wanted for at in places)
+    return is_there and len(said) <= len(wanted) + _SPARE_WORDS
 
 
 def _words(text: str) -> list[str]:

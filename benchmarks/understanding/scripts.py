@@ -50,7 +50,7 @@ def all_scripts() -> tuple[Script, ...]:
 
 
 def read_script(one: Mapping[str, Any], number: int = 0) -> Script:
-    """A script as the file has it; the `number` tells when it starts if it says nothing."""
+    """A script as the file has it; the `number` says when it starts if it says nothing."""
     return Script(
         name=one["name"],
         client=one.get("client", "web"),
@@ -73,8 +73,8 @@ def _step(line: str) -> Step:
 
 def _questions(one: Mapping[str, Any]) -> Iterator[Question]:
     for kind, answer in one.get("asked", {}).items():
-        told = _WORDS_OF_YAML[answer] if isinstance(answer, bool) else str(answer)
+        written = _WORDS_OF_YAML[answer] if isinstance(answer, bool) else str(answer)
         text, answers, choices = KINDS[kind]
-        yield Question(kind, text, answers, told, choices=choices)
+        yield Question(kind, text, answers, written, choices=choices)
     for fact in one.get("facts", ()):
         yield Question("fact", fact["ask"], "words", str(fact["answer"]), fact["line"])

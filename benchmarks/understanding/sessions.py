@@ -97,7 +97,7 @@ class _Session:
         self._send("$pageleave", "$pageleave", left)
 
     def end(self) -> None:
-        """Leave the site; apps and servers do not tell."""
+        """Leave the site; apps and servers do not send that."""
         if "$pageview_id" in self.page:
             self._wait(self._rng.uniform(1, 5))
             self.leave()
@@ -112,7 +112,7 @@ class _Session:
         self._send("$autocapture", "$autocapture:click", _on(tag, label))
 
     def rage(self, tag: str, label: str) -> None:
-        """Click something five times; posthog-js tells at the third that this is rage."""
+        """Click something five times; posthog-js says at the third that this is rage."""
         for number in range(5):
             self.click(tag, label)
             if number == 2:
@@ -181,16 +181,16 @@ class _Session:
         self._now += timedelta(seconds=seconds)
 
     def _send(self, name: str, shape: str, properties: Mapping[str, object]) -> None:
-        told = {**self._common, **self.page, **properties}
+        fields = {**self._common, **self.page, **properties}
         uuid = self._id()
         # Browsers count in milliseconds.
         moment = self._now.replace(microsecond=self._now.microsecond // 1000 * 1000)
         if self._client in {"web", "phone"}:
-            told |= {"$insert_id": uuid.replace("-", "")[:16]}
-            told |= {"$initialization_time": browser_time(self._start)}
-            self.events.append(filled(recorded_shapes()[shape], uuid, moment, told, name))
+            fields |= {"$insert_id": uuid.replace("-", "")[:16]}
+            fields |= {"$initialization_time": browser_time(self._start)}
+            self.events.append(filled(recorded_shapes()[shape], uuid, moment, fields, name))
         else:
-            self.events.append(_small_event(self._client, uuid, moment, name, told))
+            self.events.append(_small_event(self._client, uuid, moment, name, fields))
 
     def _id(self) -> str:
         return str(UUID(int=self._rng.getrandbits(128), version=4))
@@ -199,7 +199,7 @@ class _Session:
 def _small_event(
     client: str, uuid: str, moment: datetime, name: str, properties: dict[str, object]
 ) -> dict[str, Any]:
-    """An event as the libraries of apps and servers send them, which tell less."""
+    """An event as the libraries of apps and servers send them, which say less."""
     distinct_id = properties.pop("distinct_id")
     more = SERVER if client == "server" else {}
     return {

@@ -40,8 +40,8 @@ class Score:
         if is_right(question, answer or ""):
             self.right[question.kind] += 1
         else:
-            told = f"wanted {question.answer!r}, got {answer!r}"
-            self.wrong.append(f"{script.name}: {question.kind}: {told}")
+            verdict = f"wanted {question.answer!r}, got {answer!r}"
+            self.wrong.append(f"{script.name}: {question.kind}: {verdict}")
 
     def as_json(self) -> Mapping[str, object]:
         """For --json."""

@@ -34,25 +34,25 @@ def test_a_test_says_of_every_channel_whether_the_message_arrived(
         assert well.next()["title"] == "Test of the alerts"
         down = f"http://127.0.0.1:{free_port()}/{SECRET}"
         monkeypatch.setenv("ENRICHMENT_ALERT_WEBHOOK", down)
-        told = call("test", "--json")
-    assert told.exit_code == 1
-    first, second = json.loads(told.stdout)
+        result = call("test", "--json")
+    assert result.exit_code == 1
+    first, second = json.loads(result.stdout)
     assert (first["arrived"], first["error"]) == (True, None)
     assert (second["arrived"], second["channel"][:8]) == (False, "webhook-")
     assert "Connection refused" in second["error"]
-    assert "1 of 2 channels did not take the message: webhook-" in told.stderr
-    assert SECRET not in told.output
+    assert "1 of 2 channels did not take the message: webhook-" in result.stderr
+    assert SECRET not in result.output
 
 
 def test_a_test_without_a_channel_says_which_settings_name_one() -> None:
-    told = call("test")
-    assert told.exit_code == 1
-    assert told.stderr.strip() == (
+    result = call("test")
+    assert result.exit_code == 1
+    assert result.stderr.strip() == (
         "error: no channel: set ENRICHMENT_ALERT_URLS or ENRICHMENT_ALERT_WEBHOOK"
     )
 
 
-def test_the_list_shows_what_is_open_what_was_told_and_what_has_not_arrived(
+def test_the_list_shows_what_is_open_what_was_notified_and_what_has_not_arrived(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console.out, "width", 200)
@@ -60,8 +60,8 @@ def test_the_list_shows_what_is_open_what_was_told_and_what_has_not_arrived(
     broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", NOON)
     load_events(store, [], [broken], "api")
     evaluate(store, settings, ["json-123456"])
-    told = json.loads(call("list", "--json").stdout)
-    [alert], [message] = told["alerts"], told["undelivered"]
+    figures = json.loads(call("list", "--json").stdout)
+    [alert], [message] = figures["alerts"], figures["undelivered"]
     assert (alert["kind"], alert["count"], alert["closed"]) == ("dead_letters", 1, None)
     title = "1 dead letter: invalid_json, the window 2026-03-01 12:00 UTC"
     assert alert["what"] == message["what"] == title

@@ -90,7 +90,7 @@ def test_failed_windows_are_done_again_alone_and_shown_in_dagster(
 
 
 @pytest.mark.slow
-def test_a_window_that_fails_again_is_told_with_its_run(
+def test_a_window_that_fails_again_is_reported_with_its_run(
     store: Store,
     rules: Rules,
     two_failed_windows: None,

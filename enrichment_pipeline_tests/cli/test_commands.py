@@ -106,10 +106,10 @@ def test_show_prints_an_event_as_it_arrived_and_what_was_made_of_it(
 @pytest.mark.parametrize("event", ["7", "01a2074a-16f5-75be-ae39-7a682b08770e", "x", "٣"])
 @pytest.mark.usefixtures("database")
 def test_show_says_in_one_line_what_is_not_there(event: str) -> None:
-    told = call("show", event)
-    assert told.returncode == 1
-    assert len(told.stderr.splitlines()) == 1
-    assert event in told.stderr
+    result = call("show", event)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert event in result.stderr
 
 
 def test_books_that_do_not_balance_end_status_with_1(store: Store, rules: Rules) -> None:
@@ -117,25 +117,27 @@ def test_books_that_do_not_balance_end_status_with_1(store: Store, rules: Rules)
     enrich_due(store, rules)
     with store.transaction() as connection:
         connection.execute(text("DELETE FROM enriched_event"))
-    told = call("status", "--verify")
-    assert told.returncode == 1
-    assert "2026-03-01 12:00" in told.stderr
+    result = call("status", "--verify")
+    assert result.returncode == 1
+    assert "2026-03-01 12:00" in result.stderr
 
 
 def test_config_shows_every_setting_and_hides_the_password() -> None:
-    told = call("config", DATABASE_URL="postgresql://me:secret@db.example/events")
-    assert told.returncode == 0
-    assert "ENRICHMENT_WINDOW_MINUTES" in told.stdout
-    assert "postgresql://me:***@db.example/events" in told.stdout
-    assert "secret" not in told.stdout
+    result = call("config", DATABASE_URL="postgresql://me:secret@db.example/events")
+    assert result.returncode == 0
+    assert "ENRICHMENT_WINDOW_MINUTES" in result.stdout
+    assert "postgresql://me:***@db.example/events" in result.stdout
+    assert "secret" not in result.stdout
 
 
 def test_config_shows_nothing_of_secrets_that_are_no_urls() -> None:
     names = ("READ_TOKEN", "WEBHOOK_SECRET")
-    told = call("config", "--json", **{f"ENRICHMENT_{name}": f"secret of {name}" for name in names})
-    assert told.returncode == 0, told.stderr
-    assert "secret of" not in told.stdout
-    values = {row["variable"]: row["value"] for row in json.loads(told.stdout)}
+    result = call(
+        "config", "--json", **{f"ENRICHMENT_{name}": f"secret of {name}" for name in names}
+    )
+    assert result.returncode == 0, result.stderr
+    assert "secret of" not in result.stdout
+    values = {row["variable"]: row["value"] for row in json.loads(result.stdout)}
     assert [values[f"ENRICHMENT_{name}"] for name in names] == ["…", "…"]
 
 
@@ -159,11 +161,11 @@ def test_config_shows_nothing_of_secrets_that_are_no_urls() -> None:
 def test_a_wrong_setting_is_one_line_that_names_it(
     variables: dict[str, str], arguments: list[str], line: str
 ) -> None:
-    told = call(*arguments, **variables)
-    assert told.returncode == 1
-    assert line in told.stderr
-    assert "secret" not in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    result = call(*arguments, **variables)
+    assert result.returncode == 1
+    assert line in result.stderr
+    assert "secret" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.usefixtures("store")
@@ -178,38 +180,38 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], line: str) -> None:
-    told = call(*arguments)
-    assert told.returncode == 1
-    assert line in told.stderr
-    assert "Traceback" not in told.stderr
+    result = call(*arguments)
+    assert result.returncode == 1
+    assert line in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("command", get_command(app).commands)
 def test_the_help_of_every_command_has_an_example(command: str) -> None:
-    told = CliRunner().invoke(app, [command, "--help"])
-    assert told.exit_code == 0
-    assert re.search("Examples?:", told.stdout)
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert re.search("Examples?:", result.stdout)
 
 
-def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         assert not port_is_free("127.0.0.1", int(port))
         home = tmp_path / "home"
-        told = call(
+        result = call(
             "demo",
             ENRICHMENT_UI_PORT=port,
             ENRICHMENT_API_PORT=str(free_port()),
             ENRICHMENT_HOME=str(home),
         )
-    assert told.returncode == 1
-    assert f"port {port} is in use" in told.stderr
+    assert result.returncode == 1
+    assert f"port {port} is in use" in result.stderr
     assert not (tmp_path / "home" / "postgres").exists()
 
 
-def test_a_service_that_ends_is_told_with_its_log_and_the_others_are_stopped(
+def test_a_service_that_ends_is_reported_with_its_log_and_the_others_are_stopped(
     tmp_path: Path,
 ) -> None:
     ignores = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "

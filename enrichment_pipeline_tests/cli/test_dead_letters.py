@@ -41,7 +41,7 @@ def run(*arguments: str, said: str | None = None) -> Result:
     return CliRunner().invoke(dead_letters.app, list(arguments), input=said)
 
 
-def told(*arguments: str) -> Any:
+def printed(*arguments: str) -> Any:
     """What a command says as JSON."""
     result = run(*arguments, "--json")
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -76,7 +76,7 @@ def some_letters(store: Store, rules: Rules) -> None:
         rows(store, "UPDATE raw_batch SET due_at = now() WHERE state = 'pending' RETURNING id")
 
 
-def test_an_empty_ledger_is_told_in_one_line(store: Store) -> None:
+def test_an_empty_ledger_is_reported_in_one_line(store: Store) -> None:
     assert run("list").stdout == "No dead letters.\n"
     assert run("list", "--event", "x").stdout == "No dead letter is like that.\n"
     refuse(store, b"{}")
@@ -97,7 +97,7 @@ def test_letters_are_listed_the_newest_first_and_counted_by_state(
         "The newest 2 of 3 letters; --limit shows more.",
         "open 3 (7 events) · discarded 1 (1 event)",
     ]
-    listed = told("list", "--limit", "1")
+    listed = printed("list", "--limit", "1")
     assert listed["totals"]["open"] == {"letters": 3, "events": 7}
     assert listed["totals"]["parked"] == {"letters": 0, "events": 0}
     assert [letter["reason_code"] for letter in listed["letters"]] == ["enrichment_failed"]
@@ -126,7 +126,7 @@ def test_each_filter_chooses_letters(store: Store, rules: Rules) -> None:
         words = [
             f"poisoned {rules.version}" if word == "VERSION" else word for word in options.split()
         ]
-        chosen = [letter["id"] for letter in told("list", *words)["letters"]]
+        chosen = [letter["id"] for letter in printed("list", *words)["letters"]]
         assert chosen == ids, options
 
 
@@ -150,12 +150,12 @@ def test_each_filter_chooses_letters(store: Store, rules: Rules) -> None:
         ("discard --all --because x", "no terminal to ask on: add --yes"),
     ],
 )
-def test_what_cannot_be_meant_is_told_in_one_line(arguments: str, line: str) -> None:
+def test_what_cannot_be_meant_is_refused_in_one_line(arguments: str, line: str) -> None:
     is_one_line(run(*arguments.split(" ")), line)
 
 
 @pytest.mark.usefixtures("store")
-def test_what_is_not_there_is_told_in_one_line() -> None:
+def test_what_is_not_there_is_reported_in_one_line() -> None:
     for arguments, line in (
         ("show 7", "there is no dead letter 7"),
         ("replay 7", "there is no dead letter 7"),
@@ -178,7 +178,7 @@ def test_a_letter_is_shown_with_its_traceback_and_its_payload(store: Store, rule
     assert "│ reason_code     │ enrichment_raised" in shown
     assert "Traceback (most recent call last):" in shown
     assert '  "event": "odd",' in shown
-    letter = told("show", "1")
+    letter = printed("show", "1")
     assert (letter["id"], letter["replays"], letter["payload"]["event"]) == (1, 0, "odd")
     assert "Traceback" in letter["traceback"]
     assert "sample" not in letter
@@ -188,12 +188,12 @@ def test_a_payload_that_is_not_json_is_shown_as_it_arrived(store: Store, rules: 
     refuse(store, BROKEN, b'{"half": "\\ud800"}', b"\xff\x00")
     assert BROKEN.decode() in run("show", "1").stdout
     assert '{"half": "\\ud800"}' in run("show", "2").stdout
-    assert told("show", "3")["payload"] == "\\xff\x00"
+    assert printed("show", "3")["payload"] == "\\xff\x00"
 
 
 def test_of_a_batch_some_events_are_shown(store: Store, rules: Rules) -> None:
     some_letters(store, rules)
-    assert [one["event"] for one in told("show", "4")["sample"]] == ["bad"] * 3
+    assert [one["event"] for one in printed("show", "4")["sample"]] == ["bad"] * 3
     shown = run("show", "4").stdout
     assert "Event 3 of the first 3 of the batch:" in shown
     assert '"event": "bad"' in shown
@@ -209,7 +209,7 @@ def test_a_dry_run_of_a_replay_counts_and_changes_nothing(store: Store, rules: R
         "3 letters of 7 events would be replayed.",
         "1 letter skipped, being parked: name them by id to replay them.",
     ]
-    planned = told("replay", "1", "4", "--dry-run")
+    planned = printed("replay", "1", "4", "--dry-run")
     assert (planned["dry_run"], planned["skipped_parked"]) == (True, 0)
     assert planned["meant"] == {
         "letters": 2,
@@ -231,7 +231,7 @@ def test_a_replay_says_what_came_of_it_and_ends_with_1_where_some_failed(
     assert result.stdout.startswith("resolved 2 (2 events) · failed 1, of which 0 parked · ")
     assert result.stderr.startswith("error: 1 letter failed again: see why with")
     assert states(store) == ["resolved", "resolved", "open"]
-    again = told("replay", "--all")
+    again = printed("replay", "--all")
     assert (again["resolved"], again["failed"], again["parked"]) == (0, 1, 1)
     [worker] = rows(store, "SELECT worker FROM dead_letter WHERE state = 'parked'")
     assert worker[0].startswith("dead-letters replay, ")
@@ -251,7 +251,7 @@ def test_a_parked_letter_is_replayed_where_an_id_names_it(store: Store) -> None:
     skipped = run("replay", "--all").stdout.splitlines()
     assert skipped[0] == "No dead letter that can be replayed is like that."
     assert skipped[1].startswith("1 letter skipped, being parked")
-    assert told("replay", "1")["resolved"] == 1
+    assert printed("replay", "1")["resolved"] == 1
     assert "No dead letter that can" in run("replay", "1").stdout
 
 
@@ -261,7 +261,7 @@ def test_without_waiting_letters_are_only_marked(store: Store) -> None:
         "1 letter marked; Dagster's code location dead_letter_worker replays them.\n"
     )
     assert states(store) == ["replaying", "open"]
-    assert told("replay", "--all", "--no-wait")["marked"] == 2
+    assert printed("replay", "--all", "--no-wait")["marked"] == 2
 
 
 def test_a_replay_that_is_stopped_says_how_to_go_on(
@@ -279,7 +279,7 @@ def test_a_replay_that_is_stopped_says_how_to_go_on(
     assert result.stdout.startswith("resolved 1 (1 event)")
     assert result.stderr.startswith("Stopped. 2 letters still marked: the same command goes on")
     assert states(store) == ["resolved", "replaying", "replaying"]
-    assert told("replay", "--all")["resolved"] == 2
+    assert printed("replay", "--all")["resolved"] == 2
 
 
 def test_the_rate_is_that_of_the_command_or_else_of_the_setting(
@@ -301,7 +301,7 @@ def test_the_rate_is_that_of_the_command_or_else_of_the_setting(
     assert run("replay", "1", "--rate", "0").exit_code == 2
 
 
-def test_letters_that_another_replay_took_are_told(
+def test_letters_that_another_replay_took_are_reported(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def replay_elsewhere(*given: Any) -> ReplayReport:
@@ -345,7 +345,7 @@ def test_a_discarded_letter_keeps_its_row_and_why(store: Store) -> None:
     )
     notes = rows(store, "SELECT closing_note FROM dead_letter WHERE state = 'discarded'")
     assert notes == [("a test of ours",)] * 2
-    done = told("discard", "--event", "ours", *because)
+    done = printed("discard", "--event", "ours", *because)
     assert (done["meant"]["letters"], done["discarded"]["letters"]) == (0, 0)
 
 

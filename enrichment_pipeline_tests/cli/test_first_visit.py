@@ -63,21 +63,21 @@ def test_what_is_waited_for_is_a_line_where_nothing_can_move(
 def test_a_command_that_takes_nothing_in_makes_no_store(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    told = call(*arguments)
-    assert told.returncode == 1
+    result = call(*arguments)
+    assert result.returncode == 1
     assert not list(tmp_path.iterdir())
-    assert f"there is no store in {tmp_path / '.enrichment'}" in told.stderr
-    assert told.stderr.splitlines()[0].endswith("enrichment-pipeline up")
-    assert len(told.stderr.splitlines()) == 1
+    assert f"there is no store in {tmp_path / '.enrichment'}" in result.stderr
+    assert result.stderr.splitlines()[0].endswith("enrichment-pipeline up")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_command_that_takes_nothing_in_makes_no_database(store: Store) -> None:
     url = store.engine.url.set(database="nobody_made_it", drivername="postgresql")
-    told = call("status", DATABASE_URL=url.render_as_string())
-    assert told.returncode == 1
+    result = call("status", DATABASE_URL=url.render_as_string())
+    assert result.returncode == 1
     assert (
         "there is no store in the database nobody_made_it, which is empty or does not exist"
-        in told.stderr
+        in result.stderr
     )
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         psycopg.connect(url.render_as_string())
@@ -86,9 +86,9 @@ def test_a_command_that_takes_nothing_in_makes_no_database(store: Store) -> None
 def test_an_empty_database_is_left_empty(store: Store) -> None:
     assert store.engine.url.database is not None
     url = make_url(str(store.engine.url)).set(database="template1", drivername="postgresql")
-    told = call("status", DATABASE_URL=url.render_as_string())
-    assert told.returncode == 1
-    assert "there is no store in the database template1" in told.stderr
+    result = call("status", DATABASE_URL=url.render_as_string())
+    assert result.returncode == 1
+    assert "there is no store in the database template1" in result.stderr
     with psycopg.connect(url.render_as_string()) as connection:
         assert connection.execute("SELECT to_regclass('raw_event')").fetchone() == (None,)
 
@@ -97,11 +97,11 @@ def test_a_hint_names_a_command_that_works_as_it_was_called(tmp_path: Path) -> N
     (tmp_path / "venv").symlink_to(PROGRAM.parents[1])
     typed = f"venv/bin/{PROGRAM.name}"
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    told = subprocess.run(
+    result = subprocess.run(
         [typed, "status"], env=environment, capture_output=True, text=True, check=False
     )
-    assert told.returncode == 1
-    hint = told.stderr.rpartition(": ")[2].split()
+    assert result.returncode == 1
+    hint = result.stderr.rpartition(": ")[2].split()
     assert hint == [typed, "up"]
     assert Path(hint[0]).is_file()
 
@@ -124,20 +124,20 @@ def test_a_variable_that_is_no_setting_is_named_with_the_nearest_that_is(
 ) -> None:
     if where == ".env":
         (tmp_path / ".env").write_text(f"{name}=7\n")
-        told = call("config")
+        result = call("config")
     else:
-        told = call("config", **{name: "7"})
-    assert told.returncode == 0
-    [line] = told.stderr.splitlines()
+        result = call("config", **{name: "7"})
+    assert result.returncode == 0
+    [line] = result.stderr.splitlines()
     assert line.startswith(f"warning: {name} is no setting, and is ignored; ")
     assert near in line
 
 
 def test_settings_and_variables_of_others_are_no_mistakes(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("enrichment_ui_port=3005\nPOSTGRES_URL=x\n")
-    told = call("config", "--json", ENRICHMENT_API_PORT="8005", ENRICHMENT_BROKER_URL="")
-    assert told.stderr == ""
-    values = {row["variable"]: row["value"] for row in json.loads(told.stdout)}
+    result = call("config", "--json", ENRICHMENT_API_PORT="8005", ENRICHMENT_BROKER_URL="")
+    assert result.stderr == ""
+    values = {row["variable"]: row["value"] for row in json.loads(result.stdout)}
     assert (values["ENRICHMENT_UI_PORT"], values["ENRICHMENT_API_PORT"]) == ("3005", "8005")
 
 
@@ -155,10 +155,10 @@ try:
 finally:
     print(*sys.modules, file=sys.stderr)
 """
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
     )
-    return set(told.stderr.split())
+    return set(result.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_sessions_that_a_filter_does_not_find_are_not_said_to_come(
     take_in(store, rules, visit("one", NOON, "/", "/a"))
     assert "No sessions yet." in call("sessions", "list").stdout
     call("sessions", "build")
-    told = call("sessions", "list", "--contains", "zzz")
-    assert told.stdout == "No session is like that.\n"
+    result = call("sessions", "list", "--contains", "zzz")
+    assert result.stdout == "No session is like that.\n"
 
 
 def test_what_is_no_text_is_shown_as_json(store: Store, rules: Rules) -> None:
@@ -206,17 +206,17 @@ def test_what_is_no_text_is_shown_as_json(store: Store, rules: Rules) -> None:
 
 
 def test_a_cell_with_times_in_it_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(("told",), [({"at": NOON},)])
+    print_table(("said",), [({"at": NOON},)])
     assert '{"at": "2026-03-02T12:00:00+00:00"}' in capsys.readouterr().out
 
 
 def test_one_port_for_two_services_is_one_line_that_names_the_variable(tmp_path: Path) -> None:
     port = str(free_port())
-    told = call("up", ENRICHMENT_UI_PORT=port, ENRICHMENT_API_PORT=port)
-    assert told.returncode == 1
-    assert f"port {port} is set for two services at once" in told.stderr
-    assert "ENRICHMENT_UI_PORT=" in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    result = call("up", ENRICHMENT_UI_PORT=port, ENRICHMENT_API_PORT=port)
+    assert result.returncode == 1
+    assert f"port {port} is set for two services at once" in result.stderr
+    assert "ENRICHMENT_UI_PORT=" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / ".enrichment" / "postgres").exists()
 
 
@@ -233,13 +233,13 @@ def test_the_port_that_is_advised_is_free_and_not_that_of_another_service() -> N
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "nowhere.invalid"])
 def test_a_host_that_is_not_ours_is_named_by_its_variable(host: str) -> None:
-    told = call("up", ENRICHMENT_HOST=host, ENRICHMENT_PROJECT_TOKENS="phc_a=shop")
-    assert told.returncode == 1
-    assert f"ENRICHMENT_HOST='{host}' is no address of this machine" in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    result = call("up", ENRICHMENT_HOST=host, ENRICHMENT_PROJECT_TOKENS="phc_a=shop")
+    assert result.returncode == 1
+    assert f"ENRICHMENT_HOST='{host}' is no address of this machine" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
-def test_single_things_are_told_in_the_singular(store: Store, rules: Rules) -> None:
+def test_single_things_are_counted_in_the_singular(store: Store, rules: Rules) -> None:
     load_events(store, raw_events(1, NOON), [], "test")
     enrich_due(store, rules)
     assert "all 1 window " in call("status").stdout
@@ -247,8 +247,8 @@ def test_single_things_are_told_in_the_singular(store: Store, rules: Rules) -> N
     assert "  1 event  " in call("sessions", "list").stdout
     broken = RejectedEvent("default", Reason.INVALID_JSON, "not JSON", b"{", NOON)
     load_events(store, [], [broken], "test")
-    told = call("backfill", "--from", "2026-03-02", "--dry-run").stdout
-    assert "1 window with 2 events would be done again." in told
+    result = call("backfill", "--from", "2026-03-02", "--dry-run").stdout
+    assert "1 window with 2 events would be done again." in result
 
 
 def test_a_letter_of_the_year_1_is_not_said_to_need_an_older_import(

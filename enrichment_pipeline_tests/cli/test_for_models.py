@@ -25,7 +25,7 @@ def filled(store: Store, rules: Rules) -> Store:
 
 
 @pytest.mark.usefixtures("filled")
-def test_sessions_are_told_listed_and_read() -> None:
+def test_sessions_are_built_listed_and_read() -> None:
     assert "2 sessions of 5 events" in call("sessions", "build").stdout
     assert call("sessions", "build").stdout == "The sessions of every day are built.\n"
     assert call("sessions", "tell").stdout == call("sessions", "build").stdout, "its earlier name"
@@ -47,7 +47,7 @@ def test_events_that_are_not_enriched_yet_are_said_to_be_in_no_session(store: St
     load_events(store, raw_events(60, NOON), [], "test")
     said = call("sessions", "build").stdout
     assert said.startswith("60 events pending: in no session before enriched")
-    assert "told." not in said
+    assert "result." not in said
 
 
 @pytest.mark.usefixtures("filled")
@@ -58,8 +58,8 @@ def test_rules_are_shown_checked_diffed_and_written_as_sql(tmp_path: Path) -> No
     assert {"sub-type", "name", "pattern", "default"} == {rule["rule"] for rule in shown["rules"]}
     assert "order_placed: custom/submit" in call("rules", "check", str(file)).stdout
     assert json.loads(call("rules", "check", str(file), "--json").stdout)["names"]
-    told = call("rules", "diff", str(file)).stdout
-    assert "1 event of order_placed: custom/click would be custom/submit" in told
+    result = call("rules", "diff", str(file)).stdout
+    assert "1 event of order_placed: custom/click would be custom/submit" in result
     assert json.loads(call("rules", "diff", str(file), "--json").stdout)["events"] == 1
     assert "Nothing would come out otherwise" in call("rules", "diff").stdout
     [name] = json.loads(call("rules", "unmatched", "--json").stdout)
@@ -109,7 +109,7 @@ def test_events_and_timelines_are_exported(tmp_path: Path) -> None:
         (["backfill", "--failed", "--changed"], "choose one"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(arguments: list[str], says: str) -> None:
+def test_what_is_wrong_is_refused_in_one_line(arguments: list[str], says: str) -> None:
     called = call(*arguments)
     assert called.returncode == 1
     assert says in called.stderr

@@ -22,8 +22,8 @@ from enrichment_pipeline_tests.conftest import raw_events
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def call(*arguments: str, told: str | None = None) -> Result:
-    return CliRunner().invoke(app, ["forget", *arguments], input=told, env={"COLUMNS": "200"})
+def call(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["forget", *arguments], input=typed, env={"COLUMNS": "200"})
 
 
 def left(store: Store) -> int:
@@ -44,12 +44,12 @@ def somebody(store: Store, rules: Rules) -> None:
 
 
 @pytest.mark.usefixtures("somebody")
-def test_a_dry_run_tells_what_would_go_and_removes_nothing(store: Store) -> None:
+def test_a_dry_run_says_what_would_go_and_removes_nothing(store: Store) -> None:
     with store.transaction() as connection:
         key = secret(connection, LEDGER_KEY)
-    told = call("user-1", "--dry-run", "--json")
-    assert told.exit_code == 0, told.output
-    assert json.loads(told.stdout) == {
+    result = call("user-1", "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {
         "dry_run": True,
         "people": [
             {
@@ -77,9 +77,9 @@ def test_a_dry_run_tells_what_would_go_and_removes_nothing(store: Store) -> None
 
 @pytest.mark.usefixtures("somebody")
 def test_with_yes_they_go_and_a_second_time_nothing_is_left_to_go(store: Store) -> None:
-    told = call("user-1", "--yes", "--json")
-    assert told.exit_code == 0, told.output
-    figures = json.loads(told.stdout)
+    result = call("user-1", "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
     assert (figures["people"][0]["enriched"], figures["inputs"]) == (3, 1)
     assert left(store) == 1
     again = call("user-1", "--yes")
@@ -90,10 +90,10 @@ def test_with_yes_they_go_and_a_second_time_nothing_is_left_to_go(store: Store) 
 
 @pytest.mark.usefixtures("somebody")
 def test_without_a_terminal_to_ask_on_it_refuses(store: Store) -> None:
-    told = call("user-1")
-    assert told.exit_code == 1
-    assert "--yes" in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    result = call("user-1")
+    assert result.exit_code == 1
+    assert "--yes" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
     assert left(store) == 4
 
 
@@ -103,10 +103,10 @@ def test_on_a_terminal_it_shows_what_would_go_and_asks(
     store: Store, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, stay: int
 ) -> None:
     monkeypatch.setattr(module, "_can_ask", lambda: True)
-    told = call("user-1", told=f"{answer}\n")
-    assert told.exit_code == code
-    assert "would be removed" in told.stdout
-    assert "for good?" in told.stderr
+    result = call("user-1", typed=f"{answer}\n")
+    assert result.exit_code == code
+    assert "would be removed" in result.stdout
+    assert "for good?" in result.stderr
     assert left(store) == stay
 
 
@@ -116,7 +116,7 @@ def test_several_are_forgotten_at_once_from_a_file_or_a_pipe(store: Store, tmp_p
     file.write_text("user-1\r\n\nuser-3\n")
     assert call("--file", str(file), "--yes").exit_code == 0
     assert left(store) == 1
-    assert call("--file", "-", "--yes", told="user-2\n").exit_code == 0
+    assert call("--file", "-", "--yes", typed="user-2\n").exit_code == 0
     assert left(store) == 0
 
 
@@ -128,9 +128,9 @@ def test_a_file_may_name_any_number_of_people(store: Store, tmp_path: Path) -> N
     file = tmp_path / "people"
     # As Windows' editors write it, with a mark at the beginning.
     file.write_text("\n".join(f"user-{number}" for number in range(1, 70_000)), "utf-8-sig")
-    told = call("--file", str(file), "--yes", "--json")
-    assert told.exit_code == 0, told.output
-    assert json.loads(told.stdout)["texts"] == 1
+    result = call("--file", str(file), "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["texts"] == 1
     assert left(store) == 0
     assert call("--file", str(file), "--dry-run").exit_code == 0
 
@@ -139,8 +139,8 @@ def test_a_file_may_name_any_number_of_people(store: Store, tmp_path: Path) -> N
 def test_an_id_that_no_event_can_have_is_nobodys(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "people"
     file.write_bytes(b"user-\x001\n" + b"x" * 300 + b"\n")
-    told = call("\udcff", "--file", str(file), "--yes", "--json")
-    assert told.exit_code == 0, told.output
+    result = call("\udcff", "--file", str(file), "--yes", "--json")
+    assert result.exit_code == 0, result.output
     assert left(store) == 4
 
 
@@ -153,7 +153,7 @@ def test_an_id_that_no_event_can_have_is_nobodys(store: Store, tmp_path: Path) -
     ],
 )
 def test_nobody_to_forget_is_one_line(arguments: list[str], line: str) -> None:
-    told = call(*arguments)
-    assert told.exit_code == 1
-    assert line in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    result = call(*arguments)
+    assert result.exit_code == 1
+    assert line in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -74,11 +74,11 @@ def test_a_file_in_which_nothing_is_accepted_ends_with_1_and_one_line_the_second
     file = tmp_path / "file"
     file.write_bytes(data)
     for _ in range(2):
-        told = call("import", str(file))
-        assert told.returncode == 1
-        assert len(told.stderr.strip().splitlines()) == 1
-        assert str(file) in told.stderr
-        assert line in told.stderr
+        result = call("import", str(file))
+        assert result.returncode == 1
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert str(file) in result.stderr
+        assert line in result.stderr
     assert count(store, "dead_letter") == letters
 
 
@@ -87,16 +87,16 @@ def test_a_page_is_imported_and_that_there_are_more_is_said(tmp_path: Path) -> N
     page = tmp_path / "page.json"
     results = [json.loads(event) for event in events(3)]
     page.write_text(json.dumps({"next": "https://eu.posthog.com/x", "results": results}))
-    told = call("import", str(page))
-    assert told.returncode == 0
-    assert "accepted 3 " in told.stdout
-    [line] = told.stderr.strip().splitlines()
+    result = call("import", str(page))
+    assert result.returncode == 0
+    assert "accepted 3 " in result.stdout
+    [line] = result.stderr.strip().splitlines()
     assert line.startswith(f"warning: {page}: one page of more")
-    told = call("import", str(page), str(page), "--json")
-    assert json.loads(told.stdout)["warnings"] == [line.removeprefix("warning: ")] * 2
+    result = call("import", str(page), str(page), "--json")
+    assert json.loads(result.stdout)["warnings"] == [line.removeprefix("warning: ")] * 2
     page.write_text(json.dumps({"next": None, "results": results}))
-    told = call("import", str(page), "--json")
-    assert (json.loads(told.stdout)["warnings"], told.stderr.strip()) == ([], "")
+    result = call("import", str(page), "--json")
+    assert (json.loads(result.stdout)["warnings"], result.stderr.strip()) == ([], "")
 
 
 def test_what_is_known_already_is_no_failure(store: Store, tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_an_import_of_days_that_retention_drops_meanwhile_ends_well_and_counts_t
 def test_where_nobody_looks_progress_leaves_no_empty_lines(store: Store, tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / f"{name}.jsonl").write_bytes(make_event(uuid=None, event=name))
-    told = call("import", str(tmp_path))
-    assert (told.returncode, told.stderr) == (0, "")
+    result = call("import", str(tmp_path))
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_other_files_are_imported_where_one_holds_no_events(
@@ -145,9 +145,9 @@ def test_the_other_files_are_imported_where_one_holds_no_events(
 ) -> None:
     (tmp_path / "a.txt").write_bytes(b"no events")
     (tmp_path / "b.jsonl").write_bytes(b"\n".join(events(2)))
-    told = call("import", str(tmp_path / "a.txt"), str(tmp_path / "b.jsonl"), "--json")
-    assert told.returncode == 1
-    summary = json.loads(told.stdout)
+    result = call("import", str(tmp_path / "a.txt"), str(tmp_path / "b.jsonl"), "--json")
+    assert result.returncode == 1
+    summary = json.loads(result.stdout)
     assert summary["accepted"] == 2
     assert len(summary["errors"]) == 1
     assert summary["interrupted"] is False
@@ -164,36 +164,36 @@ def test_a_folder_is_imported_with_all_files_in_it_but_hidden_ones(
     (folder / "b.json.gz").write_bytes(gzip.compress(b"[" + b",".join(events(3)) + b"]"))
     for hidden in (".DS_Store", "_SUCCESS", "c.jsonl.part", "day=1/x_manifest.json"):
         (folder / hidden).write_bytes(b"\0")
-    told = call("import", f"{scheme}{folder}", "--json")
-    assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout)["accepted"] == 5
+    result = call("import", f"{scheme}{folder}", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["accepted"] == 5
     assert count(store, "raw_event") == 5
 
 
 def test_a_folder_of_documentation_is_a_line_for_each_file_and_no_dead_letter(store: Store) -> None:
     """What quotes events holds none."""
     files = [file for file in _DOCUMENTATION.rglob("*") if file.is_file()]
-    told = call("import", str(_DOCUMENTATION))
-    assert told.returncode == 1
-    complaints = told.stderr.strip().splitlines()
+    result = call("import", str(_DOCUMENTATION))
+    assert result.returncode == 1
+    complaints = result.stderr.strip().splitlines()
     assert len(complaints) == len(files) > 10
     assert all(line.partition(": looks like ")[2] for line in complaints)
     assert count(store, "dead_letter") == count(store, "raw_event") == 0
 
 
 @pytest.mark.usefixtures("store")
-def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
-    told = call("import", str(tmp_path))
-    assert told.returncode == 1
-    assert "the folder holds no files" in told.stderr
+def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
+    result = call("import", str(tmp_path))
+    assert result.returncode == 1
+    assert "the folder holds no files" in result.stderr
 
 
 @pytest.mark.slow
 def test_standard_input_is_imported(store: Store) -> None:
     with process("-", "--json") as importing:
-        told, complaints = importing.communicate(b"\n".join(events(25)).decode(), _SECONDS)
+        printed, complaints = importing.communicate(b"\n".join(events(25)).decode(), _SECONDS)
     assert importing.returncode == 0, complaints
-    assert json.loads(told)["accepted"] == 25
+    assert json.loads(printed)["accepted"] == 25
     assert count(store, "raw_event") == 25
 
 
@@ -218,19 +218,19 @@ def website(tmp_path: Path) -> Iterator[str]:
 
 def test_what_a_web_server_has_is_imported(store: Store, tmp_path: Path, website: str) -> None:
     (tmp_path / "events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(events(5))))
-    told = call("import", f"{website}/events.jsonl.gz?token=x")
-    assert told.returncode == 0, told.stderr
+    result = call("import", f"{website}/events.jsonl.gz?token=x")
+    assert result.returncode == 0, result.stderr
     assert count(store, "raw_event") == 5
     for url in (f"{website}/missing", f"{website}/"):
-        told = call("import", url)
-        assert told.returncode == 1
-        assert len(told.stderr.strip().splitlines()) == 1
-        assert url in told.stderr
+        result = call("import", url)
+        assert result.returncode == 1
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert url in result.stderr
 
 
 @pytest.mark.parametrize("as_json", [False, True])
 @pytest.mark.slow
-def test_ctrl_c_tells_what_is_in_and_that_the_same_command_goes_on(
+def test_ctrl_c_says_what_is_in_and_that_the_same_command_goes_on(
     store: Store, tmp_path: Path, *, as_json: bool
 ) -> None:
     lines = events(200)
@@ -243,16 +243,16 @@ def test_ctrl_c_tells_what_is_in_and_that_the_same_command_goes_on(
         while not count(store, "raw_event"):
             assert importing.poll() is None
         os.killpg(importing.pid, signal.SIGINT)
-        told, complaints = importing.communicate(timeout=_SECONDS)
+        printed, complaints = importing.communicate(timeout=_SECONDS)
     durable = count(store, "raw_event")
     assert importing.returncode == 130
     assert "Traceback" not in complaints
     assert "The same command goes on" in complaints
     if as_json:
-        assert json.loads(told)["accepted"] == durable
-        assert json.loads(told)["interrupted"] is True
+        assert json.loads(printed)["accepted"] == durable
+        assert json.loads(printed)["interrupted"] is True
     else:
-        assert f"accepted {durable:,} · " in told
+        assert f"accepted {durable:,} · " in printed
     pipe.unlink()
     pipe.write_bytes(b"\n".join(lines))
     assert call("import", str(pipe)).returncode == 0

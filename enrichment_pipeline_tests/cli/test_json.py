@@ -74,8 +74,8 @@ def test_json_is_one_document_and_errors_are_lines_of_their_own(
         "SESSION": "s",
     }
     arguments = [values.get(argument, argument) for argument in ARGUMENTS[command]]
-    told = call(*command.split(), *arguments, "--json", ENRICHMENT_ALERT_URLS=NOWHERE)
-    if told.stdout or told.returncode == 0:
-        json.loads(told.stdout)
-    assert bool(told.stderr) == bool(told.returncode), told
-    assert "Traceback" not in told.stderr
+    result = call(*command.split(), *arguments, "--json", ENRICHMENT_ALERT_URLS=NOWHERE)
+    if result.stdout or result.returncode == 0:
+        json.loads(result.stdout)
+    assert bool(result.stderr) == bool(result.returncode), result
+    assert "Traceback" not in result.stderr

@@ -169,11 +169,11 @@ def test_the_configuration_of_clients_is_printed(
     }
 
 
-def test_what_a_person_can_put_right_is_told_in_one_line(store: Store, tmp_path: Path) -> None:
+def test_what_a_person_can_put_right_is_reported_in_one_line(store: Store, tmp_path: Path) -> None:
     nowhere = {"ENRICHMENT_HOME": str(tmp_path / "nowhere"), "DATABASE_URL": ""}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for arguments, variables, told in (
+        for arguments, variables, line in (
             (("mcp", "--http", "--port", port), {}, f"port {port} is in use"),
             (("mcp", "--allow-host", "mcp.example.com"), {}, "give --http too"),
             (("mcp",), {"DATABASE_URL": "postgresql:///x?host=/nowhere"}, "no connection"),
@@ -182,6 +182,6 @@ def test_what_a_person_can_put_right_is_told_in_one_line(store: Store, tmp_path:
             found = call(*arguments, **variables)
             assert found.returncode == 1
             assert found.stdout == ""
-            assert told in found.stderr
+            assert line in found.stderr
             assert found.stderr.count("\n") == 1
     assert not (tmp_path / "nowhere").exists()

@@ -24,14 +24,14 @@ ONE_OF_EACH = (FIRST, SECOND)
 _WANT_A_BEGINNING = ("pull", "backfill")
 LEDGER = ["--dry-run", "--json"]
 COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
-    "backfill": (["--dry-run", "--json"], lambda told: len(told["windows"])),
-    "dead-letters discard": (LEDGER, lambda told: told["meant"]["letters"]),
-    "dead-letters replay": (LEDGER, lambda told: told["meant"]["letters"]),
-    "dead-letters list": (["--json"], lambda told: len(told["letters"])),
+    "backfill": (["--dry-run", "--json"], lambda printed: len(printed["windows"])),
+    "dead-letters discard": (LEDGER, lambda printed: printed["meant"]["letters"]),
+    "dead-letters replay": (LEDGER, lambda printed: printed["meant"]["letters"]),
+    "dead-letters list": (["--json"], lambda printed: len(printed["letters"])),
     "dead-letters export": (["--out", "letters.jsonl"], len),
     "sessions list": (["--json"], len),
-    "export": (["events", "out", "--json"], lambda told: told["rows"]),
-    "pull": (["--json"], lambda told: told["accepted"]),
+    "export": (["events", "out", "--json"], lambda printed: printed["rows"]),
+    "pull": (["--json"], lambda printed: printed["accepted"]),
 }
 
 
@@ -51,7 +51,7 @@ def found(command: str, *period: str) -> int:
     arguments, count = COMMANDS[command]
     with stand_in() as posthog:
         posthog.add(*(make_event(at=day) for day in ONE_OF_EACH))
-        told = call(
+        result = call(
             *command.split(),
             *arguments,
             *period,
@@ -59,10 +59,10 @@ def found(command: str, *period: str) -> int:
             ENRICHMENT_POSTHOG_PROJECT_ID=str(PROJECT_ID),
             ENRICHMENT_POSTHOG_API_KEY=KEY,
         )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     if command == "dead-letters export":
         return count(Path("letters.jsonl").read_text().splitlines())
-    return count(json.loads(told.stdout))
+    return count(json.loads(result.stdout))
 
 
 def test_every_command_with_a_period_is_here() -> None:
@@ -90,18 +90,18 @@ def test_the_beginning_is_included_and_the_end_is_not(command: str) -> None:
 def test_an_end_that_is_not_after_the_beginning_is_refused_in_one_line(
     command: str, end: str
 ) -> None:
-    told = call(*command.split(), *COMMANDS[command][0], "--from", "2026-03-02", "--to", end)
-    assert told.returncode == 1
-    assert told.stdout == ""
-    assert told.stderr.strip() == "error: --from must be before --to, which is not included"
+    result = call(*command.split(), *COMMANDS[command][0], "--from", "2026-03-02", "--to", end)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.strip() == "error: --from must be before --to, which is not included"
 
 
 @pytest.mark.usefixtures("two_days")
 @pytest.mark.parametrize("command", ["backfill", "dead-letters list"])
 def test_times_within_one_window_are_compared_too(command: str) -> None:
     period = ["--from", "2026-03-01T12:30", "--to", "2026-03-01T12:15"]
-    told = call(*command.split(), *period)
-    assert "--from must be before --to" in told.stderr
+    result = call(*command.split(), *period)
+    assert "--from must be before --to" in result.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)

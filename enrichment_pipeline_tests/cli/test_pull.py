@@ -38,8 +38,8 @@ def test_pulling_a_day_and_pulling_it_again(posthog: StandIn) -> None:
     posthog.add(make_event(at=NOON), make_event(at=NOON + HOUR), make_event(at=NOON + 24 * HOUR))
     first = call("pull", *DAY, "--json")
     assert first.returncode == 0, first.stderr
-    told = json.loads(first.stdout)
-    assert (told["accepted"], told["duplicates"], len(told["windows"])) == (2, 0, 24)
+    figures = json.loads(first.stdout)
+    assert (figures["accepted"], figures["duplicates"], len(figures["windows"])) == (2, 0, 24)
     posthog.add(make_event(at=NOON))
     assert "accepted 1 · duplicates 2" in call("pull", *DAY).stdout
 
@@ -48,36 +48,36 @@ def test_pulling_a_day_and_pulling_it_again(posthog: StandIn) -> None:
 def test_without_a_day_what_is_due_is_pulled(posthog: StandIn) -> None:
     now = window_start(datetime.now(UTC), HOUR)
     posthog.add(make_event(at=now - timedelta(minutes=1)), make_event(at=now))
-    told = call("pull")
-    assert "accepted 2 · duplicates 0 · quarantined 0 · 0 files · 2 windows" in told.stdout
+    result = call("pull")
+    assert "accepted 2 · duplicates 0 · quarantined 0 · 0 files · 2 windows" in result.stdout
 
 
 @pytest.mark.usefixtures("store")
 def test_a_file_of_the_folder_that_is_one_page_of_more_is_said_to_be_one(tmp_path: Path) -> None:
     page = {"next": "https://eu.posthog.com/x", "results": [json.loads(make_event(at=NOON))]}
     (tmp_path / "page.json").write_text(json.dumps(page))
-    told = call("pull", "--json", ENRICHMENT_PULL_FOLDER=str(tmp_path))
-    assert told.returncode == 0, told.stderr
-    summary = json.loads(told.stdout)
+    result = call("pull", "--json", ENRICHMENT_PULL_FOLDER=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
     assert (summary["accepted"], summary["errors"]) == (1, [])
     [line] = summary["warnings"]
     assert "page.json: one page of more (1 record read)" in line
-    assert line in told.stderr
+    assert line in result.stderr
 
 
 @pytest.mark.usefixtures("store")
-def test_a_failure_is_told_after_what_came_before_it(posthog: StandIn, tmp_path: Path) -> None:
+def test_a_failure_is_reported_after_what_came_before_it(posthog: StandIn, tmp_path: Path) -> None:
     (tmp_path / "good.jsonl").write_bytes(make_event(at=NOON))
     (tmp_path / "bad.parquet").write_bytes(b"PAR1, and no more")
     posthog.script.append(refused(403, "missing scope query:read"))
-    told = call("pull", "--json", ENRICHMENT_PULL_FOLDER=str(tmp_path))
-    assert told.returncode == 1
-    summary = json.loads(told.stdout)
+    result = call("pull", "--json", ENRICHMENT_PULL_FOLDER=str(tmp_path))
+    assert result.returncode == 1
+    summary = json.loads(result.stdout)
     assert (summary["accepted"], summary["files"]) == (1, 1)
     broken, refusal = summary["errors"]
     assert "bad.parquet" in broken
     assert "ENRICHMENT_POSTHOG_API_KEY" in refusal
-    assert KEY not in told.stdout + told.stderr
+    assert KEY not in result.stdout + result.stderr
 
 
 @pytest.mark.usefixtures("store")
@@ -92,11 +92,11 @@ def test_a_failure_is_told_after_what_came_before_it(posthog: StandIn, tmp_path:
         (["--to", "2026-03-01"], "--to goes with --from"),
     ],
 )
-def test_what_cannot_be_pulled_is_told_in_one_line(arguments: list[str], line: str) -> None:
-    told = call("pull", *arguments)
-    assert told.returncode == 1
-    assert line in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+def test_what_cannot_be_pulled_is_refused_in_one_line(arguments: list[str], line: str) -> None:
+    result = call("pull", *arguments)
+    assert result.returncode == 1
+    assert line in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_what_cannot_be_pulled_is_told_in_one_line(arguments: list[str], line: s
 def test_every_window_that_holds_a_part_of_the_time_is_pulled(
     store: Store, posthog: StandIn, first: str, end: str, count: int
 ) -> None:
-    told = json.loads(call("pull", "--from", first, "--to", end, "--json").stdout)
-    assert len(told["windows"]) == count
+    figures = json.loads(call("pull", "--from", first, "--to", end, "--json").stdout)
+    assert len(figures["windows"]) == count
 
 
 def test_the_help_has_an_example() -> None:
-    told = call("pull", "--help")
-    assert told.returncode == 0
-    assert "Example:" in told.stdout
+    result = call("pull", "--help")
+    assert result.returncode == 0
+    assert "Example:" in result.stdout

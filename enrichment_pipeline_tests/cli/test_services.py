@@ -23,7 +23,7 @@ from enrichment_pipeline_tests.conftest import free_port
 
 _SECONDS = 30
 
-# Ignores what it is asked, has a child that does too, and tells the child's id to a named pipe.
+# Ignores what it is asked, has a child that does too, and writes the child's id to a named pipe.
 _STUBBORN = """
 import signal, subprocess, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -54,7 +54,7 @@ def handlers_as_before() -> Iterator[None]:
 
 
 def test_a_process_that_does_not_stop_in_time_is_killed_with_its_children(tmp_path: Path) -> None:
-    named_pipe = tmp_path / "told"
+    named_pipe = tmp_path / "pipe"
     os.mkfifo(named_pipe)
     killed: list[str] = []
     with Services(tmp_path / "logs", {}) as services:
@@ -82,7 +82,7 @@ def test_a_file_where_we_were_started_is_no_module_of_what_we_start(
 
 
 def test_what_we_started_ends_when_we_are_killed(tmp_path: Path) -> None:
-    named_pipe = tmp_path / "told"
+    named_pipe = tmp_path / "pipe"
     os.mkfifo(named_pipe)
     command = [sys.executable, "-c", _KILLED, str(tmp_path), str(named_pipe)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as us:
@@ -161,8 +161,8 @@ def test_a_service_that_ends_is_started_again_after_a_wait_that_grows(tmp_path: 
     with Services(tmp_path / "logs", {}, clock=clock) as services:
         services.start("short", ["sh", "-c", "exit 3"], before_again=cleaned.release)
         first = services.processes["short"].pid
-        told = revived(services, clock, 0.5)
-        assert told == [
+        lines = revived(services, clock, 0.5)
+        assert lines == [
             f"short ended with 3; it is started again in 1 s: see {services.log_of('short')}"
         ]
         assert revived(services, clock, 0.6)[-1] == "short is started again"
@@ -222,7 +222,7 @@ _DEAF = "trap '' INT; echo ready > $1; sleep 600"
 def test_what_is_idle_is_killed_once_it_was_asked_to_stop_and_all_else_is_waited_for(
     tmp_path: Path, *, idle_first: bool
 ) -> None:
-    named_pipe = tmp_path / "told"
+    named_pipe = tmp_path / "pipe"
     os.mkfifo(named_pipe)
     asked: list[int] = []
 
@@ -247,7 +247,7 @@ def test_what_is_idle_is_killed_once_it_was_asked_to_stop_and_all_else_is_waited
 
 
 def test_a_service_is_asked_to_stop_once_those_have_ended_that_it_outlives(tmp_path: Path) -> None:
-    named_pipe = tmp_path / "told"
+    named_pipe = tmp_path / "pipe"
     os.mkfifo(named_pipe)
     order: list[str] = []
 

@@ -85,7 +85,7 @@ def test_what_to_do_next_is_said_and_a_dead_letter_that_comes_while_all_runs(
     assert "dead-letters list" in line
 
 
-def test_an_outage_of_the_store_is_told_once_and_ends_nothing(
+def test_an_outage_of_the_store_is_reported_once_and_ends_nothing(
     store: Store,
     server: EmbeddedPostgres,
     tmp_path: Path,

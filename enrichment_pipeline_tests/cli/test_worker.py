@@ -17,7 +17,7 @@ def test_a_worker_without_a_broker_says_what_to_set() -> None:
 
 @pytest.mark.parametrize("command", ["worker", "api", "up"])
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "line"),
     [
         ("rabbit", "BROKER_URL=…: must look like amqp://"),
         ("redis://127.0.0.1", "BROKER_URL begins with redis://; known are amqp://"),
@@ -30,11 +30,11 @@ def test_a_worker_without_a_broker_says_what_to_set() -> None:
 )
 @pytest.mark.slow
 def test_a_broker_that_nobody_knows_is_refused_in_one_line(
-    command: str, url: str, told: str
+    command: str, url: str, line: str
 ) -> None:
     found = call(command, BROKER_URL=url)
     assert found.returncode == 1
-    assert told in found.stderr
+    assert line in found.stderr
     assert found.stderr.count("\n") == 1
     assert "pass word" not in found.stderr
 

@@ -15,20 +15,20 @@ from enrichment_pipeline.store.windows.books import books, counted_books
 _SECONDS = 30
 
 # Statement by statement, and delivered with the commit.
-_TELL = """
-    CREATE FUNCTION tell_arrival() RETURNS trigger LANGUAGE plpgsql
+_NOTIFY = """
+    CREATE FUNCTION notify_of_arrival() RETURNS trigger LANGUAGE plpgsql
         AS $$ BEGIN PERFORM pg_notify('arrival', ''); RETURN NULL; END $$;
-    CREATE TRIGGER tell_arrival AFTER INSERT ON raw_batch EXECUTE FUNCTION tell_arrival();
+    CREATE TRIGGER notify_of_arrival AFTER INSERT ON raw_batch EXECUTE FUNCTION notify_of_arrival();
     LISTEN arrival;
 """
 
 
 class Arrivals:
-    """Tells when events arrive: the test's database says so itself."""
+    """Knows when events arrive: the test's database says so itself."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
-        self._connection.execute(_TELL)
+        self._connection.execute(_NOTIFY)
 
     def wait_for(self, events: Sequence[str]) -> None:
         """Return when events of all these names are there, each as often as it is named."""

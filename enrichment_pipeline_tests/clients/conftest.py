@@ -84,7 +84,7 @@ def api_process(database: str) -> Iterator[ApiProcess]:
 
 @pytest.fixture
 def arrivals(database: str) -> Iterator[Arrivals]:
-    """Tells what arrives in the fresh database."""
+    """Knows what arrives in the fresh database."""
     listening = Arrivals(database)
     yield listening
     listening.close()

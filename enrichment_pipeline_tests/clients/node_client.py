@@ -1,4 +1,4 @@
-"""posthog-node in a process of its own, told what to do line by line."""
+"""posthog-node in a process of its own, which is given commands line by line."""
 
 import json
 import os

@@ -90,10 +90,10 @@ def test_the_demo_shows_what_users_did_and_leaves_nothing_running(tmp_path: Path
             shown += line
             if line.startswith("Again:"):
                 break
-        told = shown.partition("What you just did")[2]
-        assert "view /shop" in told
-        assert 'click button "Buy"' in told
-        assert "still going on" in told
+        recorded = shown.partition("What you just did")[2]
+        assert "view /shop" in recorded
+        assert 'click button "Buy"' in recorded
+        assert "still going on" in recorded
     finally:
         started = [*psutil.Process(demo.pid).children(recursive=True), *servers_of(home)]
         demo.send_signal(signal.SIGTERM)

@@ -31,7 +31,7 @@ def visit(browser: Browser, api: Api, site: str, node_modules: Path) -> Iterator
 
 
 # The visit of the test below.
-_TOLD = [
+_RECORDED = [
     ("$pageview", "pageview", "view", "Viewed /shop.html"),
     ("$autocapture", "click", "click", 'Clicked button "Buy now" on /shop.html'),
     *[("$autocapture", "click", "click", 'Clicked button "Apply coupon" on /shop.html')] * 3,
@@ -45,7 +45,7 @@ _TOLD = [
 ]
 
 
-def test_what_a_user_does_is_told_action_by_action(
+def test_what_a_user_does_is_recorded_action_by_action(
     visit: Visit, api: Api, arrivals: Arrivals, store: Store, rules: Rules
 ) -> None:
     page = visit.page
@@ -58,13 +58,13 @@ def test_what_a_user_does_is_told_action_by_action(
     session_id = page.evaluate("posthog.get_session_id()")
     page.locator("#plans").click()
     page.wait_for_url("**/about.html")
-    arrivals.wait_for([event for event, *_ in _TOLD])
+    arrivals.wait_for([event for event, *_ in _RECORDED])
 
     found = enriched(store, rules)
-    told = [(row.event, row.event_type, row.action_type, row.description) for row in found]
+    recorded = [(row.event, row.event_type, row.action_type, row.description) for row in found]
     # Within a millisecond, the browser says nothing of the order.
-    assert sorted(told) == sorted(_TOLD)
-    assert (told[0], told[-1]) == (_TOLD[0], _TOLD[-1])
+    assert sorted(recorded) == sorted(_RECORDED)
+    assert (recorded[0], recorded[-1]) == (_RECORDED[0], _RECORDED[-1])
     assert {row.project for row in found} == {PROJECT}
     assert {row.distinct_id for row in found} == {distinct_id}
     assert {row.session_id for row in found} == {session_id}
@@ -86,7 +86,7 @@ def test_what_a_user_does_is_told_action_by_action(
     assert beacon in {f"{api.url}/e/", f"{api.url}/i/v0/e/"}
 
 
-def test_calls_of_a_page_are_sent_compressed_and_told(
+def test_calls_of_a_page_are_sent_compressed_and_recorded(
     visit: Visit, arrivals: Arrivals, store: Store, rules: Rules
 ) -> None:
     visit.page.evaluate(

@@ -1,6 +1,6 @@
 """posthog-js from its first versions to today's, each unchanged in a real browser.
 
-What the newest one tells in detail is in `test_posthog_js`.
+What the newest one sends in detail is in `test_posthog_js`.
 """
 
 import json

@@ -134,7 +134,7 @@ def test_a_historical_migration_becomes_batches_that_wait_behind_live_ones(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_event_that_cannot_be_taken_costs_itself_alone_and_v1_is_told(
+def test_an_event_that_cannot_be_taken_costs_itself_alone_and_v1_is_answered_so(
     api: Api, store: Store, rules: Rules, mode: str
 ) -> None:
     with client(api, capture_mode=mode) as (posthog, failures):
@@ -155,7 +155,7 @@ def test_an_event_that_cannot_be_taken_costs_itself_alone_and_v1_is_told(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_unknown_token_is_told_to_the_client_and_nothing_is_kept(
+def test_an_unknown_token_is_reported_to_the_client_and_nothing_is_kept(
     api: Api, store: Store, mode: str
 ) -> None:
     failures: Failures = []

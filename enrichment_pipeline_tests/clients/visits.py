@@ -16,7 +16,7 @@ from enrichment_pipeline_tests.clients.serving import TOKEN, Api
 _PAGES = Path(__file__).parent / "pages"
 # Versions of posthog-js differ in whether they can be asked to send for a bot, too.
 _USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
-# Playwright is not told of a beacon that leaves with its page; the next page of the site knows.
+# Playwright does not see a beacon that leaves with its page; the next page of the site knows.
 _NOTE_BEACONS = """
     const send = navigator.sendBeacon.bind(navigator);
     navigator.sendBeacon = (url, body) => {

@@ -121,7 +121,7 @@ def _tried(stage: Stage, trial: Trial, lasts: float) -> Outcome:
         time.sleep(_BEFORE_SECONDS)
         try:
             trial.act(stage, load, lasts)
-        except Exception as error:  # noqa: BLE001  it is told, and the others are tried
+        except Exception as error:  # noqa: BLE001  it is reported, and the others are tried
             wrong.append(f"{type(error).__name__}: {error}")
     await_rest(stage, load)
     found = accounts(stage, load.acknowledged)

@@ -70,7 +70,7 @@ def _every_message_comes_twice(stage: Stage, load: Load, lasts: float) -> None:
 
 
 def _out_of_order(stage: Stage, load: Load, lasts: float) -> None:
-    """Batches that nobody was told of, and one that does not exist, notified of in any order."""
+    """Batches without a notification yet, and one that does not exist, notified of in any order."""
     now = datetime.now(UTC)
     batches = [batch for _ in range(30) for batch in _hidden(stage, load, now)]
     batches.append(_UNKNOWN_BATCH)

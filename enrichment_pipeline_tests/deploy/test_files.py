@@ -108,7 +108,7 @@ def test_webserver_and_daemon_find_the_code_locations_at_the_services_that_serve
         assert f"--port={server['port']}" in command
 
 
-def test_the_charts_code_locations_are_served_by_the_deployments_that_it_is_told_to_make() -> None:
+def test_the_charts_code_locations_are_served_by_the_deployments_that_it_is_set_to_make() -> None:
     modules = {it["name"]: (it["port"], it["codeServerArgs"][-1]) for it in CODE}
     servers = VALUES["dagsterWebserver"]["workspace"]["servers"]
     assert {it["name"]: modules[it["host"]] for it in servers} == {
@@ -192,7 +192,7 @@ def test_every_metric_that_is_asked_for_is_one_of_the_api_or_of_rabbitmq(query: 
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_every_alert_says_where_what_to_do_is_told(rule: dict[str, Any]) -> None:
+def test_every_alert_says_where_what_to_do_is_written(rule: dict[str, Any]) -> None:
     page, _, heading = rule["annotations"]["runbook"].partition("#")
     assert Path(page).name == "deploy.md"
     assert heading == rule["alert"].lower()

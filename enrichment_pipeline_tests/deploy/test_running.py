@@ -205,7 +205,7 @@ def enriched(connection: psycopg.Connection[tuple[int, ...]]) -> int:
 
 
 def published(port: int) -> float:
-    """How many batches the API has told the broker of."""
+    """How many batches the API has published notifications of."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/metrics", headers={"Authorization": "Bearer read"}
     )

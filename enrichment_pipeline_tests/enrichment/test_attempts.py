@@ -68,7 +68,7 @@ def test_a_failure_of_data_or_code_spends_one(error: Exception) -> None:
     ("statement", "spends"),
     [("SELECT pg_cancel_backend(pg_backend_pid())", False), ("SELECT 1/0", True)],
 )
-def test_errors_are_told_apart_as_postgresql_raises_them(
+def test_errors_are_distinguished_as_postgresql_raises_them(
     statement: str, spends: bool, store: Store
 ) -> None:
     with pytest.raises(DBAPIError) as failed, store.transaction() as connection:

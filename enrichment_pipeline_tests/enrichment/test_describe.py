@@ -59,7 +59,7 @@ BUTTON = 'button:text="Buy now"'
         (EnrichmentInput("$web_vitals", None, "/p", None, None), "Had page speed measured on /p"),
     ],
 )
-def test_an_event_is_told_in_one_plain_sentence(
+def test_an_event_is_described_in_one_plain_sentence(
     rules: Rules, inputs: EnrichmentInput, sentence: str
 ) -> None:
     assert derive(inputs, rules).description == sentence
@@ -141,8 +141,8 @@ def test_what_was_cut_before_leaves_no_half_of_anything_private(rules: Rules) ->
     much = "ann@shop.example " * 6
     for private in ("bob.smith@shop.example", "4111 1111 1111 1111", "+49 30 901820"):
         for before in range(40):
-            told = derive(clicked(f"{much}{'x' * before} {private}"), rules).description
-            assert not re.search(r"bob|smith|shop|4111|49 30", told), told
+            sentence = derive(clicked(f"{much}{'x' * before} {private}"), rules).description
+            assert not re.search(r"bob|smith|shop|4111|49 30", sentence), sentence
 
 
 awkward = st.text() | st.lists(

@@ -258,9 +258,9 @@ def test_a_server_that_may_only_be_read_as_after_a_fail_over_spends_no_attempt(
     with store.transaction() as connection:
         connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only TO on"))
     store.engine.dispose()
-    with pytest.raises(psycopg.Error, match="read-only transaction") as told:
+    with pytest.raises(psycopg.Error, match="read-only transaction") as raised:
         enrich_due(store, rules)
-    assert is_store_failure(told.value)
+    assert is_store_failure(raised.value)
     with store.transaction() as connection:
         connection.execute(text("SET TRANSACTION READ WRITE"))
         connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
@@ -280,7 +280,7 @@ def test_a_batch_set_back_by_hand_is_enriched_again_and_not_twice(
     assert rows(store, "SELECT count(*) FROM enriched_event") == [(5,)]
 
 
-def test_raw_events_that_are_gone_are_told_and_not_counted_as_enriched(
+def test_raw_events_that_are_gone_are_reported_and_not_counted_as_enriched(
     store: Store, rules: Rules
 ) -> None:
     load(store, 5)

@@ -41,7 +41,7 @@ def enriched(store: Store, rules: Rules) -> None:
     enrich_due(store, rules)
 
 
-def test_what_the_rules_of_now_say_otherwise_is_written_and_told(
+def test_what_the_rules_of_now_say_otherwise_is_written_and_reported(
     store: Store, other_rules: Rules, enriched: None
 ) -> None:
     changes = re_enrich(store, other_rules, [NOON])

@@ -1,4 +1,4 @@
-"""Replaying dead letters: each comes back once, or is told why not."""
+"""Replaying dead letters: each comes back once, or says why not."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What rules would change is told before they change anything, and is what they then change."""
+"""What rules would change is reported before they change anything, and is what they then change."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_the_same_rules_change_nothing(filled: Store, rules: Rules) -> None:
     assert found.versions == {rules.version: 10}
 
 
-def test_other_rules_tell_names_counts_windows_and_samples(filled: Store, others: Rules) -> None:
+def test_a_diff_shows_names_counts_windows_and_samples(filled: Store, others: Rules) -> None:
     before = everything(filled)
     found = diff_rules(filled, others)
     assert everything(filled) == before
@@ -86,7 +86,7 @@ def test_a_sub_type_is_regarded(filled: Store, rules: Rules, tmp_path: Path) -> 
     ]
 
 
-def test_what_was_told_is_what_re_enriching_changes(filled: Store, others: Rules) -> None:
+def test_what_a_diff_shows_is_what_re_enriching_changes(filled: Store, others: Rules) -> None:
     expected = diff_rules(filled, others)
     changes = re_enrich(filled, others, expected.windows)
     assert {(one.event, one.was, one.is_now) for one in changes.changes} == {
@@ -96,7 +96,7 @@ def test_what_was_told_is_what_re_enriching_changes(filled: Store, others: Rules
     assert diff_rules(filled, others).changes == []
 
 
-def test_events_without_a_raw_one_are_told_apart(filled: Store, others: Rules) -> None:
+def test_events_without_a_raw_one_are_counted_apart(filled: Store, others: Rules) -> None:
     with filled.transaction() as connection:
         connection.execute(text("DELETE FROM raw_event WHERE event = 'order_placed'"))
     found = diff_rules(filled, others)

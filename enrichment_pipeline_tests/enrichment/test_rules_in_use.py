@@ -31,7 +31,7 @@ def test_a_file_that_is_changed_is_used_at_once(store: Store, file: Path) -> Non
     assert in_use.now(store).version == load_rules(file).version
 
 
-def test_a_file_that_breaks_leaves_the_last_good_rules_in_use_and_is_told_by_its_line(
+def test_a_file_that_breaks_leaves_the_last_good_rules_in_use_and_is_reported_by_its_line(
     store: Store, settings: Settings, file: Path
 ) -> None:
     file.write_text(GOOD)

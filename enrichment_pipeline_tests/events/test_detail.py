@@ -118,7 +118,7 @@ def test_a_project_may_let_models_see_more_of_a_detail() -> None:
         ({}, None),
     ],
 )
-def test_the_device_is_told_in_a_few_words(
+def test_the_device_is_described_in_a_few_words(
     properties: dict[str, object], device: str | None
 ) -> None:
     assert device_of(properties) == device
@@ -134,7 +134,7 @@ def test_the_device_is_told_in_a_few_words(
         ("plan chosen (plan=pr…", "plan chosen", "(plan=pr…"),
     ],
 )
-def test_a_detail_is_told_from_what_else_is_in_brackets(
+def test_a_detail_is_distinguished_from_what_else_is_in_brackets(
     sentence: str, name: str, detail: str
 ) -> None:
     assert split_detail(sentence) == (name, detail)

@@ -142,7 +142,7 @@ def test_what_is_private_by_its_name_is_in_no_sentence(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_only_about_something_private_is_told(name: str) -> None:
+def test_what_is_only_about_something_private_is_shown(name: str) -> None:
     assert not is_private_name(name)
     assert detail_of("used", {name: 7}) is not None
 

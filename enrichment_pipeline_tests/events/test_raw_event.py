@@ -162,7 +162,7 @@ NIL, MAX = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffff
 
 
 @pytest.mark.parametrize("uuid", [NIL, MAX, MAX.upper()])
-def test_a_uuid_that_stands_for_none_tells_no_event_from_another(uuid: str) -> None:
+def test_a_uuid_that_stands_for_none_distinguishes_no_event_from_another(uuid: str) -> None:
     known = make_event("a", ARRIVAL, uuid=uuid, distinct_id="ann")
     others = [
         make_event("b", ARRIVAL, uuid=uuid, distinct_id="ann"),
@@ -194,7 +194,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
-    ("told", "sent_at", "occurred_at"),
+    ("stamp", "sent_at", "occurred_at"),
     [
         # The sender's clock is 20 minutes ahead, and an hour has passed since it happened.
         ("2026-03-01T12:20:00+00:00", "2026-03-01T13:20:00+00:00", ARRIVAL - HOUR),
@@ -208,10 +208,10 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_a_time_is_moved_by_how_far_the_clocks_are_apart_and_by_no_zone(
-    told: object, sent_at: str, occurred_at: datetime
+    stamp: object, sent_at: str, occurred_at: datetime
 ) -> None:
     arrival = Arrival(ARRIVAL, read_time(sent_at))
-    payload = make_event(timestamp=told)
+    payload = make_event(timestamp=stamp)
     assert parse_event(payload, "default", arrival).occurred_at == occurred_at
     # A replay of a letter has the moment of the letter, which names a zone.
     error = EventRejectedError(Reason.INVALID_UUID, "why")
@@ -243,16 +243,16 @@ def test_an_offset_says_more_than_a_timestamp_as_posthog_has_it(
 
 @pytest.mark.parametrize("yes", [True, "true", "True", " TRUE ", 1, "1"])
 def test_text_may_say_yes_where_a_boolean_is_meant(yes: object) -> None:
-    told = (ARRIVAL - HOUR).isoformat()
+    stamp = (ARRIVAL - HOUR).isoformat()
     arrival = Arrival(ARRIVAL, ARRIVAL + HOUR)
     for fields in (
         {"options": {"disable_skew_correction": yes}},
         {"properties": {"$ignore_sent_at": yes}},
     ):
-        event = parse_event(make_event(timestamp=told, **fields), "default", arrival)
+        event = parse_event(make_event(timestamp=stamp, **fields), "default", arrival)
         assert event.occurred_at == ARRIVAL - HOUR
     event = parse_event(
-        make_event(timestamp=told, properties={"$ignore_sent_at": "false"}), "default", arrival
+        make_event(timestamp=stamp, properties={"$ignore_sent_at": "false"}), "default", arrival
     )
     assert event.occurred_at == ARRIVAL - 2 * HOUR
 
@@ -261,13 +261,13 @@ def test_text_may_say_yes_where_a_boolean_is_meant(yes: object) -> None:
 def test_a_recorded_event_without_timestamp_happened_when_it_was_had_elsewhere(name: str) -> None:
     recorded = Arrival(ARRIVAL, is_recorded=True)
     had = datetime(2025, 6, 7, 8, 9, tzinfo=UTC)
-    for told in (had.isoformat(), "2025-06-07 08:09:00", int(had.timestamp())):
-        payload = without("timestamp", **{name: told})
+    for stamp in (had.isoformat(), "2025-06-07 08:09:00", int(had.timestamp())):
+        payload = without("timestamp", **{name: stamp})
         assert parse_event(payload, "default", recorded).occurred_at == had
-        payload = without("timestamp", **{name: told, "offset": 60_000})
+        payload = without("timestamp", **{name: stamp, "offset": 60_000})
         moment = parse_event(payload, "default", recorded).occurred_at
         assert moment == had - timedelta(minutes=1)
-        payload = make_event(at=had - HOUR, **{name: told, "offset": 60_000})
+        payload = make_event(at=had - HOUR, **{name: stamp, "offset": 60_000})
         assert parse_event(payload, "default", recorded).occurred_at == had - HOUR
     assert parse_event(without("timestamp"), "default", recorded).occurred_at == ARRIVAL
     assert parse(without("timestamp", **{name: had.isoformat()})).occurred_at == ARRIVAL
@@ -297,8 +297,8 @@ def test_a_time_too_far_in_the_future_becomes_that_of_the_arrival_and_the_row_sa
 
 
 UNREADABLE_TIMES: list[dict[str, object]] = [
-    *({"timestamp": told} for told in ("yesterday", "+294277-01-01T00:00:00Z", 12, 0, True, [])),
-    *({"timestamp": told} for told in ("28/11/2026 12:30", "01.03.2026", "2026-03-01 12:30 CET")),
+    *({"timestamp": stamp} for stamp in ("yesterday", "+294277-01-01T00:00:00Z", 12, 0, True, [])),
+    *({"timestamp": stamp} for stamp in ("28/11/2026 12:30", "01.03.2026", "2026-03-01 12:30 CET")),
     # Outside of the years that there are, once it is moved to UTC.
     {"timestamp": "0001-01-01T00:00:00+14:00"},
     *({"timestamp": None, "offset": offset} for offset in (1e300, "soon", True)),
@@ -315,9 +315,9 @@ def test_an_event_whose_time_cannot_be_read_happened_when_it_arrived_and_its_row
     assert json.loads(event.properties or b"") == {TIME_IS_ARRIVAL: UNREADABLE, "sku": "a-1"}
 
 
-@pytest.mark.parametrize("told", [1772368200, "1772368200", "1772368200000", "3/1/2026 12:30"])
-def test_of_a_time_that_is_read_the_row_says_nothing(told: object) -> None:
-    event = parse(make_event(timestamp=told))
+@pytest.mark.parametrize("stamp", [1772368200, "1772368200", "1772368200000", "3/1/2026 12:30"])
+def test_of_a_time_that_is_read_the_row_says_nothing(stamp: object) -> None:
+    event = parse(make_event(timestamp=stamp))
     moment = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
     assert (event.occurred_at, event.properties) == (moment, None)
 

@@ -25,7 +25,7 @@ _LASTS_SECONDS_SHORT = 5.0
 _BEFORE_SECONDS = 2.0
 _BETWEEN_SECONDS = 2.0
 _RECOVER_SECONDS = 180.0
-_TOLD_SECONDS = 60.0
+_ALERT_SECONDS = 60.0
 
 console = Console()
 
@@ -41,7 +41,7 @@ class Outcome:
     doubled: int
     dead: int
     seconds_to_recover: float
-    told: str
+    alerts: str
     wrong: str
     """What is not as it has to be; empty, if all is."""
 
@@ -53,7 +53,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = RESULTS,
 ) -> None:
     """Inject every fault into real processes under load. Ends with 1 where an event was lost or
-    doubled, the books do not balance, or something was not told.
+    doubled, the books do not balance, or something was not alerted.
 
     Example: python -m enrichment_pipeline_tests.faults --short --only postgresql
     """
@@ -103,7 +103,7 @@ def _on_a_stage_of_its_own(fault: Fault, folder: Path, lasts: float) -> Outcome:
 def _tried(stage: Stage, fault: Fault, lasts: float) -> Outcome:
     if reason := fault.cannot():
         return _not_tried(fault, reason)
-    stage.told.kinds.clear()
+    stage.alerts.kinds.clear()
     before = accounts(stage, set())
     wrong = ""
     with Load(stage.port) as load:
@@ -123,7 +123,7 @@ def _tried(stage: Stage, fault: Fault, lasts: float) -> Outcome:
         recovered = time.monotonic() - over
     found = _at_rest(stage, load)
     dead = found.dead - before.dead
-    told = _heard(stage, fault)
+    alerts = _heard(stage, fault)
     return Outcome(
         fault.name,
         fault.times,
@@ -132,8 +132,8 @@ def _tried(stage: Stage, fault: Fault, lasts: float) -> Outcome:
         found.doubled - before.doubled,
         dead,
         round(recovered, 1),
-        ", ".join(sorted(told)) or "nothing",
-        wrong or _wrong(fault, found, dead, told),
+        ", ".join(sorted(alerts)) or "nothing",
+        wrong or _wrong(fault, found, dead, alerts),
     )
 
 
@@ -149,20 +149,20 @@ def _at_rest(stage: Stage, load: Load) -> Accounts:
 
 
 def _heard(stage: Stage, fault: Fault) -> set[str]:
-    deadline = time.monotonic() + _TOLD_SECONDS
-    while not fault.told <= stage.told.kinds and time.monotonic() < deadline:
+    deadline = time.monotonic() + _ALERT_SECONDS
+    while not fault.alerts <= stage.alerts.kinds and time.monotonic() < deadline:
         time.sleep(0.2)
-    return set(stage.told.kinds)
+    return set(stage.alerts.kinds)
 
 
-def _wrong(fault: Fault, found: Accounts, dead: int, told: set[str]) -> str:
+def _wrong(fault: Fault, found: Accounts, dead: int, alerts: set[str]) -> str:
     wrong = {
         "events were lost": found.lost > 0,
         "events are double": found.doubled > 0,
         "something is pending": found.pending > 0,
         "the books do not balance": not found.balances,
         f"{fault.dead * fault.times} events had to die": dead != fault.dead * fault.times,
-        "it was not told": not fault.told <= told,
+        "there was no alert": not fault.alerts <= alerts,
     }
     return ", ".join(name for name, is_so in wrong.items() if is_so)
 
@@ -178,7 +178,7 @@ def _say(outcome: Outcome) -> None:
 
 
 def _print(outcomes: list[Outcome]) -> None:
-    names = ("fault", "injected", "under way", "lost", "doubled", "dead", "recovered", "told")
+    names = ("fault", "injected", "under way", "lost", "doubled", "dead", "recovered", "alerts")
     table = Table(*names, title="make faults")
     for outcome in outcomes:
         table.add_row(
@@ -194,7 +194,7 @@ def _print(outcomes: list[Outcome]) -> None:
                 )
             ),
             f"{outcome.seconds_to_recover:g} s",
-            outcome.told,
+            outcome.alerts,
             style="red" if outcome.wrong else None,
         )
     console.print(table)

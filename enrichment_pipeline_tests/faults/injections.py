@@ -1,4 +1,4 @@
-"""The faults: what is done to the stage while events come in, and what has to be told of it."""
+"""The faults: what is done to the stage while events come in, and which alerts it has to cause."""
 
 import os
 import platform
@@ -29,7 +29,7 @@ class Fault:
     times: int = 1
     dead: int = 0
     """Events that end as dead letters, each time."""
-    told: frozenset[str] = frozenset()
+    alerts: frozenset[str] = frozenset()
     """Kinds of alerts that have to arrive."""
     home: Callable[[Path], AbstractContextManager[Path]] | None = None
     """What makes the folder in which the stage keeps its state; else it is an ordinary one."""
@@ -152,7 +152,7 @@ def _has_no_faketime() -> str | None:
 
 
 def _shifted(hours: str) -> dict[str, str]:
-    # The clock of waiting is that of the machine; only the one that tells the time is shifted.
+    # The clock of waiting is that of the machine; only the one that shows the time is shifted.
     return {
         "LD_PRELOAD": str(_FAKETIME),
         "FAKETIME": hours,
@@ -191,10 +191,10 @@ FAULTS = (
     Fault("tables locked", _lock),
     Fault("a full disk", _fill_disk, home=_small_disk, cannot=_may_not_mount),
     Fault("rules that are refused, rolled back", _bad_rules),
-    Fault("an event that raises", _poison(RAISES), times=2, dead=1, told=_LETTERS),
-    Fault("an event that kills", _poison(KILLS), dead=1, told=_LETTERS),
-    Fault("an event that hangs", _poison(HANGS), dead=1, told=_LETTERS),
-    Fault("an event that eats memory", _poison(EATS_MEMORY), dead=1, told=_LETTERS),
+    Fault("an event that raises", _poison(RAISES), times=2, dead=1, alerts=_LETTERS),
+    Fault("an event that kills", _poison(KILLS), dead=1, alerts=_LETTERS),
+    Fault("an event that hangs", _poison(HANGS), dead=1, alerts=_LETTERS),
+    Fault("an event that eats memory", _poison(EATS_MEMORY), dead=1, alerts=_LETTERS),
     Fault("a clock that jumps ahead", _jump("+3h"), cannot=_has_no_faketime),
     Fault("a clock that jumps back", _jump("-3h"), cannot=_has_no_faketime),
 )

@@ -18,7 +18,7 @@ from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import connect_store
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.faults.injections import Fault
-from enrichment_pipeline_tests.faults.stage import Load, Stage, Told
+from enrichment_pipeline_tests.faults.stage import Alerts, Load, Stage
 
 _READY_SECONDS = 180
 _STOP_SECONDS = 90
@@ -29,12 +29,12 @@ _WAS_KILLED = " was killed by signal 9; "
 
 
 class Machine(Stage):
-    """What `up` runs. What it says of services that ended counts as told."""
+    """What `up` runs. What it says of services that ended counts as an alert."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
-        self.told = Told()
+        self.alerts = Alerts()
         self.port = free_port()
         self.said: list[str] = []
         self._ready = threading.Event()
@@ -46,7 +46,7 @@ class Machine(Stage):
                 "ENRICHMENT_API_PORT": str(self.port),
                 "ENRICHMENT_UI_PORT": str(free_port()),
                 "ENRICHMENT_SENSOR_SECONDS": "2",
-                "ENRICHMENT_ALERT_WEBHOOK": self.told.url,
+                "ENRICHMENT_ALERT_WEBHOOK": self.alerts.url,
                 "ENRICHMENT_ALERT_SENSOR_MINUTES": "1",
             },
             stdin=subprocess.DEVNULL,
@@ -112,7 +112,7 @@ class Machine(Stage):
             self.up.kill()
             self.up.wait()
         self._listener.join(_STOP_SECONDS)
-        self.told.close()
+        self.alerts.close()
 
     def _listen(self) -> None:
         assert self.up.stdout is not None
@@ -123,7 +123,7 @@ class Machine(Stage):
                     self._ready.set()
                 if _WAS_KILLED in line:
                     name = line.removeprefix("error: ").partition(_WAS_KILLED)[0]
-                    self.told.kinds.add(f"up: {name}")
+                    self.alerts.kinds.add(f"up: {name}")
         self._ready.set()  # it has ended, ready or not
 
 
@@ -189,10 +189,10 @@ MACHINE_FAULTS = (
     Fault(
         "up: kill -9 of the code server",
         _kill_code_server,
-        told=frozenset({"up: code-server-enrichment_pipeline"}),
+        alerts=frozenset({"up: code-server-enrichment_pipeline"}),
     ),
-    Fault("up: kill -9 of the daemon", _kill_daemon, told=frozenset({"up: daemon"})),
-    Fault("up: kill -9 of the API", _kill_api, times=2, told=frozenset({"up: api"})),
+    Fault("up: kill -9 of the daemon", _kill_daemon, alerts=frozenset({"up: daemon"})),
+    Fault("up: kill -9 of the API", _kill_api, times=2, alerts=frozenset({"up: api"})),
     Fault("up: kill -9 of PostgreSQL", _kill_postgres),
 )
 """Of one machine, on which they are tried in turn."""

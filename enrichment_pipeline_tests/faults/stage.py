@@ -101,16 +101,16 @@ def _event(name: str) -> dict[str, str]:
     }
 
 
-class Told:
+class Alerts:
     """A receiver of alerts: the webhook, as a real HTTP server."""
 
     def __init__(self) -> None:
-        told = self.kinds = set[str]()
+        alerts = self.kinds = set[str]()
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                told.add(json.loads(body)["kind"])
+                alerts.add(json.loads(body)["kind"])
                 self.send_response(200)
                 self.end_headers()
 
@@ -170,7 +170,7 @@ class Stage:
         url = f"postgresql://{address.user}@127.0.0.1:{self.proxy.port}/enrichment"
         direct = f"postgresql://{address.user}@/enrichment?host={address.host}&port={address.port}"
         self.store: Store = open_store(Settings(database_url=direct))
-        self.told = Told()
+        self.alerts = Alerts()
         self.port = free_port()
         self._log = (home / "stage.log").open("ab")
         self._stop = threading.Event()
@@ -178,7 +178,7 @@ class Stage:
             "ENRICHMENT_HOME": str(home),
             "DATABASE_URL": url,
             "ENRICHMENT_API_PORT": str(self.port),
-            "ENRICHMENT_ALERT_WEBHOOK": self.told.url,
+            "ENRICHMENT_ALERT_WEBHOOK": self.alerts.url,
             "PYTHONPATH": os.pathsep.join(sys.path),
             **(environment or {}),
         }
@@ -234,7 +234,7 @@ class Stage:
         self.store.close()
         self.server.stop_using()
         self.proxy.close()
-        self.told.close()
+        self.alerts.close()
         self._log.close()
 
     def _watch(self) -> None:

@@ -207,7 +207,7 @@ def test_a_row_of_csv_that_is_broken_costs_itself_alone() -> None:
     assert [record.position for record in records] == [1, 2, 3, 4]
 
 
-def test_a_quote_of_csv_that_is_left_open_is_told_in_bounded_memory() -> None:
+def test_a_quote_of_csv_that_is_left_open_is_reported_in_bounded_memory() -> None:
     data = table(COLUMNS, ROWS) + b'"open\n' + b"x,y,z\n" * 5_000_000
     with pytest.raises(BrokenFileError, match=r"after row 2: the CSV is damaged.*quote"):
         list(read_events(stored(data)))
@@ -267,11 +267,11 @@ def test_a_file_of_an_archive_that_is_none_of_events_costs_itself_and_is_named(
 
 
 @pytest.mark.parametrize("archive", ["zip", "tar", "tar.gz"])
-def test_an_archive_that_is_cut_off_is_told(archive: str) -> None:
+def test_an_archive_that_is_cut_off_is_reported(archive: str) -> None:
     data = ARCHIVES[archive]({"a.jsonl": b"\n".join([dumped(EVENTS[0])] * 5_000)})
-    with pytest.raises(BrokenFileError) as told:
+    with pytest.raises(BrokenFileError) as raised:
         list(read_events(stored(data[: len(data) // 2])))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 OTHERS = {
@@ -306,12 +306,12 @@ OTHERS = {
 @pytest.mark.parametrize("data", OTHERS.values(), ids=OTHERS)
 def test_what_is_no_file_of_events_is_one_line_and_no_record(data: bytes) -> None:
     records = []
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as raised:
         records.extend(read_events(stored(data)))
     assert records == []
-    assert str(told.value).startswith("memory://events: ")
-    assert "\n" not in str(told.value)
-    assert len(str(told.value)) < 500
+    assert str(raised.value).startswith("memory://events: ")
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
 
 
 EVENT = dumped(EVENTS[0])
@@ -342,13 +342,13 @@ TEXTS = {
 def test_a_text_that_quotes_events_is_one_line_and_no_record(name: str, data: bytes) -> None:
     records = []
     source = stored(data, name)
-    with pytest.raises(SourceError) as told:
+    with pytest.raises(SourceError) as raised:
         records.extend(read_events(source))
     assert records == []
-    assert str(told.value).startswith(f"{source}: looks like ")
-    assert "\n" not in str(told.value)
+    assert str(raised.value).startswith(f"{source}: looks like ")
+    assert "\n" not in str(raised.value)
     if EVENT in data and name.endswith((".md", ".txt", ".log")):
-        assert "one a line, named .jsonl" in str(told.value)
+        assert "one a line, named .jsonl" in str(raised.value)
 
 
 BROKEN_LINES = {

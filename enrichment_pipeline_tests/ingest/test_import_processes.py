@@ -27,7 +27,7 @@ from enrichment_pipeline_tests.outage import begin_outage, end_outage
 _SECONDS = 60
 _MOST_WORKERS = min(os.cpu_count() or 1, 4)
 
-# Imports until somebody ends it. Once something is durable, tells the ids of its processes.
+# Imports until somebody ends it. Once something is durable, prints the ids of its processes.
 _ENDLESS = """
 import multiprocessing, sys
 from itertools import count
@@ -41,11 +41,11 @@ importer.CHUNK_EVENTS = 10
 summary = importer.ImportSummary()
 
 def records():
-    told = False
+    printed = False
     for number in count(1):
-        if summary.accepted and not told:
+        if summary.accepted and not printed:
             print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
-            told = True
+            printed = True
         yield FileRecord(EVENT % number, number)
 
 try:
@@ -122,7 +122,7 @@ def test_an_import_waits_out_an_outage_and_loses_nothing(
     assert raw_event_count(store) == summary.accepted >= 39
 
 
-def test_an_outage_that_does_not_end_is_told_as_one_and_what_was_committed_stays(
+def test_an_outage_that_does_not_end_is_reported_as_one_and_what_was_committed_stays(
     store: Store, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "CHUNK_EVENTS", 10)
@@ -171,7 +171,7 @@ def test_its_processes_end_with_the_import_and_do_all_of_a_chunk_or_nothing(
         os.killpg(process.pid, number)  # Ctrl-C reaches every process of a terminal
     else:
         process.send_signal(number)
-    told, complaints = process.communicate(timeout=_SECONDS)
+    printed, complaints = process.communicate(timeout=_SECONDS)
     _, running = psutil.wait_procs(workers, timeout=_SECONDS)
     assert not running
     assert "Traceback" not in complaints
@@ -179,4 +179,4 @@ def test_its_processes_end_with_the_import_and_do_all_of_a_chunk_or_nothing(
     assert durable
     assert durable % 10 == 0
     if number is signal.SIGINT:
-        assert durable == int(told), "what was in hand is finished and counted"
+        assert durable == int(printed), "what was under way is finished and counted"

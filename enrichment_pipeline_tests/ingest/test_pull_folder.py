@@ -135,7 +135,7 @@ def test_names_above_the_folder_do_not_matter(store: Store, tmp_path: Path) -> N
     assert counts(pull_from(store, folder)) == (1, 1, 0)
 
 
-def test_a_broken_file_is_told_the_others_go_on_and_it_is_tried_again(
+def test_a_broken_file_is_reported_the_others_go_on_and_it_is_tried_again(
     store: Store, folder: Path
 ) -> None:
     whole = gzip.compress(lines(300))
@@ -219,6 +219,6 @@ def test_a_folder_that_cannot_be_had_is_refused_by_its_setting(
 
 def test_a_bucket_that_does_not_answer_is_no_fault_of_the_settings(store: Store) -> None:
     # Nothing listens there; of fsspec's file systems it is one that needs no package of its own.
-    with pytest.raises(PullError, match="cannot be listed") as told:
+    with pytest.raises(PullError, match="cannot be listed") as raised:
         pull_from(store, "webhdfs://127.0.0.1:1/exports")
-    assert not isinstance(told.value, PullRefusedError)
+    assert not isinstance(raised.value, PullRefusedError)

@@ -190,7 +190,7 @@ def test_a_server_that_gives_less_than_it_is_asked_for_loses_nothing(
     assert report.differences == {}
 
 
-def test_a_window_that_posthog_counts_otherwise_is_told_until_it_agrees(
+def test_a_window_that_posthog_counts_otherwise_is_reported_until_it_agrees(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
     posthog.add(*events(6), *events(2, NOON + HOUR))
@@ -249,7 +249,7 @@ def test_a_window_that_may_get_more_is_not_counted(
     assert posthog.counts == []
 
 
-def test_a_server_that_gives_the_same_page_again_is_told_and_not_asked_for_ever(
+def test_a_server_that_gives_the_same_page_again_is_reported_and_not_asked_for_ever(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
     posthog.add(*events(2))
@@ -421,11 +421,11 @@ def test_what_does_not_pass_ends_the_pull_after_some_tries_in_one_line(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
     posthog.script.extend([refused(503, "Queries are a little too busy right now.")] * 20)
-    with pytest.raises(PullError, match="too busy right now") as told:
+    with pytest.raises(PullError, match="too busy right now") as raised:
         pull(store, pulling_settings, [NOON])
-    assert not isinstance(told.value, PullRefusedError)
+    assert not isinstance(raised.value, PullRefusedError)
     assert len(posthog.asked) == query_api.TRIES
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_window_that_is_never_answered_for_does_not_keep_the_later_ones_from_coming_in(
@@ -458,9 +458,9 @@ def test_a_posthog_that_is_not_there_ends_the_pull(
     store: Store, pulling_settings: Settings
 ) -> None:
     nowhere = pulling_settings.model_copy(update={"posthog_url": "http://127.0.0.1:1"})
-    with pytest.raises(PullError, match="no connection") as told:
+    with pytest.raises(PullError, match="no connection") as raised:
         pull(store, nowhere, [NOON])
-    assert not isinstance(told.value, PullRefusedError)
+    assert not isinstance(raised.value, PullRefusedError)
 
 
 @pytest.mark.parametrize(
@@ -473,15 +473,15 @@ def test_a_posthog_that_is_not_there_ends_the_pull(
         (Answer(301, b"", {"Location": "https://eu.posthog.com"}), "ENRICHMENT_POSTHOG_URL"),
     ],
 )
-def test_what_a_person_has_to_put_right_is_told_at_once_with_its_setting(
+def test_what_a_person_has_to_put_right_is_reported_at_once_with_its_setting(
     store: Store, pulling_settings: Settings, posthog: StandIn, answer: Answer, setting: str
 ) -> None:
     posthog.script.append(answer)
-    with pytest.raises(PullRefusedError, match=setting) as told:
+    with pytest.raises(PullRefusedError, match=setting) as raised:
         pull(store, pulling_settings, [NOON])
     assert len(posthog.asked) == 1
-    assert "\n" not in str(told.value)
-    assert KEY not in str(told.value)
+    assert "\n" not in str(raised.value)
+    assert KEY not in str(raised.value)
 
 
 def test_the_key_is_sent_and_another_one_is_refused(

@@ -34,7 +34,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ANN, BOB = "ann@shop.example", "user-1"
 
 
-def told(store: Store) -> str:
+def logged(store: Store) -> str:
     """All that Dagster has kept of events and of the latest ones."""
     engine = create_engine(store.dagster_url)
     with engine.begin() as connection:
@@ -50,7 +50,7 @@ def told(store: Store) -> str:
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance that keeps what it is told in the database beside the store."""
+    """An instance that keeps its log in the database beside the store."""
     with dg.DagsterInstance.from_config(str(prepare_home(tmp_path))) as instance:
         add_windows(instance, [NOON])
         yield instance
@@ -60,7 +60,7 @@ def kept(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def test_previews_of_earlier_versions_lose_their_events_and_all_else_is_as_it_was(
     store: Store, kept: dg.DagsterInstance
 ) -> None:
-    def tell(asset: str, name: str, **columns: list[str]) -> None:
+    def log(asset: str, name: str, **columns: list[str]) -> None:
         # As it was written then: without masks.
         rows = [
             dict(zip(columns, values, strict=True))
@@ -73,21 +73,21 @@ def test_previews_of_earlier_versions_lose_their_events_and_all_else_is_as_it_wa
             dg.AssetMaterialization(asset, partition=partition, metadata=metadata)
         )
 
-    tell("enriched_events", "preview", event=["a", "b"], distinct_id=[ANN, BOB])
-    tell("enriched_events", "preview", event=["a", ANN], distinct_id=[BOB, "enrichment"])
-    tell("dead_letter", "by_reason", reason=["a", "b"], sample=[f"of {ANN}", f"of {BOB}"])
-    before = told(store)
+    log("enriched_events", "preview", event=["a", "b"], distinct_id=[ANN, BOB])
+    log("enriched_events", "preview", event=["a", ANN], distinct_id=[BOB, "enrichment"])
+    log("dead_letter", "by_reason", reason=["a", "b"], sample=[f"of {ANN}", f"of {BOB}"])
+    before = logged(store)
     for word in ("1", "a", "b", "events", "materialization", "user", "nobody"):
         assert forget_in_dagster(store, People([word])) == 0
     assert forget_in_dagster(store, People([ANN]), dry_run=True) == 1
-    assert told(store) == before
+    assert logged(store) == before
     assert forget_in_dagster(store, People([ANN])) == 1
     assert forget_in_dagster(store, People([ANN])) == 0
     assert forget_in_dagster(store, People(["enrichment"])) == 2, "in its asset's latest, too"
-    assert told(store).count(ANN) == 2, "in what was said of others"
-    assert told(store).count(BOB) == before.count(BOB)
+    assert logged(store).count(ANN) == 2, "in what was said of others"
+    assert logged(store).count(BOB) == before.count(BOB)
     assert forget_in_dagster(store, People([f"user-{number}" for number in range(30_000)])) == 3
-    assert '"distinct_id": "' not in told(store)
+    assert '"distinct_id": "' not in logged(store)
 
 
 def test_where_dagster_has_never_run_nobody_is_to_be_forgotten(store: Store) -> None:
@@ -127,7 +127,7 @@ def test_no_id_of_a_person_reaches_dagster_whatever_fails(
     with store.transaction() as connection:
         letters = connection.execute(text("SELECT message FROM dead_letter")).scalars().all()
     assert f"of {ANN}" in letters, "who may look into the store sees it there"
-    assert "dead-letters show" in told(store)
+    assert "dead-letters show" in logged(store)
     assert run().success
     for failing in (fail, lambda self: refuse(store)):
         with monkeypatch.context() as broken:
@@ -151,9 +151,9 @@ def test_no_id_of_a_person_reaches_dagster_whatever_fails(
                 raise_on_error=False,
             )
             assert not ended.success, one.name
-    assert "ValueError" in told(store)
-    assert "InvalidTextRepresentation (SQLSTATE 22P02)" in told(store)
-    assert ANN not in told(store)
+    assert "ValueError" in logged(store)
+    assert "InvalidTextRepresentation (SQLSTATE 22P02)" in logged(store)
+    assert ANN not in logged(store)
 
 
 def tick(sensor: object, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:

@@ -57,7 +57,7 @@ def test_dagster_keeps_its_history_in_a_database_of_its_own_beside_the_store(
     assert "runs" not in inspect(store.engine).get_table_names()
 
 
-def test_runs_that_ended_with_the_last_start_are_told_failed_where_nobody_else_can_run_them(
+def test_runs_that_ended_with_the_last_start_are_shown_failed_where_nobody_else_can_run_them(
     definitions: dg.Definitions, dagster_home: Path
 ) -> None:
     job = definitions.resolve_job_def(ENRICHMENT_JOB)

@@ -34,10 +34,10 @@ only = pytest.mark.parametrize
 
 def refusal(url: str) -> str:
     """The one line that a store is refused with."""
-    with pytest.raises(StoreError) as told, opened_store(Settings(database_url=url)) as store:
+    with pytest.raises(StoreError) as raised, opened_store(Settings(database_url=url)) as store:
         store.ensure_dagster_database()
-    assert len(str(told.value).splitlines()) == 1
-    return str(told.value)
+    assert len(str(raised.value).splitlines()) == 1
+    return str(raised.value)
 
 
 @pytest.fixture
@@ -52,15 +52,15 @@ def owner(elsewhere: Server) -> Iterator[str]:
 
 
 @only("place", [PLAIN, POOLED], indirect=True)
-def test_who_is_no_member_of_the_reading_role_is_told_what_to_run(
+def test_who_is_no_member_of_the_reading_role_learns_what_to_run(
     place: Place, elsewhere: Server, owner: str
 ) -> None:
     with opened_store(Settings(database_url=place.url)) as store:
         for ask in (lambda: query(store, "SELECT 1"), lambda: reading(store, 5).__enter__()):
-            with pytest.raises(StoreError, match="may not read as enrichment_reader") as told:
+            with pytest.raises(StoreError, match="may not read as enrichment_reader") as raised:
                 ask()
-        _, _, statement = str(told.value).partition("run: ")
-        assert "\n" not in str(told.value)
+        _, _, statement = str(raised.value).partition("run: ")
+        assert "\n" not in str(raised.value)
         role = str(store.engine.url.username)
         try:
             elsewhere.do(statement)
@@ -90,9 +90,9 @@ def test_a_database_that_cannot_hold_every_event_is_refused(
     elsewhere.do("DROP DATABASE {}", name)
     statement = f"CREATE DATABASE {{}} OWNER {{}} ENCODING '{encoding}' TEMPLATE template0"
     elsewhere.do(statement, name, owner)
-    told = refusal(elsewhere.url(owner, owner))
-    assert f'database "{name}" has the encoding {encoding}' in told
-    _, _, statement = told.partition("run: ")
+    error = refusal(elsewhere.url(owner, owner))
+    assert f'database "{name}" has the encoding {encoding}' in error
+    _, _, statement = error.partition("run: ")
     elsewhere.do("DROP DATABASE {}", name)
     elsewhere.do(statement)
     with opened_store(Settings(database_url=elsewhere.url(owner, owner))) as store:
@@ -125,9 +125,9 @@ def test_a_schema_that_is_missing_and_may_not_be_made_is_named(
     database = place.url.rpartition("/")[2]
     elsewhere.do("ALTER DATABASE {} OWNER TO {}", f"{database}_dagster", "postgres")
     url = f"{place.url}?options=-csearch_path%3Dapp"
-    told = refusal(url)
-    _, _, statement = told.partition("run there: ")
-    assert f'schema "app" of the search_path does not exist in "{database}_dagster"' in told
+    error = refusal(url)
+    _, _, statement = error.partition("run there: ")
+    assert f'schema "app" of the search_path does not exist in "{database}_dagster"' in error
     elsewhere.do(statement, database=f"{database}_dagster")
     with opened_store(Settings(database_url=url)) as store, store.transaction() as connection:
         found = connection.execute(text("SELECT DISTINCT schemaname FROM pg_tables"))
@@ -143,8 +143,8 @@ def test_a_schema_that_the_pooler_does_not_hear_of_is_no_other_schema(
     with pgbouncer(elsewhere, [owner]) as port:
         assert "options" in refusal(elsewhere.url(owner, owner, port, query_string))
     with pgbouncer(elsewhere, [owner], ignore_startup_parameters="options") as port:
-        told = refusal(elsewhere.url(owner, owner, port, query_string))
-        assert f'run: ALTER ROLE "{owner}" SET search_path' in told
+        error = refusal(elsewhere.url(owner, owner, port, query_string))
+        assert f'run: ALTER ROLE "{owner}" SET search_path' in error
 
 
 def test_databases_are_made_through_a_pooler_under_a_limit(
@@ -152,7 +152,7 @@ def test_databases_are_made_through_a_pooler_under_a_limit(
 ) -> None:
     elsewhere.do("ALTER ROLE {} CREATEDB", owner)
     elsewhere.do("ALTER ROLE {} SET statement_timeout TO '100ms'", owner)
-    # It believes in what it was told longer than a connection is waited for.
+    # It believes in what it has read longer than a connection is waited for.
     monkeypatch.setitem(databases.CONNECT, "connect_timeout", 2)
     with (
         pgbouncer(elsewhere, [owner], server_login_retry=3) as port,
@@ -169,9 +169,9 @@ def test_a_limit_of_the_role_is_none_of_our_transactions_but_who_waits_has_one(
 ) -> None:
     with store_there.transaction() as connection:
         connection.execute(text("SELECT pg_sleep(0.5)"))  # past each of its limits
-    with pytest.raises(DBAPIError) as told, store_there.bounded(1) as connection:
+    with pytest.raises(DBAPIError) as raised, store_there.bounded(1) as connection:
         connection.execute(text("SELECT pg_sleep(60)"))
-    assert took_too_long(told.value)
+    assert took_too_long(raised.value)
 
 
 @pytest.fixture
@@ -225,6 +225,6 @@ def test_an_older_server_than_any_that_was_tried_is_refused(
 @pytest.mark.usefixtures("place")
 def test_one_line_says_what_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none?options=-csearch_path")
-    told = call("status")
-    assert told.returncode == 1
-    assert len(told.stderr.splitlines()) == 1
+    result = call("status")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1

@@ -122,7 +122,7 @@ def _await_condition(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _SECONDS
     while not condition():
         assert time.monotonic() < deadline
-        # No event tells of another process's lock, or of the end of one that is not our child
+        # No event says so of another process's lock, or of the end of one that is not our child
         # and that the first process of a container does not reap.
         time.sleep(0.01)
 

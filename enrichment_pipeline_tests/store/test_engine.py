@@ -32,10 +32,10 @@ def do(server: EmbeddedPostgres, statement: str, name: str) -> None:
 
 
 def refusal(url: str) -> str:
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as raised:
         open_store(Settings(database_url=url))
-    assert len(str(told.value).splitlines()) == 1
-    return str(told.value)
+    assert len(str(raised.value).splitlines()) == 1
+    return str(raised.value)
 
 
 def as_role(server: EmbeddedPostgres, name: str) -> str:
@@ -80,8 +80,8 @@ def test_a_database_that_another_process_makes_meanwhile_is_taken(
 
 def test_both_sides_of_a_connection_notice_when_nobody_is_at_the_other(store: Store) -> None:
     with store.transaction() as connection:
-        told = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
-        assert (told["keepalives_idle"], told["tcp_user_timeout"]) == ("10", "20000")
+        parameters = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+        assert (parameters["keepalives_idle"], parameters["tcp_user_timeout"]) == ("10", "20000")
         for name, value in {
             "client_connection_check_interval": "5s",
             "idle_in_transaction_session_timeout": "10min",
@@ -106,14 +106,14 @@ def test_an_embedded_server_that_cannot_be_started_again_is_a_store_that_does_no
             pass
 
 
-def test_whoever_may_not_make_a_database_is_told_how_to_have_it_made(
+def test_whoever_may_not_make_a_database_learns_how_to_have_it_made(
     server: EmbeddedPostgres, name: str
 ) -> None:
     do(server, "CREATE ROLE {} LOGIN", name)
     assert f'run: CREATE DATABASE "{name}" OWNER "{name}"' in refusal(as_role(server, name))
 
 
-def test_whoever_may_not_make_tables_is_told_how_to_be_allowed_to(
+def test_whoever_may_not_make_tables_learns_how_to_be_allowed_to(
     server: EmbeddedPostgres, name: str
 ) -> None:
     do(server, "CREATE ROLE {} LOGIN", name)
@@ -137,21 +137,21 @@ def test_whoever_may_not_make_tables_is_told_how_to_be_allowed_to(
     ],
 )
 def test_wherever_a_url_has_its_password_no_message_repeats_it(url: str) -> None:
-    told = refusal(url)
-    assert "secret" not in told
-    assert told.startswith("DATABASE_URL=postgresql://")
-    assert "127.0.0.1:1/shop" in told
+    error = refusal(url)
+    assert "secret" not in error
+    assert error.startswith("DATABASE_URL=postgresql://")
+    assert "127.0.0.1:1/shop" in error
 
 
 def test_a_store_that_goes_away_says_so_and_can_be_used_again_when_it_is_back(
     store: Store,
 ) -> None:
     with (
-        pytest.raises(StoreUnavailableError, match="PostgreSQL went away") as told,
+        pytest.raises(StoreUnavailableError, match="PostgreSQL went away") as raised,
         store.transaction() as connection,
     ):
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     with store.transaction() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
 

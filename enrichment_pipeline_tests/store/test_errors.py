@@ -1,4 +1,4 @@
-"""Telling errors apart, and running again what only lost against another."""
+"""Distinguishing errors, and running again what only lost against another."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -64,10 +64,10 @@ def test_what_is_wrong_with_data_or_code_is_not(error: BaseException) -> None:
 
 def test_data_that_pass_a_limit_of_postgresql_are_no_failure_of_the_store(store: Store) -> None:
     too_deep = text("SELECT CAST(repeat('[', 100000) AS jsonb)")
-    with pytest.raises(DBAPIError) as told, store.transaction() as connection:
+    with pytest.raises(DBAPIError) as raised, store.transaction() as connection:
         connection.execute(too_deep)
-    assert isinstance(told.value.orig, psycopg.OperationalError)
-    assert not is_store_failure(told.value)
+    assert isinstance(raised.value.orig, psycopg.OperationalError)
+    assert not is_store_failure(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,9 @@ def test_a_statement_that_would_change_something_is_refused_in_one_line(
     loaded: Store, embedded: Store, statement: str
 ) -> None:
     for store in (loaded, embedded):
-        with pytest.raises(StoreError) as told:
+        with pytest.raises(StoreError) as raised:
             query(store, statement)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(raised.value)
     with loaded.transaction() as connection:
         assert connection.execute(text("SELECT count(*) FROM raw_event")).scalar_one() == 2
         assert connection.execute(text("SELECT name FROM store_setting")).scalars().all() == [

@@ -99,9 +99,11 @@ def test_several_processes_may_open_an_empty_store_at_once(server: EmbeddedPostg
 
 
 def test_a_store_keeps_the_length_of_its_windows(database: str) -> None:
-    with pytest.raises(StoreError, match=r"ENRICHMENT_WINDOW_MINUTES=15: .* made with 60") as told:
+    with pytest.raises(
+        StoreError, match=r"ENRICHMENT_WINDOW_MINUTES=15: .* made with 60"
+    ) as raised:
         open_store(Settings(database_url=database, window_minutes=15))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings) -> None:
@@ -118,22 +120,22 @@ def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings
         "postgresql://me:secret@no-such-host.invalid/none",
     ],
 )
-def test_a_database_that_does_not_answer_is_told_in_one_line_without_its_password(
+def test_a_database_that_does_not_answer_is_reported_in_one_line_without_its_password(
     url: str,
 ) -> None:
-    with pytest.raises(StoreUnavailableError) as told:
+    with pytest.raises(StoreUnavailableError) as raised:
         open_store(Settings(database_url=url))
-    assert "\n" not in str(told.value)
-    assert "secret" not in str(told.value)
-    assert "DATABASE_URL" in str(told.value)
+    assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
+    assert "DATABASE_URL" in str(raised.value)
 
 
 def test_a_batch_cannot_claim_more_than_it_has(store: Store) -> None:
-    with pytest.raises(Exception, match="raw_batch_counts") as told, store.transaction() as one:
+    with pytest.raises(Exception, match="raw_batch_counts") as raised, store.transaction() as one:
         one.execute(
             text(
                 "INSERT INTO raw_batch (window_start, source, state, event_count, dead_count, "
                 "due_at) VALUES (now(), 'test', 'pending', 1, 2, now())"
             )
         )
-    assert not isinstance(told.value, ProgrammingError)
+    assert not isinstance(raised.value, ProgrammingError)

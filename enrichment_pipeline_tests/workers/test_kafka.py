@@ -101,7 +101,7 @@ def test_a_user_and_a_password_mean_sasl_over_tls_and_are_in_no_url_that_is_logg
 
 
 def common_config(broker: Kafka) -> dict[str, str]:
-    """What all of Kafka's clients are told."""
+    """What all of Kafka's clients are given."""
     options = broker.celery_settings()["broker_transport_options"]
     assert isinstance(options, dict)
     config: dict[str, str] = options["kafka_common_config"]
@@ -118,7 +118,7 @@ def test_declaring_makes_two_topics_that_workers_can_share_and_may_be_repeated(
     }
 
 
-def test_declaring_tells_why_the_broker_does_not_answer(part: KafkaPart) -> None:
+def test_declaring_says_why_the_broker_does_not_answer(part: KafkaPart) -> None:
     part.stop()
     with pytest.raises(KafkaException, match="Connection refused"):
         Kafka(part.url).declare()

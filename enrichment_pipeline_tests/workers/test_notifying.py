@@ -161,18 +161,18 @@ def test_a_bell_that_is_closed_publishes_what_was_rung_before(app: Celery) -> No
     assert received(app, 1) == [[1, 2, 3]]
 
 
-def test_how_many_messages_wait_is_told_where_the_broker_knows(app: Celery) -> None:
+def test_how_many_messages_wait_is_known_where_the_broker_knows(app: Celery) -> None:
     measured: dict[str, int | None] = {}
-    told = threading.Event()
+    counted = threading.Event()
 
     def measure(queue: str, messages: int | None) -> None:
         measured[queue] = messages
         if len(measured) == len(Queue):
-            told.set()
+            counted.set()
 
     notifier = BrokerNotifier(app, NoBroker())
     notifier.measure = measure
     notifier.start()
-    assert told.wait(_SECONDS)
+    assert counted.wait(_SECONDS)
     notifier.close()
     assert measured == {Queue.ENRICH: 7, Queue.DEAD_LETTER: None}

@@ -133,7 +133,7 @@ def test_a_role_that_may_not_make_the_partition_of_a_new_day_costs_no_event(stor
         connection.execute(text(f"DROP ROLE {role}"))
 
 
-def test_an_event_that_postgresql_refuses_is_told_so_and_can_come_again(store: Store) -> None:
+def test_an_event_that_postgresql_refuses_is_reported_so_and_can_come_again(store: Store) -> None:
     accept(store, [submission("that makes the partition")])
     group = [submission("a", "odd"), submission("b"), submission("odd", "c")]
     with store.transaction() as connection:

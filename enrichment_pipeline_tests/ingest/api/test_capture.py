@@ -114,17 +114,17 @@ def test_v1_answers_for_each_event_and_echoes_the_request(client: TestClient, qu
 def test_v1_corrects_times_by_the_request_unless_the_event_says_no(
     client: TestClient, query: Query
 ) -> None:
-    told, skew = datetime.now(UTC) - timedelta(hours=3), timedelta(hours=2)
+    given, skew = datetime.now(UTC) - timedelta(hours=3), timedelta(hours=2)
     events = [
-        event(event="moved", timestamp=told.isoformat()),
-        event(event="kept", timestamp=told.isoformat(), options={"disable_skew_correction": True}),
+        event(event="moved", timestamp=given.isoformat()),
+        event(event="kept", timestamp=given.isoformat(), options={"disable_skew_correction": True}),
     ]
     sent = (datetime.now(UTC) - skew).isoformat()
     headers = {"Authorization": f"Bearer {TOKEN}", "PostHog-Request-Timestamp": sent}
     client.post(V1, content=json.dumps({"batch": events}), headers=headers)
     times = dict(query("SELECT event, occurred_at FROM raw_event"))  # type: ignore[arg-type]
-    assert times["kept"] == told
-    assert abs(times["moved"] - told - skew) < timedelta(seconds=5)  # type: ignore[operator]
+    assert times["kept"] == given
+    assert abs(times["moved"] - given - skew) < timedelta(seconds=5)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_an_event_without_uuid_gets_a_new_one_of_version_7(
     assert {found.version for found in uuids} == {7}  # type: ignore[attr-defined]
 
 
-def test_times_are_told_by_our_clock(client: TestClient, query: Query) -> None:
+def test_times_are_by_our_clock(client: TestClient, query: Query) -> None:
     ahead = timedelta(minutes=50)
     happened = datetime.now(UTC) - timedelta(minutes=10)
     events = [

@@ -106,7 +106,7 @@ def test_who_hangs_up_does_not_cancel_the_commit_that_others_share() -> None:
     assert [len(group) for group in run(test).groups] == [2]
 
 
-def test_a_failure_is_told_to_everybody_who_shares_it_and_to_nobody_else() -> None:
+def test_a_failure_is_reported_to_everybody_who_shares_it_and_to_nobody_else() -> None:
     async def main() -> None:
         async def commit(group: Sequence[Submission]) -> Accepted:
             if group[0].kind is OLD:

@@ -16,7 +16,7 @@ READER = {"Authorization": f"Bearer {READ_TOKEN}"}
 PAGE = {"Origin": "https://shop.example"}
 
 
-def test_posthog_js_is_told_to_capture_clicks(client: TestClient) -> None:
+def test_posthog_js_is_configured_to_capture_clicks(client: TestClient) -> None:
     config = client.get(f"/array/{TOKEN}/config").json()
     assert config["autocapture_opt_out"] is False
     script = client.get(f"/array/{TOKEN}/config.js")

@@ -42,7 +42,7 @@ def test_each_token_sends_to_its_project() -> None:
         ("phc_é", "not a project token"),
     ],
 )
-def test_others_are_told_why_they_may_not(token: str | None, why: str) -> None:
+def test_others_learn_why_they_may_not(token: str | None, why: str) -> None:
     with pytest.raises(RequestError, match=why) as refused:
         made("phc_a=shop").project_of(token)
     assert refused.value.status == 401
@@ -56,13 +56,13 @@ def test_without_tokens_a_local_one_is_good_on_this_machine_alone() -> None:
 
 @pytest.mark.parametrize("value", ["phx_a=shop", "phc_a=sh op", ",", "é=shop", "=shop"])
 def test_a_wrong_list_is_refused_by_its_name(value: str) -> None:
-    with pytest.raises(SettingsError, match="ENRICHMENT_PROJECT_TOKENS") as told:
+    with pytest.raises(SettingsError, match="ENRICHMENT_PROJECT_TOKENS") as raised:
         made(value)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("value", ["==", "=shop"])
-def test_a_project_without_a_token_is_told_how_to_write_it(value: str) -> None:
+def test_a_project_without_a_token_learns_how_to_write_it(value: str) -> None:
     with pytest.raises(SettingsError, match="no token stands before the =; write phc_abc=shop"):
         ProjectTokens(Settings(project_tokens=value))
 

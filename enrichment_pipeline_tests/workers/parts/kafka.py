@@ -14,7 +14,7 @@ _SECONDS = 10
 
 
 class KafkaPart(Part):
-    """A broker of its own. This build of Tansu keeps its log in memory or in S3, where it tells a
+    """A broker of its own. This build of Tansu keeps its log in memory or in S3, where it gives a
     wrong end of the log: so in memory."""
 
     name = "Kafka"

@@ -267,7 +267,7 @@ class Administration(BaseHTTPRequestHandler):
     queues: Queues
 
     def do_GET(self) -> None:
-        """Tell of a queue; of one that is not there, an empty list."""
+        """Describe a queue; for one that is not there, an empty list."""
         name = self._name()
         settings = self.queues.find(name)
         self._send(200, _entry(name, settings, self.queues.count(name)) if settings else _feed())
