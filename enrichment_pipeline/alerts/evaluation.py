@@ -33,8 +33,8 @@ from enrichment_pipeline.store.monitoring.heartbeats import (
     SENSORS_BEGAN,
     WATCH,
     WATCH_BEGAN,
-    beat,
     last_seen,
+    record_heartbeat,
     sensor_ticks,
 )
 
@@ -78,16 +78,16 @@ def _situation(connection: Connection, now: datetime) -> Situation:
     began, before = seen.get(WATCH_BEGAN), seen.get(WATCH)
     if began is None or before is None or now - before > LONGEST_PAUSE:
         began = now
-        beat(connection, WATCH_BEGAN, began)
-    beat(connection, WATCH, now)
+        record_heartbeat(connection, WATCH_BEGAN, began)
+    record_heartbeat(connection, WATCH, now)
     live = max(filter(None, (newest_live_batch(connection), seen.get(LIVE_EVENT))), default=None)
     if live and live != seen.get(LIVE_EVENT):
-        beat(connection, LIVE_EVENT, live)
+        record_heartbeat(connection, LIVE_EVENT, live)
     tick = seen.get(DUE_WINDOWS_SENSOR)
     sensors_since = seen.get(SENSORS_BEGAN)
     if tick is None or now - tick > LONGEST_PAUSE:
         sensors_since = now
-        beat(connection, SENSORS_BEGAN, sensors_since)
+        record_heartbeat(connection, SENSORS_BEGAN, sensors_since)
     return Situation(
         now=now,
         letters=letter_groups(connection),

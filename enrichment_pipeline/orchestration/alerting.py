@@ -10,7 +10,7 @@ from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.alerts.delivery import deliver_everywhere
 from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import RulesFileError
-from enrichment_pipeline.orchestration.beating import beating
+from enrichment_pipeline.orchestration.heartbeats import records_heartbeat
 from enrichment_pipeline.orchestration.outcomes import note_outcomes
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.replaying import marked_letters, transient_letters
@@ -30,7 +30,7 @@ _ELSEWHERE = (marked_letters, transient_letters)
     description="Notifies people of what is wrong, as the API does; launches nothing.",
 )
 @keeps_errors_private
-@beating("alerts")
+@records_heartbeat("alerts")
 def alerts(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SkipReason:
     """Evaluate once, and deliver the messages that are due."""
     store, definitions = pipeline.store, context.repository_def

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from enrichment_pipeline.events.times import window_start
-from enrichment_pipeline.orchestration.beating import beating
+from enrichment_pipeline.orchestration.heartbeats import records_heartbeat
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
     WINDOWS,
@@ -76,7 +76,7 @@ def build_changed_sensor(enrichment: Job, sessions: Job, seconds: int) -> dg.Sen
         "FAILED what holds a dead batch, and launches the building of sessions.",
     )
     @keeps_errors_private
-    @beating("changed_windows")
+    @records_heartbeat("changed_windows")
     def changed_sensor(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from enrichment_pipeline.ingest.pull.pull import windows_due
-from enrichment_pipeline.orchestration.beating import beating
+from enrichment_pipeline.orchestration.heartbeats import records_heartbeat
 from enrichment_pipeline.orchestration.keys import RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_windows, places, range_tags
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
@@ -36,7 +36,7 @@ def build_pull_schedule() -> dg.ScheduleDefinition:
         "and those that were not read to their end.",
     )
     @keeps_errors_private
-    @beating("pull_every_5_minutes")
+    @records_heartbeat("pull_every_5_minutes")
     def pull_schedule(
         context: dg.ScheduleEvaluationContext, pipeline: Pipeline
     ) -> dg.RunRequest | dg.SkipReason:

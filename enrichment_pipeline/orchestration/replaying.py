@@ -12,7 +12,7 @@ from pydantic import Field
 from enrichment_pipeline.enrichment.attempts import TRANSIENT
 from enrichment_pipeline.enrichment.replay import ReplayReport, replay_marked
 from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
-from enrichment_pipeline.orchestration.beating import beating
+from enrichment_pipeline.orchestration.heartbeats import records_heartbeat
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER
 from enrichment_pipeline.orchestration.metadata import broken_metadata
 from enrichment_pipeline.orchestration.partitions import windows_of
@@ -127,7 +127,7 @@ def replay_dead_letters() -> None:
     description="Launches a replay where letters are marked and none is at work.",
 )
 @keeps_errors_private
-@beating("marked_letters")
+@records_heartbeat("marked_letters")
 def marked_letters(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.RunRequest | dg.SkipReason:
@@ -147,7 +147,7 @@ def marked_letters(
     f"({', '.join(sorted(TRANSIENT))}) by itself, after {TRANSIENT_WAITS}, and after twice that.",
 )
 @keeps_errors_private
-@beating("transient_letters")
+@records_heartbeat("transient_letters")
 def transient_letters(
     context: dg.SensorEvaluationContext, pipeline: Pipeline
 ) -> dg.RunRequest | dg.SkipReason:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-from enrichment_pipeline.orchestration.beating import beating
+from enrichment_pipeline.orchestration.heartbeats import records_heartbeat
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
     add_windows,
@@ -55,7 +55,7 @@ def build_sensor(job: Job, seconds: int, grace: timedelta = timedelta(0)) -> dg.
         description="Launches partitioned runs for the windows that hold due batches.",
     )
     @keeps_errors_private
-    @beating("due_windows")
+    @records_heartbeat("due_windows")
     def due_windows_sensor(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:

@@ -30,7 +30,7 @@ from enrichment_pipeline.store.monitoring.heartbeats import (
     DUE_WINDOWS_SENSOR,
     WATCH,
     WATCH_BEGAN,
-    beat,
+    record_heartbeat,
 )
 from enrichment_pipeline.wording import command
 from enrichment_pipeline_tests.alerts.conftest import AddLetters
@@ -63,8 +63,8 @@ def titles(store: Store, settings: Settings, now: datetime) -> Titles:
 def watched(store: Store, now: datetime) -> None:
     """Alerts were evaluated all day."""
     with store.transaction() as connection:
-        beat(connection, WATCH_BEGAN, now - timedelta(days=1))
-        beat(connection, WATCH, now - 2 * MINUTE)
+        record_heartbeat(connection, WATCH_BEGAN, now - timedelta(days=1))
+        record_heartbeat(connection, WATCH, now - 2 * MINUTE)
 
 
 def age_batches(store: Store, age: timedelta) -> None:
@@ -206,10 +206,10 @@ def test_a_sensor_that_stops_is_notified_where_it_ever_ticked(
 ) -> None:
     assert titles(-MINUTE) == []
     with store.transaction() as connection:
-        beat(connection, DUE_WINDOWS_SENSOR, now - 11 * MINUTE)
+        record_heartbeat(connection, DUE_WINDOWS_SENSOR, now - 11 * MINUTE)
     assert titles(timedelta(0)) == ["Dagster's sensor due_windows has stopped"]
     with store.transaction() as connection:
-        beat(connection, DUE_WINDOWS_SENSOR, now)
+        record_heartbeat(connection, DUE_WINDOWS_SENSOR, now)
     assert titles(MINUTE) == ["All clear: Dagster's sensor due_windows ticks again"]
 
 
@@ -217,7 +217,7 @@ def test_after_a_night_in_which_everything_was_stopped_nobody_is_notified_at_onc
     store: Store, titles: Titles, now: datetime
 ) -> None:
     with store.transaction() as connection:
-        beat(connection, DUE_WINDOWS_SENSOR, now - 10 * HOUR)
+        record_heartbeat(connection, DUE_WINDOWS_SENSOR, now - 10 * HOUR)
     assert titles(-10 * HOUR) == []
     for minutes in range(0, 11, 2):
         assert titles(minutes * MINUTE) == [], "the daemon has its time to begin"

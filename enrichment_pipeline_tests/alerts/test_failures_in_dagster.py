@@ -31,8 +31,8 @@ from enrichment_pipeline.store.monitoring.heartbeats import (
     SENSORS_BEGAN,
     WATCH,
     WATCH_BEGAN,
-    beat,
     last_seen,
+    record_heartbeat,
     sensor_heartbeat,
 )
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
@@ -308,7 +308,7 @@ SENSORS = (
 
 
 @pytest.mark.parametrize("name", SENSORS)
-def test_each_of_our_sensors_beats_with_each_tick_that_ends_well(
+def test_each_of_our_sensors_records_a_heartbeat_with_each_tick_that_ends_well(
     dagster: Dagster, store: Store, name: str
 ) -> None:
     dagster.tick(name)
@@ -319,9 +319,9 @@ def test_each_of_our_sensors_beats_with_each_tick_that_ends_well(
 def watched_all_day(store: Store, now: datetime) -> None:
     with store.transaction() as connection:
         for name in (WATCH_BEGAN, SENSORS_BEGAN):
-            beat(connection, name, now - timedelta(days=1))
-        beat(connection, WATCH, now)
-        beat(connection, DUE_WINDOWS_SENSOR, now)
+            record_heartbeat(connection, name, now - timedelta(days=1))
+        record_heartbeat(connection, WATCH, now)
+        record_heartbeat(connection, DUE_WINDOWS_SENSOR, now)
 
 
 def test_a_sensor_that_fails_at_every_tick_is_alerted_with_its_error(
@@ -342,16 +342,16 @@ def test_a_sensor_that_fails_at_every_tick_is_alerted_with_its_error(
     for minutes in (2, 4, 6, 8):
         later = now + minutes * MINUTE
         with store.transaction() as connection:
-            beat(connection, DUE_WINDOWS_SENSOR, later)
+            record_heartbeat(connection, DUE_WINDOWS_SENSOR, later)
         assert titles(later) == []
     with store.transaction() as connection:
-        beat(connection, DUE_WINDOWS_SENSOR, now + 11 * MINUTE)
+        record_heartbeat(connection, DUE_WINDOWS_SENSOR, now + 11 * MINUTE)
     [message] = evaluate(store, settings, [], now + 11 * MINUTE)
     assert message.title == "Dagster's sensor changed_windows has stopped"
     assert "ValueError: no cursor of ours" in message.text
     dagster.tick("changed_windows")
     with store.transaction() as connection:
-        beat(connection, sensor_heartbeat("changed_windows"), now + 12 * MINUTE)
+        record_heartbeat(connection, sensor_heartbeat("changed_windows"), now + 12 * MINUTE)
     assert titles(now + 12 * MINUTE) == ["All clear: Dagster's sensor changed_windows ticks again"]
 
 
@@ -362,7 +362,7 @@ def test_a_daemon_that_stops_is_alerted_once_and_its_sensors_have_their_time_to_
     watched_all_day(store, now)
     with store.transaction() as connection:
         for name in SENSORS:
-            beat(connection, sensor_heartbeat(name), now)
+            record_heartbeat(connection, sensor_heartbeat(name), now)
     titles: list[str] = []
     for minutes in range(2, 40, 2):
         titles += [
@@ -371,7 +371,7 @@ def test_a_daemon_that_stops_is_alerted_once_and_its_sensors_have_their_time_to_
     assert titles == ["Dagster's sensor due_windows has stopped"]
     back = now + 40 * MINUTE
     with store.transaction() as connection:
-        beat(connection, DUE_WINDOWS_SENSOR, back)
+        record_heartbeat(connection, DUE_WINDOWS_SENSOR, back)
     assert [message.title for message in evaluate(store, settings, [], back)] == [
         "All clear: Dagster's sensor due_windows ticks again"
     ]
@@ -381,7 +381,7 @@ def test_a_sensor_that_is_there_no_more_is_not_missed(dagster: Dagster, store: S
     now = datetime.now(UTC)
     watched_all_day(store, now)
     with store.transaction() as connection:
-        beat(connection, sensor_heartbeat("of_an_older_version"), now - HOUR)
+        record_heartbeat(connection, sensor_heartbeat("of_an_older_version"), now - HOUR)
     assert dagster.notified() == []
     assert dagster.notified() == []
 

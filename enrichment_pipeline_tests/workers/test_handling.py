@@ -44,7 +44,7 @@ def total(store: Store) -> WindowBooks:
     )
 
 
-def test_whoever_answers_enriches_all_that_is_due_not_only_what_was_rung_for(
+def test_whoever_handles_a_notification_enriches_all_that_is_due_not_only_what_it_names(
     store: Store, rules: Rules, notified: Notified
 ) -> None:
     notified_of = load_events(store, raw_events(3, NOON), [], "test").batches
@@ -64,7 +64,7 @@ def test_a_message_that_comes_twice_late_or_for_nothing_changes_nothing(
     assert notified.batches == []
 
 
-def test_a_worker_whose_turn_is_over_rings_for_whoever_is_free(
+def test_a_worker_whose_turn_is_over_notifies_whoever_is_free(
     store: Store, rules: Rules, notified: Notified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handling, "TURN_SECONDS", 0.0)

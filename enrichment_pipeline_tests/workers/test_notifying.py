@@ -48,7 +48,7 @@ class NoBroker(RabbitMQ):
         return 7 if queue is Queue.ENRICH else None
 
 
-def a_bell(url: str) -> BrokerNotifier:
+def a_notifier(url: str) -> BrokerNotifier:
     broker = broker_at(url)
     return BrokerNotifier(celery_app(broker), broker)
 
@@ -93,7 +93,9 @@ def test_a_message_holds_the_ids_and_is_some_hundred_bytes(app: Celery) -> None:
 
 
 @given(groups=st.lists(st.lists(st.integers(1, 2**62), max_size=150), min_size=1, max_size=8))
-def test_every_batch_is_rung_for_once_in_messages_of_bounded_size(groups: list[list[int]]) -> None:
+def test_every_batch_is_notified_of_once_in_messages_of_bounded_size(
+    groups: list[list[int]],
+) -> None:
     app = celery_app(broker_at("amqp://unused"))
     app.conf.update(broker_url="memory://", broker_transport_options={})
     with app.connection_for_read() as connection:
@@ -115,11 +117,11 @@ def test_every_batch_is_rung_for_once_in_messages_of_bounded_size(groups: list[l
 
 
 @pytest.mark.slow
-def test_while_the_broker_is_away_rings_are_left_and_nobody_waits(
+def test_while_the_broker_is_away_notifications_are_left_and_nobody_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(notifying, "MOST_WAITING", 5)
-    notifier = a_bell(f"amqp://127.0.0.1:{free_port()}")
+    notifier = a_notifier(f"amqp://127.0.0.1:{free_port()}")
     counted = notifier.count = Counted()
     began = time.monotonic()
     notifier.notify(range(12))
@@ -131,7 +133,9 @@ def test_while_the_broker_is_away_rings_are_left_and_nobody_waits(
     assert counted["published"] == 0
 
 
-def test_a_broker_that_is_back_is_rung_again(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_back_is_notified_again(
+    app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answers = iter([ConnectionError("away"), ConnectionError("away")])
     real = app.send_task
 
@@ -153,7 +157,7 @@ def test_a_broker_that_is_back_is_rung_again(app: Celery, monkeypatch: pytest.Mo
     assert received(app, 1) == [[2]]
 
 
-def test_a_bell_that_is_closed_publishes_what_was_rung_before(app: Celery) -> None:
+def test_a_notifier_that_is_closed_publishes_what_it_had_been_given(app: Celery) -> None:
     notifier = BrokerNotifier(app, NoBroker())
     notifier.notify([1, 2, 3])
     notifier.start()

@@ -127,7 +127,7 @@ def test_a_message_that_the_broker_does_not_take_is_an_error(
         notify(app, [2])
 
 
-def test_a_doorbell_is_answered_and_sigterm_ends_the_worker(
+def test_a_notification_is_handled_and_sigterm_ends_the_worker(
     store: Store, broker: PubSub, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
@@ -136,7 +136,7 @@ def test_a_doorbell_is_answered_and_sigterm_ends_the_worker(
         assert worker.process.wait(15) == 0
 
 
-def test_messages_that_are_not_ours_go_away_and_the_next_doorbell_is_answered(
+def test_messages_that_are_not_ours_go_away_and_the_next_notification_is_handled(
     part: PubSubPart, store: Store, broker: PubSub, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:

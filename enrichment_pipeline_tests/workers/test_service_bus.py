@@ -249,7 +249,7 @@ def test_a_message_is_settled_over_a_new_connection_once_the_old_one_has_gone(
     assert broker.depth(Queue.ENRICH) == 0
 
 
-def test_a_worker_enriches_what_is_rung_for_and_buries_what_is_not_ours(
+def test_a_worker_enriches_what_it_is_notified_of_and_dead_letters_what_is_not_ours(
     part: ServiceBusPart,
     app: Celery,
     broker: ServiceBus,

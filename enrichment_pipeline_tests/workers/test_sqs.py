@@ -197,7 +197,7 @@ def test_a_message_that_the_broker_does_not_take_is_an_error(part: SQSPart, brok
         notify(app, [2])
 
 
-def test_a_doorbell_is_answered_and_sigterm_ends_the_worker(
+def test_a_notification_is_handled_and_sigterm_ends_the_worker(
     store: Store, broker: SQS, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:
@@ -211,7 +211,7 @@ def test_a_doorbell_is_answered_and_sigterm_ends_the_worker(
     [b"\x00\xff", b"{}", b'{"properties": 5}', UNREADABLE, WITHOUT_BODY, OTHER_TASK],
     ids=["bytes", "nothing", "no envelope", "unreadable", "without body", "other task"],
 )
-def test_a_message_that_is_not_ours_goes_away_and_the_next_doorbell_is_answered(
+def test_a_message_that_is_not_ours_goes_away_and_the_next_notification_is_handled(
     body: bytes, part: SQSPart, store: Store, broker: SQS, tmp_path: Path
 ) -> None:
     part.put_foreign(body)

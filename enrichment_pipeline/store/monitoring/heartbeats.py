@@ -28,7 +28,7 @@ WATCH_BEGAN = "watch_began"
 """Since when alerts are evaluated without a long pause."""
 
 
-def beat(connection: Connection, name: str, at: datetime | None = None) -> None:
+def record_heartbeat(connection: Connection, name: str, at: datetime | None = None) -> None:
     """Record that this part was seen, now or `at` a given time."""
     connection.execute(
         text(

@@ -17,14 +17,16 @@ from enrichment_pipeline.store.monitoring.failures import (
     clear_failures,
     note_failures,
 )
-from enrichment_pipeline.store.monitoring.heartbeats import beat, sensor_heartbeat
+from enrichment_pipeline.store.monitoring.heartbeats import record_heartbeat, sensor_heartbeat
 
 Context = TypeVar("Context")
 Answer = TypeVar("Answer")
 Evaluate = Callable[[Context, Pipeline], Answer]
 
 
-def beating(name: str) -> Callable[[Evaluate[Context, Answer]], Evaluate[Context, Answer]]:
+def records_heartbeat(
+    name: str,
+) -> Callable[[Evaluate[Context, Answer]], Evaluate[Context, Answer]]:
     """Record the heartbeat of the sensor or schedule of this name; to be written below Dagster's
     decorator."""
 
@@ -40,7 +42,7 @@ def beating(name: str) -> Callable[[Evaluate[Context, Answer]], Evaluate[Context
                 raise
             with pipeline.store.transaction() as connection:
                 clear_failures(connection, SENSOR, name)
-                beat(connection, sensor_heartbeat(name))
+                record_heartbeat(connection, sensor_heartbeat(name))
             return answer
 
         return evaluated
