@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from enrichment_pipeline.events.allowed import NOTHING, Private, parse_unmasked
+from enrichment_pipeline.events.allowed import NOTHING, Private, parse_allowed
 from enrichment_pipeline.wording import UserError, command
 
 _UNPREFIXED = {"database_url", "broker_url"}
@@ -176,8 +176,8 @@ class Settings(BaseModel):
 
     @field_validator("unmasked")
     @classmethod
-    def _unmasked_is_known(cls, value: str | None) -> str | None:
-        _parse_unmasked(value)
+    def _allowed_is_known(cls, value: str | None) -> str | None:
+        _parse_allowed(value)
         return value
 
     @field_validator("database_url")
@@ -276,9 +276,9 @@ class Settings(BaseModel):
             )
         return self
 
-    def unmasked_of(self, project: str) -> frozenset[Private]:
+    def allowed_of(self, project: str) -> frozenset[Private]:
         """The kinds of private data of a project that models may see."""
-        return _parse_unmasked(self.unmasked).get(project, NOTHING)
+        return _parse_allowed(self.unmasked).get(project, NOTHING)
 
     @property
     def pulls(self) -> bool:
@@ -292,14 +292,14 @@ class Settings(BaseModel):
 
 
 @cache
-def _parse_unmasked(value: str | None) -> dict[str, frozenset[Private]]:
+def _parse_allowed(value: str | None) -> dict[str, frozenset[Private]]:
     found: dict[str, frozenset[Private]] = {}
     for entry in (value or "").split(","):
         project, equals, kinds = (part.strip() for part in entry.partition("="))
         if entry.strip() and not (project and equals):
             raise ValueError("must look like shop=email+phone, blog=query")
         if entry.strip():
-            found[project] = parse_unmasked(kinds)
+            found[project] = parse_allowed(kinds)
     return found
 
 

@@ -95,7 +95,7 @@ class _Service:
     started_at: float
     ends: int = 0
     """Ends in a row."""
-    is_settled: bool = True
+    is_ready: bool = True
     """Whether `after_again` is done."""
     again_at: float | None = None
     """When the process will be started again, if it has ended."""
@@ -192,13 +192,13 @@ class Services:
             if service.again_at is None:
                 if ended := service.ended:
                     yield f"{ended}; {self._plan(service, ended)}"
-                elif not service.is_settled:
-                    service.is_settled = service.after_again()
+                elif not service.is_ready:
+                    service.is_ready = service.after_again()
             elif self.clock() >= service.again_at:
                 service.before_again()
                 service.process = self._started(service.name, service.command)
                 service.started_at, service.again_at = self.clock(), None
-                service.is_settled = False
+                service.is_ready = False
                 yield f"{service.name} is started again"
 
     def _plan(self, service: _Service, ended: str) -> str:

@@ -237,7 +237,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 f"code-server-{location}",
                 [*start, "--module-name", module],
                 before_again=server.clean_up,
-                after_again=server.settle,
+                after_again=server.end_lost_runs,
                 # The daemon starts runs.
                 stopping=Stopping(
                     ["daemon"], instance.runs_nothing, _RUN_SECONDS, server.interrupt
@@ -287,7 +287,7 @@ class _CodeServer:
         self._there_since = None
         self._find_runs()
 
-    def settle(self) -> bool:
+    def end_lost_runs(self) -> bool:
         """End the server's runs, once it is back and Dagster knows; returns whether it is done."""
         if not self._socket.exists():
             return False

@@ -51,10 +51,10 @@ class Refusal(NamedTuple):
 
 
 def parse_again(
-    payload: bytes, project: str, arrival: Arrival, unmasked: Set[Private], oldest: datetime
+    payload: bytes, project: str, arrival: Arrival, allowed: Set[Private], oldest: datetime
 ) -> RawEvent | Refusal:
     """The event of a payload that was refused, parsed by today's rules of ingestion."""
     try:
-        return parse_event(payload, project, arrival, unmasked=unmasked, oldest=oldest)
+        return parse_event(payload, project, arrival, allowed=allowed, oldest=oldest)
     except EventRejectedError as error:
         return Refusal(error.reason, str(error))

@@ -8,7 +8,7 @@ masked, made safe and quoted, unless it is a path without spaces or the short na
 import re
 from collections.abc import Set
 
-from enrichment_pipeline.events.allowed import NOTHING, Private, parse_unmasked
+from enrichment_pipeline.events.allowed import NOTHING, Private, parse_allowed
 from enrichment_pipeline.events.elements import MAX_LABEL_LENGTH, ElementName
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.events.masked import masked_path, masked_text, masked_word
@@ -63,14 +63,14 @@ def describe(inputs: EnrichmentInput, element: ElementName) -> str:
 
     At most 120 characters; the page is left out before anything is cut.
     """
-    unmasked = parse_unmasked(inputs.unmasked) if inputs.unmasked else NOTHING
-    page = _page(inputs.path_template, unmasked)
+    allowed = parse_allowed(inputs.unmasked) if inputs.unmasked else NOTHING
+    page = _page(inputs.path_template, allowed)
     if verb := _VERBS_OF_PAGES.get(inputs.event):
         return f"{verb} {page or 'a page'}"
     if verb := _verb_of_element(inputs):
-        sentence = f"{verb} {_element(element, unmasked)}"
+        sentence = f"{verb} {_element(element, allowed)}"
     else:
-        sentence = _SENTENCES.get(inputs.event) or _name(inputs.event, unmasked)
+        sentence = _SENTENCES.get(inputs.event) or _name(inputs.event, allowed)
     with_page = f"{sentence} on {page}" if page else sentence
     return with_page if len(with_page) <= MAX_LENGTH else cut(sentence, MAX_LENGTH)
 
@@ -82,9 +82,9 @@ def _verb_of_element(inputs: EnrichmentInput) -> str | None:
     return verb
 
 
-def _name(event: str, unmasked: Set[Private]) -> str:
+def _name(event: str, allowed: Set[Private]) -> str:
     spelled = event if event.startswith("$") else event.replace("_", " ")
-    name = masked_text(spelled, _MAX_NAME, unmasked, cut_at=MAX_EVENT_NAME_LENGTH)
+    name = masked_text(spelled, _MAX_NAME, allowed, cut_at=MAX_EVENT_NAME_LENGTH)
     if not name:
         return "An event without a name"
     # Text that is more than a name may say anything, so it is quoted like all text of strangers.
@@ -92,15 +92,15 @@ def _name(event: str, unmasked: Set[Private]) -> str:
     return name if is_name else f'Sent event "{name}"'
 
 
-def _page(path: str | None, unmasked: Set[Private]) -> str:
-    return masked_path(path, _MAX_PATH, unmasked) if path else ""
+def _page(path: str | None, allowed: Set[Private]) -> str:
+    return masked_path(path, _MAX_PATH, allowed) if path else ""
 
 
-def _element(element: ElementName, unmasked: Set[Private]) -> str:
+def _element(element: ElementName, allowed: Set[Private]) -> str:
     tag = element.tag and masked_word(element.tag, _MAX_TAG)
     word = _WORDS.get(tag or "", tag)
     label = element.label and masked_text(
-        element.label, _MAX_LABEL, unmasked, cut_at=MAX_LABEL_LENGTH
+        element.label, _MAX_LABEL, allowed, cut_at=MAX_LABEL_LENGTH
     )
     quoted = f'"{label}"' if label else None
     return " ".join(part for part in (word, quoted) if part) or "an element"

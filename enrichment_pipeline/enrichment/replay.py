@@ -292,7 +292,7 @@ def _to_parse(store: Store, letter: Letter) -> tuple[bytes, str, Arrival, frozen
         is_recorded=letter.source != _LIVE,
     )
     project = letter.project or ""
-    return letter.payload or b"", project, arrival, store.settings.unmasked_of(project)
+    return letter.payload or b"", project, arrival, store.settings.allowed_of(project)
 
 
 def _event_or_failure(result: RawEvent | Refusal | Fault) -> RawEvent | Failure:

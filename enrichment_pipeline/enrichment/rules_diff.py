@@ -58,7 +58,7 @@ def diff_rules(store: Store, rules: Rules) -> RulesDiff:
         versions: Counter[str] = Counter()
         for one in enriched:
             versions[one.rules_version] += one.events
-        names = _suspects(enriched, rules)
+        names = _affected_names(enriched, rules)
         said = [
             Said(event, sub_type, *rules.classify(event, sub_type))
             for event, sub_type in _with_none(names, sub_types(connection, names))
@@ -67,7 +67,7 @@ def diff_rules(store: Store, rules: Rules) -> RulesDiff:
     return RulesDiff(versions, rules.version, found)
 
 
-def _suspects(enriched: Sequence[Kept], rules: Rules) -> list[str]:
+def _affected_names(enriched: Sequence[Kept], rules: Rules) -> list[str]:
     """The event names whose result may change. A name is left out, without a query for its
     sub-types, if its events have none and already are what the rules say."""
     return sorted(

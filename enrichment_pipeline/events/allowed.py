@@ -19,7 +19,7 @@ class Private(StrEnum):
 NOTHING: Final[frozenset[Private]] = frozenset()
 
 
-def parse_unmasked(names: str) -> frozenset[Private]:
+def parse_allowed(names: str) -> frozenset[Private]:
     """The kinds in `email+phone`.
 
     Raises:

@@ -59,13 +59,13 @@ _NOISE = frozenset(
 
 
 def detail_of(
-    event: str, properties: Mapping[str, object], unmasked: Set[Private] = NOTHING
+    event: str, properties: Mapping[str, object], allowed: Set[Private] = NOTHING
 ) -> str | None:
     """The detail of an event, of at most 60 characters; None if it has none."""
     if event[:1] == "$" and event not in _EVENTS_WITH_DETAIL:
         return None
     if event == "$exception":
-        return _exception(properties, unmasked)
+        return _exception(properties, allowed)
     if names := _OF_EVENTS.get(event):
         chosen: Iterable[str] = (name for name in names if name in properties)
     else:
@@ -73,7 +73,7 @@ def detail_of(
     parts: list[str] = []
     length = 0
     for name in chosen:
-        part = _pair(name.removeprefix("$"), properties[name], unmasked)
+        part = _pair(name.removeprefix("$"), properties[name], allowed)
         if part and length + len(part) <= MAX_DETAIL_LENGTH:
             parts.append(part)
             length += len(part) + 2
@@ -116,8 +116,8 @@ def _rank(name: str) -> int | None:
     )
 
 
-def _pair(name: str, value: object, unmasked: Set[Private]) -> str | None:
-    shown = _shown(value, unmasked)
+def _pair(name: str, value: object, allowed: Set[Private]) -> str | None:
+    shown = _shown(value, allowed)
     return f"{_name(name)}={shown}" if shown else None
 
 
@@ -126,7 +126,7 @@ def _name(name: str) -> str:
     return masked_word(name, _MAX_NAME_LENGTH) or "property"
 
 
-def _shown(value: object, unmasked: Set[Private]) -> str | None:
+def _shown(value: object, allowed: Set[Private]) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -136,13 +136,13 @@ def _shown(value: object, unmasked: Set[Private]) -> str | None:
         value = int(value)
     if isinstance(value, int):
         is_small = -_SMALL < value < _SMALL
-        return str(value) if is_small else masked_text(str(value), _MAX_VALUE_LENGTH, unmasked)
-    return _text(_short(value), frozenset(unmasked))
+        return str(value) if is_small else masked_text(str(value), _MAX_VALUE_LENGTH, allowed)
+    return _text(_short(value), frozenset(allowed))
 
 
 @lru_cache(maxsize=8_192)
-def _text(value: str | None, unmasked: frozenset[Private]) -> str | None:
-    text = value and masked_text(value, _MAX_VALUE_LENGTH, unmasked)
+def _text(value: str | None, allowed: frozenset[Private]) -> str | None:
+    text = value and masked_text(value, _MAX_VALUE_LENGTH, allowed)
     # A word is shown as it is; a sentence is quoted, to mark it as the sender's.
     is_word = not text or (text.isalnum() and has_few_words(text, _MOST_WORDS_OF_VALUE))
     return text if is_word else f'"{text}"'
@@ -155,20 +155,20 @@ def _short(value: object) -> str | None:
     return value if len(value) <= _READ_AT_MOST else without_torn_end(value[:_READ_AT_MOST])
 
 
-def _exception(properties: Mapping[str, object], unmasked: Set[Private]) -> str | None:
+def _exception(properties: Mapping[str, object], allowed: Set[Private]) -> str | None:
     kind, message = properties.get("$exception_type"), properties.get("$exception_message")
     found = properties.get("$exception_list")
     if isinstance(found, list) and found and isinstance(found[0], dict):
         kind, message = found[0].get("type") or kind, found[0].get("value") or message
     parts = [
-        masked_word(kind, _MAX_KIND_LENGTH, unmasked) if isinstance(kind, str) else "",
-        _quoted(message, _MAX_MESSAGE_LENGTH, unmasked) if isinstance(message, str) else "",
+        masked_word(kind, _MAX_KIND_LENGTH, allowed) if isinstance(kind, str) else "",
+        _quoted(message, _MAX_MESSAGE_LENGTH, allowed) if isinstance(message, str) else "",
     ]
     return ": ".join(part for part in parts if part) or None
 
 
-def _quoted(text: str, limit: int, unmasked: Set[Private]) -> str:
-    safe = masked_text(text, limit, unmasked)
+def _quoted(text: str, limit: int, allowed: Set[Private]) -> str:
+    safe = masked_text(text, limit, allowed)
     return f'"{safe}"' if safe else ""
 
 

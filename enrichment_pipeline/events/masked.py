@@ -24,40 +24,40 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}(?:@\d{8}T\d{6}Z)?")
 
 
 def masked_text(
-    text: str, limit: int, unmasked: Set[Private] = NOTHING, cut_at: int | None = None
+    text: str, limit: int, allowed: Set[Private] = NOTHING, cut_at: int | None = None
 ) -> str:
     """Text on one line of at most `limit` characters.
 
     Args:
         text: as it was sent.
         limit: in characters.
-        unmasked: the kinds of private data that its project allows models to see.
+        allowed: the kinds of private data that its project allows models to see.
         cut_at: the length at which it was cut before. Half an address would not be recognized, so
             a word that may have been cut is removed.
     """
     whole = text if cut_at is None or len(text) < cut_at else without_torn_end(text)
-    return safe_text(mask(whole, unmasked), limit)
+    return safe_text(mask(whole, allowed), limit)
 
 
-def masked_word(text: str, limit: int, unmasked: Set[Private] = NOTHING) -> str:
+def masked_word(text: str, limit: int, allowed: Set[Private] = NOTHING) -> str:
     """A name as one word, which may stand outside of quotes."""
-    return safe_word(mask(text, unmasked), limit)
+    return safe_word(mask(text, allowed), limit)
 
 
-def masked_path(path: str, limit: int, unmasked: Set[Private] = NOTHING) -> str:
+def masked_path(path: str, limit: int, allowed: Set[Private] = NOTHING) -> str:
     """A path, or the name of a screen."""
-    segments = [_masked_segment(segment, unmasked) for segment in path.split("/")]
-    return safe_path(mask("/".join(segments), unmasked), limit)
+    segments = [_masked_segment(segment, allowed) for segment in path.split("/")]
+    return safe_path(mask("/".join(segments), allowed), limit)
 
 
-def _masked_segment(segment: str, unmasked: Set[Private]) -> str:
+def _masked_segment(segment: str, allowed: Set[Private]) -> str:
     """A segment as it is; without its percent-escapes if they hide private data."""
     plain = segment
     for _ in range(_MOST_ESCAPES):
         if "%" not in plain:
             break
         plain = unquote(plain)
-    masked = plain if plain == segment else mask(plain, unmasked)
+    masked = plain if plain == segment else mask(plain, allowed)
     return segment if masked == plain else masked
 
 

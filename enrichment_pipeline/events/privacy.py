@@ -89,9 +89,9 @@ _LONGEST_WORD = 40
 _MOST_PASSES = 8
 
 
-def mask(text: str, unmasked: Iterable[Private] = NOTHING) -> str:
+def mask(text: str, allowed: Iterable[Private] = NOTHING) -> str:
     """`text` with `[email]`, `[phone]`, `[card]`, `[number]`, `[token]` in place of private data,
-    and `?…` in place of a query; the kinds in `unmasked` stay. Idempotent.
+    and `?…` in place of a query; the kinds in `allowed` stay. Idempotent.
 
     Text must be cut only after masking: half a card number is not recognized.
     """
@@ -99,7 +99,7 @@ def mask(text: str, unmasked: Iterable[Private] = NOTHING) -> str:
         text = without_torn_end(text[:_READ_AT_MOST])
     # First: invisible characters would separate parts that belong together.
     text = visible(text)
-    return _mask(text, frozenset(unmasked)) if _MAY_HOLD.search(text) else text
+    return _mask(text, frozenset(allowed)) if _MAY_HOLD.search(text) else text
 
 
 def is_known_secret(word: str) -> bool:
@@ -121,23 +121,23 @@ def without_torn_end(text: str) -> str:
 
 
 @lru_cache(maxsize=8_192)
-def _mask(text: str, unmasked: frozenset[Private]) -> str:
+def _mask(text: str, allowed: frozenset[Private]) -> str:
     """Repeat until nothing is left to mask: a mask may reveal private data beside it."""
     for _ in range(_MOST_PASSES):
-        masked = _masked_once(text, unmasked)
+        masked = _masked_once(text, allowed)
         if masked == text:
             break
         text = masked
     return text
 
 
-def _masked_once(text: str, unmasked: frozenset[Private]) -> str:
+def _masked_once(text: str, allowed: frozenset[Private]) -> str:
     text = _PASSWORD.sub("", text)
     for kind, pattern, instead in _STEPS:
-        if kind not in unmasked:
+        if kind not in allowed:
             text = pattern.sub(instead, text)
-    if not {Private.PHONE, Private.NUMBER} <= unmasked:
-        text = _DIGITS.sub(lambda found: _numbers(found[0], unmasked), text)
+    if not {Private.PHONE, Private.NUMBER} <= allowed:
+        text = _DIGITS.sub(lambda found: _numbers(found[0], allowed), text)
     return text
 
 
@@ -180,29 +180,29 @@ def _is_random(piece: str) -> bool:
     return len(letters) > _LONGEST_WORD or (len(letters) >= _LONG_JUMBLE and is_jumbled)
 
 
-def _numbers(digits: str, unmasked: frozenset[Private]) -> str:
+def _numbers(digits: str, allowed: frozenset[Private]) -> str:
     if digits.startswith("+"):
-        return _number(digits, unmasked)
+        return _number(digits, allowed)
     parts: list[str] = []
     end = 0
     for date in _DATE.finditer(digits):
-        parts += [_number(digits[end : date.start()], unmasked), date[0]]
+        parts += [_number(digits[end : date.start()], allowed), date[0]]
         end = date.end()
-    return "".join([*parts, _number(digits[end:], unmasked)])
+    return "".join([*parts, _number(digits[end:], allowed)])
 
 
-def _number(digits: str, unmasked: frozenset[Private]) -> str:
+def _number(digits: str, allowed: frozenset[Private]) -> str:
     groups = _GROUPS.findall(_ESCAPED.sub(" ", digits))
     plain = [int(digit) for digit in "".join(groups)]
     count = len(plain)
     if count in _CARD_LENGTHS and _passes_luhn(plain):
-        return digits if Private.NUMBER in unmasked else _instead(digits, "[card]")
+        return digits if Private.NUMBER in allowed else _instead(digits, "[card]")
     if _HARMLESS.fullmatch(digits.strip(" ./-")) or _is_list(groups):
         return digits
     if _SHORT_PHONE.fullmatch(digits) or _is_phone(digits):
-        return digits if Private.PHONE in unmasked else _instead(digits, "[phone]")
+        return digits if Private.PHONE in allowed else _instead(digits, "[phone]")
     if count >= _SHORTEST_NUMBER:
-        return digits if Private.NUMBER in unmasked else _instead(digits, "[number]")
+        return digits if Private.NUMBER in allowed else _instead(digits, "[number]")
     return digits
 
 

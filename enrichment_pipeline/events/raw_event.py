@@ -135,14 +135,14 @@ def parse_event(
     project: str,
     arrival: Arrival,
     make_uuid: Callable[[bytes], UUID] = content_uuid,
-    unmasked: Set[Private] = NOTHING,
+    allowed: Set[Private] = NOTHING,
     oldest: datetime | None = None,
 ) -> RawEvent:
     """Parse the JSON of one event as PostHog exports it or an SDK sends it.
 
     An event without uuid gets one from `make_uuid`; by default it is made from the content, so that
     importing it again adds nothing. An event without timestamp happened at its arrival; if it has
-    an unusable time, its properties say so (`TIME_IS_ARRIVAL`). `unmasked` is what the project
+    an unusable time, its properties say so (`TIME_IS_ARRIVAL`). `allowed` is what the project
     allows models to see; there can be no windows before `oldest`.
 
     Raises:
@@ -159,7 +159,7 @@ def parse_event(
         path_template=path_template(clean_text(path, MAX_PATH_LENGTH)) if path else None,
         elements_chain=_elements_chain(fields, properties),
         element_text=_text(get("$el_text"), MAX_TITLE_LENGTH),
-        unmasked="+".join(sorted(unmasked)) or None,
+        unmasked="+".join(sorted(allowed)) or None,
     )
     distinct_id = _distinct_id(fields, properties)
     occurred_at, why_arrival = _occurred_at(fields, properties, arrival, oldest)
@@ -178,7 +178,7 @@ def parse_event(
         input_key=input_key(inputs),
         payload=payload,
         inputs=inputs,
-        detail=detail_of(event, properties, unmasked),
+        detail=detail_of(event, properties, allowed),
         device=device_of(properties),
         other_id=other_id(event, distinct_id, properties),
     )

@@ -54,7 +54,7 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
     """Parse records and take their events in with one commit; `source` says how they came."""
     arrival = Arrival(datetime.now(UTC), is_recorded=True)
     oldest = oldest_possible_start(arrival.at, store.window)
-    unmasked = store.settings.unmasked_of(project)
+    allowed = store.settings.allowed_of(project)
     events: list[RawEvent] = []
     rejected: list[RejectedEvent] = []
     for record in records:
@@ -62,7 +62,7 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
             if record.problem:
                 raise EventRejectedError(record.reason, record.problem)
             events.append(
-                parse_event(record.payload, project, arrival, unmasked=unmasked, oldest=oldest)
+                parse_event(record.payload, project, arrival, allowed=allowed, oldest=oldest)
             )
         except EventRejectedError as error:
             rejected.append(reject(record.payload, project, arrival, error, oldest))

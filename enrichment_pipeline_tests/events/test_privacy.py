@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from enrichment_pipeline.events.allowed import Private, parse_unmasked
+from enrichment_pipeline.events.allowed import Private, parse_allowed
 from enrichment_pipeline.events.privacy import mask, without_torn_end
 from enrichment_pipeline.events.safe_text import safe_text
 
@@ -147,9 +147,9 @@ kinds = st.sets(st.sampled_from(list(Private)))
 @examples(max_examples=500)
 @given(private, kinds)
 @pytest.mark.slow
-def test_what_is_masked_stays_as_it_is(text: str, unmasked: set[Private]) -> None:
-    masked = mask(text, unmasked)
-    assert mask(masked, unmasked) == masked
+def test_what_is_masked_stays_as_it_is(text: str, allowed: set[Private]) -> None:
+    masked = mask(text, allowed)
+    assert mask(masked, allowed) == masked
 
 
 def test_what_a_mask_uncovers_is_masked_too() -> None:
@@ -209,9 +209,9 @@ def test_a_project_may_let_models_see_more_but_never_a_password() -> None:
 
 
 def test_kinds_are_read_from_a_setting_and_a_wrong_one_is_named() -> None:
-    assert parse_unmasked("email + phone") == {Private.EMAIL, Private.PHONE}
+    assert parse_allowed("email + phone") == {Private.EMAIL, Private.PHONE}
     with pytest.raises(ValueError, match=r"'mail' is nothing that is masked; there are email, ph"):
-        parse_unmasked("email+mail")
+        parse_allowed("email+mail")
 
 
 @pytest.mark.parametrize("text", ["a%40", "1 ", "a.", "?a", "//a:", "A1", "DE89 ", "token=", "/a;"])

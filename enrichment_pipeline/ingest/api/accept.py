@@ -83,13 +83,13 @@ def accept(store: Store, group: Sequence[Submission]) -> Accepted:
     at fault: PostgreSQL blames something else (a missing column or right), or our code fails for
     most events. Then none, or some, of the events are in, and sending them all again does no harm.
     """
-    suspects = _Suspects(store, _most_at_fault(store, group))
-    accepted = _isolating(store, group, suspects)
-    if not suspects.by_our_code:
+    at_fault = _AtFault(store, _most_at_fault(store, group))
+    accepted = _isolating(store, group, at_fault)
+    if not at_fault.by_our_code:
         _closed_circuits.add(store.engine)
-    if not suspects.events:
+    if not at_fault.events:
         return accepted
-    quarantined = load_events(store, [], suspects.events, group[0].kind.source)
+    quarantined = load_events(store, [], at_fault.events, group[0].kind.source)
     return Accepted(accepted.verdicts, _sum(accepted.result, quarantined))
 
 
@@ -102,7 +102,7 @@ def _most_at_fault(store: Store, group: Sequence[Submission]) -> int:
     return min(count // 2, _MOST_AT_FAULT) if count > 1 else int(store.engine in _closed_circuits)
 
 
-class _Suspects:
+class _AtFault:
     """The events of a group that failed when they were taken in alone."""
 
     def __init__(self, store: Store, most: int) -> None:
@@ -126,7 +126,7 @@ class _Suspects:
         return Verdict(refusal.reason, str(refusal))
 
 
-def _isolating(store: Store, group: Sequence[Submission], suspects: _Suspects) -> Accepted:
+def _isolating(store: Store, group: Sequence[Submission], at_fault: _AtFault) -> Accepted:
     try:
         return _accept(store, group)
     except Exception as error:
@@ -136,13 +136,13 @@ def _isolating(store: Store, group: Sequence[Submission], suspects: _Suspects) -
         failure = error
     if len(group) > 1:
         middle = len(group) // 2
-        first = _isolating(store, group[:middle], suspects)
-        second = _isolating(store, group[middle:], suspects)
+        first = _isolating(store, group[:middle], at_fault)
+        second = _isolating(store, group[middle:], at_fault)
         return Accepted([*first.verdicts, *second.verdicts], _sum(first.result, second.result))
     [submission] = group
     if len(submission.payloads) == 1:
-        return Accepted([[suspects.add(submission, failure)]], LoadResult(0, 0, Counter()))
-    first, second = (_isolating(store, [half], suspects) for half in _halves(submission))
+        return Accepted([[at_fault.add(submission, failure)]], LoadResult(0, 0, Counter()))
+    first, second = (_isolating(store, [half], at_fault) for half in _halves(submission))
     return Accepted([first.verdicts[0] + second.verdicts[0]], _sum(first.result, second.result))
 
 
@@ -179,14 +179,14 @@ def _parse(
     rejected: list[RejectedEvent],
 ) -> Verdicts:
     project, arrival = submission.project, submission.arrival
-    unmasked = store.settings.unmasked_of(project)
+    allowed = store.settings.allowed_of(project)
     oldest = oldest_possible_start(arrival.at, store.window)
     verdicts: Verdicts = []
     for payload in submission.payloads:
         try:
             events.append(
                 parse_event(
-                    payload, project, arrival, lambda _: time_uuid(arrival.at), unmasked, oldest
+                    payload, project, arrival, lambda _: time_uuid(arrival.at), allowed, oldest
                 )
             )
             verdicts.append(None)

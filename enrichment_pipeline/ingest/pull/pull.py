@@ -183,7 +183,7 @@ class _WindowPull:
         position = self._read_on(position, summary)
         if is_over:
             if position.began_at >= self._end + LATE:
-                position = self._settled(position, summary)
+                position = self._counted(position, summary)
             self._keep(position._replace(finished_at=datetime.now(UTC)))
         self.asked.report.windows[self.start] = summary
 
@@ -202,7 +202,7 @@ class _WindowPull:
             self._keep(position)
             self._report(summary)
 
-    def _settled(self, position: WindowPosition, summary: ImportSummary) -> WindowPosition:
+    def _counted(self, position: WindowPosition, summary: ImportSummary) -> WindowPosition:
         """The position with PostHog's own count. Where that differs, the window is read once more:
         events may have come or gone between reading and counting."""
         counted = self.api.count(self.start, self._end)

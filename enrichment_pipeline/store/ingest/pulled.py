@@ -167,31 +167,31 @@ def pull_differences(connection: Connection) -> list[PullDifference]:
 
 
 def first_unsettled(
-    connection: Connection, source: str, settled_after: timedelta, since: datetime
+    connection: Connection, source: str, complete_after: timedelta, since: datetime
 ) -> datetime | None:
     """The first window from `since` on that is begun and not complete, or the last complete one,
     whichever comes first; None if there is neither.
 
-    A window is complete if it was read to its end, starting at least `settled_after` after the
+    A window is complete if it was read to its end, starting at least `complete_after` after the
     window's own start, so that late events are included.
     """
     first: datetime | None = connection.execute(
         text(
             """
             SELECT least(
-                max(window_start) FILTER (WHERE is_settled),
-                min(window_start) FILTER (WHERE NOT is_settled AND window_start >= :since)
+                max(window_start) FILTER (WHERE is_complete),
+                min(window_start) FILTER (WHERE NOT is_complete AND window_start >= :since)
             )
             FROM (
                 SELECT
                     window_start,
-                    finished_at IS NOT NULL AND began_at >= window_start + :settled_after
-                        AS is_settled
+                    finished_at IS NOT NULL AND began_at >= window_start + :complete_after
+                        AS is_complete
                 FROM pull_position
                 WHERE source = :source
             ) AS position
             """
         ),
-        {"source": source, "settled_after": settled_after, "since": since},
+        {"source": source, "complete_after": complete_after, "since": since},
     ).scalar_one()
     return first

@@ -87,7 +87,7 @@ def read_back(connection: Connection, keys: Collection[UUID]) -> dict[UUID, Enri
 
 
 @cache
-def _unmasked_choices() -> tuple[str | None, ...]:
+def _allowed_choices() -> tuple[str | None, ...]:
     kinds = sorted(Private)
     some = (combinations(kinds, count) for count in range(1, len(kinds) + 1))
     return (None, *("+".join(choice) for of_count in some for choice in of_count))
@@ -104,7 +104,7 @@ def _from_events(
         with suppress(EventRejectedError):
             inputs = parse_event(decompress(row.payload), row.project, arrival).inputs
             # The kinds of private data that its project allows may have changed.
-            candidates = (inputs._replace(unmasked=choice) for choice in _unmasked_choices())
+            candidates = (inputs._replace(unmasked=choice) for choice in _allowed_choices())
             for candidate in candidates:
                 if input_key(candidate) == row.input_key:
                     found[row.input_key] = candidate

@@ -87,7 +87,7 @@ class Channel(azureservicebus.Channel):  # type: ignore[misc]  # kombu has no ty
             # Logged by its number: the client raises when it shows a message that is no text.
             number = message.sequence_number
             logger.warning("message %s is no notification and becomes a dead letter", number)
-            self._settle(queue, message, _bury)
+            self._settle(queue, message, _dead_letter)
             raise Empty from None
         return payload
 
@@ -109,7 +109,7 @@ class Channel(azureservicebus.Channel):  # type: ignore[misc]  # kombu has no ty
         """Dead-letter a message, or give it back, which counts as a delivery. kombu's does not
         inform the broker: the message stays locked and comes again, and to give one back it also
         sends a copy, whose deliveries are counted anew."""
-        self._finish(delivery_tag, ServiceBusReceiver.abandon_message if requeue else _bury)
+        self._finish(delivery_tag, ServiceBusReceiver.abandon_message if requeue else _dead_letter)
 
     def _finish(self, delivery_tag: str, settle: Callable[[Any, Any], None]) -> None:
         info = self.qos.get(delivery_tag).delivery_info
@@ -149,5 +149,5 @@ class Transport(azureservicebus.Transport):  # type: ignore[misc]  # kombu has n
         return uri if include_password else f"azureservicebus://{mask}@{uri.rsplit('@', 1)[-1]}"
 
 
-def _bury(receiver: Any, message: Any) -> None:
+def _dead_letter(receiver: Any, message: Any) -> None:
     receiver.dead_letter_message(message, reason=_UNREADABLE)
