@@ -126,9 +126,9 @@ def test_an_import_of_days_that_retention_drops_meanwhile_ends_well_and_counts_t
     monkeypatch.setattr(load, "_new_batches", dropped_meanwhile)
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_bytes(b"\n".join(events(10)))
-    told = call("import", str(tmp_path))
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "accepted 20 " in told.stdout
+    result = call("import", str(tmp_path))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "accepted 20 " in result.stdout
     assert loads > 2, "the second commit was made once more"
     assert count(store, "raw_event") == 10
 
