@@ -105,6 +105,8 @@ class Sandbox:
         return results
 
     def _results(self, function: bytes, items: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The results of one request. If the child ends within it, the item at which it did gets a
+        fault (or is tried alone), and the items before and after it are sent again."""
         if not items:
             return []
         try:
@@ -131,6 +133,7 @@ class Sandbox:
         return result
 
     def _ask(self, function: bytes, items: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send one request and wait for its response; raises _NoAnswerError if the child ends."""
         child = self._started()
         before, self._done = self._done, self._done + len(items)
         try:

@@ -131,6 +131,7 @@ class MicroBatcher:
                 self._work.clear()
 
     def _next_group(self) -> list[tuple[Submission, asyncio.Future[Verdicts]]]:
+        """The next submissions of one kind: as many as one free writer should take."""
         group: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
         passed_over: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
         events, size = 0, 0
