@@ -50,8 +50,8 @@ class Reason(StrEnum):
     INVALID_TIMESTAMP = "invalid_timestamp"
     TIMESTAMP_TOO_OLD = "timestamp_too_old"
     BEFORE_FIRST_PARTITION = "before_first_partition"
-    """Used by older versions only: the start of the partitions moves back now, also for a
-    replay."""
+    """Used by older versions only: partitions have no start now, and a replay takes the event
+    in."""
     REFUSED_BY_STORE = "refused_by_store"
 
 
