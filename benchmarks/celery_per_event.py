@@ -25,7 +25,7 @@ EVENTS = 3_000
 
 _DATABASE = "BENCH_DATABASE_URL"
 _MOST_SECONDS = 300
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _STOP_SECONDS = 60
 
 app = Celery("benchmarks.celery_per_event", set_as_current=False)
@@ -96,7 +96,7 @@ def _await_all(store: Store, worker: "subprocess.Popen[bytes]", events: int) -> 
     while _enriched(store) < events:
         assert worker.poll() is None, "the worker ended"
         assert time.monotonic() < deadline, "the tasks do not end"
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _enriched(store: Store) -> int:

@@ -50,7 +50,7 @@ _PEER_ROUNDS = 3
 _EMBEDDED_SHARE = 0.4
 _STOP_SECONDS = 60
 _QUIET_SECONDS = 600
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 # Commit to commit, as PostgreSQL wrote them down: the acknowledgement follows the first one, and
 # the row can be seen from the second on.
@@ -321,7 +321,7 @@ def _await_idle(store: Store) -> None:
     deadline = time.monotonic() + _QUIET_SECONDS
     while not _is_idle(store):
         assert time.monotonic() < deadline, "the enrichment does not end"
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _is_idle(store: Store) -> bool:

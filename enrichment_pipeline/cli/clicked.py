@@ -23,17 +23,17 @@ class Clicked:
         self._store = store
         self._since = since
         self._sample = sample
-        self._looked = 0.0
+        self._read_at = 0.0
         self._seen: tuple[str, int] | None = None
         self._changed = 0.0
         self._shown: tuple[str, int] | None = None
 
-    def look(self) -> None:
+    def read(self) -> None:
         """Check for new events, now and then; show the session after a moment without any."""
         now = time.monotonic()
-        if now - self._looked < _EVERY_SECONDS:
+        if now - self._read_at < _EVERY_SECONDS:
             return
-        self._looked = now
+        self._read_at = now
         timeline = self._newest()
         if timeline is None:
             return

@@ -72,7 +72,7 @@ def demo() -> None:
         say(_snippet(settings))
         out.print("Ctrl-C stops everything.")
         clicked = Clicked(store, started, _PROJECT)
-        watch(services, store, clicked.look)
+        watch(services, store, clicked.read)
         clicked.show_last()
 
 

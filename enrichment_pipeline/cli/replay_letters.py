@@ -88,7 +88,7 @@ def replay(
     settings = load_settings()
     rules = load_rules(settings.rules_file)
     with existing_store(settings) as store:
-        outcome = _look(store, chosen)
+        outcome = _plan(store, chosen)
         if dry_run or not outcome.meant.total.letters:
             _print_plan(outcome, dry_run=dry_run, as_json=as_json)
             return
@@ -104,7 +104,7 @@ def replay(
     _print(outcome, as_json=as_json)
 
 
-def _look(store: Store, chosen: LetterFilter) -> _Outcome:
+def _plan(store: Store, chosen: LetterFilter) -> _Outcome:
     able = chosen._replace(states=replayable_states(chosen))
     with store.transaction() as connection:
         skipped = 0

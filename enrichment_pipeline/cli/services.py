@@ -22,7 +22,7 @@ from typing import Any
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 
 MOST_ENDS = 5
 """Ends of a service in a row; once more, and everything is stopped."""
@@ -223,7 +223,7 @@ class Services:
                 if names.isdisjoint(service.stopping.outlives):
                     self._end(service)
             with suppress(subprocess.TimeoutExpired):
-                left[-1].process.wait(_LOOK_SECONDS)
+                left[-1].process.wait(_POLL_SECONDS)
         self._services.clear()
 
     def _end(self, service: _Service) -> None:

@@ -39,8 +39,8 @@ from enrichment_pipeline.store.dead_letters.letters import LetterFilter, count_l
 from enrichment_pipeline.wording import command, counted
 
 _READY_SECONDS = 180
-_LOOK_SECONDS = 0.5
-_LOOK_AT_STORE_SECONDS = 5
+_TURN_SECONDS = 0.5
+_READ_SECONDS = 5
 _KNOWN_AFTER_SECONDS = 30
 _RUN_SECONDS = 2
 """What a run under way is given to end, when everything is stopped."""
@@ -115,25 +115,25 @@ def _check_ports(settings: Settings) -> None:
 def watch(
     services: Services,
     store: Store,
-    on_look: Callable[[], None] = lambda: None,
+    on_turn: Callable[[], None] = lambda: None,
 ) -> None:
     """Return when we are asked to stop. Meanwhile, restart services that have ended, report new
-    dead letters and an unreachable PostgreSQL, and call `on_look` every second or so.
+    dead letters and an unreachable PostgreSQL, and call `on_turn` every second or so.
 
     Raises:
         ServiceError: a service ends again and again.
     """
     seen, rules = _Seen(store), _RulesFile(store.settings)
-    seen.look()
-    looked = time.monotonic()
-    while not services.stopping.wait(_LOOK_SECONDS):
+    seen.read()
+    read_at = time.monotonic()
+    while not services.stopping.wait(_TURN_SECONDS):
         for line in services.revive():
             print_error(line)
-        on_look()
-        if time.monotonic() - looked < _LOOK_AT_STORE_SECONDS:
+        on_turn()
+        if time.monotonic() - read_at < _READ_SECONDS:
             continue
-        looked = time.monotonic()
-        seen.look()
+        read_at = time.monotonic()
+        seen.read()
         rules.check()
     out.print("Stopping …")
 
@@ -147,7 +147,7 @@ class _Seen:
     """Open dead letters, by reason."""
     is_away: bool = False
 
-    def look(self) -> None:
+    def read(self) -> None:
         """Report new dead letters; report once that PostgreSQL does not respond, and once that it
         does again."""
         try:
@@ -345,7 +345,7 @@ def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None
             raise ServiceError(
                 f"{what} is not ready after {_READY_SECONDS} s: {services.log_folder}"
             )
-        if services.stopping.wait(_LOOK_SECONDS):
+        if services.stopping.wait(_TURN_SECONDS):
             raise KeyboardInterrupt
 
 

@@ -47,7 +47,7 @@ from enrichment_pipeline.orchestration.windows import (
     Outcome,
     enrich_for_run,
     failure_message,
-    look_at_windows,
+    read_windows,
 )
 from enrichment_pipeline.store.dead_letters.summary import broken_now
 
@@ -133,7 +133,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         report = enrich_for_run(context, pipeline, windows)
         changes = re_enrich(pipeline.store, pipeline.rules, windows) if config.re_enrich else None
         with seen_by_dagster(pipeline.store, windows):
-            outcome = look_at_windows(pipeline.store, windows, report)
+            outcome = read_windows(pipeline.store, windows, report)
             if changes:
                 context.log.info(changes.summary)
                 outcome.show_changes(changes)

@@ -33,7 +33,7 @@ from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job, windows_under_way
 from enrichment_pipeline.orchestration.session_launches import days_that_failed, session_launches
-from enrichment_pipeline.orchestration.windows import look_at_open_window, look_at_windows
+from enrichment_pipeline.orchestration.windows import read_open_windows, read_windows
 from enrichment_pipeline.store.dead_letters.summary import broken_now, dead_windows, failed_windows
 from enrichment_pipeline.store.queue.changes import (
     changed_days,
@@ -148,9 +148,9 @@ def _publish_some(instance: dg.DagsterInstance, pipeline: Pipeline, windows: lis
         full = _full(pipeline, free)
         rest = [window for window in free if window not in full]
         if rest:
-            publish_windows(publish, look_at_windows(store, rest), pipeline.rules.version)
+            publish_windows(publish, read_windows(store, rest), pipeline.rules.version)
         if full:
-            publish_windows(publish, look_at_open_window(store, full), pipeline.rules.version)
+            publish_windows(publish, read_open_windows(store, full), pipeline.rules.version)
     return len(free)
 
 

@@ -11,7 +11,7 @@ from enrichment_pipeline.orchestration.partitions import windows_of
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.publishing import publish_windows, seen_by_dagster
 from enrichment_pipeline.orchestration.resources import Pipeline
-from enrichment_pipeline.orchestration.windows import enrich_for_run, look_at_windows
+from enrichment_pipeline.orchestration.windows import enrich_for_run, read_windows
 
 SWEEP_OP = "sweep"
 
@@ -34,7 +34,7 @@ def sweep(context: dg.OpExecutionContext, config: SweepConfig, pipeline: Pipelin
     windows = windows_of(config.windows)
     report = enrich_for_run(context, pipeline, windows)
     with seen_by_dagster(pipeline.store, windows):
-        outcome = look_at_windows(pipeline.store, windows, report)
+        outcome = read_windows(pipeline.store, windows, report)
         # Dagster takes checks too, but its annotation does not say so yet.
         publish_windows(context.log_event, outcome, pipeline.rules.version)  # type: ignore[arg-type]
 

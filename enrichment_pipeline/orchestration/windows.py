@@ -86,7 +86,7 @@ def enrich_for_run(
     return report
 
 
-def look_at_windows(
+def read_windows(
     store: Store, windows: Sequence[datetime], report: EnrichmentReport | None = None
 ) -> Outcome:
     """Read what these windows hold now, after the work that the report describes."""
@@ -103,7 +103,7 @@ def look_at_windows(
     # have one; materializing a window by itself gives it one too.
     plotted = {window.window_start for window in counted[-_MOST_PLOTS:]}
     for window in counted:
-        metadata, unknown_here = _look_at(
+        metadata, unknown_here = _read(
             store, window, outcome.report, with_plot=window.window_start in plotted
         )
         unknown += unknown_here
@@ -114,7 +114,7 @@ def look_at_windows(
     return outcome
 
 
-def look_at_open_window(store: Store, windows: Sequence[datetime]) -> Outcome:
+def read_open_windows(store: Store, windows: Sequence[datetime]) -> Outcome:
     """What the batches say of windows that are still filling; no row is counted."""
     with store.snapshot() as connection:
         dead = dead_windows(connection, list(windows))
@@ -128,7 +128,7 @@ def look_at_open_window(store: Store, windows: Sequence[datetime]) -> Outcome:
     return outcome
 
 
-def _look_at(
+def _read(
     store: Store, window: WindowBooks, report: EnrichmentReport, *, with_plot: bool
 ) -> tuple[Metadata, int]:
     metadata = books_metadata(window)

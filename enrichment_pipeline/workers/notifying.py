@@ -30,7 +30,7 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 15.0
 """Wait between two attempts to publish while the broker is unreachable."""
 
-LOOK_SECONDS = 15.0
+MEASURE_SECONDS = 15.0
 """Wait between two measurements of how many messages wait."""
 
 _PUBLISH_SECONDS = 5.0
@@ -115,7 +115,7 @@ class BrokerNotifier:
                 except Exception:  # noqa: BLE001  as in _run, which says so
                     depth = None
                 self.measure(queue, depth)
-            if self._closing.wait(LOOK_SECONDS):
+            if self._closing.wait(MEASURE_SECONDS):
                 return
 
     def _next(self) -> list[int]:

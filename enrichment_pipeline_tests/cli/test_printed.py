@@ -117,7 +117,7 @@ def services(command: Callable[[], None]) -> Callable[[Store, Path], list[Called
                 patch.setattr(module, "running", nothing_started)
                 patch.setattr(module, "_PROJECT", "default", raising=False)
                 patch.setattr(module, "wait_until", lambda *_: None)
-            patch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+            patch.setattr(up, "_READ_SECONDS", 0)
             patch.setattr(demo, "_import_sample", lambda _: demo.ImportSummary())
             return [call(command.__name__)]
 

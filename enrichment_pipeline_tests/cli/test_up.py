@@ -24,20 +24,20 @@ from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
 
-_LOOKS = 3
+_TURNS = 3
 
 
 class Steps(threading.Event):
-    """Asks to stop when all steps are done; some looks at the store come before each."""
+    """Asks to stop when all steps are done; some readings of the store come before each."""
 
     def __init__(self, *steps: Callable[[], None]) -> None:
         super().__init__()
         self._steps = list(steps)
-        self._looks = 0
+        self._turns = 0
 
     def wait(self, timeout: float | None = None) -> bool:
-        self._looks += 1
-        if self._looks % _LOOKS:
+        self._turns += 1
+        if self._turns % _TURNS:
             return False
         if not self._steps:
             return True
@@ -68,7 +68,7 @@ def test_what_to_do_next_is_said_and_a_dead_letter_that_comes_while_all_runs(
     for module in (up, demo):
         monkeypatch.setattr(module, "running", nothing_started)
         monkeypatch.setattr(module, "wait_until", lambda *_: enrich_due(store, rules))
-    monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+    monkeypatch.setattr(up, "_READ_SECONDS", 0)
     command()
     [first] = said_before
     assert "phc_local" in first
@@ -92,7 +92,7 @@ def test_an_outage_of_the_store_is_reported_once_and_ends_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+    monkeypatch.setattr(up, "_READ_SECONDS", 0)
     steps = Steps(lambda: begin_outage(server, store), lambda: end_outage(server, store))
     up.watch(Services(tmp_path / "logs", {}, steps), store)
     said = capsys.readouterr()
@@ -110,7 +110,7 @@ def test_whatever_else_postgresql_says_ends_nothing_either(
         with store.transaction() as connection:
             connection.execute(text(f"ALTER TABLE {name} RENAME TO {other}"))
 
-    monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+    monkeypatch.setattr(up, "_READ_SECONDS", 0)
     steps = Steps(lambda: rename("dead_letter", "away"), lambda: rename("away", "dead_letter"))
     up.watch(Services(tmp_path / "logs", {}, steps), store)
     said = capsys.readouterr()
@@ -124,7 +124,7 @@ def test_an_embedded_server_that_cannot_be_started_again_is_an_outage_too(
     def failing() -> None:
         raise StoreUnavailableError("no room")
 
-    monkeypatch.setattr(up, "_LOOK_AT_STORE_SECONDS", 0)
+    monkeypatch.setattr(up, "_READ_SECONDS", 0)
     monkeypatch.setattr(Store, "transaction", lambda _: failing())
     up.watch(Services(tmp_path / "logs", {}, Steps()), store)
 

@@ -58,7 +58,7 @@ def first_cells(table: str) -> list[str]:
 
 
 def test_the_tools_say_what_they_do_and_that_they_only_read(store: Store) -> None:
-    async def look() -> None:
+    async def read() -> None:
         async with Client(make_server(store)) as client:
             tools = (await client.list_tools()).tools
             assert {tool.name for tool in tools} == {*TABLES, "get_timeline", "chart"}
@@ -77,7 +77,7 @@ def test_the_tools_say_what_they_do_and_that_they_only_read(store: Store) -> Non
             ]
             assert estimate_tokens(json.dumps(shown)) < 3_500
 
-    asyncio.run(look())
+    asyncio.run(read())
 
 
 def test_every_kind_of_signal_can_be_asked_for(store: Store) -> None:

@@ -301,10 +301,10 @@ def test_what_a_run_has_not_shown_is_published(
     [request] = ticks.asked("due_windows")
 
     def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("looking failed")
+        raise RuntimeError("reading failed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("enrichment_pipeline.orchestration.assets.look_at_windows", fails)
+        patch.setattr("enrichment_pipeline.orchestration.assets.read_windows", fails)
         assert not ticks.run(request).success
     ticks.tick()
     assert ticks.shown()[FIRST]["enriched"].value == 3

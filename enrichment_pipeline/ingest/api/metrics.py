@@ -95,12 +95,12 @@ class Metrics:
         else:
             self.messages.labels(queue).set(messages)
 
-    def look_at_queue(self, store: Store) -> None:
+    def read_queue(self, store: Store) -> None:
         """Measure the queue of the store."""
         with store.transaction() as connection:
             depth = queue_depth(connection)
             self._measure_latency(connection)
-            self._look_at_alerts(connection)
+            self._read_alerts(connection)
         self.queue_batches.set(depth.batches)
         self.queue_events.set(depth.events)
         waited = datetime.now(UTC) - depth.oldest if depth.oldest else None
@@ -112,7 +112,7 @@ class Metrics:
         for quantile, seconds in zip(_QUANTILES, found, strict=False):
             self.latency.labels(quantile).set(seconds)
 
-    def _look_at_alerts(self, connection: Connection) -> None:
+    def _read_alerts(self, connection: Connection) -> None:
         open_alerts, waiting = count_open(connection), count_undelivered(connection)
         for kind in Kind:
             if kind is not Kind.STORE_DOWN:

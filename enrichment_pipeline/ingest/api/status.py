@@ -82,7 +82,7 @@ class Status:
         self._metrics.connections.set(cast("QueuePool", self._store.engine.pool).checkedout())
         try:
             await asyncio.wait_for(
-                run_in_threadpool(self._metrics.look_at_queue, self._store), _ANSWER_SECONDS
+                run_in_threadpool(self._metrics.read_queue, self._store), _ANSWER_SECONDS
             )
             self._metrics.store_up.set(1)
         except Exception:  # noqa: BLE001  the other metrics matter most while the store is gone

@@ -21,7 +21,7 @@ DEFAULT_PROJECT = "default"
 
 _PERSONAL_KEY = "phx_"
 _MAX_LENGTH = 64
-_LOOK_AGAIN_SECONDS = 1.0
+_READ_AGAIN_SECONDS = 1.0
 _LOOPBACK = ("127.", "localhost", "::1")
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class ProjectTokens:
             RequestError: 401, the token may not send.
         """
         known = checked_token(token)
-        self._look_again()
+        self._read_again()
         project = self._projects.get(known)
         if project is None:
             raise RequestError(401, "unknown project token")
@@ -90,8 +90,8 @@ class ProjectTokens:
         """One of the tokens, for an example."""
         return next(iter(self._projects), LOCAL_TOKEN)
 
-    def _look_again(self) -> None:
-        if self._file is None or time.monotonic() - self._read_at < _LOOK_AGAIN_SECONDS:
+    def _read_again(self) -> None:
+        if self._file is None or time.monotonic() - self._read_at < _READ_AGAIN_SECONDS:
             return
         try:
             self._read()

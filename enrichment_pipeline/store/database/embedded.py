@@ -32,7 +32,7 @@ __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "ServerAddress"]
 # Not imported: Python warns if a module is imported before it is run.
 _SUPERVISOR = "enrichment_pipeline.store.database.embedded_supervisor"
 _START_SECONDS = 300  # a crash recovery reads up to max_wal_size first
-_LOOK_AGAIN_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _LOG_BYTES = 10_000_000
 
 
@@ -115,12 +115,12 @@ class EmbeddedPostgres:
                 if lock := try_lock(self._files.supervisor_lock):
                     with lock:
                         if report.closed:  # the supervisor was started here and has ended
-                            line = failure.read() or self._look_into_log("ended")
+                            line = failure.read() or self._see_log("ended")
                             raise EmbeddedPostgresError(line)
                         self._start_supervisor(lock, report)
                         report.close()
-                time.sleep(_LOOK_AGAIN_SECONDS)
-        raise EmbeddedPostgresError(self._look_into_log(f"gave no answer in {_START_SECONDS} s"))
+                time.sleep(_POLL_SECONDS)
+        raise EmbeddedPostgresError(self._see_log(f"gave no answer in {_START_SECONDS} s"))
 
     def _is_served(self) -> bool:
         """Whether a living supervisor runs the server; a server without one is about to end."""
@@ -143,7 +143,7 @@ class EmbeddedPostgres:
         )
         return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
 
-    def _look_into_log(self, what: str) -> str:
+    def _see_log(self, what: str) -> str:
         return f"The embedded PostgreSQL {what}; the reason should be in {self._files.log}."
 
     def _start_supervisor(self, lock: IO[bytes], report: IO[bytes]) -> None:

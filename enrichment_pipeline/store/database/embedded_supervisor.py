@@ -30,7 +30,7 @@ from enrichment_pipeline.store.database.embedded_server import (
     user_wrapper,
 )
 
-_LOOK_AFTER_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _STOP_SECONDS = 60
 
 
@@ -77,7 +77,7 @@ def _run(files: ServerFiles, command: list[str]) -> bool:
         while server.poll() is None and not asked:
             if unused := try_lock(files.users_lock):
                 break
-            time.sleep(_LOOK_AFTER_SECONDS)
+            time.sleep(_POLL_SECONDS)
     finally:
         _stop(server)
     return bool(asked) or unused is not None

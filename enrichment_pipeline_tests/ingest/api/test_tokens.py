@@ -70,7 +70,7 @@ def test_a_project_without_a_token_learns_how_to_write_it(value: str) -> None:
 def test_tokens_in_a_file_are_rotated_without_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "_LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(tokens, "_READ_AGAIN_SECONDS", 0)
     file = tmp_path / "tokens"
     file.write_text("# the shop\nphc_old=shop\n\n")
     known = made(f"@{file}")
@@ -86,7 +86,7 @@ def test_tokens_in_a_file_are_rotated_without_a_restart(
 def test_a_slip_in_the_file_leaves_the_tokens_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slip: str | None
 ) -> None:
-    monkeypatch.setattr(tokens, "_LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(tokens, "_READ_AGAIN_SECONDS", 0)
     file = tmp_path / "tokens"
     file.write_text("phc_a=shop")
     known = made(f"@{file}")

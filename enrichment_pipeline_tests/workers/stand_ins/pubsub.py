@@ -26,7 +26,7 @@ from google.pubsub_v1 import types
 
 _FILTER = re.compile(r'attributes\.(\w+)="([^"]*)"')
 _CHANGEABLE = {"ack_deadline_seconds", "expiration_policy", "dead_letter_policy"}
-_LOOK_SECONDS = 0.1
+_CHECK_SECONDS = 0.1
 _PULLS_AT_ONCE = 64
 
 
@@ -111,7 +111,7 @@ class PubSub:
             self._forward()
             if received := _delivered(subscription, request.max_messages):
                 return types.PullResponse(received_messages=received)
-            self._changed.wait(_LOOK_SECONDS)
+            self._changed.wait(_CHECK_SECONDS)
         return types.PullResponse()
 
     def acknowledge(self, request: Any, _: object) -> Any:

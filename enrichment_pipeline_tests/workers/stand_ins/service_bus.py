@@ -25,8 +25,8 @@ from proton import Condition, Delivery, Message, symbol, timestamp
 from proton.handlers import MessagingHandler
 from proton.reactor import Container
 
-_LOOK_SECONDS = 0.1
-"""Between two looks for locks that have expired."""
+_CHECK_SECONDS = 0.1
+"""Between two checks for locks that have expired."""
 
 _DEAD_LETTERS = "/$DeadLetterQueue"
 _MANAGEMENT = "/$management"
@@ -151,13 +151,13 @@ class Broker(MessagingHandler):  # type: ignore[misc]
     def on_start(self, event: Any) -> None:
         """Listen."""
         event.container.listen(f"127.0.0.1:{self._port}")
-        event.container.schedule(_LOOK_SECONDS, self)
+        event.container.schedule(_CHECK_SECONDS, self)
 
     def on_timer_task(self, event: Any) -> None:
         """Look for locks that have expired."""
         if self._queues.expire():
             self._deliver()
-        event.container.schedule(_LOOK_SECONDS, self)
+        event.container.schedule(_CHECK_SECONDS, self)
 
     def on_link_opening(self, event: Any) -> None:
         """Attach a link to the queue that it names."""
