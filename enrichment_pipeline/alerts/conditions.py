@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
     DEAD_LETTERS = "dead_letters"
     FAILED_WINDOW = "failed_window"
-    REPLAY_PARKED = "replay_parked"
+    REPLAYS_EXHAUSTED = "replay_parked"
     SILENT_INGEST = "silent_ingest"
     STALLED_QUEUE = "stalled_queue"
     SENSOR_STOPPED = "sensor_stopped"
@@ -116,7 +116,7 @@ def conditions(situation: Situation, limits: Limits, notified: Notified) -> list
     """
     of_events = [group for group in situation.letters if group.kind == "event"]
     of_batches = [group for group in situation.letters if group.kind == "batch"]
-    parked = [group for group in situation.letters if group.parked]
+    exhausted = [group for group in situation.letters if group.exhausted]
     found = [
         *(
             condition
@@ -124,7 +124,7 @@ def conditions(situation: Situation, limits: Limits, notified: Notified) -> list
             for condition in _dead_letters(reason, groups, notified)
         ),
         *_failed_windows(of_batches, notified),
-        *(_replay_parked(reason, groups) for reason, groups in _by_reason(parked)),
+        *(_replays_exhausted(reason, groups) for reason, groups in _by_reason(exhausted)),
         _silent_ingest(situation, limits.silence, notified),
         _stalled_queue(situation, limits.queue, notified),
         _sensor_stopped(situation, limits.sensor, notified),
@@ -168,11 +168,13 @@ def _failed_windows(groups: Sequence[LetterGroup], notified: Notified) -> Iterab
         yield Condition(key, Kind.FAILED_WINDOW, count, _since(members), facts)
 
 
-def _replay_parked(reason: str, groups: Sequence[LetterGroup]) -> Condition:
-    letters = sum(group.parked for group in groups)
-    since = min(group.parked_since or group.since for group in groups)
+def _replays_exhausted(reason: str, groups: Sequence[LetterGroup]) -> Condition:
+    letters = sum(group.exhausted for group in groups)
+    since = min(group.exhausted_since or group.since for group in groups)
     facts = {"reason": reason, "letters": letters, **_windows(groups)}
-    return Condition(f"{Kind.REPLAY_PARKED}/{reason}", Kind.REPLAY_PARKED, letters, since, facts)
+    return Condition(
+        f"{Kind.REPLAYS_EXHAUSTED}/{reason}", Kind.REPLAYS_EXHAUSTED, letters, since, facts
+    )
 
 
 def _alone_or_together(

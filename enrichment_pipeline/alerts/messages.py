@@ -157,17 +157,17 @@ def _failed_window(condition: Condition) -> _Words:
     )
 
 
-def _replay_parked(condition: Condition) -> _Words:
+def _replays_exhausted(condition: Condition) -> _Words:
     reason = condition.facts["reason"]
     letters = counted(condition.count, "dead letter")
     return _Words(
-        what=f"{letters} parked: {reason}",
+        what=f"{letters} exhausted: {reason}",
         text=f"{letters} with {reason} of {_windows(condition)} failed again at each replay, and "
-        f"{'is' if condition.count == 1 else 'are'} parked since {_moment(condition.since)}: put "
-        "right what is wrong, then replay by id.",
-        over=f"no dead letter with {reason} is parked",
+        f"{'is' if condition.count == 1 else 'are'} exhausted since {_moment(condition.since)}: "
+        "put right what is wrong, then replay by id.",
+        over=f"no dead letter with {reason} is exhausted",
         commands=[
-            command(f"dead-letters list --state parked --reason {reason}"),
+            command(f"dead-letters list --state exhausted --reason {reason}"),
             command("dead-letters show ID"),
             command("dead-letters replay ID"),
         ],
@@ -308,7 +308,7 @@ def _store_down(condition: Condition) -> _Words:
 _WORDS: Mapping[Kind, Callable[[Condition], _Words]] = {
     Kind.DEAD_LETTERS: _dead_letters,
     Kind.FAILED_WINDOW: _failed_window,
-    Kind.REPLAY_PARKED: _replay_parked,
+    Kind.REPLAYS_EXHAUSTED: _replays_exhausted,
     Kind.SILENT_INGEST: _silent_ingest,
     Kind.STALLED_QUEUE: _stalled_queue,
     Kind.SENSOR_STOPPED: _sensor_stopped,

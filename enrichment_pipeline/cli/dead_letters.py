@@ -56,10 +56,10 @@ def list_letters(
 ) -> None:
     """List dead letters, the newest first, and count them by state.
 
-    Without --state or an id: those that are open, replaying or exhausted (state parked).
+    Without --state or an id: those that are open, replaying or exhausted.
 
     Examples: [bold]enrichment-pipeline dead-letters list --from 2026-03-01 --kind batch[/],
-    [bold]enrichment-pipeline dead-letters list --state parked --state discarded --json[/]
+    [bold]enrichment-pipeline dead-letters list --state exhausted --state discarded --json[/]
     """
     with existing_store(load_settings()) as store, store.transaction() as connection:
         found = find_letters(connection, chosen, limit)

@@ -46,8 +46,8 @@ def export(
 ) -> None:
     """Write dead letters whole, the oldest first: all columns, traceback and payload.
 
-    Without --state or an id: those that are open, replaying or exhausted (state parked). In JSONL a
-    payload that is JSON is written as JSON, any other as text; in CSV every payload is text.
+    Without --state or an id: those that are open, replaying or exhausted. In JSONL a payload that
+    is JSON is written as JSON, any other as text; in CSV every payload is text.
 
     Examples: [bold]enrichment-pipeline dead-letters export | jq .payload[/],
     [bold]enrichment-pipeline dead-letters export --state discarded --out discarded.csv[/]

@@ -26,6 +26,7 @@ from enrichment_pipeline.store.dead_letters.letters import (
     LetterFilter,
     count_letters_by,
     existing_letters,
+    state_name,
 )
 from enrichment_pipeline.wording import counted
 
@@ -79,12 +80,14 @@ def _filter_with_states(
     ] = None,
     **options: object,
 ) -> LetterFilter:
-    for written in state or ():
+    # `parked`, as the column has it and as it was called before, is understood too.
+    states = tuple(state_name(written) for written in state or ())
+    for written in states:
         _check_choice("--state", written, STATES)
     chosen = _filter(**options)  # type: ignore[arg-type]
     # A person who names a letter wants to see it in any state.
     default = STATES if chosen.ids else OPEN_STATES
-    return chosen._replace(states=tuple(state) if state else default)
+    return chosen._replace(states=states or default)
 
 
 def filtered(command: Command) -> Command:

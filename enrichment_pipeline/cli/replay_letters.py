@@ -26,6 +26,7 @@ from enrichment_pipeline.enrichment.sandbox import SandboxError
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import Store, existing_store
 from enrichment_pipeline.store.dead_letters.letters import (
+    EXHAUSTED,
     LetterFilter,
     count_letters,
     count_marked,
@@ -77,9 +78,8 @@ def replay(
 ) -> None:
     """Retry dead letters, and report the result; ends with 1 where some failed again.
 
-    Nothing is enriched twice, however often a letter is replayed. Exhausted letters (state parked),
-    whose replay has failed twice, are skipped unless an id names them. After Ctrl-C the same
-    command goes on.
+    Nothing is enriched twice, however often a letter is replayed. Exhausted letters, whose replay
+    has failed twice, are skipped unless an id names them. After Ctrl-C the same command goes on.
 
     Examples: [bold]enrichment-pipeline dead-letters replay --reason enrichment_raised --dry-run[/],
     [bold]enrichment-pipeline dead-letters replay 7 8 --rate 100[/]
@@ -109,7 +109,7 @@ def _plan(store: Store, chosen: LetterFilter) -> _Outcome:
     with store.transaction() as connection:
         skipped = 0
         if not chosen.ids:
-            skipped = count_letters(connection, chosen._replace(states=("parked",))).letters
+            skipped = count_letters(connection, chosen._replace(states=(EXHAUSTED,))).letters
         return _Outcome(meant_letters(connection, able), skipped)
 
 
@@ -171,7 +171,7 @@ def _print_marked(outcome: _Outcome, marked: int, *, as_json: bool) -> None:
 
 def _print_skipped(outcome: _Outcome) -> None:
     if outcome.skipped:
-        say(f"{letters(outcome.skipped)} skipped, being parked: name them by id to replay them.")
+        say(f"{letters(outcome.skipped)} skipped, being exhausted: name them by id to replay them.")
 
 
 def _print(outcome: _Outcome, *, as_json: bool) -> None:
@@ -181,7 +181,8 @@ def _print(outcome: _Outcome, *, as_json: bool) -> None:
     else:
         say(
             f"resolved {report.resolved:,} ({events(report.events)}) · "
-            f"failed {report.failed:,}, of which {report.parked:,} parked · {outcome.seconds:.1f} s"
+            f"failed {report.failed:,}, of which {report.exhausted:,} exhausted · "
+            f"{outcome.seconds:.1f} s"
         )
         _print_skipped(outcome)
         if outcome.elsewhere:
@@ -198,7 +199,7 @@ def _print(outcome: _Outcome, *, as_json: bool) -> None:
         fail(
             f"{letters(report.failed)} failed again: see why with "
             f"`{command('dead-letters list')}`, put it right and replay them "
-            "(parked ones by their ids), or discard them"
+            "(exhausted ones by their ids), or discard them"
         )
 
 
@@ -207,10 +208,10 @@ def _figures(outcome: _Outcome) -> dict[str, object]:
     return {
         "dry_run": False,
         "meant": outcome.meant.figures,
-        "skipped_parked": outcome.skipped,
+        "skipped_exhausted": outcome.skipped,
         "resolved": report.resolved,
         "failed": report.failed,
-        "parked": report.parked,
+        "exhausted": report.exhausted,
         "events": report.events,
         "elsewhere": outcome.elsewhere,
         "still_marked": outcome.left,

@@ -10,10 +10,10 @@ from enrichment_pipeline.cli.console import fail, out, print_json, print_table
 from enrichment_pipeline.cli.letter_options import letter_id
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import existing_store
+from enrichment_pipeline.store.dead_letters.letters import find_letter
 from enrichment_pipeline.store.ingest.events import (
     StoredEvent,
     find_events,
-    find_letter,
     sample_of_batch,
 )
 

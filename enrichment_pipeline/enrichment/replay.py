@@ -61,23 +61,23 @@ class ReplayReport:
 
     resolved: int = 0
     failed: int = 0
-    parked: int = 0
+    exhausted: int = 0
     """How many of the failed letters are exhausted now."""
     events: int = 0
     """Events of the resolved letters."""
 
-    def add(self, resolved: Sequence[Letter], failed: int = 0, parked: int = 0) -> None:
+    def add(self, resolved: Sequence[Letter], failed: int = 0, exhausted: int = 0) -> None:
         """Count the results of some letters."""
         self.resolved += len(resolved)
         self.failed += failed
-        self.parked += parked
+        self.exhausted += exhausted
         self.events += sum(letter.event_count for letter in resolved)
 
     def add_report(self, other: "ReplayReport") -> None:
         """Add another report."""
         self.resolved += other.resolved
         self.failed += other.failed
-        self.parked += other.parked
+        self.exhausted += other.exhausted
         self.events += other.events
 
 
@@ -174,8 +174,8 @@ class _Replay:
             trace = "".join(traceback.format_exception(error))
             failure = Failure(attempts.Reason.FAILED, first_line(error), trace)
             with self._store.transaction() as connection:
-                parked = self._fail(connection, letters[0], failure)
-            self._report.add([], failed=1, parked=parked)
+                exhausted = self._fail(connection, letters[0], failure)
+            self._report.add([], failed=1, exhausted=exhausted)
         else:
             self._report.add(letters)
         return letters[0].event_count
@@ -184,8 +184,8 @@ class _Replay:
         self, connection: Connection, outcome: _Outcome, note: str, done: ReplayReport
     ) -> None:
         resolve(connection, [letter.id for letter in outcome.resolved], note)
-        parked = sum(self._fail(connection, *failed) for failed in outcome.failed)
-        done.add(outcome.resolved, len(outcome.failed), parked)
+        exhausted = sum(self._fail(connection, *failed) for failed in outcome.failed)
+        done.add(outcome.resolved, len(outcome.failed), exhausted)
 
     def _fail(self, connection: Connection, letter: Letter, failure: Failure) -> int:
         """Record the failure; returns how many letters it exhausted."""

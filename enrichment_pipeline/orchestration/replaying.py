@@ -46,7 +46,7 @@ _SENSOR_SECONDS = 30
 class ReplayConfig(dg.Config):
     """Which letters to replay; with nothing set, the letters that are already marked."""
 
-    ids: list[int] = Field([], description="Letters by their ids; parked ones too.")
+    ids: list[int] = Field([], description="Letters by their ids; exhausted ones too.")
     reason: str | None = Field(None, description="Reason code, as enrichment_raised.")
     first_window: str | None = Field(None, description="Partition key of the first window.")
     last_window: str | None = Field(None, description="Partition key of the last window.")

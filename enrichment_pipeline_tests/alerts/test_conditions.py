@@ -152,15 +152,15 @@ def test_failed_windows_that_come_together_share_one_alert_whatever_their_reason
     assert found.facts["reasons"] == ["a", "b"]
 
 
-def test_parked_letters_are_alerted_by_reason_beside_those_that_are_open() -> None:
-    parked = NOON - MINUTE
-    letters = [group(hour, letters=5, parked=2, parked_since=parked) for hour in (0, 1)]
+def test_exhausted_letters_are_alerted_by_reason_beside_those_that_are_open() -> None:
+    exhausted = NOON - MINUTE
+    letters = [group(hour, letters=5, exhausted=2, exhausted_since=exhausted) for hour in (0, 1)]
     found = conditions(replace(FINE, letters=letters), LIMITS, {})
     assert [(condition.kind, condition.count) for condition in found] == [
         (Kind.DEAD_LETTERS, 10),
-        (Kind.REPLAY_PARKED, 4),
+        (Kind.REPLAYS_EXHAUSTED, 4),
     ]
-    assert found[1].since == parked
+    assert found[1].since == exhausted
 
 
 SILENT = replace(FINE, live_event=NOON - 31 * MINUTE)

@@ -98,15 +98,15 @@ def test_a_dead_letter_is_notified_once_on_every_channel_and_its_end_once(
 
 
 @pytest.mark.parametrize("state", ["replaying", "parked"])
-def test_letters_that_are_replayed_or_parked_are_not_over(
+def test_letters_that_are_replayed_or_exhausted_are_not_over(
     store: Store, add_letters: AddLetters, titles: Titles, state: str
 ) -> None:
     add_letters(2, NOON)
     assert len(titles(MINUTE)) == 1
     with store.transaction() as connection:
         connection.execute(text("UPDATE dead_letter SET state = :state"), {"state": state})
-    parked = ["2 dead letters parked: invalid_json"] if state == "parked" else []
-    assert titles(2 * MINUTE) == parked
+    exhausted = ["2 dead letters exhausted: invalid_json"] if state == "parked" else []
+    assert titles(2 * MINUTE) == exhausted
 
 
 def test_a_million_letters_in_a_thousand_windows_would_be_one_message(

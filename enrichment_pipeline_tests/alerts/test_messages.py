@@ -20,7 +20,7 @@ CONDITIONS = {
     "failed": Condition(
         "k", Kind.FAILED_WINDOW, 1, NOON, {"batches": 1, "events": 7, "reasons": ["odd"], **ONE}
     ),
-    "parked": Condition("k", Kind.REPLAY_PARKED, 1, NOON, {"reason": "odd", **ONE}),
+    "exhausted": Condition("k", Kind.REPLAYS_EXHAUSTED, 1, NOON, {"reason": "odd", **ONE}),
     "silent": Condition("k", Kind.SILENT_INGEST, 1, NOON, {}),
     "stalled": Condition("k", Kind.STALLED_QUEUE, 9, NOON, {"batches": 2, "events": 9}),
     "stopped": Condition("k", Kind.SENSOR_STOPPED, 1, NOON, {"sensor": "due_windows"}),
@@ -73,7 +73,11 @@ def composed(name: str, stage: Stage = Stage.OPENED, after: timedelta = timedelt
                 "pipeline pull --from 2026-03-01T12:00 --to 2026-03-01T12:01",
             ],
         ),
-        ("parked", "1 dead letter parked: odd", ["dead-letters replay ID", "--state parked"]),
+        (
+            "exhausted",
+            "1 dead letter exhausted: odd",
+            ["dead-letters replay ID", "--state exhausted"],
+        ),
         ("silent", "No events arrive", ["accepted at 2026-03-01 12:00 UTC"]),
         (
             "stalled",

@@ -99,7 +99,7 @@ def test_letters_are_listed_the_newest_first_and_counted_by_state(
     ]
     listed = printed("list", "--limit", "1")
     assert listed["totals"]["open"] == {"letters": 3, "events": 7}
-    assert listed["totals"]["parked"] == {"letters": 0, "events": 0}
+    assert listed["totals"]["exhausted"] == {"letters": 0, "events": 0}
     assert [letter["reason_code"] for letter in listed["letters"]] == ["enrichment_failed"]
 
 
@@ -207,10 +207,10 @@ def test_a_dry_run_of_a_replay_counts_and_changes_nothing(store: Store, rules: R
     shown = run("replay", "--all", "--dry-run").stdout.splitlines()
     assert shown[-2:] == [
         "3 letters of 7 events would be replayed.",
-        "1 letter skipped, being parked: name them by id to replay them.",
+        "1 letter skipped, being exhausted: name them by id to replay them.",
     ]
     planned = printed("replay", "1", "4", "--dry-run")
-    assert (planned["dry_run"], planned["skipped_parked"]) == (True, 0)
+    assert (planned["dry_run"], planned["skipped_exhausted"]) == (True, 0)
     assert planned["meant"] == {
         "letters": 2,
         "events": 6,
@@ -228,11 +228,11 @@ def test_a_replay_says_what_came_of_it_and_ends_with_1_where_some_failed(
     refuse(store, make_event(at=NOON), make_event(at=NOON), b"{}")
     result = run("replay", "--project", "shop")
     assert result.exit_code == 1
-    assert result.stdout.startswith("resolved 2 (2 events) · failed 1, of which 0 parked · ")
+    assert result.stdout.startswith("resolved 2 (2 events) · failed 1, of which 0 exhausted · ")
     assert result.stderr.startswith("error: 1 letter failed again: see why with")
     assert states(store) == ["resolved", "resolved", "open"]
     again = printed("replay", "--all")
-    assert (again["resolved"], again["failed"], again["parked"]) == (0, 1, 1)
+    assert (again["resolved"], again["failed"], again["exhausted"]) == (0, 1, 1)
     [worker] = rows(store, "SELECT worker FROM dead_letter WHERE state = 'parked'")
     assert worker[0].startswith("dead-letters replay, ")
 
@@ -245,12 +245,17 @@ def test_a_dead_batch_is_replayed_under_the_rules_of_now(store: Store, rules: Ru
     assert rows(store, "SELECT count(*) FROM enriched_event WHERE event = 'bad'") == [(5,)]
 
 
-def test_a_parked_letter_is_replayed_where_an_id_names_it(store: Store) -> None:
+def test_an_exhausted_letter_is_replayed_where_an_id_names_it(store: Store) -> None:
     refuse(store, make_event(at=NOON))
     rows(store, "UPDATE dead_letter SET state = 'parked' RETURNING id")
     skipped = run("replay", "--all").stdout.splitlines()
     assert skipped[0] == "No dead letter that can be replayed is like that."
-    assert skipped[1].startswith("1 letter skipped, being parked")
+    assert skipped[1].startswith("1 letter skipped, being exhausted")
+    assert "│ exhausted │" in run("list").stdout
+    for name in ("exhausted", "parked"):
+        [letter] = printed("list", "--state", name)["letters"]
+        assert letter["state"] == printed("show", "1")["state"] == "exhausted"
+    assert json.loads(run("export").stdout)["state"] == "exhausted"
     assert printed("replay", "1")["resolved"] == 1
     assert "No dead letter that can" in run("replay", "1").stdout
 

@@ -192,7 +192,7 @@ def test_an_event_that_came_in_meanwhile_is_not_doubled(store: Store, rules: Rul
     assert balance(store) == (2, 2, 0, 0)
 
 
-def test_after_two_failed_replays_a_letter_is_parked_until_it_is_named(
+def test_after_two_failed_replays_a_letter_is_exhausted_until_it_is_named(
     store: Store, rules: Rules
 ) -> None:
     load_events(store, raw_events(1, NOON, event="bad"), [], "test")
@@ -200,7 +200,7 @@ def test_after_two_failed_replays_a_letter_is_parked_until_it_is_named(
     enrich_due(store, bad)
     for replays, state in ((1, "open"), (2, "parked")):
         report = replayed(store, bad)
-        assert (report.failed, report.parked) == (1, int(state == "parked"))
+        assert (report.failed, report.exhausted) == (1, int(state == "parked"))
         assert rows(store, "SELECT replays, state FROM dead_letter") == [(replays, state)]
     assert mark(store) == 0
     assert replayed(store, rules).resolved == 0
@@ -213,7 +213,7 @@ def test_a_dead_batch_that_fails_again_keeps_its_history(store: Store, rules: Ru
     bad = poisoned(rules, bad=RAISES)
     fail_until_dead(store, bad)
     first = rows(store, "SELECT first_failed_at FROM dead_letter")
-    assert [replayed(store, bad).parked for _ in range(2)] == [0, 1]
+    assert [replayed(store, bad).exhausted for _ in range(2)] == [0, 1]
     found = rows(store, "SELECT state, replays, event_count FROM dead_letter")
     assert found == [("parked", 2, 3)]
     assert rows(store, "SELECT first_failed_at FROM dead_letter") == first
@@ -291,7 +291,7 @@ def test_letters_are_chosen_by_what_they_say(store: Store, rules: Rules) -> None
         (LetterFilter(until=NOON + HOUR), {1, 2, 4}),
         (LetterFilter(rules_version=f"poisoned {rules.version}"), {1, 2, 3}),
         (LetterFilter(kind="batch"), set()),
-        (LetterFilter(states=("parked",)), set()),
+        (LetterFilter(states=("exhausted",)), set()),
         (LetterFilter(project="default"), {1, 2, 3, 4}),
     ):
         with store.transaction() as connection:

@@ -12,11 +12,18 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 from enrichment_pipeline.store.database.payloads import decompress
+from enrichment_pipeline.store.ingest.events import StoredEvent
 
-STATES = ("open", "replaying", "resolved", "discarded", "parked")
+EXHAUSTED = "exhausted"
+"""The state of a letter whose replays are used up."""
 
-OPEN_STATES = ("open", "replaying", "parked")
+STATES = ("open", "replaying", "resolved", "discarded", EXHAUSTED)
+
+OPEN_STATES = ("open", "replaying", EXHAUSTED)
 """The states of a letter that still needs action by a person or a replay."""
+
+# The name of that state in the column: an earlier one, which other versions read and write too.
+_STORED_EXHAUSTED = "parked"
 
 _FETCHED_AT_ONCE = 500
 
@@ -34,6 +41,15 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "since": DateTime(timezone=True),
     "until": DateTime(timezone=True),
 }
+
+
+def state_name(stored: str) -> str:
+    """The name of a state that the column `state` has."""
+    return EXHAUSTED if stored == _STORED_EXHAUSTED else stored
+
+
+def _stored(states: Sequence[str]) -> list[str]:
+    return [_STORED_EXHAUSTED if state == EXHAUSTED else state for state in states]
 
 
 class LetterFilter(NamedTuple):
@@ -89,7 +105,7 @@ def count_letters_by(
             parameters,
         )
     )
-    return {row[0]: LetterCount(int(row[1]), int(row[2])) for row in rows}
+    return {state_name(row[0]): LetterCount(int(row[1]), int(row[2])) for row in rows}
 
 
 def existing_letters(connection: Connection, ids: Sequence[int]) -> set[int]:
@@ -111,7 +127,7 @@ def find_letters(
             parameters | {"most": most},
         )
     )
-    return [dict(row) for row in rows.mappings()]
+    return [{**row, "state": state_name(row["state"])} for row in rows.mappings()]
 
 
 def read_letters(connection: Connection, chosen: LetterFilter) -> Iterator[Mapping[str, object]]:
@@ -126,12 +142,30 @@ def read_letters(connection: Connection, chosen: LetterFilter) -> Iterator[Mappi
     )
     for row in rows.mappings():
         payload = row["payload"]
-        yield {**row, "payload": decompress(payload) if payload else None}
+        yield {
+            **row,
+            "state": state_name(row["state"]),
+            "payload": decompress(payload) if payload else None,
+        }
+
+
+def find_letter(connection: Connection, number: int) -> StoredEvent | None:
+    """The dead letter with this id."""
+    row = (
+        connection.execute(text("SELECT * FROM dead_letter WHERE id = :id"), {"id": number})
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        return None
+    facts = {name: value for name, value in row.items() if name != "payload"}
+    facts["state"] = state_name(row["state"])
+    return StoredEvent(decompress(row["payload"]) if row["payload"] else None, facts)
 
 
 def replayable_states(chosen: LetterFilter) -> tuple[str, ...]:
-    """The states in which a replay takes these letters: an exhausted one (state `parked`) only if
-    the filter names its id."""
+    """The states in which a replay takes these letters: an exhausted one only if the
+    filter names its id."""
     return OPEN_STATES if chosen.ids else ("open", "replaying")
 
 
@@ -149,7 +183,7 @@ def mark_for_replay(connection: Connection, chosen: LetterFilter) -> LetterCount
             )
             SELECT count(*), coalesce(sum(event_count), 0) FROM marked
             """,
-            parameters | {"replayable": list(replayable_states(chosen))},
+            parameters | {"replayable": _stored(replayable_states(chosen))},
         )
     ).one()
     return LetterCount(int(row[0]), int(row[1]))
@@ -216,6 +250,8 @@ def _where(chosen: LetterFilter) -> tuple[str, dict[str, object]]:
     parameters = {
         name: list(value) if isinstance(value, tuple) else value for name, value in given.items()
     }
+    if chosen.states:
+        parameters["states"] = _stored(chosen.states)
     return " AND ".join(conditions[name] for name in given) or "true", parameters
 
 

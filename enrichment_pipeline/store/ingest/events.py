@@ -75,16 +75,3 @@ def sample_of_batch(
         )
         for row in connection.execute(text(_OF_BATCH), parameters).mappings()
     ]
-
-
-def find_letter(connection: Connection, number: int) -> StoredEvent | None:
-    """The dead letter with this id."""
-    row = (
-        connection.execute(text("SELECT * FROM dead_letter WHERE id = :id"), {"id": number})
-        .mappings()
-        .one_or_none()
-    )
-    if row is None:
-        return None
-    facts = {name: value for name, value in row.items() if name != "payload"}
-    return StoredEvent(decompress(row["payload"]) if row["payload"] else None, facts)

@@ -47,9 +47,9 @@ class LetterGroup(NamedTuple):
     letters: int
     events: int
     since: datetime
-    parked: int
+    exhausted: int
     """How many of them are exhausted (state `parked`): no automatic replay takes them."""
-    parked_since: datetime | None
+    exhausted_since: datetime | None
 
 
 def letter_groups(connection: Connection) -> list[LetterGroup]:
