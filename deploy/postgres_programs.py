@@ -75,7 +75,7 @@ def _piped(
     ):
         if script.stdout and psql.stdin:
             with suppress(BrokenPipeError):  # it has ended, and said why
-                _hand_over(script.stdout, psql.stdin)
+                _copy(script.stdout, psql.stdin)
             script.stdout.close()
             if script.wait():
                 psql.kill()  # half a script must not be committed
@@ -84,7 +84,7 @@ def _piped(
         return psql.wait() == 0 and script.wait() == 0
 
 
-def _hand_over(script: IO[bytes], psql: IO[bytes]) -> None:
+def _copy(script: IO[bytes], psql: IO[bytes]) -> None:
     for line in script:
         if not line.startswith(_NEWER):
             psql.write(line)

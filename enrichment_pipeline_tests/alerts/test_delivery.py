@@ -148,7 +148,7 @@ def test_several_who_deliver_at_once_deliver_each_message_once(
     assert sorted(message["key"] for message in inbox.all()) == list("abcdefgh")
 
 
-def test_what_a_process_had_in_hand_when_it_died_is_delivered_by_another(
+def test_what_a_process_was_delivering_when_it_died_is_delivered_by_another(
     store: Store, queue: Queue, inbox: Receiver
 ) -> None:
     with receiver() as hanging:
@@ -160,7 +160,7 @@ def test_what_a_process_had_in_hand_when_it_died_is_delivered_by_another(
             pool.submit(deliver, store, dying)
             assert hanging.reached.wait(10)
             deliver(store, living)
-            assert inbox.all() == [], "somebody has it in hand"
+            assert inbox.all() == [], "somebody delivers it"
             make_due(store)  # the lease has run out
             deliver(store, living)
             assert len(inbox.all()) == 1

@@ -296,14 +296,14 @@ def test_what_is_long_over_is_forgotten_and_what_never_arrived_is_given_up(
 def test_a_window_of_which_posthog_counts_more_is_notified_until_it_agrees(
     store: Store, now: datetime, titles: Titles
 ) -> None:
-    def settled(read: int) -> None:
+    def counted(read: int) -> None:
         with store.transaction() as connection:
             keep_position(connection, "posthog", NOON, WindowPosition(now, None, now, read, 10))
 
-    settled(7)
+    counted(7)
     assert titles(timedelta(0)) == [
         "The pull of 2026-03-01 12:00 UTC has 7 events, PostHog counts 10"
     ]
     assert titles(MINUTE) == []
-    settled(10)
+    counted(10)
     assert titles(2 * MINUTE) == ["All clear: what was pulled is what PostHog counts"]

@@ -46,7 +46,7 @@ def _kill_api(stage: Stage, load: Load, seconds: float) -> None:
         process.kill()
 
 
-def _kill_committer(stage: Stage, load: Load, seconds: float) -> None:
+def _kill_writer(stage: Stage, load: Load, seconds: float) -> None:
     stage.children(stage.api)[-1].kill()
 
 
@@ -181,7 +181,7 @@ _LETTERS = frozenset({"dead_letters"})
 FAULTS = (
     Fault("kill -9 of the worker", _kill_worker, times=3),
     Fault("kill -9 of the API", _kill_api, times=3),
-    Fault("kill -9 of a process that commits", _kill_committer, times=3),
+    Fault("kill -9 of a process that commits", _kill_writer, times=3),
     Fault("kill -9 of PostgreSQL", _kill_postgres, times=2),
     Fault("kill -9 of a backend", _kill_backend, times=3),
     Fault("connections cut", _cut, times=5),

@@ -73,7 +73,7 @@ class Machine(Stage):
         raise LookupError(words)
 
     def at_work(self) -> psutil.Process:
-        """The process of a run that has batches in hand; waits for one."""
+        """The process of a run that has batches under lease; waits for one."""
         found: list[int] = []
 
         def is_there() -> bool:

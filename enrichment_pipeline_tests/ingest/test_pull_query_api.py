@@ -203,7 +203,7 @@ def test_a_window_that_posthog_counts_otherwise_is_reported_until_it_agrees(
     with store.transaction() as connection:
         [difference] = pull_differences(connection)
     assert difference[:3] == (NOON, 6, 9)
-    assert pull(store, pulling_settings, [NOON]).windows == {}, "it is settled all the same"
+    assert pull(store, pulling_settings, [NOON]).windows == {}, "it is complete all the same"
     posthog.unseen.clear()
     again = pull(store, pulling_settings, [NOON], again_before=datetime.now(UTC))
     assert again.differences == {}
@@ -271,7 +271,7 @@ def test_pulling_again_adds_what_came_late_and_nothing_twice(
     assert len(set(uuids(store))) == len(uuids(store)) == 7
 
 
-def test_a_settled_window_is_passed_over_unless_it_is_asked_for_again(
+def test_a_complete_window_is_passed_over_unless_it_is_asked_for_again(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
     began = datetime.now(UTC)
@@ -325,7 +325,7 @@ def test_an_open_window_goes_on_where_it_was_and_is_read_once_more_when_it_is_ov
     over = window - 2 * HOUR
     assert counts(pull(store, pulling_settings, [over])) == (0, 0), "goes on where it was"
     assert counts(pull(store, pulling_settings, [over])) == (1, 5), "is read from its start"
-    assert pull(store, pulling_settings, [over]).windows == {}, "is settled"
+    assert pull(store, pulling_settings, [over]).windows == {}, "is complete"
 
 
 def grow_older(store: Store, posthog: StandIn, age: timedelta) -> None:
@@ -542,7 +542,7 @@ def test_the_window_that_is_open_and_the_one_before_are_due_from_the_beginning(
     assert due(store, pulling_settings, NOON + 1.5 * HOUR) == [0, 1]
 
 
-def test_after_a_silence_every_window_since_the_last_settled_one_is_due_the_oldest_first(
+def test_after_a_silence_every_window_since_the_last_complete_one_is_due_the_oldest_first(
     store: Store, pulling_settings: Settings
 ) -> None:
     pull(store, pulling_settings, [NOON])
@@ -550,7 +550,7 @@ def test_after_a_silence_every_window_since_the_last_settled_one_is_due_the_olde
     assert due(store, pulling_settings, NOON + 300 * HOUR) == list(range(pulling.MOST_DUE))
 
 
-def test_a_window_that_was_begun_and_not_finished_stays_due_though_later_ones_are_settled(
+def test_a_window_that_was_begun_and_not_finished_stays_due_though_later_ones_are_complete(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
     posthog.add(*events(6))

@@ -153,7 +153,7 @@ def test_runs_of_the_sensor_pull_nothing(
     assert shown(result, SECOND, "pulled", "files_pulled") == (None, None)
 
 
-def test_runs_of_the_schedule_pass_over_windows_that_are_settled(
+def test_runs_of_the_schedule_pass_over_windows_that_are_complete(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:
     run(instance)

@@ -49,7 +49,7 @@ def elsewhere() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def pooled_port(elsewhere: Server) -> Iterator[int]:
-    """Of a PgBouncer that hands connections on after each transaction."""
+    """Of a PgBouncer that passes connections on after each transaction."""
     with pgbouncer(elsewhere, [PLAIN, POOLED]) as port:
         yield port
 

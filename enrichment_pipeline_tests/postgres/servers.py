@@ -98,8 +98,8 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
 
 @contextmanager
 def pgbouncer(server: Server, roles: Sequence[str], **settings: object) -> Iterator[int]:
-    """PgBouncer before the server, which hands its connections on after each transaction; gives its
-    port."""
+    """PgBouncer before the server, which passes its connections on after each transaction; yields
+    its port."""
     port = free_port()
     with _folder() as folder:
         users = folder / "users.txt"

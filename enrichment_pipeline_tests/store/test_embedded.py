@@ -135,7 +135,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _await_end(home: Path) -> None:
-    """Wait until no supervisor has a hand on the server's files any more."""
+    """Wait until no supervisor uses the server's files any more."""
     _await_condition(lambda: not _is_locked(ServerFiles.of(home).supervisor_lock))
 
 

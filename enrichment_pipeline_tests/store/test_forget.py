@@ -256,7 +256,7 @@ def test_a_letter_that_was_resolved_goes_and_counts_for_nothing(store: Store, ru
     assert totals(store) == (0, 0, 0)
 
 
-def test_a_letter_from_the_door_is_theirs_by_what_its_payload_says(store: Store) -> None:
+def test_a_letter_from_ingestion_is_theirs_by_what_its_payload_says(store: Store) -> None:
     theirs = [
         b'{"distinct_id": "user-1", "event": 5}',
         b'{"event": "x", "properties": {"$user_id": "user-1"}}',

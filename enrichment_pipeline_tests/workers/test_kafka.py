@@ -239,7 +239,7 @@ def test_a_process_that_is_killed_while_it_waits_leaves_its_message_to_the_next_
         worker.await_that(is_empty(broker, Queue.ENRICH))
 
 
-def test_what_a_worker_had_in_hand_when_it_was_killed_comes_to_another(
+def test_what_a_worker_was_handling_when_it_was_killed_comes_to_another(
     store: Store, broker: Kafka, tmp_path: Path
 ) -> None:
     with a_worker(tmp_path) as worker:

@@ -178,7 +178,7 @@ def test_what_kills_from_the_second_queue_does_not_come_again_at_once(broker: SQ
         assert broker.depth(Queue.DEAD_LETTER) == 0
 
 
-def test_what_is_in_hand_when_the_connection_is_lost_can_still_be_acknowledged(
+def test_what_is_under_way_when_the_connection_is_lost_can_still_be_acknowledged(
     part: SQSPart, broker: SQS
 ) -> None:
     notify(celery_app(broker), [7])
@@ -225,7 +225,7 @@ def test_a_message_that_is_not_ours_goes_away_and_the_next_notification_is_handl
 
 
 def is_empty(part: SQSPart, queue: Queue) -> bool:
-    """Whether nothing waits, and nothing is in hand."""
+    """Whether nothing waits, and nothing is under way."""
     found = attributes(part, queue)
     names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
     return all(found[name] == "0" for name in names)
@@ -245,7 +245,7 @@ def test_a_process_that_is_killed_while_it_waits_leaves_its_message_to_the_next_
 
 
 def waits(broker: SQS) -> bool:
-    """Whether a notification is in nobody's hand."""
+    """Whether a notification waits that nobody has received."""
     return broker.depth(Queue.ENRICH) != 0
 
 

@@ -134,12 +134,12 @@ class QoS(confluentkafka.QoS):  # type: ignore[misc]
             message = self._not_yet_acked.pop(delivery_tag, None)
             if message is None:
                 return
-            in_hand = [
+            under_way = [
                 other.offset
                 for other in self._not_yet_acked.values()
                 if other.partition == message.partition
             ]
-            end = min(in_hand, default=self._ends[message.partition])
+            end = min(under_way, default=self._ends[message.partition])
         self.channel.commit(message.topic, message.partition, end)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:

@@ -154,7 +154,7 @@ def test_an_event_that_postgresql_refuses_is_reported_so_and_can_come_again(stor
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "2020-05-01T00:00:00Z"])
-def test_a_rejected_event_is_booked_where_there_is_a_window(store: Store, at: str) -> None:
+def test_a_rejected_event_is_assigned_to_a_window_that_there_is(store: Store, at: str) -> None:
     broken = b'{"event":"a","distinct_id":"d","timestamp":"%s","properties":5}' % at.encode()
     accept(store, [Submission(LIVE, "shop", [broken], Arrival(NOW))])
     load_chunk(store, [FileRecord(broken + b" ", 1)], "shop")
@@ -163,7 +163,9 @@ def test_a_rejected_event_is_booked_where_there_is_a_window(store: Store, at: st
 
 
 @pytest.mark.usefixtures("poison")
-def test_an_event_that_our_code_fails_for_is_booked_where_there_is_a_window(store: Store) -> None:
+def test_an_event_that_our_code_fails_for_is_assigned_to_a_window_that_there_is(
+    store: Store,
+) -> None:
     ancient = make_event("poison", timestamp="0001-01-01T00:00:00Z")
     others = submission("a", "b")
     accept(store, [others, Submission(LIVE, "shop", [ancient], Arrival(NOW))])
@@ -206,7 +208,7 @@ async def _commit(writers: Writers, group: list[Submission]) -> Any:
 
 
 @pytest.mark.parametrize("processes", [0, 1])
-def test_committers_say_what_failed_in_words_that_reach_the_sender(
+def test_writers_say_what_failed_in_words_that_reach_the_sender(
     store: Store, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import asyncio

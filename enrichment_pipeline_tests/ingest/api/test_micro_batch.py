@@ -1,4 +1,4 @@
-"""Gathering requests into commits, and the memory that requests may take."""
+"""Micro-batches: requests in one commit, and the memory that requests may take."""
 
 import asyncio
 import threading

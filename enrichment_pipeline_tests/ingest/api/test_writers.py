@@ -113,7 +113,7 @@ def test_closing_ends_a_process_that_hangs(
 
 
 @pytest.mark.slow
-def test_a_signal_to_all_processes_leaves_what_is_in_hand_to_be_finished(
+def test_a_signal_to_all_processes_leaves_what_is_under_way_to_be_finished(
     store: Store, database: str
 ) -> None:
     with running(store) as writers:

@@ -113,9 +113,11 @@ class Queues:
         sql = "UPDATE messages SET deliveries = deliveries + 1 WHERE lock = ? "
         found = self._run(sql + "RETURNING queue, deliveries", lock).fetchone()
         settings = self.find(found[0]) if found else None
-        return self.bury(lock) if settings and found[1] >= settings[1] else self.release(lock)
+        return (
+            self.dead_letter(lock) if settings and found[1] >= settings[1] else self.release(lock)
+        )
 
-    def bury(self, lock: str) -> bool:
+    def dead_letter(self, lock: str) -> bool:
         """Make a dead letter of a message."""
         sql = """UPDATE messages SET lock = NULL, locked_until = NULL, deliveries = 0, queue = (
             SELECT coalesce(nullif(forward, ''), name || ?) FROM queues WHERE name = queue
@@ -144,7 +146,7 @@ class Broker(MessagingHandler):  # type: ignore[misc]
         self._settlements = {
             "completed": queues.complete,
             "abandoned": queues.abandon,
-            "suspended": queues.bury,
+            "suspended": queues.dead_letter,
         }
         self._senders: list[Any] = []
 
@@ -206,7 +208,7 @@ class Broker(MessagingHandler):  # type: ignore[misc]
 
     def on_rejected(self, event: Any) -> None:
         """A message becomes a dead letter."""
-        self._settle(event.delivery, self._queues.bury)
+        self._settle(event.delivery, self._queues.dead_letter)
 
     def on_released(self, event: Any) -> None:
         """A message comes back, as one that was delivered if it says so."""
