@@ -135,7 +135,7 @@ def test_two_consumers_of_one_kind_do_each_change_once(store: Store, rules: Rule
     assert sorted(map(len, taken)) == [0, 1]
 
 
-def test_two_sensors_that_look_at_once_show_each_window_and_letter_once(
+def test_two_sensors_that_tick_at_once_show_each_window_and_letter_once(
     store: Store, rules: Rules
 ) -> None:
     enrich(store, rules)

@@ -288,7 +288,7 @@ def test_sigterm_ends_a_worker_that_waits_for_the_broker(
         assert worker.process.wait(STOP_SECONDS) == 0
 
 
-def test_two_workers_share_the_doorbells(store: Store, broker: Kafka, tmp_path: Path) -> None:
+def test_two_workers_share_the_notifications(store: Store, broker: Kafka, tmp_path: Path) -> None:
     with a_worker(tmp_path) as one, a_worker(tmp_path) as other:
         for number in range(1, 2 * PARTITIONS):
             one.await_that(notified(store, broker, number))
