@@ -22,7 +22,7 @@ from enrichment_pipeline.workers.brokers.service_bus import ServiceBus
 _AWAY_SECONDS = 1.0
 """Wait between two receives while the broker does not respond."""
 
-_UNREADABLE = "NotADoorbell"
+_UNREADABLE = "NotANotification"
 
 logger = logging.getLogger(__name__)
 
