@@ -97,8 +97,9 @@ def _page(path: str | None, allowed: Set[Private]) -> str:
 
 
 def _element(element: ElementName, allowed: Set[Private]) -> str:
-    tag = element.tag and masked_word(element.tag, _MAX_TAG)
-    word = _WORDS.get(tag or "", tag)
+    tag = masked_word(element.tag, _MAX_TAG) if element.tag else ""
+    # A tag that is no name would stand in quotes, as the label does.
+    word = None if tag.startswith('"') else _WORDS.get(tag, tag)
     label = element.label and masked_text(
         element.label, _MAX_LABEL, allowed, cut_at=MAX_LABEL_LENGTH
     )

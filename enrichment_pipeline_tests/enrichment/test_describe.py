@@ -297,3 +297,9 @@ def test_a_batch_waits_longer_each_time_and_dies_after_three_retries() -> None:
     for attempts, wait in enumerate(waits):
         assert timedelta(seconds=2 * 2**attempts) <= wait <= timedelta(seconds=2.5 * 2**attempts)
     assert [is_last(attempts) for attempts in range(5)] == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("tag", ["0<0<0<0<0<0\u3400", "今すぐ購入して商品を受け取る方法"])
+def test_a_tag_that_would_need_quotes_is_left_out(tag: str) -> None:
+    inputs = EnrichmentInput("$autocapture", None, None, f"{tag}:", "Buy", None)
+    assert derive(inputs, load_rules()).description == 'Clicked "Buy"'
