@@ -56,9 +56,9 @@ def test_a_wheel_runs_the_demo_and_a_backfill_in_an_empty_folder(tmp_path: Path)
     backfill = [programs / "enrichment-pipeline", "backfill", "--from", "2020-01-01", "--json"]
     done = subprocess.run(backfill, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["finished"]
-    assert told["failed"] == []
+    report = json.loads(done.stdout)
+    assert report["finished"]
+    assert report["failed"] == []
 
 
 def install(folder: Path) -> Path:
