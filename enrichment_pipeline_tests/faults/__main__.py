@@ -178,7 +178,7 @@ def _say(outcome: Outcome) -> None:
 
 
 def _print(outcomes: list[Outcome]) -> None:
-    names = ("fault", "injected", "under way", "lost", "doubled", "dead", "recovered", "alerts")
+    names = ("fault", "injected", "under way", "lost", "doubled", "dead", "recovered", "reported")
     table = Table(*names, title="make faults")
     for outcome in outcomes:
         table.add_row(
