@@ -215,6 +215,7 @@ EXITS: dict[str, Callable[[Store, Path], object]] = {
 
 
 @pytest.mark.parametrize("leaving", EXITS.values(), ids=EXITS)
+@pytest.mark.slow
 def test_no_secret_leaves(
     filled: Store,
     tmp_path: Path,
@@ -227,6 +228,7 @@ def test_no_secret_leaves(
     assert not leaked, "\n".join(leaked)
 
 
+@pytest.mark.slow
 def test_one_module_alone_masks_what_leaves() -> None:
     """Who masks by hand forgets a part of it: to make it harmless, or short."""
     package = Path(enrichment_pipeline.__file__).parent

@@ -63,6 +63,7 @@ def _plural(number: str, behind: str) -> Iterator[str]:
         yield f"{number}{behind}"
 
 
+@pytest.mark.slow
 def test_no_message_puts_a_number_before_a_plural_by_itself() -> None:
     """`counted` does, which knows of one."""
     found = {

@@ -109,6 +109,7 @@ def test_a_window_that_comes_after_those_that_share_has_its_own() -> None:
 
 
 @given(st.lists(st.sets(st.integers(0, 9)), max_size=20))
+@pytest.mark.slow
 def test_a_window_is_always_in_exactly_one_alert_and_stays_in_the_alert_that_was_sent(
     evaluations: list[set[int]],
 ) -> None:

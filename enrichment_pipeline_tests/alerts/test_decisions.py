@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ class People:
 
 
 @given(st.lists(EVALUATION, max_size=30))
+@pytest.mark.slow
 def test_each_thing_is_notified_once_again_only_when_it_grows_or_lasts_and_its_end_once(
     evaluations: list[tuple[dict[str, int], timedelta]],
 ) -> None:

@@ -147,6 +147,7 @@ def test_growth_replaces_the_message_that_has_not_arrived(
 
 @pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("source", LIVE_SOURCES)
+@pytest.mark.slow
 def test_silence_is_notified_and_over_when_an_event_arrives(
     store: Store, rules: Rules, titles: Titles, now: datetime, source: str
 ) -> None:

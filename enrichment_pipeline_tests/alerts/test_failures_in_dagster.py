@@ -133,6 +133,7 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, module: object, name: str, error:
     monkeypatch.setattr(module, name, fails)
 
 
+@pytest.mark.slow
 def test_a_failed_run_of_maintenance_is_alerted_and_over_when_a_later_one_succeeds(
     dagster: Dagster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_failed_run_of_maintenance_is_alerted_and_over_when_a_later_one_succee
     assert dagster.notified() == []
 
 
+@pytest.mark.slow
 def test_a_failed_pull_is_alerted_with_what_the_source_said(
     dagster: Dagster, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ def test_a_failed_pull_is_alerted_with_what_the_source_said(
     assert pulling.notified() == ["All clear: a later run of pull has succeeded"]
 
 
+@pytest.mark.slow
 def test_failed_days_of_sessions_share_one_alert_until_each_of_them_is_made(
     dagster: Dagster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +264,7 @@ def test_a_run_that_dagster_tries_again_is_not_alerted(dagster: Dagster) -> None
     assert dagster.notified() == []
 
 
+@pytest.mark.slow
 def test_a_window_with_a_dead_batch_has_one_alert(
     dagster: Dagster, store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +395,7 @@ def test_a_cursor_that_is_none_of_ours_is_as_none(dagster: Dagster, cursor: str)
     assert dagster.tick("alerts", cursor) == "nothing new to notify of"
 
 
+@pytest.mark.slow
 def test_rules_that_cannot_be_read_fail_runs_with_one_line_and_one_alert(
     dagster: Dagster,
     store: Store,

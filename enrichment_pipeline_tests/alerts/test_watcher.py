@@ -65,6 +65,7 @@ def outage(server: EmbeddedPostgres, store: Store) -> Iterator[None]:
         end_outage(server, store)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_reaches_every_channel_and_its_end_too(
     store: Store, settings: Settings, add_letters: AddLetters, inbox: Receiver
 ) -> None:
@@ -117,6 +118,7 @@ def test_people_are_notified_of_a_store_that_is_gone_without_it_and_its_return_i
     assert listed.closed_at
 
 
+@pytest.mark.slow
 def test_a_channel_that_is_down_during_the_outage_is_notified_of_its_end_alone(
     server: EmbeddedPostgres,
     store: Store,
@@ -167,6 +169,7 @@ def test_nobody_is_notified_of_a_short_outage(
     assert inbox.all() == []
 
 
+@pytest.mark.slow
 def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_end(
     store: Store, settings: Settings, add_letters: AddLetters, inbox: Receiver
 ) -> None:
@@ -214,6 +217,7 @@ def test_an_evaluation_that_fails_is_logged_once_and_the_next_goes_on(
     assert lines == ["alerts cannot be evaluated: ValueError: something odd"]
 
 
+@pytest.mark.slow
 def test_without_a_channel_an_outage_is_logged(
     server: EmbeddedPostgres, store: Store, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -29,6 +29,7 @@ def moments(events: list[dict[str, Any]]) -> list[datetime]:
     return [datetime.fromisoformat(event["timestamp"]) for event in events]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     first = list(generate_events(300, seed=7, start=START))
     assert list(generate_events(300, seed=7, start=START)) == first
@@ -45,6 +46,7 @@ def test_a_uuid_is_of_version_7_and_of_the_event_alone(events: list[dict[str, An
         assert uuid.int >> 80 == round(moment.timestamp() * 1000)
 
 
+@pytest.mark.slow
 def test_events_are_as_large_as_real_ones(events: list[dict[str, Any]]) -> None:
     mean = sum(len(event) for event in generate_events(5_000, start=START)) / 5_000
     assert 2_500 < mean < 2_800
@@ -127,6 +129,7 @@ def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.gz", "events.jsonl.zst"])
+@pytest.mark.slow
 def test_the_command_writes_a_file_that_can_be_imported(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     ran = generate("--events", "200", "--out", str(file), "--start", "2026-11-23")
@@ -135,11 +138,13 @@ def test_the_command_writes_a_file_that_can_be_imported(tmp_path: Path, name: st
     assert found == list(generate_events(200, seed=1, start=START))
 
 
+@pytest.mark.slow
 def test_the_command_says_how_it_is_used() -> None:
     words = " ".join(generate("--help").stdout.split())
     assert "python -m benchmarks.generate --events 200000 --seed 1 --out" in words
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "missing" / "events.jsonl"
     refused = generate("--out", str(file))

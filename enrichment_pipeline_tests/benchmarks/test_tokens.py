@@ -46,6 +46,7 @@ def test_a_timeline_has_a_fiftieth_of_the_tokens_of_its_events_and_fewer_than_a_
     assert all(one["text"] < one[PLAIN] for events, one in counted if events >= 6)
 
 
+@pytest.mark.slow
 def test_the_sessions_are_shown_as_they_went(rules: Rules) -> None:
     # Not as they would arrive: an event of the future happened when it arrived.
     sessions = [*tokens.sample_sessions(), *map(payloads_of, all_scripts())]

@@ -187,6 +187,7 @@ def test_any_rules_come_out_alike(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.slow
 def test_every_dialect_is_written(dialect: Dialect, nasty: Rules) -> None:
     sql = rules_as_sql(nasty, dialect, event="e.name")
     assert "e.name" in sql.event_type

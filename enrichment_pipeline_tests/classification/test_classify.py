@@ -151,6 +151,7 @@ def test_the_empty_name_is_a_name_with_no_dollar() -> None:
 
 
 @given(JSON | NAMES, JSON | st.fixed_dictionaries({"$event_type": JSON}))
+@pytest.mark.slow
 def test_whatever_json_carries_is_classified_within_the_vocabulary(
     event_name: object, properties: object
 ) -> None:

@@ -215,6 +215,7 @@ def test_each_distinct_input_is_classified_once(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("dtype", DTYPES[:3], ids=str)
+@pytest.mark.slow
 def test_a_million_rows_of_few_inputs_take_no_work_for_each_row(dtype: object) -> None:
     names = ["$autocapture", "$pageview", *(f"custom {number} viewed" for number in range(300))]
     picks = np.random.default_rng(0).integers(0, len(names), 1_000_000)

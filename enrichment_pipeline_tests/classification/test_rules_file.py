@@ -242,6 +242,7 @@ REFUSED: list[tuple[str | bytes, str]] = [
 
 
 @pytest.mark.parametrize(("content", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
+@pytest.mark.slow
 def test_a_bad_file_is_refused_with_its_line_and_the_reason(
     tmp_path: Path, content: str | bytes, reason: str
 ) -> None:

@@ -123,6 +123,7 @@ def test_other_semantics_of_the_code_change_the_version(
     assert version(tmp_path, ADDITIONS) != before
 
 
+@pytest.mark.slow
 def test_the_version_is_the_same_in_every_process() -> None:
     code = "from enrichment_pipeline.classification import load_rules; print(load_rules().version)"
     environments = [{**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2")]
@@ -162,6 +163,7 @@ EVENTS = st.dictionaries(NAMES.filter(str.strip), ANSWERS, max_size=4)
 
 
 @given(events=EVENTS, order=st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_no_order_and_no_notation_of_events_changes_the_version(
     tmp_path_factory: pytest.TempPathFactory, events: dict[str, dict[str, str]], order: object
 ) -> None:

@@ -103,6 +103,7 @@ def test_letters_are_listed_the_newest_first_and_counted_by_state(
     assert [letter["reason_code"] for letter in listed["letters"]] == ["enrichment_failed"]
 
 
+@pytest.mark.slow
 def test_each_filter_chooses_letters(store: Store, rules: Rules) -> None:
     some_letters(store, rules)
     rows(store, "UPDATE dead_letter SET state = 'resolved' WHERE id = 1 RETURNING id")
@@ -354,6 +355,7 @@ def test_a_discarded_letter_keeps_its_row_and_why(store: Store) -> None:
     assert (done["meant"]["letters"], done["discarded"]["letters"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_letters_are_exported_whole_with_their_payload_as_json(store: Store, rules: Rules) -> None:
     some_letters(store, rules)
     refuse(store, b'{ "n": 1.50,\n "e": 1e3 }')
@@ -370,6 +372,7 @@ def test_letters_are_exported_whole_with_their_payload_as_json(store: Store, rul
     assert len(run("export", "--state", "discarded").stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_letters_are_exported_as_csv_to_a_file_of_that_name(
     store: Store, rules: Rules, tmp_path: Path
 ) -> None:

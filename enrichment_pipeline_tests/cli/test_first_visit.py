@@ -93,6 +93,7 @@ def test_an_empty_database_is_left_empty(store: Store) -> None:
         assert connection.execute("SELECT to_regclass('raw_event')").fetchone() == (None,)
 
 
+@pytest.mark.slow
 def test_a_hint_names_a_command_that_works_as_it_was_called(tmp_path: Path) -> None:
     (tmp_path / "venv").symlink_to(PROGRAM.parents[1])
     typed = f"venv/bin/{PROGRAM.name}"

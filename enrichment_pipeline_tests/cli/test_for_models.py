@@ -51,6 +51,7 @@ def test_events_that_are_not_enriched_yet_are_said_to_be_in_no_session(store: St
 
 
 @pytest.mark.usefixtures("filled")
+@pytest.mark.slow
 def test_rules_are_shown_checked_diffed_and_written_as_sql(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("events:\n  order_placed: {event_type: custom, action_type: submit}\n")

@@ -216,6 +216,7 @@ def website(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_what_a_web_server_has_is_imported(store: Store, tmp_path: Path, website: str) -> None:
     (tmp_path / "events.jsonl.gz").write_bytes(gzip.compress(b"\n".join(events(5))))
     result = call("import", f"{website}/events.jsonl.gz?token=x")

@@ -74,6 +74,7 @@ def one_of_each(store: Store, rules: Rules, tmp_path: Path) -> Store:
 
 
 @pytest.mark.usefixtures("one_of_each")
+@pytest.mark.slow
 def test_no_command_counts_one_as_several() -> None:
     variables = {
         "ENRICHMENT_PULL_FOLDER": str(Path.cwd()),

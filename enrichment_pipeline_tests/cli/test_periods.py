@@ -76,6 +76,7 @@ def test_every_command_with_a_period_is_here() -> None:
 
 @pytest.mark.usefixtures("two_days")
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.slow
 def test_the_beginning_is_included_and_the_end_is_not(command: str) -> None:
     assert found(command, "--from", "2026-03-01", "--to", "2026-03-02") == 1
     assert found(command, "--from", "2026-03-01", "--to", "2026-03-03") == 2

@@ -170,6 +170,7 @@ def test_every_command_is_here() -> None:
 
 
 @pytest.mark.parametrize("command", PRINTED)
+@pytest.mark.slow
 def test_no_command_prints_a_secret(filled: Store, tmp_path: Path, command: str) -> None:
     said = PRINTED[command](filled, tmp_path)
     assert all(one.stdout or one.stderr for one in said)
@@ -187,6 +188,7 @@ def test_no_command_prints_a_secret(filled: Store, tmp_path: Path, command: str)
         ("session_timeline", ["sessions", "build", str(NOON.date())]),
     ],
 )
+@pytest.mark.slow
 def test_no_command_prints_a_secret_when_postgresql_refuses_its_row(
     filled: Store, tmp_path: Path, table: str, command: list[str]
 ) -> None:

@@ -34,6 +34,7 @@ def posthog(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
 
 
 @pytest.mark.usefixtures("store")
+@pytest.mark.slow
 def test_pulling_a_day_and_pulling_it_again(posthog: StandIn) -> None:
     posthog.add(make_event(at=NOON), make_event(at=NOON + HOUR), make_event(at=NOON + 24 * HOUR))
     first = call("pull", *DAY, "--json")

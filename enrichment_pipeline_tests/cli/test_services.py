@@ -81,6 +81,7 @@ def test_a_file_where_we_were_started_is_no_module_of_what_we_start(
         assert services.processes["importer"].wait(_SECONDS) == 0
 
 
+@pytest.mark.slow
 def test_what_we_started_ends_when_we_are_killed(tmp_path: Path) -> None:
     named_pipe = tmp_path / "pipe"
     os.mkfifo(named_pipe)

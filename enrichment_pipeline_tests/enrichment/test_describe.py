@@ -164,6 +164,7 @@ any_inputs = st.builds(
 
 @examples(max_examples=300)
 @given(any_inputs)
+@pytest.mark.slow
 def test_every_input_gives_a_sentence_that_is_short_and_closes_its_quotes(
     inputs: EnrichmentInput,
 ) -> None:
@@ -225,6 +226,7 @@ def test_sentence_and_detail_are_never_too_long_and_their_quotes_are_closed(stor
         max_size=20,
     )
 )
+@pytest.mark.slow
 def test_the_whole_sentence_of_any_event_is_short_and_closes_its_quotes(
     store: Store, cases: list[tuple[EnrichmentInput, dict[str, object]]]
 ) -> None:

@@ -220,6 +220,7 @@ def test_a_dead_batch_that_fails_again_keeps_its_history(store: Store, rules: Ru
     assert balance(store) == (3, 0, 3, 0)
 
 
+@pytest.mark.slow
 def test_a_letter_that_kills_costs_its_neighbours_nothing(store: Store, rules: Rules) -> None:
     load_events(store, [*raw_events(4, NOON), *raw_events(1, NOON, event="a")], [], "test")
     load_events(store, [*raw_events(4, NOON), *raw_events(1, NOON, event="b")], [], "test")
@@ -231,6 +232,7 @@ def test_a_letter_that_kills_costs_its_neighbours_nothing(store: Store, rules: R
     ]
 
 
+@pytest.mark.slow
 def test_a_payload_that_kills_whoever_parses_it_is_one_failed_replay(
     store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:

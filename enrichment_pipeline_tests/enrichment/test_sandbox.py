@@ -52,6 +52,7 @@ def test_what_is_derived_in_the_sandbox_is_what_is_derived_here(rules: Rules) ->
         (HANGS, FaultKind.TIMED_OUT, "took longer than 0.3 s"),
     ],
 )
+@pytest.mark.slow
 def test_the_item_at_fault_is_reported_and_the_others_go_through(
     harm: str, kind: FaultKind, says: str, rules: Rules
 ) -> None:
@@ -69,6 +70,7 @@ def test_the_item_at_fault_is_reported_and_the_others_go_through(
     assert says in faults[7].message
 
 
+@pytest.mark.slow
 def test_an_interrupt_from_the_terminal_is_for_the_parent_alone(rules: Rules) -> None:
     # Of tests before, a process that multiprocessing keeps.
     others = children()
@@ -91,6 +93,7 @@ def test_the_child_ends_with_its_parent(rules: Rules) -> None:
     assert child.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_a_child_that_was_killed_while_nobody_asked_costs_nobody_anything(rules: Rules) -> None:
     others = children()
     box = Sandbox()
@@ -108,6 +111,7 @@ def test_code_that_cannot_be_loaded_is_nobodys_fault(rules: Rules) -> None:
         Sandbox().run(fails_to_load(), inputs("$pageview", "order placed"))
 
 
+@pytest.mark.slow
 def test_who_is_interrupted_while_it_asks_never_gets_the_answer_later(
     rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +130,7 @@ def test_who_is_interrupted_while_it_asks_never_gets_the_answer_later(
     box.stop()
 
 
+@pytest.mark.slow
 def test_other_rules_are_taken_up_by_the_same_child(rules: Rules) -> None:
     box = Sandbox()
     some = inputs("bad")

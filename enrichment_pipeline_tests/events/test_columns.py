@@ -190,6 +190,7 @@ def test_custom_properties_are_those_without_a_dollar_that_say_something() -> No
         max_size=12,
     )
 )
+@pytest.mark.slow
 def test_custom_properties_are_small_json_without_nul(properties: dict[str, object]) -> None:
     found = custom_properties(properties)
     if found is not None:
@@ -213,6 +214,7 @@ inputs = st.builds(EnrichmentInput, st.text(max_size=5), texts, texts, texts, te
 
 
 @given(inputs, inputs)
+@pytest.mark.slow
 def test_two_inputs_have_one_key_only_if_they_are_equal(
     one: EnrichmentInput, other: EnrichmentInput
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_detail_is_distinguished_from_what_else_is_in_brackets(
 
 @examples(max_examples=200)
 @given(st.text(max_size=20), st.text(max_size=40))
+@pytest.mark.slow
 def test_every_detail_of_one_property_is_split_off_again(name: str, value: str) -> None:
     if detail := detail_of("any", {name: value}):
         assert split_detail(f"any ({detail})") == ("any", f"({detail})")

@@ -55,6 +55,7 @@ CLASSES = ["btn", "w-1.5", "hover:bg-x", "data-[state=open]:flex", "[&>a]:p-1", 
         max_size=4,
     )
 )
+@pytest.mark.slow
 def test_every_list_of_elements_survives_the_way_through_a_chain(
     elements: list[dict[str, str]],
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_word_or_a_number_names_somebody_only_as_a_value(word: str) -> None:
     assert people.owner(json.dumps({"event": "x", "userId": word}).encode()) == word
 
 
+@pytest.mark.slow
 def test_any_number_of_people_are_looked_for_in_a_text_at_once() -> None:
     people = People([*(f"user-{number}" for number in range(100_000)), "ann@shop.example"])
     long_text = 'File "enrichment/path.py", line 100, in enrich_claim\n' * 2_000

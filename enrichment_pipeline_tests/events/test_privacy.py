@@ -186,6 +186,7 @@ def test_nothing_private_is_left_where_what_is_not_seen_splits_it(
     st.integers(1, 60),
     st.sampled_from(["", "ann@shop.example " * 70, "4111 1111 1111 1111 " * 60]),
 )
+@pytest.mark.slow
 def test_nothing_private_is_left_half_by_a_cut(
     text: str, before: str, limit: int, much: str
 ) -> None:

@@ -457,6 +457,7 @@ places = (
     st.dictionaries(units, units),
     st.booleans(),
 )
+@pytest.mark.slow
 def test_no_text_of_javascript_costs_an_event_or_breaks_a_column(
     name: str, person: str, known: dict[str, str], custom: dict[str, str], escaped: bool
 ) -> None:

@@ -47,6 +47,7 @@ def test_elements_of_a_body_do_not_depend_on_where_chunks_end(
 
 @unhurried
 @given(st.lists(objects), st.data())
+@pytest.mark.slow
 def test_lines_do_not_depend_on_where_chunks_end(events: list[bytes], data: st.DataObject) -> None:
     text = b"\r\n\n".join(events)
     records = list(read_lines(cut(data, text)))

@@ -207,6 +207,7 @@ def test_a_row_of_csv_that_is_broken_costs_itself_alone() -> None:
     assert [record.position for record in records] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_quote_of_csv_that_is_left_open_is_reported_in_bounded_memory() -> None:
     data = table(COLUMNS, ROWS) + b'"open\n' + b"x,y,z\n" * 5_000_000
     with pytest.raises(BrokenFileError, match=r"after row 2: the CSV is damaged.*quote"):

@@ -147,6 +147,7 @@ def test_memory_stays_flat_however_large_the_file(
     assert peak_memory(str(file)) < 5_000_000  # of 12 MB
 
 
+@pytest.mark.slow
 def test_a_bomb_is_unpacked_piece_by_piece(tmp_path: Path) -> None:
     file = tmp_path / "events"
     file.write_bytes(zstandard.compress(b"x" * 300_000_000))

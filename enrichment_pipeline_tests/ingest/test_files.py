@@ -65,6 +65,7 @@ spaces = st.text(alphabet=" \t\r\n", max_size=3).map(str.encode)
 
 @unhurried
 @given(st.lists(object_texts()), st.sampled_from(sorted(COMPRESSIONS)), st.data())
+@pytest.mark.slow
 def test_lines_come_back_exactly_as_they_were_written(
     objects: list[bytes], compression: str, data: st.DataObject
 ) -> None:
@@ -78,6 +79,7 @@ def test_lines_come_back_exactly_as_they_were_written(
 
 @unhurried
 @given(st.lists(object_texts()), st.sampled_from(sorted(COMPRESSIONS)), st.data())
+@pytest.mark.slow
 def test_elements_of_an_array_come_back_exactly_as_they_were_written(
     objects: list[bytes], compression: str, data: st.DataObject
 ) -> None:
@@ -105,6 +107,7 @@ def test_the_batch_of_a_request_body_comes_back_exactly_as_it_was_written(
     st.sampled_from(sorted(COMPRESSIONS)),
     st.sampled_from(["zstd", "gzip", "snappy", "none"]),
 )
+@pytest.mark.slow
 def test_rows_of_parquet_come_back_as_the_events_that_were_written(
     events: list[tuple[str, dict[str, object]]], compression: str, codec: str
 ) -> None:

@@ -122,6 +122,7 @@ def test_an_import_waits_out_an_outage_and_loses_nothing(
     assert raw_event_count(store) == summary.accepted >= 39
 
 
+@pytest.mark.slow
 def test_an_outage_that_does_not_end_is_reported_as_one_and_what_was_committed_stays(
     store: Store, server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,7 @@ def test_an_event_for_which_there_would_be_too_many_windows_is_quarantined(
     assert len(rows(store, "SELECT id FROM dead_letter WHERE window_start > '2026-01-01'")) == 1
 
 
+@pytest.mark.slow
 def test_of_a_file_that_breaks_off_everything_before_is_in_the_store(
     store: Store, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_of_a_file_that_breaks_off_everything_before_is_in_the_store(
     assert rows(store, "SELECT count(*) FROM raw_event") == [(summary.accepted,)]
 
 
+@pytest.mark.slow
 def test_a_large_import_is_shared_out_and_loses_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_large_import_is_shared_out_and_loses_nothing(
     assert rows(store, "SELECT count(*), count(DISTINCT uuid) FROM raw_event") == [(1_000, 1_000)]
 
 
+@pytest.mark.slow
 def test_what_fails_in_a_process_of_the_import_fails_the_import(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +187,7 @@ def test_what_fails_in_a_process_of_the_import_fails_the_import(
         import_records(store, records, "default", ImportSummary())
 
 
+@pytest.mark.slow
 def test_the_sample_shows_every_type_and_action_and_comes_in_once(
     store: Store, rules: Rules
 ) -> None:

@@ -271,6 +271,7 @@ def test_pulling_again_adds_what_came_late_and_nothing_twice(
     assert len(set(uuids(store))) == len(uuids(store)) == 7
 
 
+@pytest.mark.slow
 def test_a_complete_window_is_passed_over_unless_it_is_asked_for_again(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
@@ -308,6 +309,7 @@ def test_a_pull_that_died_goes_on_at_its_page(
     assert posthog.asked[-2].start == NOON + timedelta(seconds=7)
 
 
+@pytest.mark.slow
 def test_an_open_window_goes_on_where_it_was_and_is_read_once_more_when_it_is_over(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
@@ -343,6 +345,7 @@ def grow_older(store: Store, posthog: StandIn, age: timedelta) -> None:
         event["timestamp"] = (datetime.fromisoformat(event["timestamp"]) - age).isoformat()
 
 
+@pytest.mark.slow
 def test_the_seconds_that_posthog_asks_for_are_waited(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:
@@ -390,6 +393,7 @@ def test_a_wait_that_is_too_long_ends_the_pull_and_the_next_goes_on(
         throttled(None),
     ],
 )
+@pytest.mark.slow
 def test_what_passes_by_itself_is_tried_again_and_nothing_is_lost_or_taken_twice(
     store: Store, pulling_settings: Settings, posthog: StandIn, trouble: Answer
 ) -> None:
@@ -428,6 +432,7 @@ def test_what_does_not_pass_ends_the_pull_after_some_tries_in_one_line(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_window_that_is_never_answered_for_does_not_keep_the_later_ones_from_coming_in(
     store: Store, pulling_settings: Settings, posthog: StandIn
 ) -> None:

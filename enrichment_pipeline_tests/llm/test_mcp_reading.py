@@ -54,6 +54,7 @@ def test_whoever_reads_next_writes_again(store: Store) -> None:
         assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "0"
 
 
+@pytest.mark.slow
 def test_a_statement_has_so_many_seconds(store: Store) -> None:
     with pytest.raises(DBAPIError) as caught, reading(store, 1) as connection:
         connection.execute(text("SELECT pg_sleep(30)"))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx2
+import pytest
 import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -54,6 +55,7 @@ def status_of(url: str, **headers: str) -> int:
     return int(httpx2.post(url, headers={**TYPES, **named}, json=LIST).status_code)
 
 
+@pytest.mark.slow
 def test_many_ask_at_once(store: Store, rules: Rules) -> None:
     fill(store, rules)
 
@@ -72,6 +74,7 @@ def test_many_ask_at_once(store: Store, rules: Rules) -> None:
     assert "order placed" in answers[0]
 
 
+@pytest.mark.slow
 def test_nobody_gets_in_without_the_token(store: Store) -> None:
     with served(store) as url:
         assert status_of(url) == 401
@@ -83,6 +86,7 @@ def test_nobody_gets_in_without_the_token(store: Store) -> None:
         assert refused.text == "the read token is needed, as Authorization: Bearer …"
 
 
+@pytest.mark.slow
 def test_a_page_that_had_its_name_resolve_to_this_machine_gets_nothing(store: Store) -> None:
     with served(store) as url:
         port = url.split(":")[-1].removesuffix(PATH)
@@ -97,6 +101,7 @@ def test_a_page_that_had_its_name_resolve_to_this_machine_gets_nothing(store: St
         assert status(host=f"localhost:{port}") not in (401, 403, 421)
 
 
+@pytest.mark.slow
 def test_who_listens_everywhere_is_called_by_any_of_its_names(store: Store) -> None:
     with served(store, "::") as url:
         port = url.split(":")[-1].removesuffix(PATH)
@@ -106,6 +111,7 @@ def test_who_listens_everywhere_is_called_by_any_of_its_names(store: Store) -> N
         assert status_of(url, host=f"evil.example:{port}", **headers) == 421
 
 
+@pytest.mark.slow
 def test_a_proxy_in_front_has_a_name_of_its_own(store: Store) -> None:
     with served(store, names=["mcp.example.com"]) as url:
         for host in ("mcp.example.com", "mcp.example.com:8443"):

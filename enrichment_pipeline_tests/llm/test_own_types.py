@@ -61,6 +61,7 @@ def everything_shown(store: Store) -> dict[str, list[object]]:
 
 
 @pytest.mark.parametrize("to", OTHERS.values(), ids=OTHERS)
+@pytest.mark.slow
 def test_renaming_every_event_changes_nothing_that_is_shown(
     store: Store, rules: Rules, tmp_path: Path, to: dict[str, str]
 ) -> None:

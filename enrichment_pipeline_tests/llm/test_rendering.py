@@ -318,6 +318,7 @@ IDS = st.sampled_from(["one", "0197d1c2-3b07-7f30-a2a5-6d3f0e4b9c11", "鑫淼龘
 
 @given(events=SESSIONS, form=st.sampled_from(FORMS), budget=BUDGETS, session_id=IDS)
 @example(events=[view(0), view(1)] * 300, form="json", budget=200, session_id="x1" * 100)
+@pytest.mark.slow
 def test_any_budget_is_kept_and_says_all(
     events: list[SessionEvent], form: Form, budget: int | None, session_id: str
 ) -> None:
@@ -346,6 +347,7 @@ def test_a_budget_is_used(form: Form) -> None:
 
 
 @given(events=SESSIONS)
+@pytest.mark.slow
 def test_text_has_one_line_for_each_entry(events: list[SessionEvent]) -> None:
     timeline = built(*events)
     written = render(timeline)
@@ -354,6 +356,7 @@ def test_text_has_one_line_for_each_entry(events: list[SessionEvent]) -> None:
 
 
 @given(events=SESSIONS, budget=BUDGETS)
+@pytest.mark.slow
 def test_no_cell_of_markdown_breaks_its_table(
     events: list[SessionEvent], budget: int | None
 ) -> None:
@@ -362,6 +365,7 @@ def test_no_cell_of_markdown_breaks_its_table(
 
 
 @given(events=SESSIONS)
+@pytest.mark.slow
 def test_json_holds_the_same_as_the_timeline(events: list[SessionEvent]) -> None:
     timeline = built(*events)
     held = json.loads(render(timeline, "json"))

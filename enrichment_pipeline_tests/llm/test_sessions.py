@@ -258,6 +258,7 @@ def plan_of(store: Store, ask: Callable[[Connection], object]) -> str:
         return "\n".join(rows.scalars())
 
 
+@pytest.mark.slow
 def test_events_of_a_session_are_found_by_an_index(store: Store, rules: Rules) -> None:
     for number in range(20):
         take_in(store, rules, visit(f"session-{number}", NOON, *["/"] * 40))
@@ -281,6 +282,7 @@ def test_events_of_a_session_are_found_by_an_index(store: Store, rules: Rules) -
         assert f"{index}_" in plan
 
 
+@pytest.mark.slow
 def test_the_newest_session_is_found_however_much_others_did_since(
     store: Store, rules: Rules
 ) -> None:

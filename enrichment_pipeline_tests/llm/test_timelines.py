@@ -280,6 +280,7 @@ def texts_of(timeline: Timeline) -> Counter[tuple[str, str | None]]:
 
 
 @given(events=SESSIONS)
+@pytest.mark.slow
 def test_only_what_is_the_same_is_folded(events: list[SessionEvent]) -> None:
     timeline = built(*events)
     own, all_of_them = Counter[tuple[str, str | None]](), Counter[tuple[str, str | None]]()

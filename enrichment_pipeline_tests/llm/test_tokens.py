@@ -89,6 +89,7 @@ def test_the_estimate_is_never_below_what_a_timeline_has(language: str, form: Fo
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.slow
 def test_the_estimate_of_english_is_not_twice_what_a_timeline_has(form: Form) -> None:
     found = ratios("English", form)
     assert max(found) < 1.8

@@ -76,6 +76,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "FIRST_WAIT", timedelta(milliseconds=1))
 
 
+@pytest.mark.slow
 def test_a_range_of_windows_is_enriched_and_shown_with_what_a_person_wants_to_see(
     store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_range_of_windows_is_enriched_and_shown_with_what_a_person_wants_to_se
     assert checks(result) == {"books_balance": True, "few_unknown": True, "nothing_is_dead": True}
 
 
+@pytest.mark.slow
 def test_what_another_publishes_meanwhile_is_not_taken_for_what_the_checks_are_about(
     store: Store,
     definitions: dg.Definitions,
@@ -130,6 +132,7 @@ def test_what_another_publishes_meanwhile_is_not_taken_for_what_the_checks_are_a
     assert any("Materialized value" in line for line in said), "the log is read"
 
 
+@pytest.mark.slow
 def test_one_partition_is_done_by_the_same_asset(
     store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
@@ -139,6 +142,7 @@ def test_one_partition_is_done_by_the_same_asset(
     assert materializations(result, ENRICHED_EVENTS)[KEYS[0]]["enriched"] == 5
 
 
+@pytest.mark.slow
 def test_books_that_do_not_balance_make_the_check_fail(
     store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
@@ -151,6 +155,7 @@ def test_books_that_do_not_balance_make_the_check_fail(
     assert checks(run(definitions, instance))["books_balance"] is False
 
 
+@pytest.mark.slow
 def test_too_many_unknown_events_make_the_check_warn(
     store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
@@ -158,6 +163,7 @@ def test_too_many_unknown_events_make_the_check_warn(
     assert checks(run(definitions, instance))["few_unknown"] is False
 
 
+@pytest.mark.slow
 def test_a_batch_that_fails_once_is_tried_again_within_the_run(
     store: Store,
     rules: Rules,
@@ -182,6 +188,7 @@ def test_a_batch_that_fails_once_is_tried_again_within_the_run(
         assert connection.execute(text("SELECT attempts FROM raw_batch")).scalar_one() == 1
 
 
+@pytest.mark.slow
 def test_a_window_with_a_dead_batch_is_failed_its_neighbours_green_and_a_person_heals_it(
     store: Store,
     rules: Rules,
@@ -210,6 +217,7 @@ def test_a_window_with_a_dead_batch_is_failed_its_neighbours_green_and_a_person_
     assert checks(by_hand)["nothing_is_dead"] is True
 
 
+@pytest.mark.slow
 def test_the_dead_letter_asset_says_what_is_broken_and_how_to_mend_it(
     store: Store,
     rules: Rules,
@@ -228,6 +236,7 @@ def test_the_dead_letter_asset_says_what_is_broken_and_how_to_mend_it(
     assert checks(result) == {"nothing_is_dead": False}
 
 
+@pytest.mark.slow
 def test_a_sweep_shows_each_of_its_windows_and_leaves_failed_ones_to_a_run_of_their_own(
     store: Store,
     rules: Rules,
@@ -254,6 +263,7 @@ def test_a_sweep_shows_each_of_its_windows_and_leaves_failed_ones_to_a_run_of_th
     assert pending == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_that_a_person_starts_takes_dead_batches_in(
     store: Store, rules: Rules, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:

@@ -81,6 +81,7 @@ def asked_days(ticks: Ticks) -> list[list[str]]:
     return [days_of(ticks, request) for request in ticks.asked(job=SESSIONS_JOB)]
 
 
+@pytest.mark.slow
 def test_a_file_with_events_of_long_ago_makes_as_many_partitions_as_it_has_windows_and_days(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_file_with_events_of_long_ago_makes_as_many_partitions_as_it_has_windo
     assert len(days) == 3
 
 
+@pytest.mark.slow
 def test_windows_that_workers_finished_are_published_once_without_a_run(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -117,6 +119,7 @@ def test_windows_that_workers_finished_are_published_once_without_a_run(
     assert ticks.instance.get_runs() == []
 
 
+@pytest.mark.slow
 def test_the_overview_shows_the_newest_window_that_has_events(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -130,6 +133,7 @@ def test_the_overview_shows_the_newest_window_that_has_events(
     assert newest.asset_materialization.partition == "2026-03-01-07:00"
 
 
+@pytest.mark.slow
 def test_the_overview_shows_it_again_after_an_old_event_has_come(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -149,6 +153,7 @@ def test_the_overview_shows_it_again_after_an_old_event_has_come(
     ]
 
 
+@pytest.mark.slow
 def test_a_newer_window_without_events_keeps_no_older_one_from_being_enriched_and_shown(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -198,6 +203,7 @@ def counted_by_the_check(ticks: Ticks) -> object:
     [(9, ["raw_events"]), (9, BOTH), (-9_000, BOTH)],
     ids=["an empty hour of raw events", "an empty hour", "an old event"],
 )
+@pytest.mark.slow
 def test_the_overviews_of_assets_and_checks_show_the_newest_window_with_events_again(
     store: Store, ticks: Ticks, definitions: dg.Definitions, hour: int, assets: list[str]
 ) -> None:
@@ -225,6 +231,7 @@ def test_the_overviews_of_assets_and_checks_show_the_newest_window_with_events_a
     assert len(ticks.instance.fetch_materializations(RAW_EVENTS, limit=99).records) == made
 
 
+@pytest.mark.slow
 def test_a_newest_window_that_has_failed_is_not_judged_at_each_tick(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -242,6 +249,7 @@ def test_a_newest_window_that_has_failed_is_not_judged_at_each_tick(
     assert len(history(key, limit=99)) == judged
 
 
+@pytest.mark.slow
 def test_a_window_is_published_again_when_more_is_finished_in_it(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -253,6 +261,7 @@ def test_a_window_is_published_again_when_more_is_finished_in_it(
 
 
 @pytest.mark.parametrize("most", [2, 1])
+@pytest.mark.slow
 def test_a_window_that_is_still_filling_is_published_every_half_minute_and_counted_while_small(
     store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
@@ -271,6 +280,7 @@ def test_a_window_that_is_still_filling_is_published_every_half_minute_and_count
     assert ("preview" in metadata) == (most == 2)
 
 
+@pytest.mark.slow
 def test_a_window_that_a_run_is_at_work_on_is_left_to_it(
     store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
 ) -> None:
@@ -286,6 +296,7 @@ def test_a_window_that_a_run_is_at_work_on_is_left_to_it(
     assert ticks.shown() == {}
 
 
+@pytest.mark.slow
 def test_a_run_leaves_nothing_to_publish(store: Store, ticks: Ticks) -> None:
     load(store)
     [request] = ticks.asked("due_windows")
@@ -294,6 +305,7 @@ def test_a_run_leaves_nothing_to_publish(store: Store, ticks: Ticks) -> None:
     assert len(ticks.instance.fetch_materializations(ENRICHED_EVENTS, limit=9).records) == 1
 
 
+@pytest.mark.slow
 def test_what_a_run_has_not_shown_is_published(
     store: Store, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +356,7 @@ def backfilled(store: Store, rules: Rules) -> None:
     ("change", "left"),
     [(replayed, 6), (re_enriched, 5), (forgotten, 3), (worked, 6), (backfilled, 6)],
 )
+@pytest.mark.slow
 def test_whatever_changes_enriched_events_reaches_sessions_and_dagster(
     store: Store,
     rules: Rules,
@@ -394,6 +407,7 @@ def test_a_clock_of_dagsters_host_that_is_wrong_changes_nothing(
         load(store)
 
 
+@pytest.mark.slow
 def test_a_transaction_that_commits_long_after_the_others_is_not_missed(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -418,6 +432,7 @@ def test_a_transaction_that_commits_long_after_the_others_is_not_missed(
     assert build_sessions(ticks) == ["2026-03-01"]
 
 
+@pytest.mark.slow
 def test_the_asset_of_dead_letters_is_refreshed_when_one_comes_changes_or_goes(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -445,6 +460,7 @@ def test_the_asset_of_dead_letters_is_refreshed_when_one_comes_changes_or_goes(
     assert ticks.instance.get_runs() == []
 
 
+@pytest.mark.slow
 def test_a_failed_window_heals_when_its_batch_is_replayed_or_discarded(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -467,6 +483,7 @@ def test_a_failed_window_heals_when_its_batch_is_replayed_or_discarded(
     assert tags["dagster/code_version"] == rules.version
 
 
+@pytest.mark.slow
 def test_neighbours_that_hold_a_dead_batch_show_failed_by_one_run(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -484,6 +501,7 @@ def test_neighbours_that_hold_a_dead_batch_show_failed_by_one_run(
     assert ticks.failing() == []
 
 
+@pytest.mark.slow
 def test_a_failed_window_that_somebody_shows_as_finished_shows_failed_again(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -501,6 +519,7 @@ def test_a_failed_window_that_somebody_shows_as_finished_shows_failed_again(
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED"])
+@pytest.mark.slow
 def test_a_dead_window_that_a_run_waits_for_or_is_at_work_on_is_left_to_it(
     status: str, store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
 ) -> None:
@@ -539,6 +558,7 @@ def test_days_are_asked_for_until_they_are_built_and_not_while_they_are(
     assert build_sessions(ticks) == []
 
 
+@pytest.mark.slow
 def test_a_year_of_days_is_built_by_few_runs(
     store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -554,6 +574,7 @@ def test_a_year_of_days_is_built_by_few_runs(
     assert built == {"2026-03-03", "2026-03-04"}
 
 
+@pytest.mark.slow
 def test_a_day_that_fails_keeps_the_other_days_of_its_run_from_nothing(
     store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -577,6 +598,7 @@ def test_a_day_that_fails_keeps_the_other_days_of_its_run_from_nothing(
     assert asked_days(ticks) == [["2026-03-03"], ["2026-03-02"]], "it goes alone from now on"
 
 
+@pytest.mark.slow
 def test_a_day_whose_run_fails_is_launched_ever_more_rarely_and_keeps_no_other_waiting(
     store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
 ) -> None:
@@ -625,6 +647,7 @@ def test_a_day_whose_run_fails_is_launched_ever_more_rarely_and_keeps_no_other_w
     assert build_sessions(ticks) == ["2026-03-04", "2026-03-01"]
 
 
+@pytest.mark.slow
 def test_what_is_due_is_found_while_the_sessions_of_its_day_are_built(
     store: Store, rules: Rules, ticks: Ticks, definitions: dg.Definitions
 ) -> None:

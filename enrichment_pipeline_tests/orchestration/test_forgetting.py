@@ -57,6 +57,7 @@ def kept(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.mark.usefixtures("settings")
+@pytest.mark.slow
 def test_previews_of_earlier_versions_lose_their_events_and_all_else_is_as_it_was(
     store: Store, kept: dg.DagsterInstance
 ) -> None:

@@ -40,6 +40,7 @@ def dagster_home(store: Store, tmp_path: Path) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_dagster_keeps_its_history_in_a_database_of_its_own_beside_the_store(
     store: Store, definitions: dg.Definitions, dagster_home: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_dagster_keeps_its_history_in_a_database_of_its_own_beside_the_store(
     assert "runs" not in inspect(store.engine).get_table_names()
 
 
+@pytest.mark.slow
 def test_runs_that_ended_with_the_last_start_are_shown_failed_where_nobody_else_can_run_them(
     definitions: dg.Definitions, dagster_home: Path
 ) -> None:
@@ -82,6 +84,7 @@ def test_runs_that_ended_with_the_last_start_are_shown_failed_where_nobody_else_
         assert statuses() == {run_id: after for run_id, (_, after) in runs.items()}
 
 
+@pytest.mark.slow
 def test_runs_that_end_with_their_code_server_are_started_again_but_not_for_ever(
     definitions: dg.Definitions, dagster_home: Path
 ) -> None:
@@ -97,6 +100,7 @@ def test_runs_that_end_with_their_code_server_are_started_again_but_not_for_ever
 
 
 @pytest.mark.parametrize("location", LOCATIONS)
+@pytest.mark.slow
 def test_runs_that_a_stop_interrupts_are_those_of_the_server_and_are_started_again(
     dagster_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], location: str
 ) -> None:

@@ -75,6 +75,7 @@ def test_without_a_retention_nothing_is_dropped_however_old(
     assert windows(store) == [today - 200 * DAY]
 
 
+@pytest.mark.slow
 def test_days_past_retention_go_and_a_day_on_which_something_is_left_to_do_stays(
     store: Store,
     rules: Rules,
@@ -97,6 +98,7 @@ def test_days_past_retention_go_and_a_day_on_which_something_is_left_to_do_stays
     assert instance.get_dynamic_partitions("session_days") == [(today - 9 * DAY).date().isoformat()]
 
 
+@pytest.mark.slow
 def test_windows_that_retention_has_dropped_are_no_partitions_again(
     store: Store,
     rules: Rules,
@@ -120,6 +122,7 @@ def test_windows_that_retention_has_dropped_are_no_partitions_again(
     assert list(ticks.shown()) == [partition_key(kept)]
 
 
+@pytest.mark.slow
 def test_runs_past_their_time_are_trimmed_as_the_settings_say(
     store: Store,
     definitions: dg.Definitions,
@@ -145,6 +148,7 @@ def test_runs_past_their_time_are_trimmed_as_the_settings_say(
     assert left == {dg.DagsterRunStatus.SUCCESS: 2, dg.DagsterRunStatus.STARTED: 1}
 
 
+@pytest.mark.slow
 def test_more_runs_than_are_asked_for_at_once_are_trimmed_and_each_looked_at(
     store: Store,
     definitions: dg.Definitions,

@@ -116,6 +116,7 @@ def test_work_that_stays_due_is_launched_again_ever_more_rarely_and_never_given_
     st.sets(st.integers(0, 400)),
     st.permutations(range(-10, 420)),
 )
+@pytest.mark.slow
 def test_every_due_window_that_no_run_works_on_is_in_exactly_one_launch(
     windows: list[tuple[int, int, bool]], under_way: set[int], order: list[int]
 ) -> None:

@@ -120,6 +120,7 @@ def shown(result: dg.ExecuteInProcessResult, key: str, *names: str) -> tuple[Any
     return tuple(metadata.get(name) for name in names)
 
 
+@pytest.mark.slow
 def test_materializing_windows_by_hand_pulls_them_and_says_what_came(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_backfill_adds_what_came_late_and_nothing_twice(
     assert materializations(result, ENRICHED_EVENTS)[FIRST]["enriched"] == 4
 
 
+@pytest.mark.slow
 def test_runs_of_the_sensor_pull_nothing(
     store: Store, posthog: StandIn, folder: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -153,6 +155,7 @@ def test_runs_of_the_sensor_pull_nothing(
     assert shown(result, SECOND, "pulled", "files_pulled") == (None, None)
 
 
+@pytest.mark.slow
 def test_runs_of_the_schedule_pass_over_windows_that_are_complete(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:
@@ -162,6 +165,7 @@ def test_runs_of_the_schedule_pass_over_windows_that_are_complete(
     assert len(posthog.asked) == asked
 
 
+@pytest.mark.slow
 def test_the_folder_is_pulled_and_a_broken_file_is_shown_and_fails_nothing(
     store: Store, folder: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -178,6 +182,7 @@ def test_the_folder_is_pulled_and_a_broken_file_is_shown_and_fails_nothing(
     assert shown(result, FIRST, *names) == (None, None, None), "files are of no window"
 
 
+@pytest.mark.slow
 def test_settings_that_posthog_refuses_fail_the_run_at_once(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +202,7 @@ def test_a_rate_limit_that_is_used_up_for_long_is_not_asked_again_by_the_run(
     assert len(posthog.asked) == 1
 
 
+@pytest.mark.slow
 def test_a_posthog_that_is_away_for_a_while_is_tried_again_and_what_is_done_is_not_done_again(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:
@@ -220,6 +226,7 @@ def test_of_a_run_that_fails_the_windows_that_were_pulled_are_green(
     assert instance.get_materialized_partitions(RAW_EVENTS) == {FIRST}
 
 
+@pytest.mark.slow
 def test_an_outage_of_the_store_is_ridden_out_within_the_run(
     store: Store,
     server: EmbeddedPostgres,
@@ -261,6 +268,7 @@ def test_the_schedule_asks_for_the_open_window_and_the_one_before(
     assert request.tags[LAUNCHED_BY_SCHEDULE] == "true"
 
 
+@pytest.mark.slow
 def test_while_a_pull_is_under_way_the_schedule_asks_for_no_other(
     store: Store, posthog: StandIn, kept_instance: dg.DagsterInstance
 ) -> None:
@@ -271,6 +279,7 @@ def test_while_a_pull_is_under_way_the_schedule_asks_for_no_other(
     assert isinstance(tick(kept_instance), dg.RunRequest)
 
 
+@pytest.mark.slow
 def test_a_pull_that_has_said_nothing_for_long_does_not_stop_the_schedule(
     store: Store,
     posthog: StandIn,
@@ -284,6 +293,7 @@ def test_a_pull_that_has_said_nothing_for_long_does_not_stop_the_schedule(
     assert isinstance(tick(kept_instance), dg.RunRequest)
 
 
+@pytest.mark.slow
 def test_a_window_in_which_posthog_has_nothing_is_no_partition(
     store: Store, posthog: StandIn, instance: dg.DagsterInstance
 ) -> None:

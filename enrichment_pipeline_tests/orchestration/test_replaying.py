@@ -50,6 +50,7 @@ def replay(instance: dg.DagsterInstance, **config: object) -> dg.ExecuteInProces
     )
 
 
+@pytest.mark.slow
 def test_a_replay_from_the_launchpad_takes_the_letters_that_it_names(
     store: Store, letters: None, instance: dg.DagsterInstance
 ) -> None:
@@ -115,6 +116,7 @@ def test_the_worker_has_no_asset_and_one_run_at_a_time() -> None:
     assert replay_dead_letters.tags[WORKER_TAG] == "dead_letter"
 
 
+@pytest.mark.slow
 def test_a_letter_names_the_run_that_failed_with_it_last(
     store: Store, letters: None, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

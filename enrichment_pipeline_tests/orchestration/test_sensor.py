@@ -45,6 +45,7 @@ def test_windows_side_by_side_are_requested_as_a_range_and_scattered_ones_as_a_s
 
 
 @pytest.mark.usefixtures("windows_of_a_day")
+@pytest.mark.slow
 def test_windows_that_a_run_is_at_work_on_are_not_requested_again(
     store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance, ticks: Ticks
 ) -> None:
@@ -62,6 +63,7 @@ def test_windows_that_a_run_is_at_work_on_are_not_requested_again(
     assert len(ticks.asked("due_windows")) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_has_said_nothing_for_long_is_taken_for_gone(
     store: Store, definitions: dg.Definitions, instance: dg.DagsterInstance, ticks: Ticks
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_cursor_that_somebody_set_to_something_else_does_no_harm(
     assert isinstance(ticks.tick(sensor, cursor="something else"), dg.SkipReason)
 
 
+@pytest.mark.slow
 def test_a_partition_is_made_for_a_window_that_is_due(store: Store, ticks: Ticks) -> None:
     load_events(store, raw_events(1, START - 100_000 * HOUR), [], "test")
     [request] = ticks.asked("due_windows")

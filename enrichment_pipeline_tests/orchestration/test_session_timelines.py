@@ -34,6 +34,7 @@ def metadata_of(instance: dg.DagsterInstance, day: str) -> dict[str, object]:
     return {name: held.value for name, held in event.asset_materialization.metadata.items()}
 
 
+@pytest.mark.slow
 def test_a_day_shows_its_sessions_and_an_example(
     store: Store, rules: Rules, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
@@ -46,6 +47,7 @@ def test_a_day_shows_its_sessions_and_an_example(
     assert set(sessions_of(store)) == {"one", "two"}
 
 
+@pytest.mark.slow
 def test_the_figures_are_of_the_day_where_one_session_of_it_is_built(
     store: Store, rules: Rules, ticks: Ticks
 ) -> None:
@@ -59,6 +61,7 @@ def test_the_figures_are_of_the_day_where_one_session_of_it_is_built(
     assert "back_and_forth" in str(shown["signals"])
 
 
+@pytest.mark.slow
 def test_an_example_is_no_wider_than_its_column(
     store: Store, rules: Rules, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:

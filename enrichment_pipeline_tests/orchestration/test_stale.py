@@ -65,6 +65,7 @@ def by_sensor(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None
     Ticks(definitions, instance).tick()
 
 
+@pytest.mark.slow
 def test_dead_letters_are_never_out_of_date(
     store: Store, rules: Rules, definitions: dg.Definitions, ticks: Ticks
 ) -> None:

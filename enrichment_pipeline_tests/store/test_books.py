@@ -118,6 +118,7 @@ def test_windows_without_events_are_counted_and_have_no_books(store: Store) -> N
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 def test_the_books_balance_after_every_step_of_whatever_happens(
     store: Store, rules: Rules, mended_rules: Rules, seed: int
 ) -> None:
@@ -167,6 +168,7 @@ def test_the_books_balance_after_every_step_of_whatever_happens(
         assert all(window.balances for window in kept)
 
 
+@pytest.mark.slow
 def test_what_is_broken_now_is_counted_in_full_and_shown_up_to_the_limit(
     store: Store, rules: Rules
 ) -> None:

@@ -166,6 +166,7 @@ def test_ten_thousand_windows_can_be_locked(store: Store) -> None:
         assert lock_windows(connection, many, wait=True) == many
 
 
+@pytest.mark.slow
 def test_the_feed_stays_small_when_nobody_consumes_it_and_loses_nothing(
     store: Store, rules: Rules
 ) -> None:

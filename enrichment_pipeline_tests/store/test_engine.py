@@ -51,6 +51,7 @@ def databases_of(store: Store, name: str) -> list[str]:
         return list(found.scalars())
 
 
+@pytest.mark.slow
 def test_databases_that_are_not_there_are_made(server: EmbeddedPostgres, name: str) -> None:
     settings = Settings(database_url=database_url(server, name))
     with opened_store(settings) as store:
@@ -113,6 +114,7 @@ def test_whoever_may_not_make_a_database_learns_how_to_have_it_made(
     assert f'run: CREATE DATABASE "{name}" OWNER "{name}"' in refusal(as_role(server, name))
 
 
+@pytest.mark.slow
 def test_whoever_may_not_make_tables_learns_how_to_be_allowed_to(
     server: EmbeddedPostgres, name: str
 ) -> None:

@@ -192,6 +192,7 @@ def test_the_ledger_says_how_many_went_of_which_window_and_not_who(
     assert traces(store, ANN) == []
 
 
+@pytest.mark.slow
 def test_a_dead_batch_loses_those_who_are_forgotten_and_is_dead_no_more_without_any(
     store: Store, rules: Rules
 ) -> None:
@@ -378,6 +379,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
     monkeypatch.setattr(module._Day, "_write_ledger", die)
 
 
+@pytest.mark.slow
 def test_texts_of_their_batches_that_name_somebody_go_with_them_and_others_stay(
     store: Store, rules: Rules
 ) -> None:

@@ -75,6 +75,7 @@ DIFFERENT = (("a", "ann"), ("b", "ann"), ("a", "bob"), ("c", "bob"))
 
 @pytest.mark.parametrize("size", [1, 2, 4])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+@pytest.mark.slow
 def test_events_that_share_a_uuid_are_all_taken_once_in_whatever_order_they_come_again(
     store: Store, rules: Rules, order: tuple[int, ...], size: int
 ) -> None:
@@ -311,6 +312,7 @@ def test_rows_that_postgresql_refuses_are_quarantined_and_their_neighbours_get_i
     assert load_events(store, events, [], "test").accepted == 3, "their uuids are free"
 
 
+@pytest.mark.slow
 def test_many_loads_at_once_with_the_same_events_take_each_in_once(store: Store) -> None:
     events = raw_events(400, NOON)
 

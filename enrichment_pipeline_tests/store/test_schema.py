@@ -37,6 +37,7 @@ def test_the_tables_are_what_the_code_takes_them_for(store: Store) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+@pytest.mark.slow
 def test_the_schema_can_be_undone_and_made_again(store: Store) -> None:
     with store.transaction() as connection:
         ensure_partitions(connection, [date(2026, 3, 1)])

@@ -103,6 +103,7 @@ def test_a_bug_of_ours_is_raised(
         handle(store, rules, [1], notified)
 
 
+@pytest.mark.slow
 def test_an_event_that_kills_costs_no_worker(
     store: Store, rules: Rules, notified: Notified
 ) -> None:

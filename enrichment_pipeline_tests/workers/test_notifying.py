@@ -93,6 +93,7 @@ def test_a_message_holds_the_ids_and_is_some_hundred_bytes(app: Celery) -> None:
 
 
 @given(groups=st.lists(st.lists(st.integers(1, 2**62), max_size=150), min_size=1, max_size=8))
+@pytest.mark.slow
 def test_every_batch_is_notified_of_once_in_messages_of_bounded_size(
     groups: list[list[int]],
 ) -> None:

@@ -208,6 +208,7 @@ async def _commit(writers: Writers, group: list[Submission]) -> Any:
 
 
 @pytest.mark.parametrize("processes", [0, 1])
+@pytest.mark.slow
 def test_writers_say_what_failed_in_words_that_reach_the_sender(
     store: Store, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ def test_events_are_cut_alike_however_many_commas_they_have(
 
 
 @given(st.lists(st.dictionaries(st.text(), st.text()), min_size=1), st.integers(0, 100))
+@pytest.mark.slow
 def test_events_are_cut_alike_whether_whether_the_body_is_whole_or_one_is_broken(
     events: list[dict[str, object]], place: int
 ) -> None:

@@ -447,6 +447,7 @@ def test_events_of_before_the_store_was_made_are_taken(
     balance(store)
 
 
+@pytest.mark.slow
 def test_too_large_is_a_413_before_a_byte_is_read(client: TestClient) -> None:
     length = {"Content-Length": str(21 * 1024 * 1024)}
     assert client.post("/e", content=b"{}", headers=length).status_code == 413
@@ -461,6 +462,7 @@ def test_what_nobody_can_read_is_a_400_in_one_line(client: TestClient, body: byt
     assert len(answer.text.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_what_takes_long_to_decode_keeps_nobody_waiting(
     store: Store, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -507,6 +509,7 @@ def test_a_body_that_does_not_come_is_a_408_and_gives_its_memory_back(
     assert "enrichment_request_memory_bytes 0.0" in shown
 
 
+@pytest.mark.slow
 def test_a_request_of_many_small_events_reserves_what_they_really_take() -> None:
     # What Python holds for each event is many times the byte or two of its payload.
     count = 9_999
