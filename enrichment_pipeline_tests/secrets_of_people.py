@@ -12,7 +12,12 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Arrival, Reason, RejectedEvent, parse_event
+from enrichment_pipeline.events.raw_event import (
+    Arrival,
+    RejectedEvent,
+    RejectionReason,
+    parse_event,
+)
 from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
@@ -74,7 +79,7 @@ def fill(store: Store, rules: Rules) -> None:
         RejectedEvent(
             payload=make_event(f"Chat with {secret}", NOON),
             project="default",
-            reason=Reason.REFUSED_BY_STORE,
+            reason=RejectionReason.REFUSED_BY_STORE,
             message=f"refused: {secret}",
             occurred_at=NOON,
             event=f"Chat with {secret}",

@@ -24,7 +24,7 @@ import enrichment_pipeline
 from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.events.raw_event import Arrival
-from enrichment_pipeline.ingest.api.accept import Kind, Submission
+from enrichment_pipeline.ingest.api.accept import Origin, Submission
 from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.ingest.api.writers import CommitError, Writers
 from enrichment_pipeline.llm.exporting import FORMATS, Export, Format, count_rows, run_export
@@ -176,7 +176,7 @@ def logs_of_the_api(store: Store, _: Path) -> object:
     refuse(store, "raw_event")
     secret = make_event("Chat", NOON, distinct_id=" ".join(SECRETS))
     writers = Writers(store, 0)
-    submission = Submission(Kind("api"), "default", [secret], Arrival(NOON))
+    submission = Submission(Origin("api"), "default", [secret], Arrival(NOON))
     try:
         with pytest.raises(CommitError) as caught:
             asyncio.run(writers.commit([submission]))

@@ -12,7 +12,7 @@ from typing import Any
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.ingest.pulled import PullDifference
-from enrichment_pipeline.store.monitoring.alerts import Alert, LetterGroup, Waiting
+from enrichment_pipeline.store.monitoring.alerts import Alert, LetterGroup, QueueWait
 from enrichment_pipeline.store.monitoring.failures import CHECK, RULES, RUN, SENSOR, FailureGroup
 
 MOST_ALONE = 3
@@ -78,7 +78,7 @@ class Situation:
 
     now: datetime
     letters: Sequence[LetterGroup]
-    waiting: Waiting
+    waiting: QueueWait
     live_event: datetime | None
     """When the newest live event arrived (not imported by hand)."""
     sensor_tick: datetime | None

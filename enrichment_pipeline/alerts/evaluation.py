@@ -24,7 +24,7 @@ from enrichment_pipeline.store.monitoring.alerts import (
     newest_live_batch,
     open_alerts,
     queue_message,
-    waiting_batches,
+    queue_wait,
 )
 from enrichment_pipeline.store.monitoring.failures import failure_groups
 from enrichment_pipeline.store.monitoring.heartbeats import (
@@ -91,7 +91,7 @@ def _situation(connection: Connection, now: datetime) -> Situation:
     return Situation(
         now=now,
         letters=letter_groups(connection),
-        waiting=waiting_batches(connection, now),
+        waiting=queue_wait(connection, now),
         live_event=live,
         sensor_tick=tick,
         watched_since=began,

@@ -28,13 +28,13 @@ def backfill(
     end: To = None,
     re_enrich: Annotated[
         bool,
-        typer.Option("--re-enrich", help="Enrich what is finished again, under the rules of now."),
+        typer.Option("--re-enrich", help="Enrich what is finished again, under the current rules."),
     ] = False,
     changed: Annotated[
         bool,
         typer.Option(
             "--changed",
-            help="Only the windows in which the rules of now would change something: --re-enrich "
+            help="Only the windows in which the current rules would change something: --re-enrich "
             "them. `rules diff` says what.",
         ),
     ] = False,
@@ -100,7 +100,9 @@ def _print(chosen: dict[datetime, int], none: str, *, only_failed: bool, as_json
     rows = [(f"{window:%Y-%m-%d %H:%M}", events) for window, events in chosen.items()]
     print_table(("window (UTC)", f"{what}s"), rows[:_SHOWN])
     total = sum(chosen.values())
-    out.print(f"{counted(len(chosen), 'window')} with {counted(total, what)} would be done again.")
+    out.print(
+        f"{counted(len(chosen), 'window')} with {counted(total, what)} would be processed again."
+    )
 
 
 def _run(

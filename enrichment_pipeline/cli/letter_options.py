@@ -30,7 +30,7 @@ from enrichment_pipeline.store.dead_letters.letters import (
 )
 from enrichment_pipeline.wording import counted
 
-REASONS = frozenset({*raw_event.Reason, *attempts.Reason})
+REASONS = frozenset({*raw_event.RejectionReason, *attempts.FailureReason})
 
 _KINDS = ("event", "batch")
 _DIGITS = re.compile("[0-9]{1,19}")

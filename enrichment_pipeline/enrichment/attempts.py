@@ -19,9 +19,9 @@ MAX_REPLAYS = 2
 """Failed replays that exhaust a letter (state `parked`); then a replay has to name its id."""
 
 
-class Reason(StrEnum):
+class FailureReason(StrEnum):
     """Why enrichment failed for good; codes of `dead_letter.reason_code`, beside those of ingestion
-    (`events.raw_event.Reason`)."""
+    (`events.raw_event.RejectionReason`)."""
 
     FAILED = "enrichment_failed"
     """A batch kept failing."""
@@ -40,7 +40,13 @@ class Reason(StrEnum):
 
 
 TRANSIENT = frozenset(
-    {Reason.FAILED, Reason.CRASHED_BATCH, Reason.TIMED_OUT, Reason.OUT_OF_MEMORY, Reason.CRASHED}
+    {
+        FailureReason.FAILED,
+        FailureReason.CRASHED_BATCH,
+        FailureReason.TIMED_OUT,
+        FailureReason.OUT_OF_MEMORY,
+        FailureReason.CRASHED,
+    }
 )
 """Reasons that may not recur: the machine was busy, or a release was faulty."""
 

@@ -15,7 +15,7 @@ from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
     RawEvent,
-    Reason,
+    RejectionReason,
     parse_event,
 )
 
@@ -46,7 +46,7 @@ def derive(inputs: EnrichmentInput, rules: Rules) -> EnrichmentOutput:
 class Refusal(NamedTuple):
     """Why a payload is refused on a new attempt."""
 
-    reason: Reason
+    reason: RejectionReason
     message: str
 
 

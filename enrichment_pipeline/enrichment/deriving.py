@@ -9,19 +9,19 @@ from functools import partial
 from uuid import UUID
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.enrichment.attempts import Reason
+from enrichment_pipeline.enrichment.attempts import FailureReason
 from enrichment_pipeline.enrichment.derive import derive, output_version
 from enrichment_pipeline.enrichment.sandbox import Fault, FaultKind, sandbox
 from enrichment_pipeline.events.inputs import EnrichmentOutput
 from enrichment_pipeline.store.database.engine import Store
-from enrichment_pipeline.store.queue.enriched import Failure
+from enrichment_pipeline.store.queue.enriched import EventFailure
 from enrichment_pipeline.store.queue.inputs import read_inputs, remember_outputs
 
 _REASONS = {
-    FaultKind.RAISED: Reason.RAISED,
-    FaultKind.OUT_OF_MEMORY: Reason.OUT_OF_MEMORY,
-    FaultKind.TIMED_OUT: Reason.TIMED_OUT,
-    FaultKind.CRASHED: Reason.CRASHED,
+    FaultKind.RAISED: FailureReason.RAISED,
+    FaultKind.OUT_OF_MEMORY: FailureReason.OUT_OF_MEMORY,
+    FaultKind.TIMED_OUT: FailureReason.TIMED_OUT,
+    FaultKind.CRASHED: FailureReason.CRASHED,
 }
 
 _KEPT_AT_ONCE = 3_000
@@ -32,7 +32,7 @@ class Derived:
     """The results for some action inputs; each input is in one of the two."""
 
     outputs: dict[UUID, EnrichmentOutput] = field(default_factory=dict)
-    failures: dict[UUID, Failure] = field(default_factory=dict)
+    failures: dict[UUID, EventFailure] = field(default_factory=dict)
     errors: dict[UUID, str] = field(default_factory=dict)
     """Failures that are not about the data: the name of each error's class."""
 
@@ -70,6 +70,6 @@ def derive_missing(store: Store, keys: Sequence[UUID], rules: Rules) -> Derived:
     return derived
 
 
-def failure_of(fault: Fault) -> Failure:
+def failure_of(fault: Fault) -> EventFailure:
     """A sandbox fault as the failure of an action input or an event."""
-    return Failure(_REASONS[fault.kind], fault.message, fault.traceback)
+    return EventFailure(_REASONS[fault.kind], fault.message, fault.traceback)

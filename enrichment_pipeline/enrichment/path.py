@@ -176,7 +176,7 @@ class _Path:
             if attempts.is_last(batch.attempts, error):
                 trace = "".join(traceback.format_exception(error))
                 death = Death(
-                    attempts.Reason.FAILED,
+                    attempts.FailureReason.FAILED,
                     first_line(error),
                     trace,
                     self._writing.rules.version,

@@ -24,7 +24,7 @@ from enrichment_pipeline.enrichment.deriving import derive_missing, failure_of
 from enrichment_pipeline.enrichment.sandbox import Fault, sandbox
 from enrichment_pipeline.enrichment.writing import Writing, write_alone
 from enrichment_pipeline.events.allowed import Private
-from enrichment_pipeline.events.raw_event import Arrival, RawEvent, Reason
+from enrichment_pipeline.events.raw_event import Arrival, RawEvent, RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import blames_data, first_line, retry_conflicts
 from enrichment_pipeline.store.dead_letters.letters import count_marked
@@ -42,7 +42,7 @@ from enrichment_pipeline.store.dead_letters.replays import (
 )
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.queue.claims import Death
-from enrichment_pipeline.store.queue.enriched import Failure
+from enrichment_pipeline.store.queue.enriched import EventFailure
 from enrichment_pipeline.store.queue.inputs import missing_outputs
 from enrichment_pipeline.store.windows.limits import oldest_possible_start
 
@@ -85,7 +85,7 @@ class _Outcome(NamedTuple):
     """The results of the letters of one group."""
 
     resolved: list[Letter]
-    failed: list[tuple[Letter, Failure]]
+    failed: list[tuple[Letter, EventFailure]]
 
 
 Progress = Callable[[ReplayReport], None]
@@ -172,7 +172,7 @@ class _Replay:
             if not letters or not attempts.spends_attempt(error):
                 raise
             trace = "".join(traceback.format_exception(error))
-            failure = Failure(attempts.Reason.FAILED, first_line(error), trace)
+            failure = EventFailure(attempts.FailureReason.FAILED, first_line(error), trace)
             with self._store.transaction() as connection:
                 exhausted = self._fail(connection, letters[0], failure)
             self._report.add([], failed=1, exhausted=exhausted)
@@ -187,17 +187,17 @@ class _Replay:
         exhausted = sum(self._fail(connection, *failed) for failed in outcome.failed)
         done.add(outcome.resolved, len(outcome.failed), exhausted)
 
-    def _fail(self, connection: Connection, letter: Letter, failure: Failure) -> int:
+    def _fail(self, connection: Connection, letter: Letter, failure: EventFailure) -> int:
         """Record the failure; returns how many letters it exhausted."""
         death = Death(*failure, self._writing.rules.version, self._writing.worker)
         return fail_replays(connection, [letter.id], death, attempts.MAX_REPLAYS)
 
     def _let_in(self, connection: Connection, letters: Sequence[Letter]) -> _Outcome:
         """Take in again events that were refused at ingestion."""
-        failed: list[tuple[Letter, Failure]] = []
+        failed: list[tuple[Letter, EventFailure]] = []
         events: dict[int, RawEvent] = {}
         for letter, parsed in zip(letters, _parsed(self._store, letters), strict=True):
-            if isinstance(parsed, Failure):
+            if isinstance(parsed, EventFailure):
                 failed.append((letter, parsed))
             else:
                 events[letter.id] = parsed
@@ -213,7 +213,9 @@ class _Replay:
                 continue
             if refused and (event.project, event.uuid.int) in refused:
                 message = "PostgreSQL refused it again"
-                failed.append((letter, Failure(Reason.REFUSED_BY_STORE, message, None)))
+                failed.append(
+                    (letter, EventFailure(RejectionReason.REFUSED_BY_STORE, message, None))
+                )
             else:
                 resolved.append(letter)
         take_out_of_books(connection, [letter.id for letter in resolved])
@@ -225,12 +227,12 @@ class _Replay:
         states = lock_batches(connection, ids)
         keys = input_keys(connection, ids)
         failures = self._derive(connection, set(keys.values()))
-        failed: list[tuple[Letter, Failure]] = []
+        failed: list[tuple[Letter, EventFailure]] = []
         able: list[Letter] = []
         for letter in letters:
             key = keys.get(letter.id)
             if key is None:
-                gone = Failure(attempts.Reason.RAISED, "its raw event is gone", None)
+                gone = EventFailure(attempts.FailureReason.RAISED, "its raw event is gone", None)
                 failed.append((letter, gone))
             elif key in failures:
                 failed.append((letter, failures[key]))
@@ -243,14 +245,14 @@ class _Replay:
         reclassify(connection, [letter.id for letter in waiting + written])
         return _Outcome(waiting + written, failed + refused)
 
-    def _derive(self, connection: Connection, keys: set[UUID]) -> dict[UUID, Failure]:
+    def _derive(self, connection: Connection, keys: set[UUID]) -> dict[UUID, EventFailure]:
         version = output_version(self._writing.rules)
         missing = missing_outputs(connection, version, keys)
         return derive_missing(self._store, missing, self._writing.rules).failures
 
     def _write(
         self, connection: Connection, letters: Sequence[Letter]
-    ) -> tuple[list[Letter], list[tuple[Letter, Failure]]]:
+    ) -> tuple[list[Letter], list[tuple[Letter, EventFailure]]]:
         """Write all letters; if PostgreSQL refuses, halve them until the refused one is alone."""
         if not letters:
             return [], []
@@ -263,7 +265,7 @@ class _Replay:
             if not blames_data(error):
                 raise
             if len(letters) == 1:
-                failure = Failure(attempts.Reason.REFUSED, first_line(error), None)
+                failure = EventFailure(attempts.FailureReason.REFUSED, first_line(error), None)
                 return [], [(letters[0], failure)]
         else:
             return list(letters), []
@@ -275,7 +277,7 @@ class _Replay:
         return first[0] + second[0], first[1] + second[1]
 
 
-def _parsed(store: Store, letters: Sequence[Letter]) -> list[RawEvent | Failure]:
+def _parsed(store: Store, letters: Sequence[Letter]) -> list[RawEvent | EventFailure]:
     """The events of letters refused at ingestion, parsed by today's rules of ingestion."""
     oldest = oldest_possible_start(datetime.now(UTC), store.window)
     results = sandbox().run(
@@ -295,7 +297,9 @@ def _to_parse(store: Store, letter: Letter) -> tuple[bytes, str, Arrival, frozen
     return letter.payload or b"", project, arrival, store.settings.allowed_of(project)
 
 
-def _event_or_failure(result: RawEvent | Refusal | Fault) -> RawEvent | Failure:
+def _event_or_failure(result: RawEvent | Refusal | Fault) -> RawEvent | EventFailure:
     if isinstance(result, Fault):
         return failure_of(result)
-    return Failure(result.reason, result.message, None) if isinstance(result, Refusal) else result
+    return (
+        EventFailure(result.reason, result.message, None) if isinstance(result, Refusal) else result
+    )

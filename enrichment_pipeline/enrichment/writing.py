@@ -18,7 +18,7 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import blames_data, first_line
 from enrichment_pipeline.store.queue.claims import Batch, mark_enriched
 from enrichment_pipeline.store.queue.enriched import (
-    Failure,
+    EventFailure,
     count_by_key,
     dead_letter_events,
     events_to_write,
@@ -142,10 +142,10 @@ def write_alone(connection: Connection, writing: Writing, batch: Batch) -> int:
 
 def _refused(
     connection: Connection, writing: Writing, batch: Batch, error: DBAPIError
-) -> dict[UUID, Failure]:
+) -> dict[UUID, EventFailure]:
     """The events of the batch whose enriched rows PostgreSQL refuses."""
     version = output_version(writing.rules)
-    refused: dict[UUID, Failure] = {}
+    refused: dict[UUID, EventFailure] = {}
     groups = [events_to_write(connection, batch, writing.store.window)]
     most = min(_MOST_REFUSED, batch.due_count // 2)
     while groups:
@@ -168,7 +168,9 @@ def _refused(
                 middle = len(uuids) // 2
                 groups += [uuids[:middle], uuids[middle:]]
                 continue
-            refused[uuids[0]] = Failure(attempts.Reason.REFUSED, first_line(failure), None)
+            refused[uuids[0]] = EventFailure(
+                attempts.FailureReason.REFUSED, first_line(failure), None
+            )
             if len(refused) > 1 and len(refused) > most:
                 raise error from None
         else:

@@ -35,7 +35,7 @@ MAX_EVENT_NAME_LENGTH = 200
 MAX_TITLE_LENGTH = 300
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """Why an event was quarantined; the codes of `dead_letter.reason_code`."""
 
     INVALID_JSON = "invalid_json"
@@ -73,7 +73,7 @@ NO_TIME = "it names no time"
 class EventRejectedError(ValueError):
     """An event that cannot be accepted: `reason` is its code, the message says what was wrong."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: RejectionReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -106,7 +106,7 @@ class RejectedEvent(NamedTuple):
     """An event that goes to the dead letters at ingestion."""
 
     project: str
-    reason: Reason
+    reason: RejectionReason
     message: str
     payload: bytes
     occurred_at: datetime
@@ -230,17 +230,22 @@ def _sent_at_to_keep(fields: dict[str, object], arrival: Arrival) -> datetime | 
 def _decode(payload: bytes) -> dict[str, object]:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise EventRejectedError(
-            Reason.TOO_LARGE, f"{len(payload):,} bytes; an event may have {MAX_PAYLOAD_BYTES:,}"
+            RejectionReason.TOO_LARGE,
+            f"{len(payload):,} bytes; an event may have {MAX_PAYLOAD_BYTES:,}",
         )
     try:
         fields = read_json(payload)
     except RecursionError as error:
-        raise EventRejectedError(Reason.TOO_DEEP, "nested too deeply to be read") from error
+        raise EventRejectedError(
+            RejectionReason.TOO_DEEP, "nested too deeply to be read"
+        ) from error
     # ValueError: msgspec's own errors, and integers of more digits than Python converts.
     except ValueError as error:
-        raise EventRejectedError(Reason.INVALID_JSON, f"not valid JSON: {error}") from error
+        raise EventRejectedError(
+            RejectionReason.INVALID_JSON, f"not valid JSON: {error}"
+        ) from error
     if not isinstance(fields, dict):
-        raise EventRejectedError(Reason.NOT_AN_OBJECT, "an event must be a JSON object")
+        raise EventRejectedError(RejectionReason.NOT_AN_OBJECT, "an event must be a JSON object")
     return fields
 
 
@@ -255,16 +260,18 @@ def _properties(fields: dict[str, object]) -> dict[str, object]:
         except (ValueError, RecursionError):
             properties = None
     if not isinstance(properties, dict):
-        raise EventRejectedError(Reason.INVALID_PROPERTIES, "properties must be an object")
+        raise EventRejectedError(RejectionReason.INVALID_PROPERTIES, "properties must be an object")
     return properties
 
 
 def _event_name(fields: dict[str, object], default: str | None) -> str:
     event = fields.get("event") or default
     if event is None or event == "":
-        raise EventRejectedError(Reason.MISSING_EVENT_NAME, "the event has no name")
+        raise EventRejectedError(RejectionReason.MISSING_EVENT_NAME, "the event has no name")
     if not isinstance(event, str):
-        raise EventRejectedError(Reason.INVALID_EVENT_NAME, "the event's name must be a string")
+        raise EventRejectedError(
+            RejectionReason.INVALID_EVENT_NAME, "the event's name must be a string"
+        )
     return clean_text(event, MAX_EVENT_NAME_LENGTH)
 
 
@@ -279,7 +286,7 @@ def _distinct_id(fields: dict[str, object], properties: dict[str, object]) -> st
             # PostHog converts numbers and objects to text too.
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             return clean_text(text, MAX_ID_LENGTH)
-    raise EventRejectedError(Reason.MISSING_DISTINCT_ID, "the event has no distinct_id")
+    raise EventRejectedError(RejectionReason.MISSING_DISTINCT_ID, "the event has no distinct_id")
 
 
 def _uuid(
@@ -297,7 +304,7 @@ def _uuid(
     except ValueError:
         uuid = None
     if uuid is None:
-        raise EventRejectedError(Reason.INVALID_UUID, "the event's uuid is malformed")
+        raise EventRejectedError(RejectionReason.INVALID_UUID, "the event's uuid is malformed")
     if uuid.int not in _OF_NO_EVENT:
         return uuid
     written = written_time(fields) or str(content_uuid(payload))
@@ -313,11 +320,11 @@ def _occurred_at(
     moment, why_arrival = _when(fields, properties, arrival)
     if moment is None:
         raise EventRejectedError(
-            Reason.INVALID_TIMESTAMP, "the timestamp is no time in a known form"
+            RejectionReason.INVALID_TIMESTAMP, "the timestamp is no time in a known form"
         )
     if oldest is not None and moment < oldest:
         raise EventRejectedError(
-            Reason.TIMESTAMP_TOO_OLD,
+            RejectionReason.TIMESTAMP_TOO_OLD,
             f"{moment} is before {oldest.date()}, the oldest that can be kept",
         )
     return moment, why_arrival

@@ -12,8 +12,8 @@ from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
     RawEvent,
-    Reason,
     RejectedEvent,
+    RejectionReason,
     parse_event,
     reject,
 )
@@ -34,7 +34,7 @@ class ImportSummary:
 
     accepted: int = 0
     duplicates: int = 0
-    quarantined: Counter[Reason] = field(default_factory=Counter)
+    quarantined: Counter[RejectionReason] = field(default_factory=Counter)
     usable: int = 0
     """Records that were events, new or known. A broken record is none; when it comes again, it is
     known by its text and counts as a duplicate."""

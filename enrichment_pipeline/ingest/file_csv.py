@@ -7,7 +7,7 @@ import codecs
 import csv
 from collections.abc import Iterator
 
-from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.events.raw_event import RejectionReason
 from enrichment_pipeline.ingest.file_records import MAX_RECORD_BYTES, DamageError, FileRecord
 from enrichment_pipeline.ingest.file_rows import (
     are_events,
@@ -86,7 +86,7 @@ def _record(names: list[str], row: list[str], number: int) -> FileRecord:
             f"a row of {counted(len(row), 'cell')} in a table of {counted(len(names), 'column')}"
         )
         record = encoded_record(cells, number)
-        return record._replace(problem=problem, reason=Reason.INVALID_JSON)
+        return record._replace(problem=problem, reason=RejectionReason.INVALID_JSON)
     return event_record(cells, number)
 
 

@@ -6,7 +6,7 @@ These are the types that the readers of `files` share. Opening and decompressing
 
 from typing import NamedTuple
 
-from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.events.raw_event import RejectionReason
 from enrichment_pipeline.wording import UserError
 
 MAX_RECORD_BYTES = 20 * 1024 * 1024
@@ -33,7 +33,7 @@ class FileRecord(NamedTuple):
     payload: bytes
     position: int
     problem: str | None = None
-    reason: Reason = Reason.TOO_LARGE
+    reason: RejectionReason = RejectionReason.TOO_LARGE
     """The code of the problem, if there is one."""
 
 

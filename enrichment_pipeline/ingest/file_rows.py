@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from enrichment_pipeline.events.masked import masked_list
-from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.events.raw_event import RejectionReason
 from enrichment_pipeline.events.text import read_json, readable_json, valid_json
 from enrichment_pipeline.ingest.file_records import (
     FileRecord,
@@ -87,7 +87,7 @@ def event_record(row: Row, position: int) -> FileRecord:
     record = encoded_record(event, position)
     if problem is None or record.problem is not None:
         return record
-    return record._replace(problem=problem, reason=Reason.INVALID_JSON)
+    return record._replace(problem=problem, reason=RejectionReason.INVALID_JSON)
 
 
 def encoded_record(value: object, position: int) -> FileRecord:
@@ -219,5 +219,5 @@ def answer_record(columns: list[str], record: FileRecord) -> FileRecord:
             f"a row of {counted(len(values), 'value')} in an answer of "
             f"{counted(len(columns), 'column')}"
         )
-        return record._replace(problem=problem, reason=Reason.INVALID_JSON)
+        return record._replace(problem=problem, reason=RejectionReason.INVALID_JSON)
     return event_record(dict(zip(columns, values, strict=True)), record.position)

@@ -76,7 +76,7 @@ class EnrichmentConfig(dg.Config):
 
     re_enrich: bool = Field(
         False,
-        description="Enrich again what was enriched before, under the rules of now. Otherwise "
+        description="Enrich again what was enriched before, under the current rules. Otherwise "
         "only what is due is, and what is finished stays as it is.",
     )
 
@@ -154,7 +154,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
                 description="No window is failed and no dead letter is open.",
             )
         ],
-        description="What is broken now: failed windows, open dead letters, and the way out. "
+        description="What is broken now: failed windows, open dead letters, and what to do. "
         "Table `dead_letter`.",
     )
     @keeps_errors_private

@@ -32,36 +32,25 @@ class Launch(NamedTuple):
     """Whether the run can wait for all others, since its windows hold historical batches only."""
 
 
-class Situation(NamedTuple):
-    """All that the decision depends on."""
-
-    due: Sequence[DueWindow]
-    under_way: Collection[datetime]
-    """The windows of runs that have not ended."""
-    places: Mapping[datetime, int]
-    """The positions of the due windows among Dagster's partitions: a range run takes neighbours."""
-
-
-def plan(situation: Situation) -> list[Launch]:
-    """The runs to launch now.
+def plan(
+    due: Sequence[DueWindow], under_way: Collection[datetime], places: Mapping[datetime, int]
+) -> list[Launch]:
+    """The runs to launch now. The windows `under_way` are in runs that have not ended; `places` are
+    the positions of windows among Dagster's partitions, because a range run takes neighbours.
 
     Every due window without a run under way is in exactly one of them. A window whose batches have
     failed gets a run of its own, so that it can show FAILED.
     """
-    due = {
-        window.window_start: window
-        for window in situation.due
-        if window.window_start not in situation.under_way
-    }
-    alone = {start for start, window in due.items() if window.attempts}
-    historical = {start for start, window in due.items() if window.historical} - alone
-    live = due.keys() - alone - historical
-    first = _grouped(live, situation.places, MAX_RANGES - 1)
-    last = _grouped(historical, situation.places, 1)
+    idle = {one.window_start: one for one in due if one.window_start not in under_way}
+    alone = {start for start, window in idle.items() if window.attempts}
+    historical = {start for start, window in idle.items() if window.historical} - alone
+    live = idle.keys() - alone - historical
+    first = _grouped(live, places, MAX_RANGES - 1)
+    last = _grouped(historical, places, 1)
     return [
-        *(_launch(group, due, is_sweep=sweep) for group, sweep in first),
-        *(_launch((start,), due) for start in sorted(alone)),
-        *(_launch(group, due, is_sweep=sweep, is_behind=True) for group, sweep in last),
+        *(_launch(group, idle, is_sweep=sweep) for group, sweep in first),
+        *(_launch((start,), idle) for start in sorted(alone)),
+        *(_launch(group, idle, is_sweep=sweep, is_behind=True) for group, sweep in last),
     ]
 
 

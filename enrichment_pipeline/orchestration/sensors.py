@@ -17,7 +17,7 @@ from enrichment_pipeline.orchestration.partitions import (
     windows_of,
     windows_tag,
 )
-from enrichment_pipeline.orchestration.planning import Launch, Situation, plan
+from enrichment_pipeline.orchestration.planning import Launch, plan
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, runs_under_way
@@ -66,7 +66,7 @@ def build_sensor(job: Job, seconds: int, grace: timedelta = timedelta(0)) -> dg.
         add_windows(context.instance, [window.window_start for window in due])
         shown = places(context.instance)
         under_way = set(windows_under_way(context.instance, shown))
-        launches = plan(Situation(due, under_way, shown))
+        launches = plan(due, under_way, shown)
         if not launches:
             return dg.SkipReason(
                 f"{counted(len(due), 'window is', 'windows are')} due; runs are at work or waiting"

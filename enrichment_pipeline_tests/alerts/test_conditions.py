@@ -21,7 +21,7 @@ from enrichment_pipeline.alerts.conditions import (
 )
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.ingest.pulled import PullDifference
-from enrichment_pipeline.store.monitoring.alerts import Alert, LetterGroup, Waiting
+from enrichment_pipeline.store.monitoring.alerts import Alert, LetterGroup, QueueWait
 from enrichment_pipeline_tests.conftest import HOUR
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -30,7 +30,7 @@ LIMITS = Limits(silence=30 * MINUTE, queue=15 * MINUTE, sensor=10 * MINUTE)
 FINE = Situation(
     now=NOON,
     letters=(),
-    waiting=Waiting(0, 0, None),
+    waiting=QueueWait(0, 0, None),
     live_event=NOON,
     sensor_tick=NOON,
     watched_since=NOON - DAY,
@@ -165,7 +165,7 @@ def test_exhausted_letters_are_alerted_by_reason_beside_those_that_are_open() ->
 
 
 SILENT = replace(FINE, live_event=NOON - 31 * MINUTE)
-STALLED = replace(FINE, waiting=Waiting(2, 50, NOON - 16 * MINUTE))
+STALLED = replace(FINE, waiting=QueueWait(2, 50, NOON - 16 * MINUTE))
 STOPPED = replace(FINE, sensor_tick=NOON - 11 * MINUTE)
 STANDING_STILL = [
     (Kind.SILENT_INGEST, SILENT),
@@ -219,11 +219,13 @@ def test_silence_where_no_event_came_for_days_is_nothing_new_but_lasts_once_noti
 
 def test_a_queue_that_moves_slowly_is_not_over_at_every_other_evaluation() -> None:
     known = notified(conditions(STALLED, LIMITS, {}))
-    slower = replace(FINE, waiting=Waiting(1, 9, NOON - 14 * MINUTE))
+    slower = replace(FINE, waiting=QueueWait(1, 9, NOON - 14 * MINUTE))
     assert conditions(slower, LIMITS, {}) == []
     [found] = conditions(slower, LIMITS, known)
     assert found.count == 9
-    assert conditions(replace(FINE, waiting=Waiting(1, 9, NOON - 7 * MINUTE)), LIMITS, known) == []
+    assert (
+        conditions(replace(FINE, waiting=QueueWait(1, 9, NOON - 7 * MINUTE)), LIMITS, known) == []
+    )
 
 
 def test_the_limits_are_those_of_the_settings_and_zero_is_none() -> None:

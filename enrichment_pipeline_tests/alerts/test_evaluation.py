@@ -11,7 +11,7 @@ from sqlalchemy import text
 from enrichment_pipeline.alerts.evaluation import LONGEST_PAUSE, evaluate
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.ingest.api.capture import SOURCE as API
 from enrichment_pipeline.ingest.api.capture import WEBHOOK_SOURCE
 from enrichment_pipeline.ingest.pull.query_api import SOURCE as QUERY_API
@@ -78,7 +78,7 @@ def age_batches(store: Store, age: timedelta) -> None:
 def test_a_dead_letter_is_notified_once_on_every_channel_and_its_end_once(
     store: Store, titles: Titles
 ) -> None:
-    broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", NOON)
+    broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"x", NOON)
     load_events(store, [], [broken], "api")
     window = "the window 2026-03-01 12:00 UTC"
     assert titles(MINUTE) == [f"1 dead letter: invalid_json, {window}"]

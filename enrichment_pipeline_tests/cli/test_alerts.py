@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.cli import console
 from enrichment_pipeline.cli.main import app
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
@@ -57,7 +57,7 @@ def test_the_list_shows_what_is_open_what_was_notified_and_what_has_not_arrived(
 ) -> None:
     monkeypatch.setattr(console.out, "width", 200)
     assert "No alert is open." in call("list").stdout
-    broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", NOON)
+    broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"x", NOON)
     load_events(store, [], [broken], "api")
     evaluate(store, settings, ["json-123456"])
     figures = json.loads(call("list", "--json").stdout)

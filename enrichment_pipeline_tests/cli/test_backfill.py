@@ -54,7 +54,7 @@ def test_a_dry_run_names_the_failed_windows_and_does_nothing(
         run("--failed", "--from", "2026-03-01-02:00", "--dry-run", "--json").stdout
     )["windows"]
     assert [window["window"] for window in narrowed] == ["2026-03-01T02:00:00+00:00"]
-    assert "8 dead events would be done again" in run("--failed", "--dry-run").stdout
+    assert "8 dead events would be processed again" in run("--failed", "--dry-run").stdout
     assert dead(store) == [4, 0, 4]
 
 

@@ -20,7 +20,7 @@ from enrichment_pipeline.cli import console, main
 from enrichment_pipeline.cli.main import app
 from enrichment_pipeline.cli.services import ServiceError, Services, Stopping, port_is_free
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import free_port, make_event, raw_events
@@ -89,7 +89,7 @@ def test_show_prints_an_event_as_it_arrived_and_what_was_made_of_it(
     store: Store, rules: Rules
 ) -> None:
     [event] = raw_events(1, NOON)
-    broken = RejectedEvent("default", Reason.INVALID_JSON, "not JSON", b'{"a": [b]}', NOON)
+    broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "not JSON", b'{"a": [b]}', NOON)
     load_events(store, [event], [broken], "test")
     before = json.loads(call("show", str(event.uuid), "--json").stdout)
     enrich_due(store, rules)

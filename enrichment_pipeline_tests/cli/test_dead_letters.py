@@ -19,7 +19,7 @@ from enrichment_pipeline.cli.letter_options import REASONS
 from enrichment_pipeline.enrichment import replay as replaying
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import ReplayReport
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
@@ -59,7 +59,7 @@ def states(store: Store) -> list[str]:
 
 def refuse(store: Store, *payloads: bytes, at: datetime = NOON, event: str | None = None) -> None:
     """Letters of events that were refused at ingestion."""
-    reason = Reason.BEFORE_FIRST_PARTITION
+    reason = RejectionReason.BEFORE_FIRST_PARTITION
     refused = [RejectedEvent("shop", reason, "too early", one, at, event) for one in payloads]
     load_events(store, [], refused, "test")
 
@@ -420,4 +420,4 @@ def documented(page: str) -> set[str]:
 
 def test_every_reason_code_is_documented() -> None:
     assert REASONS - documented("dead_letters.md") == set()
-    assert set(Reason) - documented("api.md") == set()
+    assert set(RejectionReason) - documented("api.md") == set()

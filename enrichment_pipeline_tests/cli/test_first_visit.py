@@ -15,7 +15,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli.console import print_table, waiting
 from enrichment_pipeline.cli.services import why_not_listen
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call
@@ -246,17 +246,19 @@ def test_single_things_are_counted_in_the_singular(store: Store, rules: Rules) -
     assert "all 1 window " in call("status").stdout
     call("sessions", "build")
     assert "  1 event  " in call("sessions", "list").stdout
-    broken = RejectedEvent("default", Reason.INVALID_JSON, "not JSON", b"{", NOON)
+    broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "not JSON", b"{", NOON)
     load_events(store, [], [broken], "test")
     result = call("backfill", "--from", "2026-03-02", "--dry-run").stdout
-    assert "1 window with 2 events would be done again." in result
+    assert "1 window with 2 events would be processed again." in result
 
 
 def test_a_letter_of_the_year_1_is_not_said_to_need_an_older_import(
     store: Store, rules: Rules
 ) -> None:
     event = make_event(at=datetime(1, 1, 1, tzinfo=UTC))
-    broken = RejectedEvent("default", Reason.BEFORE_FIRST_PARTITION, "too early", event, NOON)
+    broken = RejectedEvent(
+        "default", RejectionReason.BEFORE_FIRST_PARTITION, "too early", event, NOON
+    )
     load_events(store, [], [broken], "test")
     assert call("dead-letters", "replay", "1", "--json").returncode == 1
     [letter] = json.loads(call("dead-letters", "list", "--json").stdout)["letters"]

@@ -9,7 +9,7 @@ import pytest
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.cli.test_commands import call, every_command
@@ -64,7 +64,7 @@ def test_json_is_one_document_and_errors_are_lines_of_their_own(
     (tmp_path / "events.jsonl").write_bytes(make_event(at=NOON) if is_filled else b"")
     [event] = raw_events(1, NOON, properties={"$session_id": "s"})
     if is_filled:
-        broken = RejectedEvent("default", Reason.INVALID_JSON, "not JSON", b"{", NOON)
+        broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "not JSON", b"{", NOON)
         load_events(store, [event], [broken], "test")
         enrich_due(store, rules)
     letter = call("sql", "SELECT coalesce(max(id), 1) AS id FROM dead_letter", "--json")

@@ -8,7 +8,7 @@ import pytest
 
 from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
@@ -62,7 +62,7 @@ def one_of_each(store: Store, rules: Rules, tmp_path: Path) -> Store:
     """A store with an event, a session, a dead letter and an alert."""
     take_in(store, rules, [_ONE])
     build_day(store, NOON.date(), is_whole=True)
-    rejected = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"{", NOON)
+    rejected = RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"{", NOON)
     load_events(store, [], [rejected], "test")
     assert evaluate(store, store.settings, ["one"])
     (tmp_path / "events.jsonl").write_bytes(_ONE)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
@@ -39,7 +39,9 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
 def two_days(store: Store, rules: Rules) -> Store:
     """An event, a session and a dead letter at the very beginning of each of two days."""
     for day in ONE_OF_EACH:
-        rejected = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", f"{day}".encode(), day)
+        rejected = RejectedEvent(
+            "default", RejectionReason.INVALID_JSON, "no JSON", f"{day}".encode(), day
+        )
         load_events(store, [], [rejected], "test")
         take_in(store, rules, [make_event(at=day, properties={NAME: f"s{day:%d}"})])
         build_day(store, day.date(), is_whole=True)

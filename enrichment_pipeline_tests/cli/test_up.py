@@ -15,7 +15,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli import demo, up
 from enrichment_pipeline.cli.services import Services
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store
@@ -58,7 +58,7 @@ def test_what_to_do_next_is_said_and_a_dead_letter_that_comes_while_all_runs(
 
     def quarantine() -> None:
         said_before.append(capsys.readouterr().out)
-        broken = RejectedEvent("demo", Reason.INVALID_JSON, "why", b"{", datetime.now(UTC))
+        broken = RejectedEvent("demo", RejectionReason.INVALID_JSON, "why", b"{", datetime.now(UTC))
         load_events(store, [], [broken], "api")
 
     @contextmanager

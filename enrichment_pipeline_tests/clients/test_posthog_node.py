@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.events.raw_event import RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import enriched, rows
 from enrichment_pipeline_tests.clients.node_client import node_client
@@ -106,7 +106,7 @@ def test_an_event_that_cannot_be_taken_costs_itself_alone_and_v1_is_answered_so(
         complaints = posthog.shut_down()
     assert sorted(row.event for row in enriched(store, rules)) == ["after", "before"]
     [letter] = rows(store, "SELECT event, project, reason_code FROM dead_letter")
-    assert letter == ("long ago", PROJECT, Reason.TIMESTAMP_TOO_OLD)
+    assert letter == ("long ago", PROJECT, RejectionReason.TIMESTAMP_TOO_OLD)
     assert ("dropped" in complaints) is (mode == "v1"), complaints
 
 

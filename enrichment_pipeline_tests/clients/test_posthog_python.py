@@ -11,7 +11,7 @@ from posthog import Posthog
 from posthog.capture_v1 import CaptureV1Error
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.events.raw_event import RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import enriched, rows
 from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api
@@ -145,7 +145,7 @@ def test_an_event_that_cannot_be_taken_costs_itself_alone_and_v1_is_answered_so(
         posthog.capture("after", distinct_id="user-1")
     assert [row.event for row in enriched(store, rules)] == ["before", "after"]
     [letter] = rows(store, "SELECT event, project, reason_code FROM dead_letter")
-    assert letter == ("long ago", PROJECT, Reason.TIMESTAMP_TOO_OLD)
+    assert letter == ("long ago", PROJECT, RejectionReason.TIMESTAMP_TOO_OLD)
     if mode == "v1":
         [failure] = failures
         assert isinstance(failure, CaptureV1Error)

@@ -17,7 +17,12 @@ from enrichment_pipeline.enrichment.deriving import Derived, derive_missing
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.people import People
-from enrichment_pipeline.events.raw_event import Arrival, EventRejectedError, Reason, reject
+from enrichment_pipeline.events.raw_event import (
+    Arrival,
+    EventRejectedError,
+    RejectionReason,
+    reject,
+)
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import is_store_failure
 from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_for_replay
@@ -227,7 +232,7 @@ def test_a_batch_that_changes_between_two_claims_is_taken_as_it_is_now(
 def test_a_batch_that_a_replay_changes_between_two_claims_is_taken_as_it_is_now(
     store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error = EventRejectedError(Reason.BEFORE_FIRST_PARTITION, "too early")
+    error = EventRejectedError(RejectionReason.BEFORE_FIRST_PARTITION, "too early")
     refused = reject(make_event(at=NOON), "default", Arrival(NOON), error)
     load_events(store, raw_events(5, NOON, event="bad"), [], "test")
     load_events(store, raw_events(2, NOON), [refused], "test")

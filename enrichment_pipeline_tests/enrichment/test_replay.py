@@ -16,8 +16,8 @@ from enrichment_pipeline.events.raw_event import (
     UNREADABLE,
     Arrival,
     EventRejectedError,
-    Reason,
     RejectedEvent,
+    RejectionReason,
     parse_event,
     reject,
 )
@@ -84,7 +84,7 @@ def balance(store: Store) -> tuple[int, int, int, int]:
 
 
 def refused_at_ingestion(payload: bytes, default_name: str | None = None) -> RejectedEvent:
-    error = EventRejectedError(Reason.BEFORE_FIRST_PARTITION, "too early")
+    error = EventRejectedError(RejectionReason.BEFORE_FIRST_PARTITION, "too early")
     return reject(payload, "default", Arrival(NOON, default_name=default_name), error)
 
 
@@ -135,7 +135,7 @@ def test_an_event_that_was_refused_for_its_age_comes_in(store: Store, rules: Rul
 def test_an_event_that_was_refused_for_a_time_nobody_can_read_comes_in_if_it_was_live(
     store: Store, rules: Rules, source: str
 ) -> None:
-    error = EventRejectedError(Reason.INVALID_TIMESTAMP, "no time in a known form")
+    error = EventRejectedError(RejectionReason.INVALID_TIMESTAMP, "no time in a known form")
     payload = make_event(timestamp="28/11/2026 12:30")
     load_events(store, [], [reject(payload, "default", Arrival(NOON), error)], source)
     [(arrived,)] = rows(store, "SELECT first_failed_at FROM dead_letter")

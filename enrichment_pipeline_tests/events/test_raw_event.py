@@ -18,7 +18,7 @@ from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
     RawEvent,
-    Reason,
+    RejectionReason,
     parse_event,
     reject,
 )
@@ -49,29 +49,35 @@ def without(*names: str, **fields: Any) -> bytes:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b"not json", Reason.INVALID_JSON),
-        (b"\xff\xfe", Reason.INVALID_JSON),
-        (make_event(properties={"x": 1}).replace(b'"x": 1', b'"x": 1e999'), Reason.INVALID_JSON),
-        (b"[1, 2]", Reason.NOT_AN_OBJECT),
-        (b'"text"', Reason.NOT_AN_OBJECT),
-        (make_event(properties={"x": "y" * 1_000_000}), Reason.TOO_LARGE),
-        (b'{"properties": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}", Reason.TOO_DEEP),
-        (make_event(properties="[" * 5_000), Reason.INVALID_PROPERTIES),
-        (make_event(distinct_id=""), Reason.MISSING_DISTINCT_ID),
-        (make_event(distinct_id=None), Reason.MISSING_DISTINCT_ID),
-        (without("event"), Reason.MISSING_EVENT_NAME),
-        (make_event(""), Reason.MISSING_EVENT_NAME),
-        (make_event(7), Reason.INVALID_EVENT_NAME),
-        (make_event(["$pageview"]), Reason.INVALID_EVENT_NAME),
-        (without("distinct_id"), Reason.MISSING_DISTINCT_ID),
-        (make_event(properties=[1]), Reason.INVALID_PROPERTIES),
-        (make_event(properties="no JSON"), Reason.INVALID_PROPERTIES),
-        (make_event(uuid="1234"), Reason.INVALID_UUID),
-        (make_event(uuid=7), Reason.INVALID_UUID),
+        (b"not json", RejectionReason.INVALID_JSON),
+        (b"\xff\xfe", RejectionReason.INVALID_JSON),
+        (
+            make_event(properties={"x": 1}).replace(b'"x": 1', b'"x": 1e999'),
+            RejectionReason.INVALID_JSON,
+        ),
+        (b"[1, 2]", RejectionReason.NOT_AN_OBJECT),
+        (b'"text"', RejectionReason.NOT_AN_OBJECT),
+        (make_event(properties={"x": "y" * 1_000_000}), RejectionReason.TOO_LARGE),
+        (
+            b'{"properties": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}",
+            RejectionReason.TOO_DEEP,
+        ),
+        (make_event(properties="[" * 5_000), RejectionReason.INVALID_PROPERTIES),
+        (make_event(distinct_id=""), RejectionReason.MISSING_DISTINCT_ID),
+        (make_event(distinct_id=None), RejectionReason.MISSING_DISTINCT_ID),
+        (without("event"), RejectionReason.MISSING_EVENT_NAME),
+        (make_event(""), RejectionReason.MISSING_EVENT_NAME),
+        (make_event(7), RejectionReason.INVALID_EVENT_NAME),
+        (make_event(["$pageview"]), RejectionReason.INVALID_EVENT_NAME),
+        (without("distinct_id"), RejectionReason.MISSING_DISTINCT_ID),
+        (make_event(properties=[1]), RejectionReason.INVALID_PROPERTIES),
+        (make_event(properties="no JSON"), RejectionReason.INVALID_PROPERTIES),
+        (make_event(uuid="1234"), RejectionReason.INVALID_UUID),
+        (make_event(uuid=7), RejectionReason.INVALID_UUID),
     ],
 )
 def test_an_event_that_cannot_be_taken_is_rejected_with_its_reason(
-    payload: bytes, reason: Reason
+    payload: bytes, reason: RejectionReason
 ) -> None:
     with pytest.raises(EventRejectedError) as caught:
         parse(payload)
@@ -84,7 +90,7 @@ def test_an_event_may_have_a_million_bytes_and_no_more() -> None:
     assert len(parse(make_event(properties={"x": "y" * room})).payload) == 1_000_000
     with pytest.raises(EventRejectedError) as caught:
         parse(make_event(properties={"x": "y" * (room + 1)}))
-    assert caught.value.reason is Reason.TOO_LARGE
+    assert caught.value.reason is RejectionReason.TOO_LARGE
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
@@ -93,7 +99,7 @@ def test_however_deeply_an_event_is_nested_it_is_read_or_rejected(
     opening: bytes, place: bytes
 ) -> None:
     closing = {b"[": b"]", b'{"a":': b"}"}[opening]
-    outcomes: set[Reason | None] = set()
+    outcomes: set[RejectionReason | None] = set()
     # Up to where the reading gives up, and past it; the writing must not give up earlier.
     for depth in range(850, 1_050):
         nested = opening * depth + b"1" + closing * depth
@@ -103,7 +109,7 @@ def test_however_deeply_an_event_is_nested_it_is_read_or_rejected(
             outcomes.add(None)
         except EventRejectedError as error:
             outcomes.add(reject(payload, "default", Arrival(ARRIVAL), error).reason)
-    assert outcomes == {None, Reason.TOO_DEEP}
+    assert outcomes == {None, RejectionReason.TOO_DEEP}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +124,7 @@ def test_a_rejected_event_keeps_its_name_and_its_time_where_that_can_be_used(
     oldest: datetime | None, occurred_at: datetime
 ) -> None:
     payload = make_event("a\0b", uuid="1234", at=datetime(2026, 2, 28, 9, tzinfo=UTC))
-    error = EventRejectedError(Reason.INVALID_UUID, "why")
+    error = EventRejectedError(RejectionReason.INVALID_UUID, "why")
     kept = reject(payload, "default", Arrival(ARRIVAL), error, oldest)
     assert (kept.event, kept.occurred_at, kept.message) == ("a\ufffdb", occurred_at, "why")
 
@@ -214,7 +220,7 @@ def test_a_time_is_moved_by_how_far_the_clocks_are_apart_and_by_no_zone(
     payload = make_event(timestamp=stamp)
     assert parse_event(payload, "default", arrival).occurred_at == occurred_at
     # A replay of a letter has the moment of the letter, which names a zone.
-    error = EventRejectedError(Reason.INVALID_UUID, "why")
+    error = EventRejectedError(RejectionReason.INVALID_UUID, "why")
     kept = reject(payload, "default", arrival, error)
     assert kept.sent_at is None or kept.sent_at.tzinfo is not None
     assert kept.occurred_at == occurred_at
@@ -358,7 +364,7 @@ def test_a_recorded_event_of_which_no_time_can_be_read_is_rejected_so_that_it_ca
         return
     with pytest.raises(EventRejectedError) as caught:
         parse_event(make_event(**fields), "default", recorded)
-    assert caught.value.reason is Reason.INVALID_TIMESTAMP
+    assert caught.value.reason is RejectionReason.INVALID_TIMESTAMP
 
 
 def test_of_a_recorded_event_that_names_no_time_at_all_the_row_says_so() -> None:

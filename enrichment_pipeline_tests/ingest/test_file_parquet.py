@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pyarrow as pa
 import pytest
 
-from enrichment_pipeline.events.raw_event import Reason
+from enrichment_pipeline.events.raw_event import RejectionReason
 from enrichment_pipeline.ingest.files import BrokenFileError, FileRecord, read_records
 from enrichment_pipeline_tests.ingest.stored_files import (
     parquet,
@@ -54,7 +54,7 @@ def test_a_row_with_broken_json_has_a_problem_and_its_neighbours_have_none() -> 
         None,
     ]
     assert json.loads(records[1].payload) == {"event": "b", "properties": "{nope"}
-    assert records[1].reason is Reason.INVALID_JSON
+    assert records[1].reason is RejectionReason.INVALID_JSON
 
 
 def test_a_row_with_half_an_emoji_has_no_problem() -> None:

@@ -19,7 +19,7 @@ from enrichment_pipeline.events.raw_event import (
     TIME_IS_ARRIVAL,
     TOO_FAR_AHEAD,
     UNREADABLE,
-    Reason,
+    RejectionReason,
 )
 from enrichment_pipeline.ingest import importer
 from enrichment_pipeline.ingest.chunks import ImportSummary
@@ -127,7 +127,7 @@ def test_a_line_whose_time_is_of_no_use_has_that_of_posthog_or_is_kept_to_be_men
     summary = import_file(store, write(tmp_path / "lines.jsonl", lines))
     assert (summary.accepted, summary.quarantined) == (
         5,
-        {Reason.INVALID_TIMESTAMP: 2, Reason.TIMESTAMP_TOO_OLD: 1},
+        {RejectionReason.INVALID_TIMESTAMP: 2, RejectionReason.TIMESTAMP_TOO_OLD: 1},
     )
     why = f"properties->>'{TIME_IS_ARRIVAL}'"
     at_posthog, at_import = (
@@ -146,7 +146,7 @@ def test_an_event_for_which_there_would_be_too_many_windows_is_quarantined(
 ) -> None:
     ancient = events(1, datetime(1999, 1, 1, tzinfo=UTC))
     summary = import_file(store, write(tmp_path / "old.jsonl", ancient))
-    assert summary.quarantined == {Reason.TIMESTAMP_TOO_OLD: 1}
+    assert summary.quarantined == {RejectionReason.TIMESTAMP_TOO_OLD: 1}
     assert len(rows(store, "SELECT id FROM dead_letter WHERE window_start > '2026-01-01'")) == 1
 
 
@@ -171,7 +171,7 @@ def test_a_large_import_is_shared_out_and_loses_nothing(
     lines = events(1_000)
     summary = import_file(store, write(tmp_path / "events.jsonl", [*lines, *lines[:70], b"bad"]))
     assert (summary.accepted, summary.duplicates) == (1_000, 70)
-    assert summary.quarantined == {Reason.INVALID_JSON: 1}
+    assert summary.quarantined == {RejectionReason.INVALID_JSON: 1}
     assert rows(store, "SELECT count(*), count(DISTINCT uuid) FROM raw_event") == [(1_000, 1_000)]
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.events.times import window_start
-from enrichment_pipeline.ingest.api.accept import Kind, Submission, accept
+from enrichment_pipeline.ingest.api.accept import Origin, Submission, accept
 from enrichment_pipeline.ingest.chunks import load_chunk
 from enrichment_pipeline.ingest.file_records import FileRecord
 from enrichment_pipeline.ingest.pull import pull as pulling
@@ -144,7 +144,7 @@ def test_an_event_that_was_sent_imported_and_pulled_is_one_though_its_times_diff
         for name, person in (("a", "ann"), ("b", "ann"), ("a", "cookieless_k3J9"))
     ]
     live = Arrival(NOON + HOUR, NOON + timedelta(minutes=5))
-    accept(store, [Submission(Kind("api"), "default", sent, live)])
+    accept(store, [Submission(Origin("api"), "default", sent, live)])
     load_chunk(store, [FileRecord(payload, 1) for payload in reversed(stored)], "default")
     posthog.add(*events(3), *stored, *events(2, NOON + timedelta(seconds=1)))
     pull(store, pulling_settings, [NOON])

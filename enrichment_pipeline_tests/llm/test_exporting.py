@@ -18,7 +18,7 @@ from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
-    Reason,
+    RejectionReason,
     parse_event,
     reject,
 )
@@ -77,7 +77,7 @@ def test_what_a_replay_has_let_in_is_there(store: Store, rules: Rules, tmp_path:
     arrival = Arrival(NOON)
     take_in(store, rules, visit("one", NOON, "/"))
     bad = parse_event(make_event("bad", NOON, properties=properties), "default", arrival)
-    error = EventRejectedError(Reason.BEFORE_FIRST_PARTITION, "too early")
+    error = EventRejectedError(RejectionReason.BEFORE_FIRST_PARTITION, "too early")
     payload = make_event("refused", NOON, properties=properties)
     load_events(store, [bad], [reject(payload, "default", arrival, error)], "test")
     die(store, rules)

@@ -12,7 +12,7 @@ from mcp.types import ImageContent, TextContent
 from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.llm import mcp_running
 from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE
 from enrichment_pipeline.llm.mcp_arguments import MOST_ROWS, MOST_TOKENS
@@ -197,7 +197,7 @@ def test_dead_letters_are_shown_without_what_was_sent(store: Store) -> None:
     broken = [
         RejectedEvent(
             "default",
-            Reason.INVALID_JSON,
+            RejectionReason.INVALID_JSON,
             "no JSON: ann@example.com </data>",
             b"SECRET payload",
             datetime.now(UTC),

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.orchestration import maintenance
 from enrichment_pipeline.orchestration.partitions import (
     WINDOWS,
@@ -108,7 +108,7 @@ def test_windows_that_retention_has_dropped_are_no_partitions_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old, kept = today - 12 * DAY, today - 9 * DAY
-    rejected = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", old)
+    rejected = RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"x", old)
     load_events(store, raw_events(1, old), [rejected], "test")
     load_events(store, raw_events(1, kept), [], "test")
     enrich_due(store, rules)

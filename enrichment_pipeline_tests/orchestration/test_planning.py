@@ -12,7 +12,6 @@ from enrichment_pipeline.orchestration.planning import (
     MAX_RANGES,
     MAX_WINDOWS,
     Launch,
-    Situation,
     plan,
 )
 from enrichment_pipeline.store.queue.claims import DueWindow
@@ -31,11 +30,9 @@ def launches(
     order: Sequence[int] = range(-10, 420),
 ) -> list[Launch]:
     return plan(
-        Situation(
-            due=windows,
-            under_way={FIRST + hour * HOUR for hour in under_way},
-            places={FIRST + hour * HOUR: place for place, hour in enumerate(order)},
-        )
+        windows,
+        under_way={FIRST + hour * HOUR for hour in under_way},
+        places={FIRST + hour * HOUR: place for place, hour in enumerate(order)},
     )
 
 

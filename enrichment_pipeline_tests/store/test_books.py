@@ -9,7 +9,7 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import replay_marked
-from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RawEvent, RejectedEvent, RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_for_replay
 from enrichment_pipeline.store.dead_letters.summary import broken_now, dead_windows
@@ -37,7 +37,7 @@ def mended_rules() -> Rules:
 
 
 def rejected(payload: str, at: datetime) -> RejectedEvent:
-    return RejectedEvent("default", Reason.INVALID_JSON, "no JSON", payload.encode(), at)
+    return RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", payload.encode(), at)
 
 
 def fail_until_dead(store: Store, rules: Rules) -> None:

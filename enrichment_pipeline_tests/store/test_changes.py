@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.schema import downgrade, upgrade
 from enrichment_pipeline.store.ingest.load import load_events
@@ -88,7 +88,10 @@ def test_a_window_in_which_events_wait_is_there_after_a_while(store: Store, rule
 
 def test_dead_letters_are_changes_of_their_window_and_of_the_asset(store: Store) -> None:
     load_events(
-        store, [], [RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", START)], "test"
+        store,
+        [],
+        [RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"x", START)],
+        "test",
     )
     assert of_dagster(store) == [START]
     with store.transaction() as connection:
@@ -140,7 +143,10 @@ def test_two_sensors_that_tick_at_once_show_each_window_and_letter_once(
 ) -> None:
     enrich(store, rules)
     load_events(
-        store, [], [RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", START)], "test"
+        store,
+        [],
+        [RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"x", START)],
+        "test",
     )
     with store.transaction() as one, store.transaction() as other:
         assert take_letter_changes(one)
@@ -193,7 +199,10 @@ def test_a_store_of_the_version_before_begins_with_what_its_consumers_have_not_s
     enrich(store, rules)
     enrich(store, rules, hour=30)
     load_events(
-        store, [], [RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", START)], "test"
+        store,
+        [],
+        [RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"x", START)],
+        "test",
     )
     with store.transaction() as connection:
         downgrade(connection, "0006")

@@ -18,7 +18,7 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.people import People, ledger_name
 from enrichment_pipeline.events.raw_event import Arrival, RejectedEvent, parse_event, reject
 from enrichment_pipeline.events.raw_event import EventRejectedError as Rejection
-from enrichment_pipeline.ingest.api.accept import Kind, Submission, accept
+from enrichment_pipeline.ingest.api.accept import Origin, Submission, accept
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.payloads import decompress
 from enrichment_pipeline.store.database.tables import metadata
@@ -30,7 +30,11 @@ from enrichment_pipeline.store.lifecycle.forget import ForgetReport, forget_even
 from enrichment_pipeline.store.lifecycle.forget_texts import REMOVED
 from enrichment_pipeline.store.lifecycle.retention import FirstKept, drop_days_before
 from enrichment_pipeline.store.queue.claims import claim, mark_enriched
-from enrichment_pipeline.store.queue.enriched import Failure, dead_letter_events, write_enriched
+from enrichment_pipeline.store.queue.enriched import (
+    EventFailure,
+    dead_letter_events,
+    write_enriched,
+)
 from enrichment_pipeline.store.queue.unused_inputs import forget_unused_inputs
 from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
@@ -304,7 +308,7 @@ def test_an_event_that_is_sent_again_after_it_was_forgotten_is_a_duplicate(
 ) -> None:
     payloads = [make_event(at=datetime.now(UTC), distinct_id=ANN) for _ in range(3)]
     payloads.append(make_event(at=datetime.now(UTC), distinct_id=ANN, uuid="x"))
-    request = Submission(Kind("api"), "shop", payloads, Arrival(datetime.now(UTC)))
+    request = Submission(Origin("api"), "shop", payloads, Arrival(datetime.now(UTC)))
     accept(store, [request])
     enrich(store, rules)
     forget(store, ANN)
@@ -325,7 +329,7 @@ def test_a_run_at_work_on_a_batch_is_waited_for_with_all_that_comes_of_it(
     [version] = rows(
         store, "SELECT DISTINCT version, rules_version FROM enrichment_output, enriched_event"
     )
-    at_fault = {event.uuid: Failure("enrichment_raised", "x", None) for event in events[:dead]}
+    at_fault = {event.uuid: EventFailure("enrichment_raised", "x", None) for event in events[:dead]}
     done: list[ForgetReport] = []
     thread = threading.Thread(target=lambda: done.append(forget(store, ANN)))
     with store.transaction() as connection:

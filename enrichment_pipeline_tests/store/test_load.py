@@ -19,8 +19,8 @@ from enrichment_pipeline.events.people import People
 from enrichment_pipeline.events.raw_event import (
     Arrival,
     RawEvent,
-    Reason,
     RejectedEvent,
+    RejectionReason,
     parse_event,
 )
 from enrichment_pipeline.store.database.engine import Store
@@ -44,7 +44,7 @@ def rows(store: Store, statement: str) -> list[Any]:
 
 
 def rejected(payload: bytes = b"broken", at: datetime = NOON) -> RejectedEvent:
-    return RejectedEvent("default", Reason.INVALID_JSON, "not JSON", payload, at)
+    return RejectedEvent("default", RejectionReason.INVALID_JSON, "not JSON", payload, at)
 
 
 @pytest.mark.parametrize("later", [timedelta(0), HOUR, timedelta(days=1), -timedelta(days=40)])
@@ -210,7 +210,7 @@ def test_a_batch_of_a_window_to_come_is_due_when_its_window_begins(store: Store)
 def test_a_rejected_event_is_a_dead_letter_with_its_text_and_comes_in_once(store: Store) -> None:
     for expected in (1, 0):
         result = load_events(store, raw_events(2, NOON), [rejected()], "test")
-        assert result.quarantined[Reason.INVALID_JSON] == expected
+        assert result.quarantined[RejectionReason.INVALID_JSON] == expected
     letters = rows(store, "SELECT * FROM dead_letter")
     assert len(letters) == 1
     assert decompress(letters[0].payload) == b"broken"
@@ -301,7 +301,7 @@ def test_rows_that_postgresql_refuses_are_quarantined_and_their_neighbours_get_i
         events[number] = events[number]._replace(title="a\0b")
     result = load_events(store, events, [], "test")
     assert result.accepted == 37
-    assert result.quarantined == {Reason.REFUSED_BY_STORE: 3}
+    assert result.quarantined == {RejectionReason.REFUSED_BY_STORE: 3}
     assert result.refused is not None
     assert result.refused.keys() == {("default", events[n].uuid.int) for n in (3, 17, 18)}
     for number in (3, 17, 18):

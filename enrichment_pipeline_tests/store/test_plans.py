@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.people import People
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.lifecycle.forget import forget_events
@@ -51,7 +51,9 @@ def explained(engine: Engine) -> Iterator[list[str]]:
 def filled(store: Store, rules: Rules) -> Store:
     """A store with five days of events."""
     for day in range(5):
-        refused = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", NOON + day * DAY)
+        refused = RejectedEvent(
+            "default", RejectionReason.INVALID_JSON, "no JSON", b"x", NOON + day * DAY
+        )
         # Retention keeps a day that holds open letters.
         load_events(store, raw_events(20, NOON + day * DAY), [refused] * 20 * (day > 1), "test")
     enrich_due(store, rules)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.events.raw_event import Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.partitions import ensure_partitions, partition_days
@@ -57,7 +57,7 @@ def totals(store: Store) -> list[tuple[int, int, int, int]]:
 
 
 def broken(payload: bytes, at: datetime) -> RejectedEvent:
-    return RejectedEvent("default", Reason.INVALID_JSON, "no JSON", payload, at)
+    return RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", payload, at)
 
 
 def test_days_past_retention_go_with_all_that_belongs_to_them(store: Store, rules: Rules) -> None:
@@ -159,7 +159,7 @@ def test_a_day_with_pending_events_is_kept_and_the_reason_reported(store: Store)
 def test_a_day_with_an_open_letter_is_kept_until_the_letter_is_closed(
     store: Store, rules: Rules
 ) -> None:
-    broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", FIRST)
+    broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"x", FIRST)
     load_events(store, raw_events(3, FIRST), [broken], "test")
     enrich_due(store, rules)
     assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 dead letter is open"}
@@ -171,7 +171,7 @@ def test_a_day_with_an_open_letter_is_kept_until_the_letter_is_closed(
 def test_a_day_whose_events_were_all_rejected_is_kept_and_dropped_like_any_other(
     store: Store,
 ) -> None:
-    broken = RejectedEvent("default", Reason.INVALID_JSON, "no JSON", b"x", FIRST)
+    broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "no JSON", b"x", FIRST)
     load_events(store, [], [broken], "test")
     assert drop_before(store, date(2026, 4, 1)).refused == {FIRST.date(): "1 dead letter is open"}
     with store.transaction() as connection:

@@ -16,8 +16,8 @@ from enrichment_pipeline.events.raw_event import (
     Arrival,
     EventRejectedError,
     RawEvent,
-    Reason,
     RejectedEvent,
+    RejectionReason,
     parse_event,
     reject,
 )
@@ -36,7 +36,7 @@ from enrichment_pipeline.store.windows.limits import oldest_possible_start
 _MOST_AT_FAULT = 100
 
 
-class Kind(NamedTuple):
+class Origin(NamedTuple):
     """What submissions must share to share a commit."""
 
     source: str
@@ -47,7 +47,7 @@ class Kind(NamedTuple):
 class Submission:
     """The events of one request."""
 
-    kind: Kind
+    origin: Origin
     project: str
     payloads: Sequence[bytes]
     arrival: Arrival
@@ -56,7 +56,7 @@ class Submission:
 class Verdict(NamedTuple):
     """Why an event was quarantined."""
 
-    reason: Reason
+    reason: RejectionReason
     message: str
 
 
@@ -76,7 +76,7 @@ _closed_circuits: WeakSet[Engine] = WeakSet()
 
 
 def accept(store: Store, group: Sequence[Submission]) -> Accepted:
-    """Take in the events of these submissions, which are of one kind, in one commit.
+    """Take in the events of these submissions, which have one origin, in one commit.
 
     Where PostgreSQL blames the data, or our own code fails, the group is halved until the events at
     fault stand alone; these are quarantined. It raises only where the store fails, or no event is
@@ -89,7 +89,7 @@ def accept(store: Store, group: Sequence[Submission]) -> Accepted:
         _closed_circuits.add(store.engine)
     if not at_fault.events:
         return accepted
-    quarantined = load_events(store, [], at_fault.events, group[0].kind.source)
+    quarantined = load_events(store, [], at_fault.events, group[0].origin.source)
     return Accepted(accepted.verdicts, _sum(accepted.result, quarantined))
 
 
@@ -118,7 +118,7 @@ class _AtFault:
             _closed_circuits.discard(self._store.engine)
         if self.by_our_code > self._most:
             raise error
-        refusal = EventRejectedError(Reason.REFUSED_BY_STORE, first_line(error))
+        refusal = EventRejectedError(RejectionReason.REFUSED_BY_STORE, first_line(error))
         [payload] = submission.payloads
         arrival = submission.arrival
         oldest = oldest_possible_start(arrival.at, self._store.window)
@@ -150,8 +150,8 @@ def _accept(store: Store, group: Sequence[Submission]) -> Accepted:
     events: list[RawEvent] = []
     rejected: list[RejectedEvent] = []
     verdicts = [_parse(store, submission, events, rejected) for submission in group]
-    kind = group[0].kind
-    result = load_events(store, events, rejected, kind.source, historical=kind.historical)
+    origin = group[0].origin
+    result = load_events(store, events, rejected, origin.source, historical=origin.historical)
     if result.refused:
         _report_refused(verdicts, events, result.refused)
     # Without the refusals: the verdicts hold them, and they need not go to another process.
@@ -169,7 +169,7 @@ def _report_refused(
                 event = next(parsed)
                 message = refused.get((event.project, event.uuid.int))
                 if message is not None:
-                    of_submission[place] = Verdict(Reason.REFUSED_BY_STORE, message)
+                    of_submission[place] = Verdict(RejectionReason.REFUSED_BY_STORE, message)
 
 
 def _parse(
@@ -200,8 +200,8 @@ def _halves(submission: Submission) -> tuple[Submission, Submission]:
     middle = len(submission.payloads) // 2
     first, second = submission.payloads[:middle], submission.payloads[middle:]
     return (
-        Submission(submission.kind, submission.project, first, submission.arrival),
-        Submission(submission.kind, submission.project, second, submission.arrival),
+        Submission(submission.origin, submission.project, first, submission.arrival),
+        Submission(submission.origin, submission.project, second, submission.arrival),
     )
 
 

@@ -84,7 +84,7 @@ def create_app(
         except (StoreUnavailableError, CommitError) as error:
             logger.warning("no commit, senders are asked to send their events again: %s", error)
             raise
-        metrics.count(group[0].kind.source, accepted.result)
+        metrics.count(group[0].origin.source, accepted.result)
         if notifier:
             notifier.notify(accepted.result.batches)
         return accepted

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.events.text import readable_json
 from enrichment_pipeline.events.times import read_time
-from enrichment_pipeline.ingest.api.accept import Kind, Submission, Verdicts
+from enrichment_pipeline.ingest.api.accept import Origin, Submission, Verdicts
 from enrichment_pipeline.ingest.api.bodies import (
     Sent,
     forwarded_event,
@@ -118,7 +118,7 @@ class Capture:
                     or sent_at_parameter(request.query_params.get("_"))
                 )
                 submission = Submission(
-                    Kind(SOURCE, sent.historical),
+                    Origin(SOURCE, sent.historical),
                     self._tokens.project_of(sent.token),
                     sent.events,
                     Arrival(arrival, sent_at, default_name),
@@ -141,7 +141,7 @@ class Capture:
         async def take(sent: Sent, reservation: Reservation) -> Response:
             sent_at = read_time(request.headers.get("PostHog-Request-Timestamp")) or sent.sent_at
             submission = Submission(
-                Kind(SOURCE, sent.historical), project, sent.events, Arrival(arrival, sent_at)
+                Origin(SOURCE, sent.historical), project, sent.events, Arrival(arrival, sent_at)
             )
             verdicts = await self._committed(submission, reservation)
             results = msgspec.json.encode({"results": _results(submission, verdicts)})
@@ -181,7 +181,7 @@ class Capture:
 
         async def take(sent: Sent, reservation: Reservation) -> Response:
             submission = Submission(
-                Kind(WEBHOOK_SOURCE), project, sent.events, Arrival(arrival, is_recorded=True)
+                Origin(WEBHOOK_SOURCE), project, sent.events, Arrival(arrival, is_recorded=True)
             )
             await self._committed(submission, reservation)
             return Response(_OK, media_type="application/json")

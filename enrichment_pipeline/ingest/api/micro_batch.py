@@ -70,8 +70,8 @@ class Reservation:
 
 
 class MicroBatcher:
-    """Commits submissions in groups, each of one kind, `at_once` groups at a time: while PostgreSQL
-    writes one, the next is parsed.
+    """Commits submissions in groups, each of one origin, `at_once` groups at a time: the next is
+    parsed while PostgreSQL writes one.
 
     `commit` takes a group in and returns what became of it; an exception that it raises goes to
     every request of that group.
@@ -131,14 +131,14 @@ class MicroBatcher:
                 self._work.clear()
 
     def _next_group(self) -> list[tuple[Submission, asyncio.Future[Verdicts]]]:
-        """The next submissions of one kind: as many as one free writer should take."""
+        """The next submissions of one origin: as many as one free writer should take."""
         group: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
         passed_over: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
         events, size = 0, 0
         share = max(SHARED_EVENTS, self.waiting_events // self._free)
         while self._waiting and events < min(share, MOST_EVENTS) and size < MOST_BYTES:
             submission, future = self._waiting.popleft()
-            if group and submission.kind != group[0][0].kind:
+            if group and submission.origin != group[0][0].origin:
                 passed_over.append((submission, future))
                 continue
             group.append((submission, future))

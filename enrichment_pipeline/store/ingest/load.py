@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import BigInteger, Connection, DateTime, bindparam, func, insert, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from enrichment_pipeline.events.raw_event import RawEvent, Reason, RejectedEvent
+from enrichment_pipeline.events.raw_event import RawEvent, RejectedEvent, RejectionReason
 from enrichment_pipeline.events.sameness import Known, uuid_beside
 from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.events.uuids import content_uuid
@@ -95,7 +95,7 @@ class LoadResult(NamedTuple):
     accepted: int
     """Events that are new to the store, due for enrichment."""
     duplicates: int
-    quarantined: Counter[Reason]
+    quarantined: Counter[RejectionReason]
     """Events that became dead letters, by reason."""
     refused: Mapping[Key, str] | None = None
     """Events that PostgreSQL refused, and why; they are, or were before, among the quarantined."""
@@ -108,7 +108,7 @@ class _Loaded(NamedTuple):
 
     batches: list[int]
     accepted: int
-    quarantined: Counter[Reason]
+    quarantined: Counter[RejectionReason]
     holders: Mapping[Key, Known | None]
     """For events that were not stored: the event that holds their uuid."""
 
@@ -362,7 +362,7 @@ def _as_it_is(encoded: bytes) -> bytes:
 def _refused(event: RawEvent, message: str) -> RejectedEvent:
     return RejectedEvent(
         project=event.project,
-        reason=Reason.REFUSED_BY_STORE,
+        reason=RejectionReason.REFUSED_BY_STORE,
         message=message,
         payload=event.payload,
         occurred_at=event.occurred_at,

@@ -68,7 +68,7 @@ def letter_groups(connection: Connection) -> list[LetterGroup]:
     return [LetterGroup(*row) for row in rows]
 
 
-class Waiting(NamedTuple):
+class QueueWait(NamedTuple):
     """Batches that are due and wait to be enriched; without historical ones, which may wait."""
 
     batches: int
@@ -77,8 +77,8 @@ class Waiting(NamedTuple):
     """When the batch that has waited longest came due."""
 
 
-def waiting_batches(connection: Connection, now: datetime) -> Waiting:
-    """The batches that wait now."""
+def queue_wait(connection: Connection, now: datetime) -> QueueWait:
+    """The batches that wait, and for how long."""
     row = connection.execute(
         text(
             """
@@ -88,7 +88,7 @@ def waiting_batches(connection: Connection, now: datetime) -> Waiting:
         ),
         {"now": now},
     ).one()
-    return Waiting(*row)
+    return QueueWait(*row)
 
 
 def newest_live_batch(connection: Connection) -> datetime | None:

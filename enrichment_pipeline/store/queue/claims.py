@@ -82,7 +82,7 @@ _REOPEN_DEAD = text(
     """
     WITH letter AS (
         UPDATE dead_letter
-        SET state = 'resolved', closed_at = now(), closing_note = 'its window was done again'
+        SET state = 'resolved', closed_at = now(), closing_note = 'its window was processed again'
         WHERE kind = 'batch' AND state IN ('open', 'replaying', 'parked')
             AND window_start = ANY(:windows)
         RETURNING batch_id, event_count

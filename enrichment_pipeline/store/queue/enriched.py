@@ -201,7 +201,7 @@ def remove_enriched(connection: Connection, batches: Sequence[Batch], window: ti
     return connection.execute(_statement(_REMOVE), _of(batches, window)).rowcount
 
 
-class Failure(NamedTuple):
+class EventFailure(NamedTuple):
     """Why the events of one action input, or one event, cannot be enriched."""
 
     reason: str
@@ -227,7 +227,7 @@ def dead_letter_events(
     connection: Connection,
     batches: Sequence[Batch],
     window: timedelta,
-    failures: Mapping[UUID, Failure],
+    failures: Mapping[UUID, EventFailure],
     by: Literal["input_key", "uuid"],
     rules_version: str,
     worker: str,

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from enrichment_pipeline.events.raw_event import Arrival, RawEvent, Reason
+from enrichment_pipeline.events.raw_event import Arrival, RawEvent, RejectionReason
 from enrichment_pipeline.ingest.api import accept as module
-from enrichment_pipeline.ingest.api.accept import Kind, Submission, accept
+from enrichment_pipeline.ingest.api.accept import Origin, Submission, accept
 from enrichment_pipeline.ingest.api.writers import CommitError, Writers
 from enrichment_pipeline.ingest.chunks import load_chunk
 from enrichment_pipeline.ingest.file_records import FileRecord
@@ -22,7 +22,7 @@ from enrichment_pipeline.store.database.engine import Store, connect_store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError
 from enrichment_pipeline_tests.conftest import make_event
 
-LIVE = Kind("api")
+LIVE = Origin("api")
 NOW = datetime.now(UTC)
 
 
@@ -55,7 +55,7 @@ def test_an_event_that_our_code_cannot_stand_costs_itself_alone(store: Store) ->
     verdicts, result = accept(store, group)
     assert [[verdict and verdict.reason for verdict in one] for one in verdicts] == [
         [None, None],
-        [None, Reason.REFUSED_BY_STORE, None],
+        [None, RejectionReason.REFUSED_BY_STORE, None],
         [None],
     ]
     assert (result.accepted, result.quarantined.total()) == (5, 1)
@@ -141,9 +141,9 @@ def test_an_event_that_postgresql_refuses_is_reported_so_and_can_come_again(stor
     for expected in ((3, 0, 2), (0, 5, 0)):
         verdicts, result = accept(store, group)
         assert [[verdict and verdict.reason for verdict in one] for one in verdicts] == [
-            [None, Reason.REFUSED_BY_STORE],
+            [None, RejectionReason.REFUSED_BY_STORE],
             [None],
-            [Reason.REFUSED_BY_STORE, None],
+            [RejectionReason.REFUSED_BY_STORE, None],
         ]
         assert (result.accepted, result.duplicates, result.quarantined.total()) == expected
     with store.transaction() as connection:

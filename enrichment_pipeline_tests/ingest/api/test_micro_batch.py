@@ -10,7 +10,7 @@ import pytest
 
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.ingest.api import micro_batch
-from enrichment_pipeline.ingest.api.accept import Accepted, Kind, Submission
+from enrichment_pipeline.ingest.api.accept import Accepted, Origin, Submission
 from enrichment_pipeline.ingest.api.micro_batch import (
     Budget,
     MicroBatcher,
@@ -21,10 +21,10 @@ from enrichment_pipeline.store.ingest.load import LoadResult
 
 AT_ONCE = 2
 
-LIVE, OLD = Kind("api"), Kind("api", historical=True)
+LIVE, OLD = Origin("api"), Origin("api", historical=True)
 
 
-def submission(kind: Kind = LIVE, events: int = 1) -> Submission:
+def submission(kind: Origin = LIVE, events: int = 1) -> Submission:
     return Submission(kind, "shop", [b"{}"] * events, Arrival(datetime.now(UTC)))
 
 
@@ -87,7 +87,7 @@ def test_live_and_historical_events_never_share_a_commit_and_none_is_left_out() 
         await asyncio.gather(*futures)
 
     groups = run(test).groups
-    assert all(len({one.kind for one in group}) == 1 for group in groups)
+    assert all(len({one.origin for one in group}) == 1 for group in groups)
     assert sum(map(len, groups)) == 60
 
 
@@ -109,7 +109,7 @@ def test_who_hangs_up_does_not_cancel_the_commit_that_others_share() -> None:
 def test_a_failure_is_reported_to_everybody_who_shares_it_and_to_nobody_else() -> None:
     async def main() -> None:
         async def commit(group: Sequence[Submission]) -> Accepted:
-            if group[0].kind is OLD:
+            if group[0].origin is OLD:
                 raise ZeroDivisionError
             return Accepted([[None] for _ in group], LoadResult(0, 0, Counter()))
 

@@ -14,7 +14,7 @@ import pytest
 
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.ingest.api import writers as module
-from enrichment_pipeline.ingest.api.accept import Kind, Submission
+from enrichment_pipeline.ingest.api.accept import Origin, Submission
 from enrichment_pipeline.ingest.api.writers import Writers
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError
@@ -25,7 +25,7 @@ NOW = datetime.now(UTC)
 
 
 def submission() -> Submission:
-    return Submission(Kind("api"), "shop", [make_event(at=NOW)], Arrival(NOW))
+    return Submission(Origin("api"), "shop", [make_event(at=NOW)], Arrival(NOW))
 
 
 def commit(writers: Writers) -> Any:
