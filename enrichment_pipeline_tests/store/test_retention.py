@@ -387,6 +387,29 @@ def test_partitions_are_made_once_by_however_many(store: Store) -> None:
         assert partition_days(connection, "enriched_event") == days
 
 
+@pytest.mark.parametrize(
+    "habit",
+    [
+        "ADD CONSTRAINT ours CHECK (event <> 'bad') NOT VALID",
+        "ADD CONSTRAINT ours CHECK (event <> 'bad')",
+        "ADD COLUMN ours text NOT NULL DEFAULT 'x'",
+        "ADD COLUMN ours text GENERATED ALWAYS AS (upper(event)) STORED",
+        "ALTER COLUMN event SET COMPRESSION pglz",
+        "ALTER COLUMN event SET NOT NULL",
+    ],
+)
+@pytest.mark.parametrize("table", ["raw_event", "enriched_event"])
+def test_whatever_an_owner_has_added_to_a_table_new_days_are_made(
+    store: Store, rules: Rules, table: str, habit: str
+) -> None:
+    load_events(store, raw_events(2, FIRST), [], "test")
+    enrich_due(store, rules)
+    with store.transaction() as connection:
+        connection.execute(text(f"ALTER TABLE {table} {habit}"))
+    load_events(store, raw_events(3, FIRST + DAY), [], "test")
+    assert enrich_due(store, rules).events == 3
+
+
 def test_partitions_are_made_ahead(store: Store) -> None:
     with store.transaction() as connection:
         make_partitions_ahead(connection, FIRST.date())

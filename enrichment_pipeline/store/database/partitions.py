@@ -120,7 +120,7 @@ def _make(connection: Connection, table: str, day: date) -> None:
     # Created separately and then attached: CREATE TABLE … PARTITION OF would lock the whole table
     # exclusively, and wait for all its readers and writers.
     connection.execute(
-        text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING STORAGE)")
+        text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL EXCLUDING INDEXES)")
     )
     connection.execute(
         text(
