@@ -119,9 +119,7 @@ def _make(connection: Connection, table: str, day: date) -> None:
     name = partition_name(table, day)
     # Created separately and then attached: CREATE TABLE … PARTITION OF would lock the whole table
     # exclusively, and wait for all its readers and writers.
-    connection.execute(
-        text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL EXCLUDING INDEXES)")
-    )
+    connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL EXCLUDING INDEXES)"))
     connection.execute(
         text(
             f"ALTER TABLE {table} ATTACH PARTITION {name} "
