@@ -27,6 +27,7 @@ LOCATIONS = {
 # The package's own file: a wheel does not contain the copy at the top level.
 _INSTANCE = Path(__file__).with_name("dagster.yaml")
 
+_RETRY_STRATEGY = "dagster/retry_strategy"
 _RUNNING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
@@ -63,7 +64,7 @@ def prepare_instance(dagster_home: Path, *, alone: bool) -> None:
         instance.upgrade()
         if alone:
             for run in instance.get_runs(dg.RunsFilter(statuses=_RUNNING)):
-                instance.report_run_failed(run, "The process of this run ended with its server.")
+                _report_ended(instance, run)
 
 
 def reload_location(host: str, port: int) -> None:
@@ -115,8 +116,17 @@ def end_runs(dagster_home: Path, left: Mapping[str, datetime]) -> EndedRuns:
             if record.update_timestamp == left[record.dagster_run.run_id]
         ]
         for run in gone:
-            instance.report_run_failed(run, "The process of this run ended with its server.")
+            _report_ended(instance, run)
         ids = [run.run_id for run in gone]
         ended = instance.get_runs(dg.RunsFilter(run_ids=ids)) if ids else []
     given_up = [run.run_id for run in ended if run.tags.get(WILL_RETRY) != "true"]
     return EndedRuns(len(ended) - len(given_up), given_up)
+
+
+def _report_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Report that the process of a run ended with its server."""
+    # Dagster records the failure, and a moment later the run's status and whether it is started
+    # again. Its daemon reads each failure once: between the two it would find a run that is not to
+    # be started again, or cannot be from the step that failed, and the run would be lost.
+    instance.add_run_tags(run.run_id, {WILL_RETRY: "true", _RETRY_STRATEGY: "ALL_STEPS"})
+    instance.report_run_failed(run, "The process of this run ended with its server.")

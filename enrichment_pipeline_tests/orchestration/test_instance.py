@@ -13,9 +13,12 @@ from sqlalchemy import create_engine, inspect
 from enrichment_pipeline.cli import up
 from enrichment_pipeline.orchestration import instance
 from enrichment_pipeline.orchestration.instance import (
+    LOCATION,
     LOCATIONS,
+    end_runs,
     prepare_home,
     prepare_instance,
+    running_runs,
     runs_nothing,
     write_workspace,
 )
@@ -86,15 +89,33 @@ def test_runs_that_ended_with_the_last_start_are_shown_failed_where_nobody_else_
 
 @pytest.mark.slow
 def test_runs_that_end_with_their_code_server_are_started_again_but_not_for_ever(
-    definitions: dg.Definitions, dagster_home: Path
+    definitions: dg.Definitions, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = definitions.resolve_job_def(ENRICHMENT_JOB)
+    seen_by_the_daemon: list[str | None] = []
+    report = dg.DagsterInstance.report_run_failed
+
+    def report_and_look(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
+        # The daemon may read the failure before Dagster has written anything else of it.
+        kept = instance.get_run_by_id(run.run_id)
+        seen_by_the_daemon.append(kept.tags.get("dagster/will_retry") if kept else None)
+        report(instance, run, message)
+
+    monkeypatch.setattr(dg.DagsterInstance, "report_run_failed", report_and_look)
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-        first = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-        tags = {"dagster/max_retries": "0"}
-        last = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
-        for run in (first, last):
-            instance.report_run_failed(run, "The process of this run ended with its server.")
+        first = instance.create_run_for_job(
+            job, status=dg.DagsterRunStatus.STARTED, remote_job_origin=origin(LOCATION)
+        )
+        last = instance.create_run_for_job(
+            job,
+            status=dg.DagsterRunStatus.STARTED,
+            tags={"dagster/max_retries": "0"},
+            remote_job_origin=origin(LOCATION),
+        )
+    ended = end_runs(dagster_home, running_runs(dagster_home, LOCATION))
+    assert (ended.again, ended.given_up) == (1, [last.run_id])
+    assert seen_by_the_daemon == ["true", "true"]
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         again = {run.run_id: run.tags.get("dagster/will_retry") for run in instance.get_runs()}
     assert again == {first.run_id: "true", last.run_id: "false"}
 
