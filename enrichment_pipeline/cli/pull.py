@@ -49,6 +49,8 @@ def pull_events(
         try:
             _pull_with_progress(store, settings, windows, now if first else None, report)
         except PullError as error:
+            if not settings.pulls:
+                fail(str(error))
             # The summary of what was pulled before the failure is still printed.
             failure = str(error)
     errors = [*report.folder.broken, *report.difference_lines(), *([failure] if failure else [])]

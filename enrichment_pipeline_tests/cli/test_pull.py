@@ -98,6 +98,7 @@ def test_what_cannot_be_pulled_is_refused_in_one_line(arguments: list[str], line
     assert result.returncode == 1
     assert line in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    assert not result.stdout
 
 
 @pytest.mark.parametrize(
