@@ -67,7 +67,7 @@ def backfill(
             chosen = {window: events for window, events in chosen.items() if window in windows}
         if dry_run or not chosen:
             none = "No window is failed." if failed else "There are no events then."
-            none = "The rules of now would change nothing then." if changed else none
+            none = "The current rules would change nothing then." if changed else none
             _print(chosen, none, only_failed=failed, as_json=as_json)
             return
         _run(settings, store, list(chosen), re_enrich=re_enrich or changed, as_json=as_json)

@@ -55,11 +55,14 @@ def build_session_timelines() -> dg.AssetsDefinition:
     def session_timelines(
         context: dg.AssetExecutionContext, pipeline: Pipeline
     ) -> Iterator[dg.MaterializeResult[None]]:
+        is_whole = is_asked_for(context.instance, context.run)
         built: dict[str, Metadata] = {}
         failed: list[Exception] = []
         for key in context.partition_keys:
             try:
-                built[key] = _build_day(context, pipeline.store, date.fromisoformat(key))
+                built[key] = _build_day(
+                    context, pipeline.store, date.fromisoformat(key), is_whole=is_whole
+                )
             except Exception as error:  # raised below, when the other days are built
                 if is_store_failure(error):
                     raise
@@ -81,12 +84,14 @@ def build_session_timelines() -> dg.AssetsDefinition:
     return session_timelines
 
 
-def _build_day(context: dg.AssetExecutionContext, store: Store, day: date) -> Metadata:
+def _build_day(
+    context: dg.AssetExecutionContext, store: Store, day: date, *, is_whole: bool
+) -> Metadata:
     progress = ProgressLog(context.log)
     report = build_day(
         store,
         day,
-        is_whole=is_asked_for(context.instance, context.run),
+        is_whole=is_whole,
         on_progress=lambda so_far: progress(
             f"{day}: {counted(so_far.sessions, 'session')} built so far"
         ),
