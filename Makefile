@@ -42,15 +42,16 @@ CLIENTS := enrichment_pipeline_tests/clients
 POSTGRES := enrichment_pipeline_tests/postgres
 BROKER_TESTS := $(patsubst %,enrichment_pipeline_tests/workers/test_%.py,sqs kafka pubsub service_bus)
 
-QUICK := $(addprefix --ignore=,$(CLIENTS) $(POSTGRES) $(BROKER_TESTS))
+BENCHMARKS := enrichment_pipeline_tests/benchmarks
+IN_PROCESS := $(addprefix --ignore=,$(CLIENTS) $(POSTGRES) $(BROKER_TESTS))
 
 test: install  ## the tests that are run after each change
-	$(BIN)/pytest --numprocesses 4 --dist worksteal -m "not slow" $(QUICK)
+	$(BIN)/pytest --numprocesses 4 --dist worksteal -m "not slow" $(IN_PROCESS) --ignore=$(BENCHMARKS)
 
 test-all: test-slow test-clients postgres  ## all tests that `make test` leaves out
 
 test-slow: install  ## tests that take seconds each
-	$(BIN)/pytest --numprocesses 4 --dist worksteal -m slow $(QUICK)
+	$(BIN)/pytest --numprocesses 4 --dist worksteal -m slow $(IN_PROCESS)
 
 # Real clients, brokers, processes and outages of twenty seconds; wants npm and Debian's chromium.
 test-clients: install  ## with real clients, brokers and a browser

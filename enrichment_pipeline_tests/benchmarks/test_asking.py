@@ -26,6 +26,8 @@ from enrichment_pipeline_tests.benchmarks.model_stand_in import (
 )
 from enrichment_pipeline_tests.conftest import free_port
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = Context(TIMELINE, "session one\n1 view /\n")
 QUESTIONS = [
     Question(kind, KINDS[kind].text, KINDS[kind].answers, "?", choices=KINDS[kind].choices)
@@ -235,7 +237,6 @@ def run(stand_in: StandIn, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("api", APIS)
-@pytest.mark.slow
 def test_the_command_asks_everything_in_both_forms_and_scores_it(
     stand_in: StandIn, api: Api
 ) -> None:
@@ -256,7 +257,6 @@ def test_the_command_asks_everything_in_both_forms_and_scores_it(
     assert "key-of-the-environment" in headers.get("authorization", headers.get("x-api-key", ""))
 
 
-@pytest.mark.slow
 def test_the_command_ends_with_one_line_where_the_model_cannot_be_asked(stand_in: StandIn) -> None:
     stand_in.replies = [Reply(403, "")]
     ran = run(stand_in, "--url", stand_in.url, "--model", "stand-in")
@@ -267,7 +267,6 @@ def test_the_command_ends_with_one_line_where_the_model_cannot_be_asked(stand_in
     )
 
 
-@pytest.mark.slow
 def test_the_command_wants_a_model_with_its_url(stand_in: StandIn) -> None:
     ran = run(stand_in, "--url", stand_in.url)
     assert (ran.returncode, ran.stderr) == (
@@ -276,7 +275,6 @@ def test_the_command_wants_a_model_with_its_url(stand_in: StandIn) -> None:
     )
 
 
-@pytest.mark.slow
 def test_the_command_answers_by_rule_without_a_model() -> None:
     ran = run(StandIn())
     assert ran.returncode == 0, ran.stderr

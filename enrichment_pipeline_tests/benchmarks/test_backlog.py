@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks.backlog import Drain
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_steady_drain_has_the_same_rate_in_each_fifth() -> None:
     drain = Drain(100.0, [(100.0 + number, 50) for number in range(1, 11)])

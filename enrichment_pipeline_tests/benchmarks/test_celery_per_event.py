@@ -12,6 +12,8 @@ from enrichment_pipeline import classify_event
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_task_enriches_its_event_and_no_other(
     store: Store, monkeypatch: pytest.MonkeyPatch

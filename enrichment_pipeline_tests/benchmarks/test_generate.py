@@ -16,6 +16,8 @@ from enrichment_pipeline import classify_event
 from enrichment_pipeline.ingest.files import read_records
 from enrichment_pipeline.ingest.sample.shapes import recorded_shapes
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 11, 23, tzinfo=UTC)
 COUNT = 20_000
 
@@ -29,7 +31,6 @@ def moments(events: list[dict[str, Any]]) -> list[datetime]:
     return [datetime.fromisoformat(event["timestamp"]) for event in events]
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     first = list(generate_events(300, seed=7, start=START))
     assert list(generate_events(300, seed=7, start=START)) == first
@@ -46,7 +47,6 @@ def test_a_uuid_is_of_version_7_and_of_the_event_alone(events: list[dict[str, An
         assert uuid.int >> 80 == round(moment.timestamp() * 1000)
 
 
-@pytest.mark.slow
 def test_events_are_as_large_as_real_ones(events: list[dict[str, Any]]) -> None:
     mean = sum(len(event) for event in generate_events(5_000, start=START)) / 5_000
     assert 2_500 < mean < 2_800
@@ -107,7 +107,6 @@ def test_people_come_in_sessions(events: list[dict[str, Any]]) -> None:
     assert 10 < COUNT / len(people) < 40
 
 
-@pytest.mark.slow
 def test_some_events_come_hours_late_and_all_lie_in_the_hours_asked_for() -> None:
     lines = generate_events(COUNT, seed=3, start=START, hours=10)
     times = moments([json.loads(line) for line in lines])
@@ -129,7 +128,6 @@ def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.gz", "events.jsonl.zst"])
-@pytest.mark.slow
 def test_the_command_writes_a_file_that_can_be_imported(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     ran = generate("--events", "200", "--out", str(file), "--start", "2026-11-23")
@@ -138,13 +136,11 @@ def test_the_command_writes_a_file_that_can_be_imported(tmp_path: Path, name: st
     assert found == list(generate_events(200, seed=1, start=START))
 
 
-@pytest.mark.slow
 def test_the_command_says_how_it_is_used() -> None:
     words = " ".join(generate("--help").stdout.split())
     assert "python -m benchmarks.generate --events 200000 --seed 1 --out" in words
 
 
-@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "missing" / "events.jsonl"
     refused = generate("--out", str(file))

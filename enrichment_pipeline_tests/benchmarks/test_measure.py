@@ -9,6 +9,8 @@ from rich.console import Console
 from benchmarks import measure
 from benchmarks.measure import Rate, Report
 
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "import of 200,000 more, store at 8 to 10 times the events",
     "classify, by frame (291 distinct inputs)",

@@ -17,6 +17,8 @@ from benchmarks.understanding.sessions import payloads_of
 from benchmarks.understanding.timelines import timeline_of_payloads
 from enrichment_pipeline.classification import Rules
 
+pytestmark = pytest.mark.slow
+
 Counted = list[tuple[int, dict[str, int]]]
 
 
@@ -32,7 +34,6 @@ def sample(rules: Rules) -> Counted:
 
 
 @pytest.mark.parametrize("sessions", ["scripted", "sample"])
-@pytest.mark.slow
 def test_a_timeline_has_a_fiftieth_of_the_tokens_of_its_events_and_fewer_than_a_plain_dump(
     sessions: str, request: pytest.FixtureRequest
 ) -> None:
@@ -46,7 +47,6 @@ def test_a_timeline_has_a_fiftieth_of_the_tokens_of_its_events_and_fewer_than_a_
     assert all(one["text"] < one[PLAIN] for events, one in counted if events >= 6)
 
 
-@pytest.mark.slow
 def test_the_sessions_are_shown_as_they_went(rules: Rules) -> None:
     # Not as they would arrive: an event of the future happened when it arrived.
     sessions = [*tokens.sample_sessions(), *map(payloads_of, all_scripts())]
@@ -63,7 +63,6 @@ def test_text_is_the_form_with_the_fewest_tokens(scripted: Counted, sample: Coun
         assert one["text"] < one["markdown"] < one["json"]
 
 
-@pytest.mark.slow
 def test_the_figures_are_shown_beside_what_is_asked_for(rules: Rules) -> None:
     report = Report({})
     tokens.measure(report, rules)

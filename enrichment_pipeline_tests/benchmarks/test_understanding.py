@@ -37,6 +37,8 @@ from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = {script.name: script for script in all_scripts()}
 
 
@@ -72,7 +74,6 @@ def test_each_answer_is_in_the_timeline(name: str, rules: Rules) -> None:
 
 
 @pytest.mark.parametrize("seed", [2, 3, 4])
-@pytest.mark.slow
 def test_what_the_scripts_leave_open_changes_no_answer(seed: int, rules: Rules) -> None:
     for script in all_scripts():
         timeline = timeline_of_payloads(payloads_of(script, seed), rules)
@@ -142,7 +143,6 @@ def test_another_device_is_another_answer(rules: Rules) -> None:
                 assert len(wrong) == sum(one.kind == "device" for one in script.questions)
 
 
-@pytest.mark.slow
 def test_the_real_path_builds_the_same(store: Store, rules: Rules) -> None:
     sessions = {script.name: payloads_of(script) for script in all_scripts()}
     events = {
@@ -188,7 +188,6 @@ def test_a_seed_makes_the_same_bytes_and_another_one_other_events() -> None:
     assert len(uuids) == 2 * len(payloads_of(script))
 
 
-@pytest.mark.slow
 def test_raw_events_are_cut_to_the_tokens_of_the_timeline(rules: Rules) -> None:
     for script in all_scripts():
         payloads = payloads_of(script)
@@ -199,7 +198,6 @@ def test_raw_events_are_cut_to_the_tokens_of_the_timeline(rules: Rules) -> None:
         assert count_tokens(raw.text) <= count_tokens(timeline.text)
 
 
-@pytest.mark.slow
 def test_the_rules_find_less_in_what_others_would_show(rules: Rules) -> None:
     scores = by_rule(all_scripts(), rules)
     asked = sum(len(script.questions) for script in all_scripts())

@@ -24,6 +24,8 @@ from enrichment_pipeline.store.database.embedded_server import (
     user_wrapper,
 )
 
+pytestmark = pytest.mark.slow
+
 _USER = """
 import sys
 from pathlib import Path
@@ -200,7 +202,6 @@ def _refusal(home: Path) -> str:
     return message
 
 
-@pytest.mark.slow
 def test_a_user_who_is_not_root_makes_and_starts_it(tmp_path: Path, start_user: StartUser) -> None:
     assert _is_ready(start_user(tmp_path / "home", *_AS_ORDINARY_USER))
 
@@ -229,7 +230,6 @@ def test_a_setting_given_at_the_start_counts(home: Path) -> None:
         assert _ask(home, "SHOW fsync") == "on"
 
 
-@pytest.mark.slow
 def test_the_server_starts_by_itself_and_keeps_its_data_over_a_stop(home: Path) -> None:
     with EmbeddedPostgres(home):
         _keep_42(home)
@@ -240,7 +240,6 @@ def test_the_server_starts_by_itself_and_keeps_its_data_over_a_stop(home: Path) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.slow
 def test_the_server_stops_cleanly_when_its_only_user_is_ended(
     home: Path, start_user: StartUser, number: signal.Signals
 ) -> None:
@@ -275,7 +274,6 @@ def test_the_server_ends_when_its_supervisor_is_killed(home: Path) -> None:
         _await(server)
 
 
-@pytest.mark.slow
 def test_after_sigkill_of_everything_the_next_start_is_clean(
     home: Path, start_user: StartUser
 ) -> None:
@@ -289,7 +287,6 @@ def test_after_sigkill_of_everything_the_next_start_is_clean(
         assert _ask(home, "SELECT n FROM kept") == 42
 
 
-@pytest.mark.slow
 def test_a_living_user_gets_a_new_server_when_the_old_one_died(home: Path) -> None:
     with EmbeddedPostgres(home) as server:
         first = _server(home)
@@ -301,7 +298,6 @@ def test_a_living_user_gets_a_new_server_when_the_old_one_died(home: Path) -> No
         assert _server(home) != first
 
 
-@pytest.mark.slow
 def test_a_query_that_outlives_a_killed_server_does_not_stop_the_next_start(home: Path) -> None:
     with EmbeddedPostgres(home) as server:
         busy = _connect(home)
@@ -321,7 +317,6 @@ def test_a_query_that_outlives_a_killed_server_does_not_stop_the_next_start(home
         busy.close()
 
 
-@pytest.mark.slow
 def test_a_server_left_without_a_supervisor_is_replaced(home: Path) -> None:
     with EmbeddedPostgres(home):
         command = _server(home).cmdline()
@@ -338,7 +333,6 @@ def test_a_server_left_without_a_supervisor_is_replaced(home: Path) -> None:
             assert _server(home).pid != left_over.pid
 
 
-@pytest.mark.slow
 def test_a_lock_file_that_names_a_living_stranger_is_no_obstacle(
     tmp_path: Path, start_user: StartUser
 ) -> None:
@@ -371,7 +365,6 @@ def _socket_lock(home: Path) -> Path:
     return Path(folder) / ".s.PGSQL.5432.lock"
 
 
-@pytest.mark.slow
 def test_a_second_process_keeps_the_server_when_ctrl_c_ends_the_one_who_started_it(
     home: Path, start_user: StartUser
 ) -> None:
@@ -388,7 +381,6 @@ def test_a_second_process_keeps_the_server_when_ctrl_c_ends_the_one_who_started_
     assert _starts(home) == starts + 1
 
 
-@pytest.mark.slow
 def test_processes_that_start_at_once_get_one_server(home: Path, start_user: StartUser) -> None:
     starts = _starts(home)
     users = [start_user(home) for _ in range(3)]
@@ -398,7 +390,6 @@ def test_processes_that_start_at_once_get_one_server(home: Path, start_user: Sta
     assert _starts(home) == starts + 1
 
 
-@pytest.mark.slow
 def test_a_user_who_comes_while_the_server_stops_gets_a_new_one(home: Path) -> None:
     server = EmbeddedPostgres(home)
     server.start()
@@ -423,7 +414,6 @@ def test_a_user_who_comes_while_the_server_stops_gets_a_new_one(home: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["a" * 150, "a, 'b' \"c\" \\d %41 é"])
-@pytest.mark.slow
 def test_any_path_can_be_a_home(made_home: Path, tmp_path: Path, name: str) -> None:
     home = tmp_path / name
     _copy(made_home, home)

@@ -216,6 +216,7 @@ def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) 
         # changes that it waited for.
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
+        use_native_hstore=False,  # no column has this type, and looking for it costs a query
         hide_parameters=True,  # they are people's events, and errors end up in logs
         # PgBouncer gives the next transaction another connection, without prepared statements.
         connect_args={
