@@ -12,6 +12,7 @@ from enrichment_pipeline.events.allowed import NOTHING, Private
 from enrichment_pipeline.events.masked import masked_text, masked_word
 from enrichment_pipeline.events.privacy import without_torn_end
 from enrichment_pipeline.events.private_names import is_private_name
+from enrichment_pipeline.events.private_numbers import is_reference
 from enrichment_pipeline.events.safe_text import cut, has_few_words
 
 MAX_DETAIL_LENGTH = 60
@@ -117,7 +118,7 @@ def _rank(name: str) -> int | None:
 
 
 def _pair(name: str, value: object, allowed: Set[Private]) -> str | None:
-    shown = _shown(value, allowed)
+    shown = _shown(value, allowed, _about(name))
     return f"{_name(name)}={shown}" if shown else None
 
 
@@ -126,7 +127,13 @@ def _name(name: str) -> str:
     return masked_word(name, _MAX_NAME_LENGTH) or "property"
 
 
-def _shown(value: object, allowed: Set[Private]) -> str | None:
+@lru_cache(maxsize=8_192)
+def _about(name: str) -> str:
+    """The name, if it says that the value is a number of an order, a parcel, …"""
+    return name if is_reference(name) else ""
+
+
+def _shown(value: object, allowed: Set[Private], about: str) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -136,16 +143,20 @@ def _shown(value: object, allowed: Set[Private]) -> str | None:
         value = int(value)
     if isinstance(value, int):
         is_small = -_SMALL < value < _SMALL
-        return str(value) if is_small else masked_text(str(value), _MAX_VALUE_LENGTH, allowed)
-    return _text(_short(value), frozenset(allowed))
+        return str(value) if is_small else _masked(str(value), frozenset(allowed), about)
+    return _text(_short(value), frozenset(allowed), about)
 
 
 @lru_cache(maxsize=8_192)
-def _text(value: str | None, allowed: frozenset[Private]) -> str | None:
-    text = value and masked_text(value, _MAX_VALUE_LENGTH, allowed)
+def _text(value: str | None, allowed: frozenset[Private], about: str) -> str | None:
+    text = value and _masked(value, allowed, about)
     # A word is shown as it is; a sentence is quoted, to mark it as the sender's.
     is_word = not text or (text.isalnum() and has_few_words(text, _MOST_WORDS_OF_VALUE))
     return text if is_word else f'"{text}"'
+
+
+def _masked(value: str, allowed: frozenset[Private], about: str) -> str:
+    return masked_text(value, _MAX_VALUE_LENGTH, allowed, about=about)
 
 
 def _short(value: object) -> str | None:

@@ -24,7 +24,11 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}(?:@\d{8}T\d{6}Z)?")
 
 
 def masked_text(
-    text: str, limit: int, allowed: Set[Private] = NOTHING, cut_at: int | None = None
+    text: str,
+    limit: int,
+    allowed: Set[Private] = NOTHING,
+    cut_at: int | None = None,
+    about: str = "",
 ) -> str:
     """Text on one line of at most `limit` characters.
 
@@ -34,9 +38,10 @@ def masked_text(
         allowed: the kinds of private data that its project allows models to see.
         cut_at: the length at which it was cut before. Half an address would not be recognized, so
             a word that may have been cut is removed.
+        about: the name of what it says: the number of an order is not private.
     """
     whole = text if cut_at is None or len(text) < cut_at else without_torn_end(text)
-    return safe_text(mask(whole, allowed), limit)
+    return safe_text(mask(whole, allowed, about), limit)
 
 
 def masked_word(text: str, limit: int, allowed: Set[Private] = NOTHING) -> str:

@@ -1,19 +1,20 @@
-"""Masking private data in text that a model may read.
+"""Masking private data in text that a model may read: the steps, and addresses of mail and pages.
 
-Recognizing private data belongs here, the kinds to `allowed`; making text harmless to `safe_text`.
-The raw event keeps everything. Names of people are not recognized.
+Numbers belong to `private_numbers`, keys and tokens to `private_tokens`, what a name says to
+`named_values`, the kinds to `allowed`; making text harmless to `safe_text`. The raw event keeps
+everything. Names of people in free text are not recognized.
 """
 
 import re
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
-from typing import Final
-
-import phonenumbers
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from enrichment_pipeline.events.allowed import NOTHING, Private
-from enrichment_pipeline.events.private_names import is_private_name
+from enrichment_pipeline.events.named_values import without_named
+from enrichment_pipeline.events.private_numbers import CARD_LENGTHS, passes_luhn, without_numbers
+from enrichment_pipeline.events.private_tokens import KEY, without_tokens
 from enrichment_pipeline.events.safe_text import visible
 
 # Sentences show some dozens of characters; text far behind them is never shown.
@@ -21,94 +22,71 @@ _READ_AT_MOST = 1_000
 
 # Text with none of these holds nothing private: nearly all text.
 _MAY_HOLD = re.compile(
-    r"[@＠﹫?#=]|%(?:25)*40|&#64;|[(\[]at[)\]]|//|\d\D{0,9}\d\D{0,9}\d\D{0,9}\d\D{0,9}\d"
-    r"|[\w+/=.-]{12}"
+    r"[@＠﹫?#=:]|%(?:25)*40|&#64;|&comm|//|\d\D{0,9}\d\D{0,9}\d|[Dd][Oo][Tt]\W"
+    r"|[Aa][Tt][)\]}]|(?:[Pp][Aa][Ss][Ss]|[Pp][Ww]|[Kk]enn)\w* .*\d|[\w+/=.-]{12}"
 )
 
+_IN_QUERY = re.compile(r"[?#&]|;\w+=")
+_IN_EMAIL = re.compile(r"[@＠﹫]|%(?:25)*40|&#64;|&comm|(?i:\bat[)\]} ])")
+_THREE_DIGITS = re.compile(r"\d\D{0,9}\d\D{0,9}\d")
+_DOTS_OF_IPV4 = 3
+
 _PASSWORD = re.compile(r"(?<=//)(?:[^\s/?#@:]+:[^\s/]*|[^\s/?#]*)@")
-_AT = r"(?:[@＠﹫]|%(?:25)*40|&#64;|\s?[(\[]at[)\]]\s?)"
-_DOT = r"(?:[.．]|[。｡](?=[a-z]))"
-_NO_NAME = r"\s@＠﹫\"'<>(),;:=/?&\[\]‹›"
+_AT = r"(?:\s?[@＠﹫]\s?|%(?:25)*40|&#64;|&commat;|\s?[(\[{](?:at|@)[)\]}]\s?)"
+_DOT = r"(?:[.．]|[。｡](?=[a-z])|\s?[(\[{](?:dot|punkt|\.)[)\]}]\s?)"
+_NO_NAME = r"\s@＠﹫\"'<>(),;:=/?&\[\]{}‹›"
 # `icon@2x.png` and `lodash@4.17` are not e-mail addresses.
 _EMAIL = re.compile(
-    rf"(?i)(?<![^{_NO_NAME}])[^{_NO_NAME}]+?{_AT}(?!\dx\.)"
+    rf"(?i)(?<![^{_NO_NAME}])[^{_NO_NAME}]+?(?:'[^{_NO_NAME}]+?)?{_AT}(?!\dx\.)"
     rf"[^{_NO_NAME}.．]+(?:{_DOT}[^{_NO_NAME}.．]+)*{_DOT}(?!\d+\b)[^{_NO_NAME}.．]+"
 )
+_SPELLED_EMAIL = re.compile(r"(?i)(?<![\w.])[\w.+-]+ at [\w-]+(?: dot [\w-]+)* dot [a-z]{2,12}\b")
 # In a path or URL everything after the question mark; in a sentence only text like a query.
 _QUERY_OF_PATH = re.compile(r"((?:(?<![^\s\"'(=])/|://)[^\s?#]*)(?:\?(?!…)|;(?=\w+=))\S+")
 _QUERY = re.compile(r"(?<=[^\s?#])(?:\?[^\s?=]*=\S*|[?&](?=\S*[=&])\S+|#\S*=\S*)")
 
-_BETWEEN = r"(?:[\s().\-/\u2010-\u2015\u2212·_*]|%2[0dD])"
-_DIGITS = re.compile(rf"(?<!\d)\+?\(?\d(?:{_BETWEEN}{{0,3}}\d){{6,}}")
-_ESCAPED = re.compile(r"%2[0dD]")
-_SHORT_PHONE = re.compile(r"[2-9]\d{2}[-.]\d{4}(?<!000)")
-# Numbers with as many digits that are not secret.
-_DATE = re.compile(
-    r"(?<!\d)((?:19|20)\d\d([-/.])\d\d?\2\d\d?(?!\d|\2\d)"
-    r"|\d\d?([-/.])\d\d?\3(?:19|20)\d\d(?!\d|\3\d))"
+_IBAN = re.compile(
+    r"(?i)(?<![A-Z0-9])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Z0-9])"
 )
-_HARMLESS = re.compile(
-    r"\d{1,6}[.,]\d\d(?:[\s\-–]{1,3}\d{1,6}[.,]\d\d)*"  # prices
-    r"|\d{1,3}\.0\.\d{3,5}\.\d{1,5}"  # versions of browsers and of Windows
+_SHORTEST_IBAN = 15
+_GAP = re.compile("[ -]")
+# Numbers of citizens of Britain, Spain, Singapore and India, with the letters that only they have.
+_CITIZEN = re.compile(
+    r"(?<![A-Z0-9])(?:[A-CEGHJ-PR-TW-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D]"
+    r"|[XYZ]?-?\d{7,8}-?[TRWAGMYFPDXBNJZSQVHLCKE]"
+    r"|[STFGM]\d{7}[A-Z]|[A-Z]{3}P[A-Z]\d{4}[A-Z])(?![A-Z0-9])"
 )
-_GROUPS = re.compile(r"\d+")
-_SHORTEST_LIST = 4
-
-_IBAN = re.compile(r"(?i)\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-_FEWEST_DIGITS_OF_IBAN = 8
-_UUID = re.compile(r"(?i)(?<![0-9a-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-z])")
-_BEARER = re.compile(r"(?i)(?<![a-z])(bearer )(?=\S*\d)(?!\[token\])\S+")
-_NAMED = re.compile(r"(?<![\w.-])(\w[\w.-]{0,40})=(?!\[token\])\S+")
-# In the forms in which their issuers write them.
-_KEY = re.compile(
-    r"(?<![A-Za-z0-9])(?:eyJ[\w-]{8,}(?:\.[\w-]+){0,2}"
-    r"|(?:sk|pk|rk)[-_](?:live|test|proj|ant|or|lf|svcacct|admin)[-_][\w-]{8,}"
-    r"|sk-[A-Za-z0-9]{20,}|gh[pousr]_\w{16,}|github_pat_\w{8,}|glpat-[\w-]{8,}"
-    r"|xox[a-z]-[\w-]{8,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{20,}|ya29\.[\w-]{8,}"
-    r"|SG\.[\w-]{8,}(?:\.[\w-]+)?|(?:hf|npm|phc|phx|phs|shpat|whsec|dop_v1)_\w{12,}"
-    r"|pypi-[\w-]{16,})"
+_HARDWARE = re.compile(
+    r"(?i)(?<![0-9a-f:-])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?![0-9a-f:-])"
 )
-# A key of AWS: forty letters of base64, slashes among them.
-_BASE64 = re.compile(
-    r"(?<![\w/+=.-])(?=\S*[a-z])(?=\S*[A-Z])(?=\S*\d)[A-Za-z0-9+][A-Za-z0-9/+]{39}(?![\w/+=])"
+_IPV4 = re.compile(r"(?<![0-9A-Za-z_.-])(?:\d{1,3}\.){3}\d{1,3}(?![0-9A-Za-z_-]|\.\d)")
+_IPV6 = re.compile(r"(?i)(?<![0-9a-z_:.])(?=[^:\s]*:[^:\s]*:)[0-9a-f:]{6,39}(?![0-9a-z_:])")
+_OF_VERSION = re.compile(
+    r"(?i)(?:v|ver|version|build|release|firmware|update|chrome|edge|firefox|safari|opera|android"
+    r"|windows|ios|macos|app|sdk)[\s:=/._-]{0,2}\Z"
 )
-_WORD = re.compile(r"[A-Za-z0-9_+/=-]{8,}")
-_PIECE = re.compile(r"[A-Za-z0-9]+")
-_CAMEL = re.compile(r"[A-Z]?[a-z]+(?:[A-Z][a-z]+)*|[A-Z]+")
-# As in `billingAddressLine1`.
-_LAST_NUMBER = re.compile(r"\d{1,4}\Z")
-_SHORT_TOKEN = 8
-_TOKEN_OF_BOTH_CASES = 10
-_LONG_TOKEN = 16
-_LONG_JUMBLE = 20
-_SHORTEST_NUMBER = 9
-_CARD_LENGTHS = range(13, 20)
-# Thirteen digits are mostly milliseconds.
-_CARD_LENGTHS_TODAY = range(14, 20)
-_LONGEST_WORD = 40
+_FEWEST_GROUPS = 3
 _MOST_PASSES = 8
 
 
-def mask(text: str, allowed: Iterable[Private] = NOTHING) -> str:
+def mask(text: str, allowed: Iterable[Private] = NOTHING, about: str = "") -> str:
     """`text` with `[email]`, `[phone]`, `[card]`, `[number]`, `[token]` in place of private data,
     and `?…` in place of a query; the kinds in `allowed` stay. Idempotent.
 
-    Text must be cut only after masking: half a card number is not recognized.
+    `about` is the name of what the text says, if it is known: the number of an order is not
+    private. Text must be cut only after masking: half a card number is not recognized.
     """
     if len(text) > _READ_AT_MOST:
         text = without_torn_end(text[:_READ_AT_MOST])
-    # First: invisible characters would separate parts that belong together.
-    text = visible(text)
-    return _mask(text, frozenset(allowed)) if _MAY_HOLD.search(text) else text
+    return _mask(text, frozenset(allowed), about)
 
 
 def is_known_secret(word: str) -> bool:
     """Whether a word is a key, an account or a card number in its issuer's form. Other random words
     are not: ids are random too."""
-    digits = [int(one) for one in word if one.isdecimal()]
-    is_card = word.isdecimal() and len(digits) in _CARD_LENGTHS_TODAY and _passes_luhn(digits)
-    is_account = _IBAN.fullmatch(word) and len(digits) >= _FEWEST_DIGITS_OF_IBAN
-    return bool(is_card or is_account or _KEY.search(word))
+    is_card = word.isdecimal() and len(word) in CARD_LENGTHS and passes_luhn(word)
+    is_account = _IBAN.fullmatch(word) and _is_account(word)
+    return bool(is_card or is_account or KEY.search(word))
 
 
 _TORN_WORD = re.compile(r"[!-.0-~]*\Z")
@@ -120,130 +98,98 @@ def without_torn_end(text: str) -> str:
     return _TORN_WORD.sub("", text).rstrip(_TORN_DIGITS)
 
 
+class _Plain(dict[int, str | int]):
+    """The character of ASCII that looks the same: full-width, bold or encircled letters."""
+
+    def __missing__(self, code: int) -> str | int:
+        plain = unicodedata.normalize("NFKC", chr(code))
+        self[code] = seen = plain if len(plain) == 1 and plain.isascii() else code
+        return seen
+
+
+_PLAIN = _Plain()
+
+
 @lru_cache(maxsize=8_192)
-def _mask(text: str, allowed: frozenset[Private]) -> str:
+def _mask(text: str, allowed: frozenset[Private], about: str) -> str:
+    # First: invisible characters would separate parts that belong together.
+    seen = visible(text)
+    plain = seen if seen.isascii() else seen.translate(_PLAIN)
+    if not _MAY_HOLD.search(plain):
+        return seen
+    masked = _masked(plain, allowed, about)
+    return seen if masked == plain else masked
+
+
+def _masked(text: str, allowed: frozenset[Private], about: str) -> str:
     """Repeat until nothing is left to mask: a mask may reveal private data beside it."""
     for _ in range(_MOST_PASSES):
-        masked = _masked_once(text, allowed)
+        masked = _masked_once(text, allowed, about)
         if masked == text:
             break
         text = masked
     return text
 
 
-def _masked_once(text: str, allowed: frozenset[Private]) -> str:
-    text = _PASSWORD.sub("", text)
-    for kind, pattern, instead in _STEPS:
-        if kind not in allowed:
-            text = pattern.sub(instead, text)
-    if not {Private.PHONE, Private.NUMBER} <= allowed:
-        text = _DIGITS.sub(lambda found: _numbers(found[0], allowed), text)
-    return text
+def _masked_once(text: str, allowed: frozenset[Private], about: str) -> str:
+    # What a kind cannot be without is looked for first: few texts have any of it.
+    if "//" in text:
+        text = _PASSWORD.sub("", text)
+    if Private.QUERY not in allowed and _IN_QUERY.search(text):
+        text = _QUERY.sub("?…", _QUERY_OF_PATH.sub(r"\1?…", text))
+    if Private.EMAIL not in allowed and _IN_EMAIL.search(text):
+        text = _SPELLED_EMAIL.sub("[email]", _EMAIL.sub("[email]", text))
+    has_digits = _THREE_DIGITS.search(text) is not None
+    if Private.NUMBER not in allowed:
+        text = _without_addresses(text)
+        if has_digits:
+            text = _CITIZEN.sub("[number]", _IBAN.sub(_account, text))
+    if Private.TOKEN not in allowed:
+        text = without_tokens(text)
+    if has_digits and not {Private.PHONE, Private.NUMBER} <= allowed:
+        text = without_numbers(text, allowed, about)
+    # Last: what has a form of its own gets the mark of its kind.
+    return text if Private.TOKEN in allowed else without_named(text)
 
 
-def _named(found: re.Match[str]) -> str:
-    return f"{found[1]}=[token]" if is_private_name(found[1]) else found[0]
+def _without_addresses(text: str) -> str:
+    """Without the addresses of machines in a network."""
+    if ":" in text or "-" in text:
+        text = _HARDWARE.sub("[number]", _IPV6.sub(_ip, text))
+    return _IPV4.sub(_ip, text) if text.count(".") >= _DOTS_OF_IPV4 else text
 
 
 def _account(found: re.Match[str]) -> str:
-    digits = sum(character.isdigit() for character in found[0])
-    return "[number]" if digits >= _FEWEST_DIGITS_OF_IBAN else found[0]
+    """Without the account; words that follow it may look like a part of it."""
+    text = found[0]
+    for end in (len(text), *(at.start() for at in reversed([*_GAP.finditer(text)]))):
+        if _is_account(text[:end]):
+            return f"[number]{text[end:]}"
+    return text
 
 
-def _long_word(found: re.Match[str]) -> str:
-    word = found[0]
-    # A path consists of words: each is checked separately.
-    return "/".join("[token]" if _is_token(part) else part for part in word.split("/"))
-
-
-def _is_token(word: str) -> bool:
-    """Whether a word was made by a machine: letters and digits alternate, or it is longer than the
-    words of any language. A slug (`summer-sale-2026`) or `CamelCase` is not a token."""
-    return any(_is_random(piece) for piece in _PIECE.findall(word))
-
-
-def _is_random(piece: str) -> bool:
-    if piece.isdigit():
+def _is_account(text: str) -> bool:
+    plain = re.sub("[ -]", "", text)
+    if len(plain) < _SHORTEST_IBAN:
         return False
-    changes = sum(one.isdigit() != other.isdigit() for one, other in pairwise(piece))
-    # `WH1000XM5` is the name of a product.
-    if len(piece) >= _SHORT_TOKEN and 3 * changes > len(piece):
-        return True
-    is_mixed = not (piece.islower() or piece.isupper())
-    if len(piece) >= _TOKEN_OF_BOTH_CASES and is_mixed and changes >= 3:
-        return True
-    letters = _LAST_NUMBER.sub("", piece)
-    if not letters.isalpha():
-        return len(piece) >= _LONG_TOKEN
-    humps = sum(one.islower() and other.isupper() for one, other in pairwise(letters))
-    is_jumbled = not _CAMEL.fullmatch(letters) and 6 * humps > len(letters)
-    return len(letters) > _LONGEST_WORD or (len(letters) >= _LONG_JUMBLE and is_jumbled)
+    digits = "".join(str(int(character, 36)) for character in plain[4:] + plain[:4])
+    return int(digits) % 97 == 1
 
 
-def _numbers(digits: str, allowed: frozenset[Private]) -> str:
-    if digits.startswith("+"):
-        return _number(digits, allowed)
-    parts: list[str] = []
-    end = 0
-    for date in _DATE.finditer(digits):
-        parts += [_number(digits[end : date.start()], allowed), date[0]]
-        end = date.end()
-    return "".join([*parts, _number(digits[end:], allowed)])
-
-
-def _number(digits: str, allowed: frozenset[Private]) -> str:
-    groups = _GROUPS.findall(_ESCAPED.sub(" ", digits))
-    plain = [int(digit) for digit in "".join(groups)]
-    count = len(plain)
-    if count in _CARD_LENGTHS and _passes_luhn(plain):
-        return digits if Private.NUMBER in allowed else _instead(digits, "[card]")
-    if _HARMLESS.fullmatch(digits.strip(" ./-")) or _is_list(groups):
-        return digits
-    if _SHORT_PHONE.fullmatch(digits) or _is_phone(digits):
-        return digits if Private.PHONE in allowed else _instead(digits, "[phone]")
-    if count >= _SHORTEST_NUMBER:
-        return digits if Private.NUMBER in allowed else _instead(digits, "[number]")
-    return digits
-
-
-def _instead(digits: str, mark: str) -> str:
-    """The mark, with the spaces that surrounded the digits."""
-    before = digits[: len(digits) - len(digits.lstrip())]
-    return before + mark + digits[len(digits.rstrip()) :]
-
-
-def _is_list(groups: list[str]) -> bool:
-    """Whether it is a list like `1 2 3 4 5`, as in page numbers and scales."""
-    if len(groups) < _SHORTEST_LIST:
-        return False
-    return all(int(after) - int(before) == 1 for before, after in pairwise(groups))
-
-
-def _is_phone(digits: str) -> bool:
-    # Without a country code, the form of a number shows whether it is a phone number.
-    region = None if digits.startswith("+") else "US"
+def _ip(found: re.Match[str]) -> str:
+    address = found[0]
     try:
-        number = phonenumbers.parse(digits, region)
-    except phonenumbers.NumberParseException:
-        return False
-    return phonenumbers.is_valid_number(number)
+        is_of_one = _is_of_one(address) and not _OF_VERSION.search(found.string[: found.start()])
+    except AddressValueError:
+        is_of_one = False
+    return "[number]" if is_of_one else address
 
 
-def _passes_luhn(digits: list[int]) -> bool:
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
-
-
-_Instead = str | Callable[[re.Match[str]], str]
-_STEPS: Final[tuple[tuple[Private, re.Pattern[str], _Instead], ...]] = (
-    (Private.QUERY, _QUERY_OF_PATH, r"\1?…"),
-    (Private.QUERY, _QUERY, "?…"),
-    (Private.EMAIL, _EMAIL, "[email]"),
-    (Private.TOKEN, _BEARER, r"\1[token]"),
-    (Private.TOKEN, _NAMED, _named),
-    (Private.TOKEN, _KEY, "[token]"),
-    (Private.TOKEN, _UUID, "[token]"),
-    (Private.TOKEN, _BASE64, "[token]"),
-    (Private.NUMBER, _IBAN, _account),
-    (Private.TOKEN, _WORD, _long_word),
-)
+def _is_of_one(address: str) -> bool:
+    """Whether it is the address of somebody's machine, and no version (`120.0.0.0`, `1.2.3.4`)."""
+    if ":" in address:
+        groups = [group for group in address.split(":") if group]
+        return not IPv6Address(address).is_loopback and len(groups) >= _FEWEST_GROUPS
+    ip = IPv4Address(address)
+    is_short = all(len(part) == 1 for part in address.split("."))
+    return not (is_short or ip.is_loopback or ip.is_unspecified or address.endswith(".0.0"))

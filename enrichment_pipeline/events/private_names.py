@@ -7,10 +7,12 @@ a thing is. Recognizing private data in text belongs to `privacy`.
 
 import re
 from collections.abc import Sequence
+from enum import Enum
 from functools import lru_cache
 
 
-def _words(text: str) -> Sequence[str]:
+def listed(text: str) -> Sequence[str]:
+    """The words of a list that is written as text."""
     return text.split()
 
 
@@ -18,14 +20,21 @@ def _listed(text: str) -> Sequence[str]:
     return [" ".join(phrase.split()) for phrase in text.split(",")]
 
 
-# Private in any position, unless later words say that the value is only about them.
-_THINGS = frozenset(
-    _words("""
+_CREDENTIALS = frozenset(
+    listed("""
     password passwd pwd passwort kennwort contrasena contraseña senha passphrase passcode pincode
+    wachtwoord hasło haslo parola şifre sifre salasana lösenord adgangskode heslo jelszó clave
+    пароль 密码 密碼 パスワード 비밀번호 סיסמה पासवर्ड รหัสผ่าน
     otp totp hotp mfa tfa pin cvv cvc cvn csc secret token jwt bearer auth authorization oauth
     credential credentials cred creds apikey cookie cookies session sid sessid phpsessid jsessionid
-    csrf xsrf nonce signature mnemonic salt pem captcha recaptcha
-    card cardholder ccv iban bic acct
+    csrf xsrf nonce signature salt pem captcha recaptcha
+    """)
+)
+
+# Private in any position, unless later words say that the value is only about them.
+_THINGS = _CREDENTIALS | frozenset(
+    listed("""
+    mnemonic card cardholder ccv iban bic acct
     ssn itin nino nin nhs aadhaar aadhar cpf cnpj curp dni nif nie bsn pesel nric hkid personnummer
     passport medicare medicaid
     surname forename maiden nickname username fname lname vorname nachname prenom prénom apellido
@@ -37,23 +46,33 @@ _THINGS = frozenset(
     postcode postal zip zipcode plz
     ip ipv lat lng lon latitude longitude latlng latlon gps geolocation coordinates coords
     imei imsi udid idfa idfv gaid aaid ssid bssid fingerprint
-    dob birth birthday birthdate geburtsdatum geburtstag
+    dob birth birthday birthdate geburtsdatum geburtstag naissance nacimiento nascita nascimento
+    geboortedatum рождения 生年月日 出生日期 생년월일
+    familienname nazwisko imię cognome achternaam voornaam efternamn фамилия имя отчество
+    姓名 氏名 名前 이름 성명 adres indirizzo адрес 住所 地址 주소 телефон 电话 電話番号 전화번호
+    reisepass pasaporte passeport passaporto паспорт 护照 護照 パスポート 여권 护照号码
+    personalausweis steuernummer sozialversicherungsnummer снилс инн 身份证 身份证号
+    マイナンバー 주민등록번호
+    kontonummer kontoinhaber rekeningnummer 口座番号 银行卡号 계좌번호 kennzeichen führerschein
     """)
 )
 
 # Private in themselves; their kind, their code and whether there is one are private too.
 _TRAITS = frozenset(
-    _words("""
+    listed("""
     diagnosis diagnoses disease illness medical medication medications prescription prescriptions
     symptom symptoms allergy allergies disability disabilities pregnant pregnancy blood icd hiv
     diabetes cancer asthma epilepsy genome dna biometric biometrics bmi dosage
     religion religious faith ethnicity ethnic caste gender pronouns sexual sexuality political
     nationality citizenship conviction convictions
     salary salaries wage wages income debt debts
+    diagnose diagnóstico diagnosi диагноз 病名 诊断 진단 krankheit maladie enfermedad medikament
+    medikamente allergie allergien gehalt salaire salario зарплата 年収 geschlecht sexe sexo género
+    性别 性別 religión nationalité nationalität staatsangehörigkeit nacionalidad
     """)
 )
 
-_OF_PEOPLE = _words("""
+_OF_PEOPLE = listed("""
     user customer client patient person member employee student guest passenger contact recipient
     sender owner holder driver citizen taxpayer subscriber voter my home work personal private
     billing shipping legal real display full first last middle given family nick mother mothers
@@ -69,11 +88,11 @@ _PHRASES = frozenset(
         *(f"{whose} {what}" for whose in _OWNERS for what in ("id", "number", "location")),
         *(
             f"{kind} key"
-            for kind in _words("api access private priv encryption signing ssh license")
+            for kind in listed("api access private priv encryption signing ssh license")
         ),
         *(
             f"{kind} {code}"
-            for kind in _words(
+            for kind in listed(
                 "verification security recovery backup factor reset access door time"
             )
             for code in ("code", "codes")
@@ -93,21 +112,29 @@ _PHRASES = frozenset(
             status, veteran status, immigration status, union membership, trade union, criminal
             record, health condition, health record, health issue, health history, health data,
             health insurance, mental health, heart rate, lab result, lab results, mobile number,
-            cell number
+            cell number, account key, mot passe, clé api, clave api, nom famille, numéro compte,
+            número cuenta, номер счета, sécurité sociale, seguridad social, permis conduire
         """),
     }
 )
 _LONGEST_PHRASE = 3
 
 # Private at the end of a name, alone or after a person (`age`, `user_age`; not `cache_age`).
-_OF_SOMEBODY = frozenset(_words("age sex race pass pan mobile cell mac vin tin ein sin"))
+_OF_SOMEBODY = frozenset(listed("age sex race pass pan mobile cell mac vin tin ein sin"))
 
 # Private endings of a word, whatever comes before.
-_ENDINGS = ("password", "passwd", "pwd", "passcode", "passphrase", "email", "username", "address")
+_SECRET_ENDINGS = (
+    *("password", "passwd", "pwd", "passcode", "passphrase", "passwort", "kennwort"),
+    *("密码", "密碼", "パスワード", "비밀번호"),
+)
+_ENDINGS = (
+    *_SECRET_ENDINGS,
+    *("email", "username", "address", "生年月日", "氏名", "姓名", "住所"),
+)
 
 # As the last word, these say that the value is about private data, and not private itself.
 _ABOUT = frozenset(
-    _words("""
+    listed("""
     count counts total sum average length size limit quota rate ratio score quality strength level
     duration seconds minutes hours days time timeout age interval index position rank order
     type types kind category format version status state mode method provider service source
@@ -127,11 +154,11 @@ _ABOUT = frozenset(
 )
 # After a trait only these do: a page or a filter is not personal.
 _ABOUT_TRAITS = frozenset(
-    _words("filter filters page tab section menu button banner form campaign screen dialog")
+    listed("filter filters page tab section menu button banner form campaign screen dialog")
 )
 # `password_entered` may hold the password.
 _HELD = frozenset(
-    _words("""
+    listed("""
     entered typed provided submitted given used hashed encrypted encoded masked normalized
     normalised selected saved stored attached string
     """)
@@ -141,7 +168,7 @@ _NEUTRAL = _HELD | {"id", "ids", "number", "no", "name", "names"}
 
 # As the first word, these ask or count.
 _ASKING = frozenset(
-    _words("""
+    listed("""
     is are was has have had did does can could should will needs requires require num count max min
     avg show hide accept accepts allow allows enable disable remember forgot forget without
     """)
@@ -179,10 +206,76 @@ _PARTS = frozenset(
 _SHORTEST_PART = 2
 
 
+class Said(Enum):
+    """What a private name in a text says, which decides how its value looks there."""
+
+    SECRET = "a password, a code, a key: one word"  # noqa: S105
+    EVERYDAY = "a word that says much else too (`Session: morning`)"
+    PERSONAL = "a name, an address, a diagnosis: words"
+
+
+# Private only together with a value that looks like one. Addresses of mail and phone numbers are
+# recognized by themselves.
+_EVERYDAY = frozenset(
+    listed("""
+    session sessions cookie cookies card token secret auth pass signature salt pan mac cell
+    email mail phone telephone tel mobile landline fax ip zip captcha initials race pin
+    contact guest age sex
+    """)
+)
+
+
+@lru_cache(maxsize=8_192)
+def private_end(name: str) -> Said | None:
+    """What a name in a text says, of several words (`your passport number`) or one (`otp_code`);
+    None if it is not private. Only its last words count: `Passport photos` is not."""
+    last = name.split(" ")[-1]
+    if _COMPOUND.search(last):
+        words = _words_of(last) if is_private_name(last) else []
+    else:
+        words = _words_of(name)
+        found = _private_end(words)
+        while not found and words and words[-1] in _NEUTRAL:
+            words.pop()
+            found = _private_end(words)
+        words = found
+    if not words:
+        return None
+    if words[-1] in _EVERYDAY:
+        return Said.EVERYDAY
+    is_secret = any(word in _CREDENTIALS or word.endswith(_SECRET_ENDINGS) for word in words)
+    is_key = words[-1] in {"key", "passe", "api"} or (
+        words[-1] in {"code", "codes"} and words[0] not in _CODES_OF_PLACES
+    )
+    return Said.SECRET if is_secret or is_key else Said.PERSONAL
+
+
+_CODES_OF_PLACES = frozenset({"sort", "post", "postal", "zip", "swift", "fiscal"})
+
+
+def _private_end(words: list[str]) -> list[str]:
+    return next((words[at:] for at in range(len(words)) if _is_private_end(words, at)), [])
+
+
+_COMPOUND = re.compile(r"[_.-]|(?<=[a-z0-9])[A-Z]")
+_LINKS = frozenset({"de", "di", "da", "du"})
+
+
+def _is_private_end(words: list[str], at: int) -> bool:
+    # `political party`, `medical history`
+    is_trait = at >= len(words) - 2 and words[at] in _TRAITS and words[-1] not in _ABOUT_TRAITS
+    return len(words) - at <= _LONGEST_PHRASE and (is_trait or _is_thing(words, at, len(words)))
+
+
+def _words_of(name: str) -> list[str]:
+    found = [part for word in _WORD.findall(_HUMP.sub("_", name).lower()) for part in _parts(word)]
+    return [word for word in found if word not in _LINKS]
+
+
 @lru_cache(maxsize=8_192)
 def is_private_name(name: str) -> bool:
     """Whether the value of a property with this name is private to its user."""
-    words = [part for word in _WORD.findall(_HUMP.sub("_", name).lower()) for part in _parts(word)]
+    words = _words_of(name)
     is_asked = bool(words) and words[0] in _ASKING
     # A leading `num` (`numCards`) is a count, a trailing one (`cardNum`) a number.
     words = ["number" if at and word in _NUMBERS else word for at, word in enumerate(words)]

@@ -32,12 +32,25 @@ _IN_PATHS = ("/u/~/edit", "/go/~", "https://a.example/s/~", "/x?q=~&p=2", "Viewe
 _SECRETS = (
     *("password: ~", "pwd=~", "Password is ~", '{"password":"~"}', "login failed, password=~"),
     *("passwd ~ was refused", "Passwort: ~", "contraseña: ~", "Mot de passe : ~", "пароль: ~"),
-    *("密码：~", "パスワード：~", "비밀번호: ~", "user_password => ~", "'pwd': '~'", "--password=~"),
+    *(
+        "密码：~",
+        "パスワード：~",
+        "비밀번호: ~",
+        "user_password => ~",
+        "'pwd': '~'",
+        "--password=~",
+    ),
     *("PASSWORD=~", "db.password: ~", "&pass=~&", "wachtwoord: ~", "hasło: ~", "my password: ~"),
 )
 _CODES = (
     *("Your code is ~", "OTP: ~", "otp=~", "verification code ~", "~ is your login code"),
-    *("Enter code ~ to sign in", "PIN: ~", '{"otp":"~"}', "Ihr Code lautet ~", "code de sécurité : ~"),
+    *(
+        "Enter code ~ to sign in",
+        "PIN: ~",
+        '{"otp":"~"}',
+        "Ihr Code lautet ~",
+        "code de sécurité : ~",
+    ),
     *("验证码：~", "код подтверждения: ~", "one-time password ~", "2FA code: ~", "認証コード：~"),
     *("TAN: ~", "Tu código es ~", "pin ~", "security code: ~", "passcode=~"),
 )
@@ -86,7 +99,12 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("+49 151 23456789", "+1 (415) 555-2671", "+44 7911 123456", "+33 6 12 34 56 78"),
             *("0049 151 23456789", "0151 23456789", "(415) 555-2671", "415.555.2671"),
             *("+91-98765-43210", "06 12 34 56 78", "090-1234-5678", "8 (912) 345-67-89"),
-            *("＋４９ １５１ ２３４５６７８９", "٠١٧١٢٣٤٥٦٧٨", "+55 11 91234-5678", "1-800-555-0199"),
+            *(
+                "＋４９ １５１ ２３４５６７８９",
+                "٠١٧١٢٣٤٥٦٧٨",
+                "+55 11 91234-5678",
+                "1-800-555-0199",
+            ),
             *("+49(0)30/901820", "0171/1234567", "+41 44 668 18 00", "138 0013 8000"),
         ),
         _ANYWHERE,
@@ -94,16 +112,30 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "card": (
         (
             *("4111 1111 1111 1111", "4111,1111,1111,1111", "4111-1111-1111-1111"),
-            *("5500000000000004", "3782 822463 10005", "6011.0009.9013.9424", "4111_1111_1111_1111"),
+            *(
+                "5500000000000004",
+                "3782 822463 10005",
+                "6011.0009.9013.9424",
+                "4111_1111_1111_1111",
+            ),
             *("４１１１１１１１１１１１１１１１", "4111, 1111, 1111, 1111", "5555|5555|5555|4444"),
-            *("4242/4242/4242/4242", "30569309025904", "4111:1111:1111:1111", "3566 0020 2036 0505"),
+            *(
+                "4242/4242/4242/4242",
+                "30569309025904",
+                "4111:1111:1111:1111",
+                "3566 0020 2036 0505",
+            ),
             *("4012·8888·8888·1881", "4111%201111%201111%201111", "5105–1051–0510–5100"),
         ),
         _ANYWHERE,
     ),
     "account": (
         (
-            *("DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819", "fr1420041010050500013m02606"),
+            *(
+                "DE89 3704 0044 0532 0130 00",
+                "GB29NWBK60161331926819",
+                "fr1420041010050500013m02606",
+            ),
             *("NL91 ABNA 0417 1643 00", "CH93-0076-2011-6238-5295-7", "ES9121000418450200051332"),
             *("PL61 1090 1014 0000 0712 1981 2874", "AT611904300234573201"),
             *("ＤＥ８９３７０４００４４０５３２０１３０００", "BE68 5390 0754 7034"),
@@ -144,7 +176,14 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "password": (
         (
-            *("hunter2", "Tr0ub4dor&3", "correct-horse-battery", "S3cr3t!", "qwertz123", "p@ssw0rd"),
+            *(
+                "hunter2",
+                "Tr0ub4dor&3",
+                "correct-horse-battery",
+                "S3cr3t!",
+                "qwertz123",
+                "p@ssw0rd",
+            ),
             *("swordfish99", "Sommer2024!", "ｈｕｎｔｅｒ２", "letmein1", "пароль123", "x!9Lm#2q"),
         ),
         _SECRETS,
@@ -160,27 +199,76 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "bearer": (
         (
-            *("Bearer abcdefghijklmnopqrst", "Bearer abc123xyz", "bearer ZmFrZXRva2Vu"),
-            *("Bearer 0b79bab50daca910b000d4f1a2b675d604257e42", "Bearer mF_9.B5f-4.1JqM"),
-            *("BEARER abcDEFghiJKLmnop", "Token token=abcdefgh", "Basic amFuZTpodW50ZXIy"),
-            *("Basic dXNlcjpwYXNzd29yZA==", "Bearer: abcdefghijklmnop"),
+            *(
+                "abcdefghijklmnopqrst",
+                "abc123xyz",
+                "ZmFrZXRva2Vu",
+                "mF_9.B5f-4.1JqM",
+                "abcDEFghiJKL",
+            ),
+            *(
+                "0b79bab50daca910b000d4f1a2b675d604",
+                "abcdefghijklmnop",
+                "AbCdEf-GhIjKl",
+                "xyz.abc-7",
+            ),
         ),
         (
-            *("Authorization: ~", "~", "header ~ refused", '"authorization":"~"', "-H 'auth: ~'"),
-            *("401 for ~", "auth=~", "curl ~", "sent ~ twice", "Authorization=~"),
+            *("Authorization: Bearer ~", "Bearer ~", "header bearer ~ refused", "auth=Bearer ~"),
+            *('"authorization":"Bearer ~"', "-H 'auth: Bearer ~'", "401 for BEARER ~", "Bearer: ~"),
+            *(
+                "Authorization=Bearer: ~",
+                "Authorization: Token token=~",
+                "curl Bearer ~",
+                "Token token=~",
+            ),
+        ),
+    ),
+    "basic": (
+        ("amFuZTpodW50ZXIy", "dXNlcjpwYXNzd29yZA==", "cm9vdDp0b29y", "YWRtaW46YWRtaW4="),
+        (
+            *("Authorization: Basic ~", "Basic ~", "header basic ~ refused", "auth=Basic ~"),
+            *('"authorization":"Basic ~"', "proxy-authorization: BASIC ~", "401 for Basic ~."),
         ),
     ),
     "key of a provider": (
         (
-            *("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "sk-proj-abcdefghijklmnop", "AKIAIOSFODNN7EXAMPLE"),
-            *("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "AIzaSyA-1234567890abcdefGHIJKLMNOPQRSTU"),
+            *(
+                "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+                "sk-proj-abcdefghijklmnop",
+                "AKIAIOSFODNN7EXAMPLE",
+            ),
+            *(
+                "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+                "AIzaSyA-1234567890abcdefGHIJKLMNOPQRSTU",
+            ),
             *("xoxb-123456789012-abcdefGHIJKL", "glpat-abcDEFghiJKL", "hf_abcdefghijklmnopqrst"),
-            *("npm_abcdefghijklmnopqrstuvwx", "dop_v1_abcdefabcdefabcdefabcd", "GOCSPX-abcdefGHIJklmnop"),
+            *(
+                "npm_abcdefghijklmnopqrstuvwx",
+                "dop_v1_abcdefabcdefabcdefabcd",
+                "GOCSPX-abcdefGHIJklmnop",
+            ),
             *("SG.abcdefghijklmnop.qrstuv", "shpat_abcdefabcdefabcdefab", "phx_abcdefghijklmnop"),
-            *("sq0atp-abcdefGHIJKLmnopqrst", "lin_api_abcdefghijklmnopqrst", "figd_abcdefghijklmnop"),
-            *("gsk_abcdefghijklmnopqrstuv", "AC0123456789abcdef0123456789abcdef", "r8_abcdefghijklmnopq"),
-            *("xapp-1-A012-345-abcdef", "secret_abcdefghijklmnopqrstuv", "dapi0123456789abcdef0123"),
-            *("123456789:AAEabcdefghijklmnopqrstuvwxyz01234", "EAACEdEose0cBAabcdef", "sbp_abcdef012345"),
+            *(
+                "sq0atp-abcdefGHIJKLmnopqrst",
+                "lin_api_abcdefghijklmnopqrst",
+                "figd_abcdefghijklmnop",
+            ),
+            *(
+                "gsk_abcdefghijklmnopqrstuv",
+                "AC0123456789abcdef0123456789abcdef",
+                "r8_abcdefghijklmnopq",
+            ),
+            *(
+                "xapp-1-A012-345-abcdef",
+                "secret_abcdefghijklmnopqrstuv",
+                "dapi0123456789abcdef0123",
+            ),
+            *(
+                "123456789:AAEabcdefghijklmnopqrstuvwxyz01234",
+                "EAACEdEose0cBAabcdef",
+                "sbp_abcdef012345",
+            ),
         ),
         (*_ANYWHERE[:14], *_IN_PATHS[:3]),
     ),
@@ -190,7 +278,9 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("topsecretvalue", "9f8e7d6c", "QWERTYUIOP", "xyzzy"),
         ),
         _named("aws_secret_access_key", "api_key", "apiKey", "client_secret", "X-Api-Key")
-        + _named("private key", "access_token", "clé API", "secretKey", "AccountKey", "refresh token"),
+        + _named(
+            "private key", "access_token", "clé API", "secretKey", "AccountKey", "refresh token"
+        ),
     ),
     "jwt": (
         (
@@ -202,10 +292,21 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "cookie": (
         (
             *("sid=abcdefgh", "session=qwertyuiop; theme=dark", "JSESSIONID=A1B2C3D4E5"),
-            *("connect.sid=s%3Aabcdef.ghi", "auth=yes-abc; a=bcdef", "_ga=GA1.2.123456789.1700000000"),
+            *(
+                "connect.sid=s%3Aabcdef.ghi",
+                "auth=yes-abc; a=bcdef",
+                "_ga=GA1.2.123456789.1700000000",
+            ),
             *("PHPSESSID=el4ukv0kqbvoirg7nkp4dncpk3", "remember_me=ann-27; x=qqqqq"),
         ),
-        ("Cookie: ~", "Set-Cookie: ~", '"cookie":"~"', "cookie: ~", "set-cookie: ~; Path=/", "Cookie=~"),
+        (
+            "Cookie: ~",
+            "Set-Cookie: ~",
+            '"cookie":"~"',
+            "cookie: ~",
+            "set-cookie: ~; Path=/",
+            "Cookie=~",
+        ),
     ),
     "reset token": (
         (
@@ -214,8 +315,19 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (
             *("/reset/~", "/reset-password/~", "/verify/~", "/invite/~/accept", "/magic-link/~"),
-            *("/password/reset/~", "/confirm-email/~", "/auth/verify/~", "https://a.example/activate/~"),
-            *("/unsubscribe/~", "/users/confirmation/~", "/invitation/~", "/login/token/~", "/share/~"),
+            *(
+                "/password/reset/~",
+                "/confirm-email/~",
+                "/auth/verify/~",
+                "https://a.example/activate/~",
+            ),
+            *(
+                "/unsubscribe/~",
+                "/users/confirmation/~",
+                "/invitation/~",
+                "/login/token/~",
+                "/share/~",
+            ),
             *("Viewed /reset/~", "link: /verify/~", "/account/recover/~", "/#/reset/~"),
         ),
     ),
@@ -230,7 +342,14 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "user and password in a URL": (
         (
-            *("jo:hunter2@", "admin:s3cr3t@", "app:p%40ss@", "root:toor99@", ":redispass@", "u:p@ss@"),
+            *(
+                "jo:hunter2@",
+                "admin:s3cr3t@",
+                "app:p%40ss@",
+                "root:toor99@",
+                ":redispass@",
+                "u:p@ss@",
+            ),
             *("token12345@", "mike:open-sesame@"),
         ),
         (
@@ -242,7 +361,14 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "query": (
         ("email=ann", "token=abc", "q=my+disease", "name=Ann+Smith", "code=12", "key=topsecret"),
         (
-            *("/search?~", "https://a.example/p?~#top", "/cb#~", "see /a?~ there", "/p?x=1&~", "a/b?~"),
+            *(
+                "/search?~",
+                "https://a.example/p?~#top",
+                "/cb#~",
+                "see /a?~ there",
+                "/p?x=1&~",
+                "a/b?~",
+            ),
             *("https://a.example/?~", "/x;~", "Viewed /r?~"),
         ),
     ),
@@ -251,19 +377,26 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("203.0.113.42", "192.168.17.23", "198.51.100.7", "2001:db8:85a3::8a2e:370:7334"),
             *("fe80::1ff:fe23:4567:890a", "172.16.254.31", "84.23.111.9", "2a02:810d:8abf:1::2"),
         ),
-        _ANYWHERE[:12] + ("from ~", "client_ip=~", "IP ~ blocked", "http://~/admin", "~:8080"),
+        (*_ANYWHERE[:12], "from ~", "client_ip=~", "IP ~ blocked", "http://~/admin", "~:8080"),
     ),
     "hardware": (
         (
             *("00:1A:2B:3C:4D:5E", "a4-83-e7-12-9f-c0", "490154203237518", "35-209900-176148-1"),
             *("1HGCM82633A004352", "310150123456789", "AA:BB:CC:11:22:33"),
         ),
-        _ANYWHERE[:10] + ("MAC ~", "IMEI ~", "VIN: ~", "imsi=~", "device ~"),
+        (*_ANYWHERE[:10], "MAC ~", "IMEI ~", "VIN: ~", "imsi=~", "device ~"),
     ),
     "birth": (
         ("12.03.1985", "1985-03-12", "03/12/1985", "12 March 1985", "March 12, 1985", "12/3/85"),
         (
-            *("DOB: ~", "dob=~", "date of birth: ~", '"birthDate":"~"', "born ~", "Geburtsdatum: ~"),
+            *(
+                "DOB: ~",
+                "dob=~",
+                "date of birth: ~",
+                '"birthDate":"~"',
+                "born ~",
+                "Geburtsdatum: ~",
+            ),
             *("born on ~", "geboren am ~", "né le ~", "fecha de nacimiento: ~", "生年月日：~"),
             *("дата рождения: ~", "birthday: ~", "DOB ~", "date_of_birth=~", "Date of birth ~"),
         ),
@@ -273,7 +406,18 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             *("52.520008, 13.404954", "40.712776,-74.005974", "-33.868820, 151.209296"),
             *("48.85661 2.35222", "52.5200° N, 13.4050° E", "35.6895,139.6917"),
         ),
-        ("at ~", "~", "location: ~", "geo=~", "(~)", "coords: ~", "/near/~", "gps ~", "[~]", "map of ~"),
+        (
+            "at ~",
+            "~",
+            "location: ~",
+            "geo=~",
+            "(~)",
+            "coords: ~",
+            "/near/~",
+            "gps ~",
+            "[~]",
+            "map of ~",
+        ),
     ),
     "name by name": (
         ("Featherstone", "Ann Smith", "O'Neil", "Müller-Lüdenscheidt", "Иванова", "山田太郎"),
@@ -301,7 +445,11 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "pem": (
         (
-            *("MIIEvQIBADANBgkqhkiG9w0BAQE", "b3BlbnNzaC1rZXktdjEAAAAABG5vbm", "MHcCAQEEIIrYSSNQFaA2Hwf1"),
+            *(
+                "MIIEvQIBADANBgkqhkiG9w0BAQE",
+                "b3BlbnNzaC1rZXktdjEAAAAABG5vbm",
+                "MHcCAQEEIIrYSSNQFaA2Hwf1",
+            ),
             "MC4CAQAwBQYDK2VwBCIEIJ",
         ),
         ("BEGIN PRIVATE KEY----- ~", "key ~", "PRIVATE KEY ~", "~", "pem=~", "ssh key: ~"),
@@ -313,27 +461,71 @@ PRIVATE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 
-_ALONE = ("~", "Open ~", "~ (new)", "Error in ~", '{"v":"~"}', "see ~.", "/p/~", "v=~", "~, ok", "das ~")
+_ALONE = (
+    "~",
+    "Open ~",
+    "~ (new)",
+    "Error in ~",
+    '{"v":"~"}',
+    "see ~.",
+    "/p/~",
+    "v=~",
+    "~, ok",
+    "das ~",
+)
 
 HARMLESS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "order": (
-        ("1002934857", "4029357733", "114-3941689-8772232", "20260301-0042", "8847362910", "302918475"),
         (
-            *("Order #~", "order ~ placed", "order_id=~", "Bestellung ~", "Commande n° ~", "/orders/~"),
-            *("Pedido ~", "Ordine n. ~", "order number: ~", "注文番号：~", "Заказ № ~", "Invoice ~"),
+            "1002934857",
+            "4029357733",
+            "114-3941689-8772232",
+            "20260301-0042",
+            "8847362910",
+            "302918475",
+        ),
+        (
+            *(
+                "Order #~",
+                "order ~ placed",
+                "order_id=~",
+                "Bestellung ~",
+                "Commande n° ~",
+                "/orders/~",
+            ),
+            *(
+                "Pedido ~",
+                "Ordine n. ~",
+                "order number: ~",
+                "注文番号：~",
+                "Заказ № ~",
+                "Invoice ~",
+            ),
             *("Ticket ~ closed", "Rechnung Nr. ~", '{"order_id":"~"}', "Order No. ~", "invoice-~"),
         ),
     ),
     "order with letters": (
         (
-            *("INV-2026-0042", "SO-2024-000123", "ORD-20260301-0042", "PO-4500012345", "RMA-00012345"),
+            *(
+                "INV-2026-0042",
+                "SO-2024-000123",
+                "ORD-20260301-0042",
+                "PO-4500012345",
+                "RMA-00012345",
+            ),
             *("CASE-00001234", "REF-123456789", "JIRA-10234", "INC0012345", "#1002934"),
         ),
         _ALONE,
     ),
     "isbn": (
         (
-            *("9783161484100", "978-3-16-148410-0", "0-306-40615-2", "978 0 13 468599 1", "0306406152"),
+            *(
+                "9783161484100",
+                "978-3-16-148410-0",
+                "0-306-40615-2",
+                "978 0 13 468599 1",
+                "0306406152",
+            ),
             "979-10-90636-07-1",
         ),
         ("ISBN ~", "isbn=~", "ISBN: ~", "ISBN-13: ~", "/books/isbn/~", "book (ISBN ~)"),
@@ -344,7 +536,17 @@ HARMLESS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "ean": (
         ("4006381333931", "5901234123457", "036000291452", "96385074", "8710398606747"),
-        ("EAN ~", "GTIN: ~", "ean=~", "barcode ~", "UPC ~", "/product/~", "sku=~", "Artikel ~", "gtin-~"),
+        (
+            "EAN ~",
+            "GTIN: ~",
+            "ean=~",
+            "barcode ~",
+            "UPC ~",
+            "/product/~",
+            "sku=~",
+            "Artikel ~",
+            "gtin-~",
+        ),
     ),
     "ean by itself": (("4006381333931", "5901234123457", "8710398606747"), _ALONE[:6]),
     "tracking": (
@@ -374,7 +576,14 @@ HARMLESS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "decimal": (
         (
-            *("3.14159265", "0.123456789", "2.718281828", "1.4142135623", "99.99999999", "6.02214076e23"),
+            *(
+                "3.14159265",
+                "0.123456789",
+                "2.718281828",
+                "1.4142135623",
+                "99.99999999",
+                "6.02214076e23",
+            ),
             *("0.30000000000000004", "-0.0001234567", "1234.567890123"),
         ),
         _ALONE,
@@ -388,33 +597,97 @@ HARMLESS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "version": (
         (
-            *("1.2.3", "v1.2.3.4", "120.0.6099.129", "10.0.19045.3803", "4.18.2-beta.1", "6.5.0-1017-aws"),
-            *("Chrome/120.0.0.0", "1.2.3-beta.4", "jquery-3.7.1.min.js", "2024.1.20240315", "17.0.1+12"),
+            *(
+                "1.2.3",
+                "v1.2.3.4",
+                "120.0.6099.129",
+                "10.0.19045.3803",
+                "4.18.2-beta.1",
+                "6.5.0-1017-aws",
+            ),
+            *(
+                "Chrome/120.0.0.0",
+                "1.2.3-beta.4",
+                "jquery-3.7.1.min.js",
+                "2024.1.20240315",
+                "17.0.1+12",
+            ),
             *("Version 10.12.0.1", "Firefox 115.0.2.1", "build 20240315001"),
         ),
         _ALONE,
     ),
     "size": (
         (
-            *("1920x1080", "300 x 200 x 150 mm", "500-1000 m²", "100-2000", "1 2 3 4 5 6 7 8", "50/50"),
+            *(
+                "1920x1080",
+                "300 x 200 x 150 mm",
+                "500-1000 m²",
+                "100-2000",
+                "1 2 3 4 5 6 7 8",
+                "50/50",
+            ),
             *("2560x1440@144Hz", "12,345,678 views", "1,234,567,890 bytes", "0.5-1.5 kg", "10:1"),
         ),
         _ALONE,
     ),
     "product": (
         (
-            *("WH1000XM5", "RTX4070TI12GB", "B08N5WRWNW", "SM-G998B", "Galaxy S24 Ultra", "MQ9U3ZM/A"),
-            *("iphone-15-pro-max-256gb", "SKU-12345678", "XL-BLK-42", "ISO 9001:2015", "UK14", "i7-13700K"),
-            *("sony-wh1000xm5-black", "A4 80g/m²", "DDR5-6000", "H2O2 3%", "COVID-19", "Boeing 737-800"),
+            *(
+                "WH1000XM5",
+                "RTX4070TI12GB",
+                "B08N5WRWNW",
+                "SM-G998B",
+                "Galaxy S24 Ultra",
+                "MQ9U3ZM/A",
+            ),
+            *(
+                "iphone-15-pro-max-256gb",
+                "SKU-12345678",
+                "XL-BLK-42",
+                "ISO 9001:2015",
+                "UK14",
+                "i7-13700K",
+            ),
+            *(
+                "sony-wh1000xm5-black",
+                "A4 80g/m²",
+                "DDR5-6000",
+                "H2O2 3%",
+                "COVID-19",
+                "Boeing 737-800",
+            ),
         ),
         _ALONE,
     ),
     "class of a page": (
         (
-            *("css-1dbjc4n", "sc-bdVaJa", "MuiButton-root", "btn--primary", "jss1234", "_ngcontent-abc-c12"),
-            *("AddToCartButtonComponent", "WebGLRenderingContext", "useEffectOnce", "XMLHttpRequest"),
-            *("HTMLIFrameElement", "md:hover:bg-blue-500", "data-testid", "onABTestIdChange", "iOSAppURL"),
-            *("ng-tns-c12-3", "el-button__inner", "NullPointerException", "IllegalArgumentException"),
+            *(
+                "css-1dbjc4n",
+                "sc-bdVaJa",
+                "MuiButton-root",
+                "btn--primary",
+                "jss1234",
+                "_ngcontent-abc-c12",
+            ),
+            *(
+                "AddToCartButtonComponent",
+                "WebGLRenderingContext",
+                "useEffectOnce",
+                "XMLHttpRequest",
+            ),
+            *(
+                "HTMLIFrameElement",
+                "md:hover:bg-blue-500",
+                "data-testid",
+                "onABTestIdChange",
+                "iOSAppURL",
+            ),
+            *(
+                "ng-tns-c12-3",
+                "el-button__inner",
+                "NullPointerException",
+                "IllegalArgumentException",
+            ),
         ),
         _ALONE,
     ),
@@ -425,9 +698,19 @@ HARMLESS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "word": (
         (
             *("Donaudampfschifffahrtsgesellschaft", "kraftfahrzeughaftpflichtversicherung"),
-            *("Rechtsschutzversicherung", "internationalization", "ACKNOWLEDGEMENTS", "Angstschweiß"),
+            *(
+                "Rechtsschutzversicherung",
+                "internationalization",
+                "ACKNOWLEDGEMENTS",
+                "Angstschweiß",
+            ),
             *("antidisestablishmentarianism", "summer-sale-2026", "user_profile_settings_page"),
-            *("日本語のテキスト", "Подтверждение", "Straßenverkehrsordnung", "Gesellschaftsvertrag"),
+            *(
+                "日本語のテキスト",
+                "Подтверждение",
+                "Straßenverkehrsordnung",
+                "Gesellschaftsvertrag",
+            ),
             *("checkout_step_2_viewed", "how-to-write-sql-queries", "très-bien", "ร้านค้าออนไลน์"),
         ),
         _ALONE,
@@ -435,39 +718,138 @@ HARMLESS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "path": (
         (
             *("/reset-password/success", "/auth/callback", "/verify/email/sent", "/invite/accept"),
-            *("/confirm/subscription", "/activate/confirmation", "/share/facebook", "/login/forgot"),
-            *("/blog/2026/11/27/hello-world", "/unsubscribe/preferences", "/users/8231/edit", "/a/b/c/d"),
-            *("/account/recover/instructions", "/password/requirements", "/#/settings", "/docs#install"),
-            *("/verify/identification", "/invite/colleagues", "/tokens/documentation", "/de/anmelden"),
+            *(
+                "/confirm/subscription",
+                "/activate/confirmation",
+                "/share/facebook",
+                "/login/forgot",
+            ),
+            *(
+                "/blog/2026/11/27/hello-world",
+                "/unsubscribe/preferences",
+                "/users/8231/edit",
+                "/a/b/c/d",
+            ),
+            *(
+                "/account/recover/instructions",
+                "/password/requirements",
+                "/#/settings",
+                "/docs#install",
+            ),
+            *(
+                "/verify/identification",
+                "/invite/colleagues",
+                "/tokens/documentation",
+                "/de/anmelden",
+            ),
         ),
         ("~", "Viewed ~", "on ~ twice", "https://a.example~"),
     ),
     "sentence": (
         (
-            *("Forgot password?", "Password must have 8 characters", "Passwords: at least 8 characters"),
-            *("Password: required", "Enter your PIN", "Token expired", "bearer of bad news", "Basic plan"),
-            *("Set a new password", "Your password is too short", "Password is incorrect", "Sign in"),
+            *(
+                "Forgot password?",
+                "Password must have 8 characters",
+                "Passwords: at least 8 characters",
+            ),
+            *(
+                "Password: required",
+                "Enter your PIN",
+                "Token expired",
+                "bearer of bad news",
+                "Basic plan",
+            ),
+            *(
+                "Set a new password",
+                "Your password is too short",
+                "Password is incorrect",
+                "Sign in",
+            ),
             *("2 cookies left", "Cookie settings", "Accept all cookies", "Email us", "Call now"),
             *("Meet at 10 dot com", "Session expired", "Use code SAVE20", "Promo code: WINTER24"),
-            *("Error code 500123", "Born in the USA", "See you at noon", "Look at this dot", "3 of 12"),
-            *("Reset your password: step 2 of 3", "Passport photos from 9.99", "Card: Visa", "PIN code help"),
-            *("Address book", "Email address: invalid", "Pinned items: 3", "Token limit: 4096 per day"),
-            *("Gender: all", "Street style 2026", "Zip file 12 MB", "Phone: Nokia 3310", "user (at) home"),
-            *("You are at the top", "Add to cart", "Pay 12.50 € now", "Version: 4", "Time: 12:30", "Tom & Jerry"),
-            *("Code: JavaScript", "Basic authentication", "Secret Santa 2026", "Account: Premium plan"),
-            *("Follow @nike", "icon@2x.png", "lodash@4.17.21", "Ready? Go", "Q&A", "size=XL", "C# and F#"),
+            *(
+                "Error code 500123",
+                "Born in the USA",
+                "See you at noon",
+                "Look at this dot",
+                "3 of 12",
+            ),
+            *(
+                "Reset your password: step 2 of 3",
+                "Passport photos from 9.99",
+                "Card: Visa",
+                "PIN code help",
+            ),
+            *(
+                "Address book",
+                "Email address: invalid",
+                "Pinned items: 3",
+                "Token limit: 4096 per day",
+            ),
+            *(
+                "Gender: all",
+                "Street style 2026",
+                "Zip file 12 MB",
+                "Phone: Nokia 3310",
+                "user (at) home",
+            ),
+            *(
+                "You are at the top",
+                "Add to cart",
+                "Pay 12.50 € now",
+                "Version: 4",
+                "Time: 12:30",
+                "Tom & Jerry",
+            ),
+            *(
+                "Code: JavaScript",
+                "Basic authentication",
+                "Secret Santa 2026",
+                "Account: Premium plan",
+            ),
+            *(
+                "Follow @nike",
+                "icon@2x.png",
+                "lodash@4.17.21",
+                "Ready? Go",
+                "Q&A",
+                "size=XL",
+                "C# and F#",
+            ),
         ),
         ("~",),
     ),
     "property": (
         (
-            *("tokens_used=4096", "is_mobile=true", "session_count=12", "cookie_consent=all", "sku=12345678"),
+            *(
+                "tokens_used=4096",
+                "is_mobile=true",
+                "session_count=12",
+                "cookie_consent=all",
+                "sku=12345678",
+            ),
             *("max_tokens=8192", "email_opened=yes", "password_length=12", "has_password=true"),
-            *("card_type=visa", "zip_file=a.zip", "shipping=express", "pin_count=7", "author=staff"),
-            *("page_number=12", "order_number=4029357733", "auth_method=sso", "product_id=1002934857"),
+            *(
+                "card_type=visa",
+                "zip_file=a.zip",
+                "shipping=express",
+                "pin_count=7",
+                "author=staff",
+            ),
+            *(
+                "page_number=12",
+                "order_number=4029357733",
+                "auth_method=sso",
+                "product_id=1002934857",
+            ),
             *("tokens_used: 4096", '"is_mobile":true', "session_count: 12", "cookie_consent: all"),
             *("token_count: 1200", "card_position: 3", "email_verified: true", "address_count: 2"),
-            *("phone_verified: false", "user_count: 1200", "mobile_app: yes", "session_length: 320"),
+            *(
+                "phone_verified: false",
+                "user_count: 1200",
+                "mobile_app: yes",
+                "session_length: 320",
+            ),
             *("isbn=9783161484100", "tracking_number: 1Z999AA10123456784", "ean: 4006381333931"),
             *("timestamp=1700000000000", "build=20240315001", "name=Winter Sale", "plan: pro"),
         ),
