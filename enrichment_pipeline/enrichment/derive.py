@@ -9,7 +9,7 @@ from typing import NamedTuple
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.describe import describe
 from enrichment_pipeline.events.allowed import Private
-from enrichment_pipeline.events.elements import name_element
+from enrichment_pipeline.events.controls import name_element
 from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
 from enrichment_pipeline.events.raw_event import (
     Arrival,

@@ -9,16 +9,19 @@ import re
 from collections.abc import Set
 
 from enrichment_pipeline.events.allowed import NOTHING, Private, parse_allowed
-from enrichment_pipeline.events.elements import MAX_LABEL_LENGTH, ElementName
+from enrichment_pipeline.events.controls import MAX_LABEL_LENGTH, ElementName
 from enrichment_pipeline.events.inputs import EnrichmentInput
-from enrichment_pipeline.events.masked import masked_path, masked_text, masked_word
+from enrichment_pipeline.events.masked import masked_path, masked_text
 from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
 from enrichment_pipeline.events.safe_text import cut, has_few_words
+from enrichment_pipeline.events.targets import target_of
 
 MAX_LENGTH = 120
 _MAX_LABEL = 60
 _MAX_NAME = 80
-_MAX_TAG = 20
+_MAX_OPTION = 40
+_MAX_GROUP = 30
+_MAX_TARGET = 40
 # Punctuation that ends sentences, in all scripts that have their own.
 _NO_NAME = re.compile(
     r"^[#*+-]|[.:,]\s|[.:]$|[!?;=¡¿؟،؛।॥።…\u2039\u203a]|//|[\u3001-\u3003\u3008-\u301f\uff01\uff0c\uff0e\uff1a\uff1b"
@@ -27,9 +30,30 @@ _NO_NAME = re.compile(
 _MAX_PATH = 60
 
 _VERBS_OF_PAGES = {"$pageview": "Viewed", "$pageleave": "Left"}
-_VERBS_OF_ELEMENTS = {"$autocapture": "Clicked", "$rageclick": "Rage-clicked"}
-# `$autocapture` by its sub-type, where that is more than a click.
-_VERBS_OF_SUB_TYPES = {"submit": "Submitted", "change": "Changed"}
+# Events about an element: the verb, with a place for the element.
+_VERBS_OF_ELEMENTS = {
+    "$autocapture": "Clicked {}",
+    "$rageclick": "Rage-clicked {}",
+    "$dead_click": "Clicked {} without any effect",
+    "$dead_swipe": "Swiped {} without any effect",
+    "$copy_autocapture": "Copied text from {}",
+}
+# By the sub-type, where that is more than a click; the last ones are those of phones.
+_VERBS_OF_SUB_TYPES = {
+    "submit": "Submitted {}",
+    "change": "Changed {}",
+    "toggle": "Changed {}",
+    "value_change": "Changed {}",
+    "swipe": "Swiped {}",
+    "scroll": "Scrolled {}",
+    "pan": "Dragged {}",
+    "pinch": "Pinched {}",
+    "rotation": "Rotated {}",
+    "long_press": "Long-pressed {}",
+    "cut": "Cut text from {}",
+    "paste": "Pasted into {}",
+}
+_OF_CLICKS = frozenset({None, "click", "touch"})
 
 # PostHog's own events, which the rules classify as unknown.
 _SENTENCES = {
@@ -38,6 +62,7 @@ _SENTENCES = {
     "$merge_dangerously": "Was merged with another person",
     "$exception": "Ran into an error",
     "$dead_click": "Clicked without any effect",
+    "$dead_swipe": "Swiped without any effect",
     "$screen": "Viewed a screen",
     "$set": "Had person properties set",
     "$groupidentify": "Had group properties set",
@@ -54,8 +79,8 @@ _SENTENCES = {
     "$mcp_tool_call": "Called an MCP tool",
 }
 
-# Names of elements for people, where the tag is not a usual word.
-_WORDS = {"a": "link", "img": "image", "input": "field", "textarea": "field"}
+# Without a name and a control, only what is sure is said.
+_UNNAMED = {None: "an element", "image": "an image"}
 
 
 def describe(inputs: EnrichmentInput, element: ElementName) -> str:
@@ -67,19 +92,35 @@ def describe(inputs: EnrichmentInput, element: ElementName) -> str:
     page = _page(inputs.path_template, allowed)
     if verb := _VERBS_OF_PAGES.get(inputs.event):
         return f"{verb} {page or 'a page'}"
-    if verb := _verb_of_element(inputs):
-        sentence = f"{verb} {_element(element, allowed)}"
-    else:
-        sentence = _SENTENCES.get(inputs.event) or _name(inputs.event, allowed)
+    sentence = (
+        _of_element(inputs, element, allowed)
+        or _SENTENCES.get(inputs.event)
+        or _name(inputs.event, allowed)
+    )
     with_page = f"{sentence} on {page}" if page else sentence
     return with_page if len(with_page) <= MAX_LENGTH else cut(sentence, MAX_LENGTH)
 
 
-def _verb_of_element(inputs: EnrichmentInput) -> str | None:
-    verb = _VERBS_OF_ELEMENTS.get(inputs.event)
-    if inputs.event == "$autocapture":
-        return _VERBS_OF_SUB_TYPES.get(inputs.sub_type or "", verb)
-    return verb
+def _of_element(inputs: EnrichmentInput, element: ElementName, allowed: Set[Private]) -> str | None:
+    """The sentence of an event about an element; None if it is none, or has none to speak of."""
+    form = _VERBS_OF_ELEMENTS.get(inputs.event)
+    is_sure = bool(element.tag or element.label) or inputs.event not in _SENTENCES
+    if form is None or not is_sure:
+        return None
+    if inputs.event in {"$autocapture", "$copy_autocapture"}:
+        form = _VERBS_OF_SUB_TYPES.get(inputs.sub_type or "", form)
+    is_click = inputs.event == "$autocapture" and inputs.sub_type in _OF_CLICKS
+    if is_click and element.word == "option" and element.label:
+        return _chosen(element, allowed)
+    if is_click and element.is_checked is not None:
+        form = "Unchecked {}" if element.is_checked else "Checked {}"
+    return form.format(_element(element, allowed))
+
+
+def _chosen(element: ElementName, allowed: Set[Private]) -> str:
+    chosen = f"Chose {_quoted(element.label, _MAX_OPTION, allowed)}"
+    group = _quoted(element.group, _MAX_GROUP, allowed)
+    return f"{chosen} in {group}" if group else chosen
 
 
 def _name(event: str, allowed: Set[Private]) -> str:
@@ -97,11 +138,17 @@ def _page(path: str | None, allowed: Set[Private]) -> str:
 
 
 def _element(element: ElementName, allowed: Set[Private]) -> str:
-    tag = masked_word(element.tag, _MAX_TAG) if element.tag else ""
-    # A tag that is no name would stand in quotes, as the label does.
-    word = None if tag.startswith('"') else _WORDS.get(tag, tag)
-    label = element.label and masked_text(
-        element.label, _MAX_LABEL, allowed, cut_at=MAX_LABEL_LENGTH
-    )
-    quoted = f'"{label}"' if label else None
-    return " ".join(part for part in (word, quoted) if part) or "an element"
+    label = _quoted(element.label, _MAX_LABEL, allowed)
+    target = target_of(element.target, is_download=element.is_download, is_named=bool(label))
+    shown = masked_path(target, _MAX_TARGET, allowed) if target else ""
+    word = element.word
+    if not label and not shown:
+        word = _UNNAMED.get(word, word)
+    around = "" if label else _quoted(element.group, _MAX_GROUP, allowed) or element.landmark
+    parts = (word, label, f"→ {shown}" if shown else "", f"in {around}" if around else "")
+    return " ".join(part for part in parts if part)
+
+
+def _quoted(text: str | None, limit: int, allowed: Set[Private]) -> str:
+    safe = masked_text(text, limit, allowed, cut_at=MAX_LABEL_LENGTH) if text else ""
+    return f'"{safe}"' if safe else ""

@@ -1,7 +1,7 @@
 """PostHog's elements chain: the clicked element first, then its ancestors.
 
-The format is PostHog's (`el;el;…` with `el = tag(.class)*:(key="value")*`); parsing it and naming
-the element belong here, the meaning of the click does not.
+The format is PostHog's (`el;el;…` with `el = tag(.class)*:(key="value")*`); parsing it belongs
+here, what people call its elements to `controls`.
 """
 
 import re
@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 # A chain repeats all ancestors in the page; the name of a click is in its first elements.
 MAX_CHAIN_LENGTH = 8_192
-MAX_LABEL_LENGTH = 120
 
 # The tag, the classes, and the colon before the attributes. Class names hold colons and equals
 # signs too (Tailwind: `hover:underline`, `data-[state=open]:flex`), so it is the first colon that
@@ -23,15 +22,6 @@ _REST = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\])')
 # Characters that would end a name or an element if they were part of a name.
 _SYNTAX = re.compile('[";=]')
-_SPACE = re.compile(r"\s+")
-
-# Best name first; the list is PostHog's own order of usefulness for autocapture.
-_NAMING_ATTRIBUTES = ("text", "attr__aria-label", "attr__name", "attr_id", "attr__id")
-
-# A click on the icon or text inside one of these counts as a click on it.
-_INTERACTIVE_TAGS = frozenset(
-    {"a", "button", "form", "input", "label", "option", "select", "textarea"}
-)
 
 
 class Element(NamedTuple):
@@ -39,13 +29,6 @@ class Element(NamedTuple):
 
     tag: str
     attributes: dict[str, str]
-
-
-class ElementName(NamedTuple):
-    """The name of the element that was acted on; None if the event has none."""
-
-    tag: str | None
-    label: str | None
 
 
 def parse_chain(chain: str) -> Iterator[Element]:
@@ -104,37 +87,3 @@ def _element_text(element: Mapping[str, object]) -> str:
 
 def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def name_element(chain: str | None, element_text: str | None) -> ElementName:
-    """The tag and label of the element that was acted on.
-
-    `element_text` (`$el_text`) is the best label. If the element itself has no name, the name of
-    the nearest ancestor that a person would call clicked (a link, a button) is used.
-    """
-    label = _label(element_text)
-    if not chain:
-        return ElementName(None, label)
-    first: Element | None = None
-    for element in parse_chain(chain):
-        first = first or element
-        name = next(
-            (found for key in _NAMING_ATTRIBUTES if (found := _label(element.attributes.get(key)))),
-            None,
-        )
-        if element is first and name:
-            return ElementName(_tag(element), label or name)
-        if element.tag in _INTERACTIVE_TAGS:
-            return ElementName(_tag(element), label or name)
-    return ElementName(first and _tag(first), label)
-
-
-def _tag(element: Element) -> str | None:
-    """The tag; None if it is the beginning of an address, whose dots end a tag."""
-    return None if "@" in element.tag else element.tag
-
-
-def _label(text: str | None) -> str | None:
-    if not text:
-        return None
-    return _SPACE.sub(" ", text).strip()[:MAX_LABEL_LENGTH] or None

@@ -20,6 +20,7 @@ from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH, page_path, path_template
 from enrichment_pipeline.events.people import MAX_ID_LENGTH, other_id
 from enrichment_pipeline.events.sameness import names, written_time
+from enrichment_pipeline.events.targets import within_site
 from enrichment_pipeline.events.text import clean_text, read_json
 from enrichment_pipeline.events.times import (
     is_too_far_ahead,
@@ -384,7 +385,7 @@ def _elements_chain(fields: dict[str, object], properties: dict[str, object]) ->
     chain = properties.get("$elements_chain") or fields.get("elements_chain")
     if not isinstance(chain, str):
         chain = chain_from_list(properties.get("$elements"))
-    return _text(chain, MAX_CHAIN_LENGTH)
+    return _text(chain and within_site(chain, properties.get("$host")), MAX_CHAIN_LENGTH)
 
 
 def _text(value: object, limit: int) -> str | None:

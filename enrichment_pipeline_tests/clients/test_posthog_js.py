@@ -37,7 +37,7 @@ _RECORDED = [
     *[("$autocapture", "click", "click", 'Clicked button "Apply coupon" on /shop.html')] * 3,
     ("$rageclick", "click", "rage_click", 'Rage-clicked button "Apply coupon" on /shop.html'),
     ("$autocapture", "click", "change", 'Changed field "company" on /shop.html'),
-    ("$autocapture", "click", "change", 'Changed select "plan" on /shop.html'),
+    ("$autocapture", "click", "change", 'Changed list "plan" on /shop.html'),
     ("$autocapture", "click", "click", 'Clicked button "Sign up" on /shop.html'),
     ("$autocapture", "click", "submit", 'Submitted form "sign-up" on /shop.html'),
     ("$autocapture", "click", "click", 'Clicked link "See all plans 🛒" on /shop.html'),

@@ -1,22 +1,13 @@
 """The elements chain."""
 
-import json
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import enrichment_pipeline.ingest.sample
-from enrichment_pipeline.events.elements import (
-    ElementName,
-    chain_from_list,
-    name_element,
-    parse_chain,
-)
-
-SAMPLE = Path(str(enrichment_pipeline.ingest.sample.__file__)).with_name("posthog_js_sample.jsonl")
+from enrichment_pipeline.events.controls import name_element
+from enrichment_pipeline.events.elements import chain_from_list, parse_chain
 
 BUTTON = 'button.btn.primary:attr__class="btn primary"attr__id="buy"nth-child="3"text="Buy now"'
 
@@ -132,40 +123,3 @@ def test_no_text_is_too_broken_to_be_read_as_a_chain(chain: str) -> None:
 )
 def test_whatever_stands_where_the_elements_should_is_no_error(elements: object) -> None:
     chain_from_list(elements)
-
-
-@pytest.mark.parametrize(
-    ("chain", "text", "name"),
-    [
-        (BUTTON, "What it says", ElementName("button", "What it says")),
-        (BUTTON, None, ElementName("button", "Buy now")),
-        ('input:attr__aria-label="Search"attr__name="q"', None, ElementName("input", "Search")),
-        ('select:attr__name="plan"attr_id="p"', None, ElementName("select", "plan")),
-        ('input:attr_id="q"attr__name="query"', None, ElementName("input", "query")),
-        ('p:text="T"attr__aria-label="L"attr__name="n"', None, ElementName("p", "T")),
-        ('div:attr_id="menu"', None, ElementName("div", "menu")),
-        ('div:attr__id="menu"', None, ElementName("div", "menu")),
-        (f"svg;span;{BUTTON};a", None, ElementName("button", "Buy now")),
-        (f"span;div;{BUTTON}", "Icon", ElementName("button", "Icon")),
-        ('span;button;form:text="F"', None, ElementName("button", None)),
-        (None, "Only text", ElementName(None, "Only text")),
-        (f"span;{BUTTON}", None, ElementName("button", "Buy now")),
-        ("div;section;body", None, ElementName("div", None)),
-        (None, None, ElementName(None, None)),
-        ('p:text="  two \n lines "', None, ElementName("p", "two lines")),
-    ],
-)
-def test_an_element_is_called_by_its_best_name(
-    chain: str | None, text: str | None, name: ElementName
-) -> None:
-    assert name_element(chain, text) == name
-
-
-def test_every_element_that_posthog_js_recorded_has_a_tag_and_a_name() -> None:
-    recorded = [json.loads(line)["properties"] for line in SAMPLE.read_text().splitlines()]
-    chains = [found["$elements_chain"] for found in recorded if "$elements_chain" in found]
-    assert chains
-    for chain in chains:
-        name = name_element(chain, None)
-        assert name.tag, chain
-        assert name.label, chain
