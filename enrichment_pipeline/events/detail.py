@@ -14,6 +14,7 @@ from enrichment_pipeline.events.privacy import without_torn_end
 from enrichment_pipeline.events.private_names import is_private_name
 from enrichment_pipeline.events.private_numbers import is_reference
 from enrichment_pipeline.events.safe_text import cut, has_few_words
+from enrichment_pipeline.events.text import read_json
 
 MAX_DETAIL_LENGTH = 60
 MAX_DEVICE_LENGTH = 60
@@ -38,15 +39,28 @@ _OF_EVENTS: Mapping[str, tuple[str, ...]] = {
     "$groupidentify": ("$group_type",),
     "$screen": ("$screen_name",),
     "$ai_generation": ("$ai_model", "$ai_is_error"),
-    "$ai_span": ("$ai_span_name",),
-    "$mcp_tool_call": ("$mcp_tool_name",),
+    "$ai_embedding": ("$ai_model", "$ai_is_error"),
+    "$ai_span": ("$ai_span_name", "$ai_is_error"),
+    "$ai_trace": ("$ai_span_name", "$ai_is_error"),
+    "$mcp_tool_call": ("$mcp_tool_name", "$mcp_is_error"),
     "$csp_violation": ("$csp_violated_directive",),
     "survey shown": ("$survey_name",),
     "survey sent": ("$survey_name",),
     "survey dismissed": ("$survey_name",),
 }
 
-_EVENTS_WITH_DETAIL = frozenset({"$exception", *_OF_EVENTS})
+# Where these events have the message of an error; it says more than that there was one.
+_ERRORS = ("$ai_error", "$mcp_error_message")
+_IS_ERROR = frozenset({"$ai_is_error", "$mcp_is_error"})
+_MOST_NESTED = 3
+_ANSWER = "$survey_response"
+
+# Of events about an element: what a team captures of it on purpose. posthog-js sends it as
+# properties, beside those that every event has; the attributes of the element tell which.
+_OF_ELEMENTS = frozenset({"$autocapture", "$rageclick", "$dead_click", "$copy_autocapture"})
+_CAPTURED = re.compile(r'attr__data-ph-capture-attribute-([^=";]+)="')
+
+_EVENTS_WITH_DETAIL = frozenset({"$exception", "$pageview", *_OF_EVENTS, *_OF_ELEMENTS})
 
 # Words in property names that say most about the action; these properties come first.
 _WORDS_THAT_SAY_MOST = (
@@ -54,33 +68,98 @@ _WORDS_THAT_SAY_MOST = (
     *("price", "amount", "total", "value", "revenue", "currency", "quantity", "count", "type"),
     *("category", "method", "query", "search", "option", "variant", "feature"),
 )
+# What people call a thing comes before its numbers.
+_NAMES = frozenset({"name", "title", "label"})
 _NOISE = frozenset(
-    {"distinct_id", "title", "token", "gclid", "fbclid", "msclkid", "uuid", "timestamp", "url"}
+    {"distinct_id", "token", "gclid", "fbclid", "msclkid", "uuid", "timestamp", "url"}
 )
+# What is nothing but masks says nothing.
+_ONLY_MASKS = re.compile(r"(?:\W*(?:\((?:email|phone|card|number|token)\)|\?…))+\W*")
 
 
 def detail_of(
-    event: str, properties: Mapping[str, object], allowed: Set[Private] = NOTHING
+    event: str,
+    properties: Mapping[str, object],
+    allowed: Set[Private] = NOTHING,
+    *,
+    page: str | None = None,
+    chain: str | None = None,
 ) -> str | None:
-    """The detail of an event, of at most 60 characters; None if it has none."""
+    """The detail of an event, of at most 60 characters; None if it has none. `page` is the template
+    of its page, `chain` its elements chain."""
     if event[:1] == "$" and event not in _EVENTS_WITH_DETAIL:
         return None
     if event == "$exception":
         return _exception(properties, allowed)
-    if names := _OF_EVENTS.get(event):
-        chosen: Iterable[str] = (name for name in names if name in properties)
-    else:
-        chosen = _best_first(properties)
     parts: list[str] = []
     length = 0
-    for name in chosen:
-        part = _pair(name.removeprefix("$"), properties[name], allowed)
+    for name, value in _chosen(event, properties, page, chain):
+        part = _pair(name, value, allowed)
         if part and length + len(part) <= MAX_DETAIL_LENGTH:
             parts.append(part)
             length += len(part) + 2
             if len(parts) == _MOST_PROPERTIES:
                 break
     return ", ".join(parts) or None
+
+
+_Pairs = Iterable[tuple[str, object]]
+
+
+def _chosen(
+    event: str, properties: Mapping[str, object], page: str | None, chain: str | None
+) -> _Pairs:
+    """The properties that may be shown, the most important first."""
+    if event == "$pageview":
+        return [("title", properties.get("title"))] if page and ":id" in page else ()
+    if event in _OF_ELEMENTS:
+        return _captured(properties, chain)
+    if names := _OF_EVENTS.get(event):
+        return _of_event(event, names, properties)
+    return ((name, properties[name]) for name in _best_first(properties))
+
+
+def _captured(properties: Mapping[str, object], chain: str | None) -> _Pairs:
+    if not chain or "data-ph-capture-attribute-" not in chain:
+        return ()
+    names = dict.fromkeys(_CAPTURED.findall(chain))
+    return [(name, properties.get(name)) for name in names if not is_private_name(name)]
+
+
+def _of_event(event: str, names: Iterable[str], properties: Mapping[str, object]) -> _Pairs:
+    error = next((found for name in _ERRORS if (found := _message(properties.get(name)))), None)
+    if error:
+        yield "error", error
+    if event == "survey sent":
+        yield from (("answer", answer) for answer in _answers(properties))
+    for name in names:
+        if name in properties and not (error and name in _IS_ERROR):
+            yield name.removeprefix("$"), properties[name]
+
+
+def _message(error: object, depth: int = 0) -> str | None:
+    """The message of an error, which may be text, an object, or an object as text."""
+    if isinstance(error, str) and error[:1] in {"{", "["} and depth < _MOST_NESTED:
+        try:
+            return _message(read_json(error), depth + 1) or error
+        except (ValueError, RecursionError):
+            return error
+    if isinstance(error, list) and error:
+        error = error[0]
+    if isinstance(error, dict) and depth < _MOST_NESTED:
+        inner = (error.get(name) for name in ("message", "error", "detail", "type"))
+        return next((found for one in inner if (found := _message(one, depth + 1))), None)
+    return error if isinstance(error, str) else None
+
+
+def _answers(properties: Mapping[str, object]) -> list[object]:
+    """The answers to a survey, each once: the first is sent under two names."""
+    given = [value for name, value in properties.items() if name.startswith(_ANSWER)]
+    questions = properties.get("$survey_questions")
+    if not given and isinstance(questions, list):
+        given = [one.get("response") for one in questions if isinstance(one, dict)]
+    answers = (", ".join(map(str, value)) if isinstance(value, list) else value for value in given)
+    return list(dict.fromkeys(one for one in answers if isinstance(one, str | int | float)))
 
 
 def split_detail(sentence: str) -> tuple[str, str]:
@@ -93,6 +172,9 @@ def split_detail(sentence: str) -> tuple[str, str]:
 def _best_first(properties: Mapping[str, object]) -> Sequence[str]:
     # posthog-js sends some twenty campaign parameters as null.
     custom = [name for name, value in properties.items() if value is not None and name[:1] != "$"]
+    if "title" in custom and properties.get("$lib", "web") == "web":
+        # Older versions of posthog-js send the page's title with every event.
+        custom.remove("title")
     return _ranked(
         tuple([name for name in custom[:_MOST_LOOKED_AT] if len(name) <= _LONGEST_LOOKED_AT])
     )
@@ -111,6 +193,8 @@ def _rank(name: str) -> int | None:
     folded = _HUMP.sub("_", name).lower()
     if folded in _NOISE or folded.startswith("utm_") or is_private_name(name):
         return None
+    if folded.rpartition("_")[2] in _NAMES:
+        return -1
     return next(
         (at for at, word in enumerate(_WORDS_THAT_SAY_MOST) if word in folded),
         len(_WORDS_THAT_SAY_MOST),
@@ -119,7 +203,7 @@ def _rank(name: str) -> int | None:
 
 def _pair(name: str, value: object, allowed: Set[Private]) -> str | None:
     shown = _shown(value, allowed, _about(name))
-    return f"{_name(name)}={shown}" if shown else None
+    return f"{_name(name)}={shown}" if shown and not _ONLY_MASKS.fullmatch(shown) else None
 
 
 @lru_cache(maxsize=8_192)

@@ -77,7 +77,7 @@ def readable(name: str) -> str | None:
 def readable_id(name: str) -> str | None:
     """The id of an element in words; None if a program made it. What has a number in it was mostly
     made in a loop: its words stay, if they say more than what kind of element it is."""
-    words = [word.lower() for word in _words(_MARKED.sub(" ", mask(name))) if word.isalpha()]
+    words = [word.lower() for word in _words(name) if word.isalpha()]
     if not words or name.startswith("__") or _is_jumbled(words):
         return None
     is_numbered = bool(_MARKED.search(name)) or any(map(str.isdigit, name))
@@ -137,7 +137,7 @@ def _icon_name(name: str) -> str | None:
 
 def _words(name: str) -> list[str]:
     # Masked first: the parts of an address would be words.
-    public = _MASK.sub(" ", mask(name))
+    public = _MARKED.sub(" ", _MASK.sub(" ", mask(name)))
     return [word for word in _SEPARATOR.split(_HUMP.sub(" ", public)) if word]
 
 

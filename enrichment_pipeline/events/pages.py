@@ -1,11 +1,11 @@
-"""Pages: the path on which an event happened, and its template without ids.
+"""Pages: the path on which an event happened, and its template: readable, and without ids.
 
 Masking private data in a URL does not belong here.
 """
 
 import re
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 MAX_PATH_LENGTH = 1_024
 
@@ -21,23 +21,76 @@ _ID_SEGMENT = re.compile(
 )
 
 
+# `/posts/2026/11/27`: the day of a post is no id. Each part is one only after the one before it.
+_YEAR = r"(?:19|20)\d\d"
+_MONTH, _DAY = r"0?[1-9]|1[0-2]", r"0?[1-9]|[12]\d|3[01]"
+_PARTS_OF_DATE = tuple(re.compile(part) for part in (_YEAR, _MONTH, _DAY))
+_DATE = re.compile(rf"{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+
+# These would be read as another path if they were not escaped.
+_SYNTAX = frozenset("/?#%")
+
+
 def page_path(pathname: object, url: object, screen: object) -> str | None:
-    """The path of the page: `$pathname`, else the path of `$current_url`, else `$screen_name`."""
-    if isinstance(pathname, str) and pathname:
-        return pathname
+    """The path of the page: `$pathname`, else the path of `$current_url`, else `$screen_name`; with
+    the fragment of the URL if that is a route (`/#/users/5`)."""
+    route = ""
     if isinstance(url, str) and url:
-        try:
-            path = urlsplit(url).path
-        except ValueError:  # urlsplit refuses a broken IPv6 host: http://[::1
-            path = ""
-        return path or "/"
+        route = _hash_route(url) if "#" in url else ""
+        if not (isinstance(pathname, str) and pathname):
+            pathname = _path_of(url)
+    if isinstance(pathname, str) and pathname:
+        return pathname + route
     return screen if isinstance(screen, str) and screen else None
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path or "/"
+    except ValueError:  # urlsplit refuses a broken IPv6 host: http://[::1
+        return "/"
+
+
+def _hash_route(url: str) -> str:
+    """The route in the fragment of a URL, with its mark; empty if it names a place in the page, or
+    hands something over (`#access_token=…`)."""
+    fragment = url.partition("#")[2]
+    if not fragment.startswith(("/", "!")):
+        return ""
+    route = re.split("[?&#]", fragment, maxsplit=1)[0]
+    return f"#{route}" if "=" not in route and route.strip("!/") else ""
 
 
 @lru_cache(maxsize=8_192)
 def path_template(path: str) -> str:
-    """`path` with `:id` in place of each id segment: `/users/8231/edit` → `/users/:id/edit`."""
-    return "/".join(
-        ":id" if segment and _ID_SEGMENT.fullmatch(segment) else segment
-        for segment in path.split("/")
-    )
+    """`path` with `:id` in place of each id segment (`/users/8231/edit` → `/users/:id/edit`), and
+    with letters in place of their percent-escapes (`/men%C3%BC` → `/menü`)."""
+    kept: list[str] = []
+    part = 0
+    for segment in path.split("/"):
+        is_date = bool(part and _PARTS_OF_DATE[part].fullmatch(segment))
+        is_year = not is_date and bool(_PARTS_OF_DATE[0].fullmatch(segment))
+        part = part + 1 if is_date else int(is_year)
+        part %= len(_PARTS_OF_DATE)
+        is_word = is_date or is_year or not segment or bool(_DATE.fullmatch(segment))
+        kept.append(segment if is_word else _readable(segment))
+    return "/".join(kept)
+
+
+def _readable(segment: str) -> str:
+    plain = _decoded(segment) if "%" in segment else segment
+    is_id = _ID_SEGMENT.fullmatch(segment) or _ID_SEGMENT.fullmatch(plain)
+    return ":id" if is_id else plain
+
+
+def _decoded(segment: str) -> str:
+    """A segment with its characters as they are seen; what is not UTF-8 stays as it is."""
+    try:
+        text = unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        return segment
+    return "".join(one if _is_seen(one) else quote(one, safe="") for one in text)
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() and character not in _SYNTAX and not character.isspace()

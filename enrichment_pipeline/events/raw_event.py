@@ -179,7 +179,13 @@ def parse_event(
         input_key=input_key(inputs),
         payload=payload,
         inputs=inputs,
-        detail=detail_of(event, properties, allowed),
+        detail=detail_of(
+            event,
+            properties,
+            allowed,
+            page=inputs.path_template,
+            chain=inputs.elements_chain,
+        ),
         device=device_of(properties),
         other_id=other_id(event, distinct_id, properties),
     )
