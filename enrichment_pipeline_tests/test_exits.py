@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 from urllib.parse import quote
 
 import dagster as dg
@@ -27,6 +28,7 @@ from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.ingest.api.accept import Origin, Submission
 from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.ingest.api.writers import CommitError, Writers
+from enrichment_pipeline.llm.errors import ErrorsBy
 from enrichment_pipeline.llm.exporting import FORMATS, Export, Format, count_rows, run_export
 from enrichment_pipeline.llm.forms import FORMS
 from enrichment_pipeline.llm.http import timeline_routes
@@ -87,6 +89,7 @@ def mcp(store: Store, _: Path) -> object:
         ("list_sessions", {"limit": 50}),
         ("search_events", {"limit": 200, "max_tokens": 20_000}),
         ("event_catalogue", {"limit": 200, "max_tokens": 20_000}),
+        *(("errors", {"by": by, "limit": 200}) for by in get_args(ErrorsBy)),
         ("dead_letters", {}),
         ("status", {}),
         *(("get_timeline", {"distinct_id": secret}) for secret in SECRETS),

@@ -45,6 +45,9 @@ _SUBCOMMANDS = {
     "timeline": _Subcommand(
         "timeline", "timeline", "What happened in one session, for a person or a model."
     ),
+    "errors": _Subcommand(
+        "errors", "errors", "Errors that users ran into: which, how often, whom they hit."
+    ),
     "mcp": _Subcommand("mcp", "mcp", "Let a language model ask by itself: an MCP server."),
     "export": _Subcommand("export", "export", "Write enriched events or timelines to files."),
     "dead-letters": _Subcommand(

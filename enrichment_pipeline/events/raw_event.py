@@ -234,6 +234,15 @@ def _sent_at_to_keep(fields: dict[str, object], arrival: Arrival) -> datetime | 
     return sent_at.replace(tzinfo=UTC) if written and written.tzinfo is None else None
 
 
+def properties_of(payload: bytes) -> dict[str, object]:
+    """The properties of an event that was accepted.
+
+    Raises:
+        EventRejectedError: it would not be accepted now.
+    """
+    return _properties(_decode(payload))
+
+
 def _decode(payload: bytes) -> dict[str, object]:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise EventRejectedError(

@@ -66,6 +66,23 @@ class CatalogueLine(NamedTuple):
     sample: str
 
 
+class ErrorLine(NamedTuple):
+    """Errors that are alike."""
+
+    value: str
+    errors: int
+    sessions: int
+    people: int
+    message: str
+    place: str | None
+    pages: list[str]
+    browsers: list[str]
+    releases: list[str]
+    first_seen: str
+    last_seen: str
+    session_ids: list[str]
+
+
 class LetterLine(NamedTuple):
     """A dead letter."""
 
@@ -87,7 +104,7 @@ class WindowLine(NamedTuple):
     pending: int
 
 
-Line = TypeVar("Line", SessionLine, EventLine, CatalogueLine, LetterLine, WindowLine)
+Line = TypeVar("Line", SessionLine, EventLine, CatalogueLine, ErrorLine, LetterLine, WindowLine)
 
 
 class Rows(BaseModel, Generic[Line]):
@@ -102,6 +119,7 @@ class Rows(BaseModel, Generic[Line]):
 Sessions = Annotated[CallToolResult, Rows[SessionLine]]
 Events = Annotated[CallToolResult, Rows[EventLine]]
 Catalogue = Annotated[CallToolResult, Rows[CatalogueLine]]
+Errors = Annotated[CallToolResult, Rows[ErrorLine]]
 Letters = Annotated[CallToolResult, Rows[LetterLine]]
 Windows = Annotated[CallToolResult, Rows[WindowLine]]
 

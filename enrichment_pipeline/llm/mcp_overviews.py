@@ -1,5 +1,5 @@
-"""Tools over all events together: the catalogue, charts, and the state of the pipeline itself (its
-books, its dead letters).
+"""Tools over all events together: the catalogue, errors, charts, and the state of the pipeline
+itself (its books, its dead letters).
 
 Sessions and single events belong to `mcp_tools`; running a tool to `mcp_running`.
 """
@@ -15,9 +15,12 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from enrichment_pipeline.llm.chart import chart_over_time
+from enrichment_pipeline.llm.errors import ERRORS_OF, ErrorsBy, errors_in_all, find_errors
 from enrichment_pipeline.llm.mcp_answers import (
     Catalogue,
     CatalogueLine,
+    ErrorLine,
+    Errors,
     LetterLine,
     Letters,
     WindowLine,
@@ -47,7 +50,7 @@ from enrichment_pipeline.store.dead_letters.letters import (
     find_letters,
 )
 from enrichment_pipeline.store.queue.changes import sessions_watermark
-from enrichment_pipeline.store.reading.as_reader import reading
+from enrichment_pipeline.store.reading.as_reader import reading, reading_payloads
 from enrichment_pipeline.store.reading.catalogue import catalogue
 from enrichment_pipeline.store.reading.event_search import count_over_time
 from enrichment_pipeline.store.windows.books import books
@@ -101,6 +104,47 @@ class Overviews:
             limit=limit,
             max_tokens=max_tokens,
             summary=None if rows else "no such event",
+        )
+
+    def errors(
+        self,
+        by: Annotated[ErrorsBy, Field(description="What makes one line.")] = "message",
+        contains: Annotated[Word | None, Field(description="Text of type or message.")] = None,
+        start: Start = None,
+        end: End = None,
+        project: Project = None,
+        limit: Limit = 20,
+        max_tokens: TableTokens = MOST_TOKENS,
+    ) -> Errors:
+        """Errors that users ran into, the most frequent first: message, place in the code, whom and
+        where they hit, when. Without start, those of the seven days before end, or before the
+        newest event."""
+        with reading_payloads(self._store, SECONDS) as connection:
+            first, last = time_of(connection, start, end, ERRORS_OF)
+            found = find_errors(connection, first, last, by=by, project=project, contains=contains)
+        rows = [
+            ErrorLine(
+                one.value,
+                one.errors,
+                one.sessions,
+                one.people,
+                f'"{one.message}"' if one.message else "",
+                one.place,
+                list(one.pages),
+                list(one.browsers),
+                list(one.releases),
+                shown_moment(one.first_seen),
+                shown_moment(one.last_seen),
+                list(one.session_ids),
+            )
+            for one in found.groups
+        ]
+        return table(
+            ErrorLine,
+            rows,
+            limit=limit,
+            max_tokens=max_tokens,
+            summary=errors_in_all(found) if rows else nothing_between(first, last),
         )
 
     def dead_letters(self, limit: Limit = 20, max_tokens: TableTokens = MOST_TOKENS) -> Letters:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
     "dead-letters list": (["--json"], lambda printed: len(printed["letters"])),
     "dead-letters export": (["--out", "letters.jsonl"], len),
     "sessions list": (["--json"], len),
+    "errors": (["--json"], lambda printed: sum(group["errors"] for group in printed)),
     "export": (["events", "out", "--json"], lambda printed: printed["rows"]),
     "pull": (["--json"], lambda printed: printed["accepted"]),
 }
@@ -37,13 +38,13 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
 
 @pytest.fixture
 def two_days(store: Store, rules: Rules) -> Store:
-    """An event, a session and a dead letter at the very beginning of each of two days."""
+    """An error, a session and a dead letter at the very beginning of each of two days."""
     for day in ONE_OF_EACH:
         rejected = RejectedEvent(
             "default", RejectionReason.INVALID_JSON, "no JSON", f"{day}".encode(), day
         )
         load_events(store, [], [rejected], "test")
-        take_in(store, rules, [make_event(at=day, properties={NAME: f"s{day:%d}"})])
+        take_in(store, rules, [make_event("$exception", day, properties={NAME: f"s{day:%d}"})])
         build_day(store, day.date(), is_whole=True)
     return store
 

@@ -20,6 +20,7 @@ from enrichment_pipeline.store.lifecycle.forget import forget_events
 from enrichment_pipeline.store.lifecycle.retention import FirstKept, drop_days_before
 from enrichment_pipeline.store.queue.changes import changed_days, changed_windows
 from enrichment_pipeline.store.reading.exporting import days_to_export
+from enrichment_pipeline.store.reading.reported_errors import read_errors
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -76,14 +77,21 @@ def changes(store: Store) -> None:
         changed_days(connection)
 
 
+def errors(store: Store) -> None:
+    with store.transaction() as connection:
+        days = {"start": NOON, "end": NOON + 5 * DAY}
+        assert read_errors(connection, ["$pageview"], **days, project=None, most=1_000)
+
+
 @pytest.mark.parametrize(
     "work",
     [
         lambda store: drop_days_before(store, FirstKept(date(2026, 3, 2), date(2026, 3, 2))),
         lambda store: forget_events(store, People(("user-1",))),
         changes,
+        errors,
     ],
-    ids=["retention", "forget", "what has changed"],
+    ids=["retention", "forget", "what has changed", "errors"],
 )
 def test_nothing_that_grows_is_read_whole(filled: Store, work: Callable[[Store], object]) -> None:
     with explained(filled.engine) as plans:

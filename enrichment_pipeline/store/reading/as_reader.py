@@ -51,6 +51,21 @@ def reading(store: Store, seconds: int) -> Iterator[Connection]:
             yield connection
 
 
+@contextmanager
+def reading_payloads(store: Store, seconds: int) -> Iterator[Connection]:
+    """The same for our own queries over raw events, which the reading role may not read: they are
+    as they arrived. Whoever shows something of them masks it.
+
+    Raises:
+        StoreError: the connected role may not read them.
+    """
+    with store.bounded(seconds) as connection:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        if not connection.scalar(text("SELECT has_table_privilege('raw_event', 'SELECT')")):
+            raise StoreError("the role of DATABASE_URL may not read raw_event, which holds that")
+        yield connection
+
+
 def took_too_long(error: BaseException) -> bool:
     """Whether a statement was cancelled for taking too long."""
     found = driver_error(error)
