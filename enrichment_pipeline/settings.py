@@ -76,7 +76,8 @@ class Settings(BaseModel):
     unmasked: str | None = Field(
         None,
         description="What models may see of a project, as shop=email+phone, …; of email, phone, "
-        "number, token, query. Unset: all of it is masked. For events that come in from then on.",
+        "number, token, query; or shop=no-text: no free text. Unset: all of it is masked. For "
+        "events that come in from then on.",
     )
     read_token: SecretStr | None = Field(
         None,

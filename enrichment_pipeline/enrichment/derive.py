@@ -33,6 +33,8 @@ def derive(inputs: EnrichmentInput, rules: Rules) -> EnrichmentOutput:
     """The action output of these rules for an action input."""
     classification = rules.classify(inputs.event, inputs.sub_type)
     element = name_element(inputs.elements_chain, inputs.element_text)
+    if Private.NO_TEXT in (inputs.unmasked or "").split("+"):
+        element = element._replace(label=None, group=None)
     return EnrichmentOutput(
         event_type=classification.event_type,
         action_type=classification.action_type,

@@ -125,6 +125,8 @@ def _chosen(element: ElementName, allowed: Set[Private]) -> str:
 
 def _name(event: str, allowed: Set[Private]) -> str:
     spelled = event if event.startswith("$") else event.replace("_", " ")
+    # Developers give events their names: these are shown where no free text is.
+    allowed = allowed - {Private.NO_TEXT}
     name = masked_text(spelled, _MAX_NAME, allowed, cut_at=MAX_EVENT_NAME_LENGTH)
     if not name:
         return "An event without a name"

@@ -1,4 +1,6 @@
-"""The kinds of private data, and which of them a project allows models to see."""
+"""The kinds of private data, and which of them a project allows models to see; or that it shows no
+free text at all.
+"""
 
 from enum import StrEnum
 from typing import Final
@@ -14,6 +16,9 @@ class Private(StrEnum):
     TOKEN = "token"  # noqa: S105
     QUERY = "query"
     """The query string and fragment of a URL or path."""
+    NO_TEXT = "no-text"
+    """Not allowed but taken away: no label, title, message or value of a property is shown, since
+    nobody can recognize all that is private in them."""
 
 
 NOTHING: Final[frozenset[Private]] = frozenset()

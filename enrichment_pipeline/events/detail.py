@@ -91,6 +91,8 @@ def detail_of(
         return None
     if event == "$exception":
         return _exception(properties, allowed)
+    if Private.NO_TEXT in allowed:
+        return None
     parts: list[str] = []
     length = 0
     for name, value in _chosen(event, properties, page, chain):

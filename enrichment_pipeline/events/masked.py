@@ -30,7 +30,7 @@ def masked_text(
     cut_at: int | None = None,
     about: str = "",
 ) -> str:
-    """Text on one line of at most `limit` characters.
+    """Free text on one line of at most `limit` characters; nothing if its project shows none.
 
     Args:
         text: as it was sent.
@@ -40,6 +40,8 @@ def masked_text(
             a word that may have been cut is removed.
         about: the name of what it says: the number of an order is not private.
     """
+    if Private.NO_TEXT in allowed:
+        return ""
     whole = text if cut_at is None or len(text) < cut_at else without_torn_end(text)
     return safe_text(mask(whole, allowed, about), limit)
 

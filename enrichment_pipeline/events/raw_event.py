@@ -174,7 +174,7 @@ def parse_event(
         distinct_id=distinct_id,
         session_id=_text(session, MAX_ID_LENGTH),
         path=clean_text(path, MAX_PATH_LENGTH) if path else None,
-        title=_text(get("title"), MAX_TITLE_LENGTH),
+        title=None if Private.NO_TEXT in allowed else _text(get("title"), MAX_TITLE_LENGTH),
         properties=custom_properties(properties, notes),
         input_key=input_key(inputs),
         payload=payload,
