@@ -15,12 +15,18 @@ _MARK = r"[\[(](?:email|phone|card|number|token)[\])]"
 _NO_MARK = rf"(?!{_MARK})"
 _SCHEME = r"(?i:basic|bearer|token|digest|apikey|negotiate):?\s"
 
+# As it is, escaped for JSON, and for a page.
+_QUOTE = r"(?:\\*[\"'’”]|&(?:quot|apos|#3[49]);)"
 # `name: `, `name=`, `"name":`, of at most four words.
 _LABEL = re.compile(
-    r"(?<![\w.$-])(?P<name>(?:[\w.$-]+ ){0,3}[\w.$-]*\w)[\"'’”]?\s?(?P<says>=[>›]|:=|[:=])(?!//)\s?"
+    rf"(?<![\w.$-])(?P<name>(?:[\w.$-]+ ){{0,3}}[\w.$-]*\w)(?P<quote>{_QUOTE}?)\s?"
+    r"(?P<says>=[>›]|->|→|:=|[:=]|%(?:25)*3[ADad])(?!//)\s?"
 )
-_QUOTED = re.compile(r"\"[^\"]+\"?|'[^']+'?|“[^”]+”?")
-_UNMASKED = re.compile(rf".(?!{_SCHEME}{_MARK}){_NO_MARK}")
+_QUOTED = re.compile(
+    r"(?P<quote>\\*[\"']|“|&(?:quot|apos|#3[49]);)(?P<value>.+?)(?:(?P=quote)|”|\Z)"
+)
+_UNMASKED = re.compile(rf"(?!{_SCHEME}{_MARK}){_NO_MARK}")
+_ELEMENT = re.compile(r"[<‹](?P<name>[\w.:-]+)[>›](?P<value>[^<‹]+)(?=[<‹]/)")
 # Up to what ends it, or to the next name.
 _PHRASE = re.compile(
     rf"{_NO_MARK}(?:(?![;|\"<>{{}}\[\]()&]|,?\s[\w.-]+\s?[:=]\S|,\s[\w.-]+\s?[:=]|'(?!\w)).)+(?<!\s)"
@@ -33,17 +39,20 @@ _HEADERS_OF_COOKIES = ("cookie", "cookies")
 _NO_SECRET = frozenset(
     listed(
         """
-        all already also an and any are at be blank but can cannot changed contains correct
-        does doesn doesnt disabled do empty enabled enter expired expires false field fields
-        for forgot forgotten from has hidden hide how if in incorrect invalid is it least
-        length long match matches mismatch missing minimum must needed new no none not null
-        of off ok old on only optional or our please protected required reset saved secret
-        set settings shall short should show step strength strong than that the their this
-        to too true undefined unset use valid view was weak what when where will with wrong
-        yes you your
+        all already also an and any are at be blank but can cannot changed choose contains
+        correct disabled do does doesn doesnt empty enabled enter erforderlich expired
+        expires falsch false fehlt field fields for forgot forgotten from has hidden hide
+        how if in incorrect incorrecta incorrecto invalid invalide inválida inválido is it
+        least length long match matches minimum mismatch missing must n/a needed new no none
+        not null obligatoire obligatoria obligatorio obligatorisch of off ok old olvidada on
+        only optional or other oublié oubliée our pflichtfeld please protected required
+        requis requise reset saved secret select set settings shall short should show step
+        strength strong than that the their this to too true undefined ungültig unknown
+        unset use valid vergessen view was weak what when where will with wrong yes you your
         """
     )
 )
+_SEPARATOR = re.compile("[:=→]|->|%(?:25)*3[ADad]")
 _DIGIT = re.compile(r"\d")
 _THREE_DIGITS = re.compile(r"\d\D{0,9}\d\D{0,9}\d")
 _FEWEST_DIGITS = 3
@@ -52,7 +61,8 @@ _SHORTEST_ALONE = 6
 
 _IS = r"(?:\s(?:is|was|ist|lautet|es|est|è|é|war))?"
 _SPACED = re.compile(
-    rf"(?<![\w.$-])(?P<name>(?:[^\W\d][\w.-]*[ -]){{0,2}}[^\W\d][\w.-]*){_IS}[\s#]{{1,2}}"
+    rf"(?<![\w.$-])(?P<name>(?:[^\W\d][\w.-]*[ -]){{0,2}}[^\W\d][\w.-]*)"
+    rf"(?: (?:for|of|to|für|de|del|zum) [\w.-]+)?{_IS}[\s#(]{{1,2}}"
     r"(?=\S*\d|[A-Z]+ \d)"
 )
 _IS_AT_END = re.compile(rf"{_IS}\Z")
@@ -73,12 +83,16 @@ _CODE = re.compile(
     r"|(?:code|código|codice) (?:de |di )?(?:sécurité|vérification|verificaci[óo]n|seguridad"
     r"|sicurezza|verifica|confirmation|подтверждения)"
     r"|код(?: подтверждения)?|验证码|驗證碼|認証コード|確認コード|인증번호|otp"
-    r"|one.time (?:password|pin)|pin|tan|passcode|2fa(?: code)?|cvv2?|cvc2?|csc|security code)"
-    r"(?: is| ist| lautet| es| est| è| é)?\s?[:=#]?\s?[\"']?)(\d[\d -]{1,8}\d)(?!\d|[.,]\d)"
+    r"|one.time (?:password|pin)|pin|tan|passcode|2fa(?: code)?|(?:\A|(?<=[.!?;,(] ))code(?=: ?\d{{6}}(?!\d))|cvv2?|cvc2?|csc|security code)"
+    r"(?: is| ist| lautet| es| est| è| é)?\s?[:=#(]?\s?[\"']?)(\d[\d -]{1,8}\d)(?!\d|[.,]\d)"
 )
 _IS_YOUR_CODE = re.compile(
-    r"(?i)(?<![\w.])(?:[A-Z]{1,2}-)?\d{3}[ -]?\d{1,5}"
+    r"(?i)(?<![\w.])([A-Z]{1,2}-)?\d{3}[ -]?\d{1,5}"
     r"(?= (?:is|ist|est|es) (?:your|ihr|dein|votre|tu|su)\b)"
+)
+_USE_CODE = re.compile(
+    r"(?i)(?<![^\W_])((?:use|enter|type|insert) )\d{4,8}"
+    r"(?= to (?:verify|confirm|sign|log|continue|complete|access|reset|finish|join)\b)"
 )
 _DATE = (
     r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}\.? [^\W\d_]{3,9}\.? \d{2,4}"
@@ -93,11 +107,18 @@ _BORN = re.compile(
 
 def without_named(text: str) -> str:
     """`text` with `[token]` in place of what private names say."""
+    text = _ELEMENT.sub(_element, text) if "/" in text else text
     if _THREE_DIGITS.search(text):
-        text = _IS_YOUR_CODE.sub(_MASK, _CODE.sub(rf"\1{_MASK}", _BORN.sub(rf"\1{_MASK}", text)))
+        for pattern in (_BORN, _CODE, _USE_CODE, _IS_YOUR_CODE):
+            text = pattern.sub(rf"\1{_MASK}", text)
     if _DIGIT.search(text):
         text = _masked_at(text, _spaced(text))
-    return _masked_at(text, _labelled(text)) if ":" in text or "=" in text else text
+    return _masked_at(text, _labelled(text)) if _SEPARATOR.search(text) else text
+
+
+def _element(found: re.Match[str]) -> str:
+    is_private = private_end(found["name"]) and _UNMASKED.match(found["value"])
+    return found[0].removesuffix(found["value"]) + _MASK if is_private else found[0]
 
 
 def _masked_at(text: str, places: Iterator[tuple[int, int]]) -> str:
@@ -122,8 +143,8 @@ def _labelled(text: str) -> Iterator[tuple[int, int]]:
 def _value_end(text: str, label: re.Match[str], said: Said) -> int | None:
     at = label.end()
     if quoted := _QUOTED.match(text, at):
-        return quoted.end() if _UNMASKED.match(quoted[0]) else None
-    is_field = label["says"] != ":" or text[label.end("name")] in "\"'"
+        return quoted.end() if _UNMASKED.match(quoted["value"]) else None
+    is_field = label["says"] != ":" or bool(label["quote"])
     if label["name"].lower().endswith(_HEADERS_OF_COOKIES):
         found = _COOKIES.match(text, at)
         if found:
@@ -141,13 +162,16 @@ def _value_end(text: str, label: re.Match[str], said: Said) -> int | None:
 
 def _is_secret(value: str, said: Said, behind: str) -> bool:
     word = value.strip(".,;:!?\"'()").lower()
-    if word in _NO_SECRET:
+    # `Password: ********`
+    if word in _NO_SECRET or not any(character.isalnum() for character in word):
         return False
+    is_long = len(word) >= _SHORTEST_SECRET
     has_digit = any(character.isdigit() for character in value)
     if said is Said.EVERYDAY:
-        # `Session: Morning yoga`, `Card: Visa`
-        return has_digit if behind[:1] == " " else len(word) > _SHORTEST_ALONE
-    return has_digit or len(word) >= _SHORTEST_SECRET or not word.isalnum()
+        # `Session: Morning yoga`, `Card: Visa`, `Race: 10 km`
+        is_alone = behind[:1] != " "
+        return is_long and (has_digit or (is_alone and len(word) > _SHORTEST_ALONE))
+    return has_digit or is_long or not word.isalnum()
 
 
 def _spaced(text: str) -> Iterator[tuple[int, int]]:
@@ -156,14 +180,18 @@ def _spaced(text: str) -> Iterator[tuple[int, int]]:
     while named := _SPACED.search(text, at):
         at = named.end()
         said = private_end(_IS_AT_END.sub("", named["name"]))
-        if said is None or said is Said.EVERYDAY:
+        if said is None:
             continue
-        found = (_WORD if said is Said.SECRET else _ID).match(text, at)
+        found = (_ID if said is Said.PERSONAL else _WORD).match(text, at)
         if found and _has_digits(found[0], said):
             yield at, found.end()
             at = found.end()
 
 
 def _has_digits(value: str, said: Said) -> bool:
-    digits = sum(character.isdigit() for character in value)
-    return len(value) >= _SHORTEST_SECRET if said is Said.SECRET else digits >= _FEWEST_DIGITS
+    if said is Said.SECRET:
+        return len(value) >= _SHORTEST_SECRET
+    if said is Said.EVERYDAY:
+        # `my pass is hunter2`, but `session 2026`
+        return len(value) >= _SHORTEST_ALONE and not value.isdigit() and value.isalnum()
+    return sum(character.isdigit() for character in value) >= _FEWEST_DIGITS

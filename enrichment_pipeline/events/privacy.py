@@ -22,7 +22,7 @@ _READ_AT_MOST = 1_000
 
 # Text with none of these holds nothing private: nearly all text.
 _MAY_HOLD = re.compile(
-    r"[@＠﹫?#=:]|%(?:25)*40|&#64;|&comm|//|\d\D{0,9}\d\D{0,9}\d|[Dd][Oo][Tt]\W"
+    r"[@＠﹫?#=:→>›]|%(?:25)*40|&#64;|&comm|//|\d\D{0,9}\d\D{0,9}\d|[Dd][Oo][Tt]\W"
     r"|[Aa][Tt][)\]}]|(?:[Pp][Aa][Ss][Ss]|[Pp][Ww]|[Kk]enn)\w* .*\d|[\w+/=.-]{12}"
 )
 
@@ -53,7 +53,7 @@ _GAP = re.compile("[ -]")
 # Numbers of citizens of Britain, Spain, Singapore and India, with the letters that only they have.
 _CITIZEN = re.compile(
     r"(?<![A-Z0-9])(?:[A-CEGHJ-PR-TW-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D]"
-    r"|[XYZ]?-?\d{7,8}-?[TRWAGMYFPDXBNJZSQVHLCKE]"
+    r"|(?:\d{8}|[XYZ]-?\d{7})-?[TRWAGMYFPDXBNJZSQVHLCKE]"
     r"|[STFGM]\d{7}[A-Z]|[A-Z]{3}P[A-Z]\d{4}[A-Z])(?![A-Z0-9])"
 )
 _HARDWARE = re.compile(
@@ -66,6 +66,8 @@ _OF_VERSION = re.compile(
     r"|windows|ios|macos|app|sdk)[\s:=/._-]{0,2}\Z"
 )
 _FEWEST_GROUPS = 3
+_LONG_PART = 3
+_MOST_SHORT_PARTS = 2
 _MOST_PASSES = 8
 
 
@@ -191,5 +193,6 @@ def _is_of_one(address: str) -> bool:
         groups = [group for group in address.split(":") if group]
         return not IPv6Address(address).is_loopback and len(groups) >= _FEWEST_GROUPS
     ip = IPv4Address(address)
-    is_short = all(len(part) == 1 for part in address.split("."))
+    lengths = [len(part) for part in address.split(".")]
+    is_short = max(lengths) < _LONG_PART and lengths.count(1) > _MOST_SHORT_PARTS
     return not (is_short or ip.is_loopback or ip.is_unspecified or address.endswith(".0.0"))

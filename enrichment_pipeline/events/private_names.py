@@ -22,8 +22,8 @@ def _listed(text: str) -> Sequence[str]:
 
 _CREDENTIALS = frozenset(
     listed("""
-    password passwd pwd passwort kennwort contrasena contraseña senha passphrase passcode pincode
-    wachtwoord hasło haslo parola şifre sifre salasana lösenord adgangskode heslo jelszó clave
+    password passwd pwd pw mdp passwort kennwort geheimzahl contrasena contraseña senha passphrase
+    passcode pincode wachtwoord hasło haslo parola şifre sifre salasana lösenord adgangskode heslo jelszó clave
     пароль 密码 密碼 パスワード 비밀번호 סיסמה पासवर्ड รหัสผ่าน
     otp totp hotp mfa tfa pin cvv cvc cvn csc secret token jwt bearer auth authorization oauth
     credential credentials cred creds apikey cookie cookies session sid sessid phpsessid jsessionid
@@ -112,7 +112,7 @@ _PHRASES = frozenset(
             status, veteran status, immigration status, union membership, trade union, criminal
             record, health condition, health record, health issue, health history, health data,
             health insurance, mental health, heart rate, lab result, lab results, mobile number,
-            cell number, account key, mot passe, clé api, clave api, nom famille, numéro compte,
+            cell number, account key, pass phrase, pass word, pass code, mot passe, clé api, clave api, nom famille, numéro compte,
             número cuenta, номер счета, sécurité sociale, seguridad social, permis conduire
         """),
     }
@@ -219,7 +219,7 @@ class Said(Enum):
 _EVERYDAY = frozenset(
     listed("""
     session sessions cookie cookies card token secret auth pass signature salt pan mac cell
-    email mail phone telephone tel mobile landline fax ip zip captcha initials race pin
+    email mail phone telephone tel mobile landline fax ip captcha initials race pin
     contact guest age sex
     """)
 )
@@ -230,12 +230,14 @@ def private_end(name: str) -> Said | None:
     """What a name in a text says, of several words (`your passport number`) or one (`otp_code`);
     None if it is not private. Only its last words count: `Passport photos` is not."""
     last = name.split(" ")[-1]
+    if not _WORD.search(last):
+        return None
     if _COMPOUND.search(last):
         words = _words_of(last) if is_private_name(last) else []
     else:
         words = _words_of(name)
         found = _private_end(words)
-        while not found and words and words[-1] in _NEUTRAL:
+        while not found and words and words[-1] in _TAILS:
             words.pop()
             found = _private_end(words)
         words = found
@@ -257,12 +259,16 @@ def _private_end(words: list[str]) -> list[str]:
     return next((words[at:] for at in range(len(words)) if _is_private_end(words, at)), [])
 
 
+# `secret key`, `birth date`: as private as without them.
+_TAILS = _NEUTRAL | {"key", "value", "hash", "phrase", "text", "code", "date", "place", "year"}
 _COMPOUND = re.compile(r"[_.-]|(?<=[a-z0-9])[A-Z]")
 _LINKS = frozenset({"de", "di", "da", "du"})
 
 
 def _is_private_end(words: list[str], at: int) -> bool:
     # `political party`, `medical history`
+    if words[at:] == ["pass"]:
+        return True
     is_trait = at >= len(words) - 2 and words[at] in _TRAITS and words[-1] not in _ABOUT_TRAITS
     return len(words) - at <= _LONGEST_PHRASE and (is_trait or _is_thing(words, at, len(words)))
 

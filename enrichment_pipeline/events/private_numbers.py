@@ -39,7 +39,7 @@ _CURRENCY_BEHIND = re.compile(r" ?(?:[$€£¥₹₽₩]|[A-Z]{3}\b)")
 # What a number counts or names: `Order #1002934857`, `/orders/1002934857`, `INV-2026-0042`.
 _REFERENCE = re.compile(
     r"(?i)(?:(?<![^\W\d_])(?:orders?|invoices?|tickets?|tracking|track|parcels?|packages?"
-    r"|shipments?|isbn(?:.1[03])?|issn|ean|gtin|upc|barcode|asin|sku|items?|articles?|artikel"
+    r"|shipments?|isbn(?:.1[03])?|issn|usps|ups|fedex|dhl|dpd|gls|cve|jsx|ean|gtin|upc|barcode|asin|sku|items?|articles?|artikel"
     r"|products?|prod|books?|models?|references?|version|build|commit|revision|timestamp|time|epoch|inv|ord|so"
     r"|po|rma|ref|inc|case|bestell(?:ung|nummer)|auftrag|rechnung|sendung(?:snummer)?|paket"
     r"|commande|facture|colis|pedido|factura|paquete|env[ií]o|ordine|fattura|bestelling|zam[óo]wienie)"
@@ -50,7 +50,9 @@ _REFERENCE = re.compile(
 _REFERENCE_LENGTH = 48
 # The form of a reference, and not that of a phone number or of an id of a citizen.
 _OF_REFERENCE = re.compile(r"#?\d+(?:-\d+)*")
-_OF_PERSON = re.compile(r"\d{3}-\d\d-\d{4}|\d{3}-\d{3}-\d{4}|0.*")
+_OF_PERSON = re.compile(r"\d{3}-\d\d-\d{4}|\d{3}-\d{3}-\d{4}")
+_OF_PHONE = re.compile(r"0.*")
+_LETTERS_BEFORE = re.compile(r"[A-Za-z#][-#]?\Z")
 _BY_ISSUER = re.compile(r"(?:\d{4} )+\d{1,4}")
 _SHORTEST_REFERENCE = 20
 # Codes that other systems give: a parcel's (UPS, the post, DHL), a product's (Amazon), a moment.
@@ -155,6 +157,8 @@ def _is_amount(digits: str, before: str, behind: str) -> bool:
 def _is_numbered(digits: str, plain: str, before: str) -> bool:
     """Whether it is the number of an order, a parcel or a book."""
     has_form = _OF_REFERENCE.fullmatch(digits) and not _OF_PERSON.fullmatch(digits)
+    if _OF_PHONE.match(digits) and not _LETTERS_BEFORE.search(before):
+        has_form = False
     is_long = len(plain) >= _SHORTEST_REFERENCE
     if not (has_form or is_long or _is_old_isbn(plain) or _is_product(plain)):
         return False

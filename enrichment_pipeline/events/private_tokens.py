@@ -28,6 +28,8 @@ _BASE64 = re.compile(
 _BEARER = re.compile(r"(?i)(?<![a-z])(bearer[ :=]\s?)(?!\[token\])([^\s,;\"'\])}]{3,})")
 _SHORTEST_BEARER = 12
 _LONG_BEARER = 16
+_PEM = re.compile(r"(PRIVATE KEY-{0,5} ?)[A-Za-z0-9+/=]{8,}")
+_SLACK = re.compile(r"(/services/)T\w+/B\w+/\w+")
 _BASIC = re.compile(r"(?i)(?<![a-z])(basic )([A-Za-z0-9+/]{6,}={0,2})(?![\w+/=])")
 # In such a place of a path stands what proves who one is: it may consist of letters only.
 _AFTER_STEP = re.compile(
@@ -39,6 +41,10 @@ _CONSONANTS = re.compile(r"(?i)[^aeiouy\d_-]{5}")
 _LONGEST_STEP = 15
 _HASH = re.compile(r"[0-9a-f]{7,40}")
 _COMMIT = re.compile(r"(?i)(?<![a-z])(?:commit|sha|rev|revision)[\s:=@/#]{1,2}\Z")
+# Names that programs give to what they build: `main.4f2e8b7a.js`, `data-v-7ba5bd90`.
+_BUILT = re.compile(r"\.(?:min\.|chunk\.)?(?:m?js|css|map|woff2?)(?!\w)")
+_SCOPED = re.compile(r"(?:data-v|css|sc|jsx|svelte|ng|c)-[a-z0-9]{4,10}")
+_LONGEST_BUILT = 24
 _WORD = re.compile(r"[A-Za-z0-9_+/=-]{8,}")
 _PART = re.compile(r"[^/=]+(?:=+(?![^=/]))?")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
@@ -81,7 +87,7 @@ def _after_step(found: re.Match[str]) -> str:
     if "-" in what or "_" in what:
         return found[0]
     is_long = len(what) > _LONGEST_STEP and not what.isalpha()
-    is_random = is_long or _CONSONANTS.search(what) or _is_mixed_up(what)
+    is_random = is_long or what.isupper() or _CONSONANTS.search(what) or _is_mixed_up(what)
     return f"{found[1]}[token]" if is_random else found[0]
 
 
@@ -92,6 +98,11 @@ def _is_mixed_up(what: str) -> bool:
 def _long_word(found: re.Match[str]) -> str:
     word = found[0]
     before = found.string[: found.start()]
+    is_built = len(word.rpartition("/")[2]) <= _LONGEST_BUILT and _BUILT.match(
+        found.string, found.end()
+    )
+    if is_built or _SCOPED.fullmatch(word):
+        return word
     # A path consists of words, as does `name=value`: each is checked separately.
     return _PART.sub(
         lambda part: part[0] if _is_harmless(part[0], before + word[: part.start()]) else "[token]",
@@ -140,6 +151,8 @@ _Instead = str | Callable[[re.Match[str]], str]
 _STEPS: tuple[tuple[re.Pattern[str], _Instead], ...] = (
     (_BEARER, _bearer),
     (_BASIC, _basic),
+    (_PEM, r"\1[token]"),
+    (_SLACK, r"\1[token]"),
     (KEY, "[token]"),
     (_UUID, "[token]"),
     (_BASE64, "[token]"),
