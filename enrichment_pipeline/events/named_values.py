@@ -40,7 +40,7 @@ _NO_SECRET = frozenset(
     listed(
         """
         all already also an and any are at be blank but can cannot changed choose contains
-        correct disabled do does doesn doesnt empty enabled enter erforderlich expired
+        disabled do does doesn doesnt empty enabled enter erforderlich expired
         expires falsch false fehlt field fields for forgot forgotten from has hidden hide
         how if in incorrect incorrecta incorrecto invalid invalide inválida inválido is it
         least length long match matches minimum mismatch missing must n/a needed new no none
@@ -83,7 +83,8 @@ _CODE = re.compile(
     r"|(?:code|código|codice) (?:de |di )?(?:sécurité|vérification|verificaci[óo]n|seguridad"
     r"|sicurezza|verifica|confirmation|подтверждения)"
     r"|код(?: подтверждения)?|验证码|驗證碼|認証コード|確認コード|인증번호|otp"
-    r"|one.time (?:password|pin)|pin|tan|passcode|2fa(?: code)?|(?:\A|(?<=[.!?;,(] ))code(?=: ?\d{{6}}(?!\d))|cvv2?|cvc2?|csc|security code)"
+    r"|one.time (?:password|pin)|pin|tan|passcode|2fa(?: code)?|cvv2?|cvc2?|csc"
+    r"|security code|(?:\A|(?<=[.!?;,(] ))code(?=: ?\d{6}(?!\d)))"
     r"(?: is| ist| lautet| es| est| è| é)?\s?[:=#(]?\s?[\"']?)(\d[\d -]{1,8}\d)(?!\d|[.,]\d)"
 )
 _IS_YOUR_CODE = re.compile(

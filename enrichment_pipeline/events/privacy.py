@@ -22,7 +22,7 @@ _READ_AT_MOST = 1_000
 
 # Text with none of these holds nothing private: nearly all text.
 _MAY_HOLD = re.compile(
-    r"[@＠﹫?#=:→>›]|%(?:25)*40|&#64;|&comm|//|\d\D{0,9}\d\D{0,9}\d|[Dd][Oo][Tt]\W"
+    r"[@＠﹫?#=:→>›]|%(?:25)*(?:40|3[Dd])|&#64;|&comm|//|\d\D{0,9}\d\D{0,9}\d|[Dd][Oo][Tt]\W"
     r"|[Aa][Tt][)\]}]|(?:[Pp][Aa][Ss][Ss]|[Pp][Ww]|[Kk]enn)\w* .*\d|[\w+/=.-]{12}"
 )
 

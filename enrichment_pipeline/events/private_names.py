@@ -16,15 +16,16 @@ def listed(text: str) -> Sequence[str]:
     return text.split()
 
 
-def _listed(text: str) -> Sequence[str]:
+def _phrases(text: str) -> Sequence[str]:
     return [" ".join(phrase.split()) for phrase in text.split(",")]
 
 
 _CREDENTIALS = frozenset(
     listed("""
     password passwd pwd pw mdp passwort kennwort geheimzahl contrasena contraseña senha passphrase
-    passcode pincode wachtwoord hasło haslo parola şifre sifre salasana lösenord adgangskode heslo jelszó clave
-    пароль 密码 密碼 パスワード 비밀번호 סיסמה पासवर्ड รหัสผ่าน
+    passcode pincode wachtwoord hasło haslo parola şifre sifre salasana lösenord adgangskode heslo
+    jelszó
+    clave пароль 密码 密碼 パスワード 비밀번호 סיסמה पासवर्ड รหัสผ่าน
     otp totp hotp mfa tfa pin cvv cvc cvn csc secret token jwt bearer auth authorization oauth
     credential credentials cred creds apikey cookie cookies session sid sessid phpsessid jsessionid
     csrf xsrf nonce signature salt pem captcha recaptcha
@@ -97,7 +98,7 @@ _PHRASES = frozenset(
             )
             for code in ("code", "codes")
         ),
-        *_listed("""
+        *_phrases("""
             licence key, recovery phrase, seed phrase, security answer, account number, account
             holder, account id, account balance, bank account, bank acc, bank balance, cc number,
             routing number, sort code, net worth, credit score, tax id, tax identification, tax
@@ -112,8 +113,9 @@ _PHRASES = frozenset(
             status, veteran status, immigration status, union membership, trade union, criminal
             record, health condition, health record, health issue, health history, health data,
             health insurance, mental health, heart rate, lab result, lab results, mobile number,
-            cell number, account key, pass phrase, pass word, pass code, mot passe, clé api, clave api, nom famille, numéro compte,
-            número cuenta, номер счета, sécurité sociale, seguridad social, permis conduire
+            cell number, account key, pass phrase, pass word, pass code, mot passe, clé api,
+            clave api, nom famille, numéro compte, número cuenta, номер счета, sécurité sociale,
+            seguridad social, permis conduire
         """),
     }
 )
