@@ -93,6 +93,7 @@ def mcp(store: Store, _: Path) -> object:
         ("dead_letters", {}),
         ("status", {}),
         *(("get_timeline", {"distinct_id": secret}) for secret in SECRETS),
+        *(("person", {"person": secret}) for secret in SECRETS),
         *(("get_timeline", {"session_id": "s0", "form": form}) for form in FORMS),
     ]
     return [asyncio.run(ask(store, tool, **given)).model_dump() for tool, given in asked]
@@ -107,6 +108,7 @@ def http(store: Store, _: Path) -> object:
             for of, ids in (("sessions", ["s0", "s4"]), ("people", SECRETS))
             for one in ids
         ]
+        paths += [f"/v1/people/{quote(one, safe='')}" for one in SECRETS]
         kinds = ("text/plain", "text/markdown", "application/json")
         answers = [client.get(path, headers={"Accept": kind}) for path in paths for kind in kinds]
         assert {answer.status_code for answer in answers} == {200}

@@ -45,6 +45,9 @@ _SUBCOMMANDS = {
     "timeline": _Subcommand(
         "timeline", "timeline", "What happened in one session, for a person or a model."
     ),
+    "person": _Subcommand(
+        "person", "person", "What one person did, over several sessions; for a person or a model."
+    ),
     "errors": _Subcommand(
         "errors", "errors", "Errors that users ran into: which, how often, whom they hit."
     ),

@@ -193,7 +193,7 @@ def _with_places(lines: Sequence[Line]) -> Iterator[tuple[Line, str]]:
 
 def _what(entry: Entry, where: str) -> str:
     if entry.action == "idle":
-        return f"{_duration(entry.until - entry.at)}{where}"
+        return f"{duration_of(entry.until - entry.at)}{where}"
     times = f" × {entry.times}" if entry.times > 1 else ""
     name, detail = split_detail(entry.text)
     return f"{name}{where} {detail}{times}" if detail else f"{name}{where}{times}"
@@ -218,10 +218,10 @@ def _length(timeline: Timeline, brevity: Brevity) -> str:
     if timeline.not_read:
         read = timeline.events - timeline.not_read
         events += f", of which the first {counted(read, 'is read', 'are read')}"
-    return f"{_duration(timeline.seconds)}{still}, {events}"
+    return f"{duration_of(timeline.seconds)}{still}, {events}"
 
 
-def _duration(seconds: float) -> str:
+def duration_of(seconds: float) -> str:
     """`45s`, `4m12s`, `1h3m`."""
     whole = round(seconds)
     if whole < 60:

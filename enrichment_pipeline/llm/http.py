@@ -1,22 +1,27 @@
-"""`GET /v1/sessions/{id}/timeline`: a user's latest actions, for an agent inside the product.
+"""`GET /v1/sessions/{id}/timeline`, `/v1/people/{id}/timeline` and `/v1/people/{id}`: what users
+did, for an agent inside the product.
 
 Authorization belongs to the API, which serves it; the answer to `sessions` and `rendering`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import anyio
 from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from enrichment_pipeline.llm.person import person_report
+from enrichment_pipeline.llm.person_forms import write_person
 from enrichment_pipeline.llm.rendering import Form, render
 from enrichment_pipeline.llm.sessions import SessionNotFoundError, newest_timeline_of, timeline_of
-from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError
 
 Handler = Callable[[Request], Awaitable[Response]]
+# Writes what was read, in a form and within a number of tokens.
+_Write = Callable[[Form, int | None], str]
 
 # Few at once: incoming events have priority in the store.
 _AT_ONCE = 4
@@ -37,6 +42,7 @@ def timeline_routes(store: Store) -> Mapping[str, Handler]:
     return {
         "/v1/sessions/{session_id:path}/timeline": timelines.of_session,
         "/v1/people/{distinct_id:path}/timeline": timelines.of_person,
+        "/v1/people/{distinct_id:path}": timelines.of_all_sessions,
     }
 
 
@@ -55,8 +61,12 @@ class _Timelines:
         """Return the newest session of the person who has this distinct_id."""
         return await self._answer(request, self._read_person, request.path_params["distinct_id"])
 
+    async def of_all_sessions(self, request: Request) -> Response:
+        """Return what the person who has this distinct_id did lately, over all sessions."""
+        return await self._answer(request, self._read_all, request.path_params["distinct_id"])
+
     async def _answer(
-        self, request: Request, read: Callable[[str, str | None], Timeline], wanted: str
+        self, request: Request, read: Callable[[str, str | None], _Write], wanted: str
     ) -> Response:
         form = _form(request.headers.get("accept", ""))
         if form is None:
@@ -70,8 +80,8 @@ class _Timelines:
         self._limiter = self._limiter or anyio.CapacityLimiter(_AT_ONCE)
         project = request.query_params.get("project")
         try:
-            timeline = await anyio.to_thread.run_sync(read, wanted, project, limiter=self._limiter)
-            body = await anyio.to_thread.run_sync(render, timeline, form, max_tokens)
+            write = await anyio.to_thread.run_sync(read, wanted, project, limiter=self._limiter)
+            body = await anyio.to_thread.run_sync(write, form, max_tokens)
         except SessionNotFoundError as error:
             return PlainTextResponse(str(error), 404)
         except ValueError as error:
@@ -83,13 +93,17 @@ class _Timelines:
         headers = {"Content-Type": _FORMS[form], "Cache-Control": "no-store", "Vary": "Accept"}
         return Response(body, headers=headers)
 
-    def _read_session(self, session_id: str, project: str | None) -> Timeline:
+    def _read_session(self, session_id: str, project: str | None) -> _Write:
         with self._store.bounded(_SECONDS) as connection:
-            return timeline_of(connection, session_id, project=project)
+            return partial(render, timeline_of(connection, session_id, project=project))
 
-    def _read_person(self, distinct_id: str, project: str | None) -> Timeline:
+    def _read_person(self, distinct_id: str, project: str | None) -> _Write:
         with self._store.bounded(_SECONDS) as connection:
-            return newest_timeline_of(connection, distinct_id, project=project)
+            return partial(render, newest_timeline_of(connection, distinct_id, project=project))
+
+    def _read_all(self, distinct_id: str, project: str | None) -> _Write:
+        with self._store.bounded(_SECONDS) as connection:
+            return partial(write_person, person_report(connection, distinct_id, project=project))
 
 
 def _form(accept: str) -> Form | None:

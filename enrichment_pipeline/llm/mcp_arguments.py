@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from enrichment_pipeline.events.times import EPOCH, parse_timestamp
 from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE
+from enrichment_pipeline.llm.person_forms import FEWEST_TOKENS_OF_PERSON
 from enrichment_pipeline.llm.rendering import FEWEST_TOKENS
 from enrichment_pipeline.store.windows.freshness import newest_moment
 
@@ -40,6 +41,7 @@ Limit = Annotated[int, Field(ge=1, le=MOST_ROWS, description="Rows at most.")]
 Offset = Annotated[int, Field(ge=0, le=_MOST_OFFSET, description="Rows to pass over.")]
 _Tokens = Field(le=MOST_TOKENS, description="Tokens at most, estimated.")
 Tokens = Annotated[int, Field(ge=FEWEST_TOKENS), _Tokens]
+PersonTokens = Annotated[int, Field(ge=FEWEST_TOKENS_OF_PERSON), _Tokens]
 TableTokens = Annotated[int, Field(ge=FEWEST_TOKENS_OF_TABLE), _Tokens]
 
 

@@ -28,6 +28,7 @@ from enrichment_pipeline.llm.mcp_arguments import (
     Limit,
     Offset,
     Person,
+    PersonTokens,
     Project,
     Start,
     TableTokens,
@@ -37,6 +38,8 @@ from enrichment_pipeline.llm.mcp_arguments import (
     time_of,
 )
 from enrichment_pipeline.llm.mcp_running import SECONDS
+from enrichment_pipeline.llm.person import person_report
+from enrichment_pipeline.llm.person_forms import person_as_text
 from enrichment_pipeline.llm.rendering import Form, render
 from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
 from enrichment_pipeline.store.database.engine import Store
@@ -134,6 +137,24 @@ class Tools:
             else:
                 timeline = newest_timeline_of(connection, str(distinct_id), project=project)
         return render(timeline, form, max_tokens)
+
+    def person(
+        self,
+        person: Annotated[
+            Word, Field(description="person_… as shown elsewhere, or a distinct_id that you know.")
+        ],
+        start: Start = None,
+        end: End = None,
+        project: Project = None,
+        max_tokens: PersonTokens = 3_000,
+    ) -> str:
+        """What one person did over their sessions: each with outline and signals, what was new to
+        them, what they began and never finished. Without start, of the week before end, or before
+        their newest event."""
+        first, last = bounds(start, end)
+        with self._reading() as connection:
+            report = person_report(connection, person, project=project, start=first, end=last)
+        return person_as_text(report, max_tokens)
 
     def search_events(
         self,

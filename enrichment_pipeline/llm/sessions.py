@@ -46,14 +46,14 @@ def timeline_of(connection: Connection, session_id: str, *, project: str | None 
         SessionNotFoundError: there is no enriched event of such a session, or several projects have
             one.
     """
-    session_id, project = _as_kept(session_id), project and _as_kept(project)
+    session_id, project = as_kept(session_id), project and as_kept(project)
     if found := _DERIVED_ID.fullmatch(session_id):
         start = datetime.strptime(found["start"], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
         return _derived(connection, found["person"], start, project)
     projects = [project] if project else projects_of_session(connection, session_id)
     if len(projects) > 1:
         raise SessionNotFoundError(
-            f"session {_shown(session_id)} is in the projects {', '.join(projects)}: name one"
+            f"session {shown_id(session_id)} is in the projects {', '.join(projects)}: name one"
         )
     events = SessionEvents()
     if projects:
@@ -71,16 +71,21 @@ def newest_timeline_of(
     Raises:
         SessionNotFoundError: the person has no enriched event.
     """
-    distinct_id, project = _as_kept(distinct_id), project and _as_kept(project)
+    distinct_id, project = as_kept(distinct_id), project and as_kept(project)
     ids = ids_of(connection, project, distinct_id)
     newest = newest_session(connection, project, ids)
     if newest is None:
-        where = f" in project {project}" if project else ""
-        raise SessionNotFoundError(f"no enriched event of {_shown(distinct_id)}{where}")
+        raise nobody(distinct_id, project)
     if newest.session_id is not None:
         return timeline_of(connection, newest.session_id, project=newest.project)
     person = Pseudonyms(connection).of(newest.project, newest.distinct_id)
     return _derived(connection, person, newest.occurred_at, newest.project)
+
+
+def nobody(who: str, project: str | None) -> SessionNotFoundError:
+    """The error that this person has no enriched event."""
+    where = f" in project {project}" if project else ""
+    return SessionNotFoundError(f"no enriched event of {shown_id(who)}{where}")
 
 
 def derived_id(person: str, started_at: float) -> str:
@@ -102,6 +107,21 @@ def cut_at_silence(events: Iterable[SessionEvent]) -> Iterator[SessionEvents]:
         days[-1].add(event)
     if days:
         yield from _whole_or_by_day(days)
+
+
+def sessions_without_id(
+    connection: Connection, project: str, ids: Sequence[str], start: datetime, end: datetime
+) -> list[Timeline]:
+    """The timelines of a person's sessions whose events have no session id, of those that have an
+    event in this period; `ids` are all of the person's."""
+    before = start - LONGEST - SILENCE
+    events = events_without_session(connection, project, ids, before, end)
+    person = Pseudonyms(connection).of(project, ids[0])
+    return [
+        _timeline(connection, project, derived_id(person, session[0].occurred_at), session)
+        for session in cut_at_silence(events)
+        if (session.last or session[-1]).occurred_at >= start.timestamp()
+    ]
 
 
 def _whole_or_by_day(days: Sequence[SessionEvents]) -> Iterator[SessionEvents]:
@@ -148,16 +168,18 @@ def _timeline(
     return build_timeline(project, session_id, person, events, is_open=is_open)
 
 
-def _as_kept(name: str) -> str:
+def as_kept(name: str) -> str:
     """An id in the form of columns."""
     return clean_text(name.encode(errors="replace").decode(), MAX_ID_LENGTH)
 
 
-def _shown(name: str) -> str:
+def shown_id(name: str) -> str:
     """An id for the one line of an error."""
     return safe_text(name, MAX_ID_LENGTH)
 
 
 def _not_found(session_id: str, project: str | None) -> SessionNotFoundError:
     where = f" in project {project}" if project else ""
-    return SessionNotFoundError(f"no session {_shown(session_id)}{where} among the enriched events")
+    return SessionNotFoundError(
+        f"no session {shown_id(session_id)}{where} among the enriched events"
+    )

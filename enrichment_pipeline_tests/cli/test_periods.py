@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
     "dead-letters list": (["--json"], lambda printed: len(printed["letters"])),
     "dead-letters export": (["--out", "letters.jsonl"], len),
     "sessions list": (["--json"], len),
+    "person": (["user-1", "--json"], lambda printed: len(printed["sessions"])),
     "errors": (["--json"], lambda printed: sum(group["errors"] for group in printed)),
     "export": (["events", "out", "--json"], lambda printed: printed["rows"]),
     "pull": (["--json"], lambda printed: printed["accepted"]),

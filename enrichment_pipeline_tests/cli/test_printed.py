@@ -142,6 +142,7 @@ PRINTED: dict[str, Callable[[Store, Path], list[Called]]] = {
         ["sessions", "build", str(NOON.date()), "--json"], ["sessions", "build"]
     ),
     "timeline": calls(["timeline", "s0"], ["timeline", "--person", JANE], ["timeline", JANE]),
+    "person": calls(["person", JANE], ["person", JANE, "--json"]),
     "errors": calls(["errors", "--limit", "99"], ["errors", "--json"], ["errors", "--by", "page"]),
     "export": calls(["export", "events", "out"], ["export", "timelines", "out", "--json"]),
     "dead-letters replay": calls(["dead-letters", "replay", "--all", "--yes"]),

@@ -64,7 +64,7 @@ def test_the_tools_say_what_they_do_and_that_they_only_read(store: Store) -> Non
     async def read() -> None:
         async with Client(make_server(store)) as client:
             tools = (await client.list_tools()).tools
-            assert {tool.name for tool in tools} == {*TABLES, "get_timeline", "chart"}
+            assert {tool.name for tool in tools} == {*TABLES, "get_timeline", "person", "chart"}
             for tool in tools:
                 assert tool.description
                 assert tool.annotations is not None

@@ -90,7 +90,7 @@ def search_events(
     conditions = [_CONDITIONS[name] for name in parameters]
     if person is not None:
         conditions.append(_OF_PEOPLE)
-        parameters["people"] = _ids(connection, project, person, start, end)
+        parameters["people"] = ids_of_person(connection, project, person, start, end)
         if person.startswith(_PSEUDONYM):
             # In another project, somebody else may have the same id.
             conditions.append(f"{pseudonym_sql('enriched')} = :person")
@@ -119,10 +119,11 @@ def search_events(
     return [FoundEvent(*row) for row in rows]
 
 
-def _ids(
+def ids_of_person(
     connection: Connection, project: str | None, person: str, start: datetime, end: datetime
 ) -> list[str]:
-    """All ids of a person, given a pseudonym or one of the ids."""
+    """All ids of a person, given one of the ids, or the pseudonym of somebody who has a session in
+    the table or an event in this period."""
     if not person.startswith(_PSEUDONYM):
         return ids_of(connection, project, person)
     found: set[str] = set()
