@@ -5,7 +5,7 @@ those that people made, in their words (`archive-conversation` → `archive conv
 import re
 
 from enrichment_pipeline.events.elements import Element
-from enrichment_pipeline.events.privacy import mask
+from enrichment_pipeline.events.masked import masked_line
 
 
 def _set(text: str) -> frozenset[str]:
@@ -137,7 +137,7 @@ def _icon_name(name: str) -> str | None:
 
 def _words(name: str) -> list[str]:
     # Masked first: the parts of an address would be words.
-    public = _MARKED.sub(" ", _MASK.sub(" ", mask(name)))
+    public = _MARKED.sub(" ", _MASK.sub(" ", masked_line(name)))
     return [word for word in _SEPARATOR.split(_HUMP.sub(" ", public)) if word]
 
 
