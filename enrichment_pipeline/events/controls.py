@@ -59,7 +59,6 @@ _WORDS_OF_TAGS = _table("""
     list: select
     field: textarea
     option: option
-    label: label
     section: summary
 """)
 _WORDS_OF_TYPES = _table("""
@@ -89,13 +88,14 @@ _WORDS_OF_NAMES = _table("""
     radio button: radio, radio button
     tab: tab, tab button, tab bar button
     option: option, select option, select item
-    menu item: menu item, menuitem
+    menu item: menu item, menuitem, dropdown item
     list: select, dropdown, combobox, combo box, picker, listbox
     field: input, field, textarea, text area, textbox, text view
     slider: slider, range
     item: list item, view cell
     image: image, img, image view
 """)
+_WORDS_OF_PARTS = frozenset({"option", "button", "tab", "menu item", "checkbox", "switch"})
 _PRESSED = re.compile("touchable|pressable|clickable", re.IGNORECASE)
 _NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -147,7 +147,9 @@ _IDS_OF_TESTS = re.compile(
     r"|(?:test|cy|qa|e2e|automation|track|tracking|analytics)(?:-?\w+)*|\w+-(?:name|label)))",
     re.IGNORECASE,
 )
-_NO_NAMES = frozenset({"true", "false", "none", "null", "undefined", "click", "auto", "base"})
+_NO_NAMES = frozenset(
+    {"true", "false", "none", "null", "undefined", "click", "auto", "base", "yes", "value"}
+)
 # Of the frames of pages: what was clicked there is the page itself.
 _IDS_OF_FRAMES = frozenset(
     {"root", "app", "main", "content", "wrapper", "container", "page", "body", "layout", "top"}
@@ -211,7 +213,7 @@ def name_element(chain: str | None, element_text: str | None) -> ElementName:
 def _control(elements: Sequence[Element]) -> tuple[int | None, str | None]:
     """The place of the control in which the element stands, and the word for it."""
     for at, element in enumerate(elements):
-        word = _word(element)
+        word = _word(element) or _word_of_part(element, is_first=at == 0)
         if word == "label":
             # The label in the shell of a switch is part of the switch.
             around = (_word(one) for one in elements[at + 1 : at + 1 + _NEAR])
@@ -237,6 +239,8 @@ def _word(element: Element) -> str | None:
     tag = element.tag
     if tag == "input":
         return _word_of_input(element)
+    if tag == "label":
+        return _word_of_classes(element) or "label"
     if word := _WORDS_OF_TAGS.get(tag):
         return word
     if get("attr__contenteditable") in {"", "true", "plaintext-only"}:
@@ -248,9 +252,13 @@ def _word_of_input(element: Element) -> str:
     kind = element.attributes.get("attr__type", "").lower()
     if kind:
         return _WORDS_OF_TYPES.get(kind, "field")
+    return _word_of_classes(element) or "field"
+
+
+def _word_of_classes(element: Element) -> str | None:
     classes = " ".join(_NAME_PART.findall(element.attributes.get("attr__class", "").lower()))
     found = (word for name, word in _WORDS_OF_CLASSES.items() if f" {name} " in f" {classes} ")
-    return next(found, "field")
+    return next(found, None)
 
 
 def _word_of_name(name: str) -> str | None:
@@ -259,6 +267,18 @@ def _word_of_name(name: str) -> str | None:
         if word := _WORDS_OF_NAMES.get(" ".join(words[-count:])):
             return word
     return "button" if _PRESSED.search(name) else None
+
+
+def _word_of_part(element: Element, *, is_first: bool) -> str | None:
+    """The word for what a library made a control by its class (`div.my-select-option`). A page may
+    have a class of that name around much else, so it must be what was clicked, or have a state."""
+    if element.tag not in {"div", "span", "li"}:
+        return None
+    if not is_first and not any(key.startswith("attr__aria-") for key in element.attributes):
+        return None
+    names = element.attributes.get("attr__class", "").split()
+    found = (_word_of_name(name) for name in names if ":" not in name)
+    return next((word for word in found if word in _WORDS_OF_PARTS), None)
 
 
 def _is_clickable(element: Element) -> bool:
@@ -318,6 +338,7 @@ def _name(
         or _test_id([control, *inner, *shell])
         or _icon([*inner, control, *shell])
         or text
+        or _choice(control, word)
         or _field_name(control)
         or next(filter(None, map(_id, [control, *shell])), None)
         or acts_of_classes(control)
@@ -383,6 +404,13 @@ def _test_id(elements: Iterable[Element]) -> str | None:
 def _value(control: Element, word: str | None) -> str | None:
     is_seen = word == "option" or (word == "button" and control.tag == "input")
     return _attribute(control, "attr__value") if is_seen else None
+
+
+def _choice(control: Element, word: str | None) -> str | None:
+    """The value of one of several choices, if people can read it."""
+    value = _attribute(control, "attr__value")
+    is_read = word in {"checkbox", "radio button"} and value and value.lower() not in _NO_NAMES
+    return value if value and is_read and readable(value) else None
 
 
 def _label_around(shell: Sequence[Element], word: str | None) -> str | None:

@@ -121,8 +121,10 @@ def acts_of_classes(element: Element) -> str | None:
     """What an element does, by the names of its classes: `close modal`."""
     for name in element.attributes.get("attr__class", "").split():
         words = [word.lower() for word in _words(name) if word.isalpha()]
-        if ":" not in name and not _ACTS.isdisjoint(words):
-            return " ".join(word for word in words if word in _ACTS or word not in _KINDS)
+        first = next((at for at, word in enumerate(words) if word in _ACTS), None)
+        if first is not None and ":" not in name:
+            rest = words[first:]
+            return " ".join(word for word in rest if word in _ACTS or word not in _KINDS)
     return None
 
 
