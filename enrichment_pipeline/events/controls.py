@@ -69,7 +69,7 @@ _WORDS_OF_TYPES = _table("""
     search field: search
     file field: file
 """)
-# posthog-js leaves out the type of most inputs; their classes often tell it. Checkboxes keep their
+# posthog-js leaves out the type of most inputs; their classes often show it. Checkboxes keep their
 # type, so what looks like one in Bootstrap's classes is a radio button.
 _WORDS_OF_CLASSES = _table("""
     radio button: radio, form check input
@@ -130,7 +130,10 @@ _LANDMARKS = _table("""
     table: table, grid
 """)
 _CHECKABLE = frozenset({"checkbox", "switch", "menu item"})
-_FIELDS = frozenset({"field", "search field", "list", "checkbox", "radio button", "switch"})
+_FIELDS = frozenset(
+    {"field", "search field", "list", "checkbox", "radio button", "switch", "slider"}
+)
+_CHOICES = frozenset({"checkbox", "radio button", "tab", "menu item"})
 _OF_FIELDS = _FIELDS | {"label"}
 _LISTS = frozenset({"select", "listbox", "combobox", "radiogroup", "menu", "tree", "dropdown"})
 
@@ -195,6 +198,9 @@ def name_element(chain: str | None, element_text: str | None) -> ElementName:
     if at is None:
         return _of_content(elements, element_text)
     control = elements[at]
+    if word == "field":
+        outer = (_word(one) for one in _shell(elements, at) if one.tag != "label")
+        word = next(filter(None, outer), word)
     link = next((one for one in elements[: at + 1] if one.tag in {"a", "area"}), None)
     label = _name(elements, at, word, element_text)
     group, landmark = _around(elements[at + 1 :], word, label)
@@ -214,6 +220,8 @@ def _control(elements: Sequence[Element]) -> tuple[int | None, str | None]:
     """The place of the control in which the element stands, and the word for it."""
     for at, element in enumerate(elements):
         word = _word(element) or _word_of_part(element, is_first=at == 0)
+        if at == 0 and word == "field" and element.tag == "input":
+            word = _word_of_classes(elements[:_NEAR]) or word
         if word == "label":
             # The label in the shell of a switch is part of the switch.
             around = (_word(one) for one in elements[at + 1 : at + 1 + _NEAR])
@@ -226,7 +234,7 @@ def _control(elements: Sequence[Element]) -> tuple[int | None, str | None]:
         if element.tag in _FRAMES:
             break
         if _is_clickable(element):
-            return at, _word_of_content(element)
+            return at, _word_of_content(element) or _word_of_content(elements[0])
     return None, None
 
 
@@ -240,7 +248,7 @@ def _word(element: Element) -> str | None:
     if tag == "input":
         return _word_of_input(element)
     if tag == "label":
-        return _word_of_classes(element) or "label"
+        return _word_of_classes([element]) or "label"
     if word := _WORDS_OF_TAGS.get(tag):
         return word
     if get("attr__contenteditable") in {"", "true", "plaintext-only"}:
@@ -250,13 +258,12 @@ def _word(element: Element) -> str | None:
 
 def _word_of_input(element: Element) -> str:
     kind = element.attributes.get("attr__type", "").lower()
-    if kind:
-        return _WORDS_OF_TYPES.get(kind, "field")
-    return _word_of_classes(element) or "field"
+    return _WORDS_OF_TYPES.get(kind, "field")
 
 
-def _word_of_classes(element: Element) -> str | None:
-    classes = " ".join(_NAME_PART.findall(element.attributes.get("attr__class", "").lower()))
+def _word_of_classes(elements: Iterable[Element]) -> str | None:
+    named = " ".join(element.attributes.get("attr__class", "") for element in elements)
+    classes = " ".join(_NAME_PART.findall(named)).lower()
     found = (word for name, word in _WORDS_OF_CLASSES.items() if f" {name} " in f" {classes} ")
     return next(found, None)
 
@@ -300,6 +307,8 @@ def _of_content(elements: Sequence[Element], element_text: str | None) -> Elemen
     word = _word_of_content(first)
     if word is None and any(one.tag == "svg" for one in elements[: _NEAR + 1]):
         word = "image"
+    if word is None and any(one.tag == "th" for one in elements[: _NEAR + 1]):
+        word = "column heading"
     near = [first]
     for element in elements[1 : _NEAR + 1]:
         if element.tag in _FRAMES:
@@ -341,7 +350,7 @@ def _name(
         or _choice(control, word)
         or _field_name(control)
         or next(filter(None, map(_id, [control, *shell])), None)
-        or acts_of_classes(control)
+        or _act(control, word)
     )
 
 
@@ -362,7 +371,7 @@ def _shell(elements: Sequence[Element], at: int) -> Sequence[Element]:
 def _text(control: Element, inner: Sequence[Element], element_text: str | None) -> str | None:
     """The text of a control: its own, or that of the part that was clicked, whichever is more."""
     own = _text_of(control, None if inner else element_text)
-    if not inner:
+    if not inner or any(one.tag.endswith("-icon") for one in inner):
         return own
     clicked = _text_of(inner[0], element_text)
     if own and (clicked is None or clicked in own):
@@ -406,11 +415,16 @@ def _value(control: Element, word: str | None) -> str | None:
     return _attribute(control, "attr__value") if is_seen else None
 
 
+def _act(control: Element, word: str | None) -> str | None:
+    act = acts_of_classes(control)
+    return None if act and act in (word or "") else act
+
+
 def _choice(control: Element, word: str | None) -> str | None:
     """The value of one of several choices, if people can read it."""
-    value = _attribute(control, "attr__value")
-    is_read = word in {"checkbox", "radio button"} and value and value.lower() not in _NO_NAMES
-    return value if value and is_read and readable(value) else None
+    value = _attribute(control, "attr__value") if word in _CHOICES else None
+    is_read = value is not None and value.lower() not in _NO_NAMES and readable(value)
+    return value if is_read else None
 
 
 def _label_around(shell: Sequence[Element], word: str | None) -> str | None:

@@ -34,11 +34,13 @@ _LIBRARIES = _set("""
 _KINDS = _set("""
     button btn link input field select option checkbox radio switch toggle tab panel label item
     list row col column cell div span element el node id component control trigger content
-    container wrapper root group view text box react form react
+    container wrapper root group view text box react form listbox combobox popup popover
+    dropdown overlay dialog modal tooltip portal
 """)
+_BUTTONS = _set("button btn link icon wrapper")
 # What controls do; a class that says so (`close-modal`) names a control that has no other name.
 _ACTS = _set("""
-    close next prev previous search menu toggler toggle play pause delete remove edit add cart like
+    close next prev previous search menu toggler play pause delete remove edit add cart like
     share copy download expand back logo avatar hamburger dismiss settings filter sort bookmark
     favorite favourite wishlist login logout checkout zoom mute fullscreen refresh reload upload
     save send cancel help home profile notifications calendar attach emoji reply undo redo print
@@ -69,28 +71,22 @@ def readable(name: str) -> str | None:
     words = [word for word in _words(name) if not (_is_counter(word) or _HEX.fullmatch(word))]
     if words and words[0].lower() in _LIBRARIES:
         words = words[1:]
+    if len(words) > 1 and words[-1].lower() == "icon":
+        words = words[:-1]
     if not any(_is_word(word) for word in words):
         return None
     return " ".join(word.lower() for word in words)
 
 
 def readable_id(name: str) -> str | None:
-    """The id of an element in words; None if a program made it. What has a number in it was mostly
-    made in a loop: its words stay, if they say more than what kind of element it is."""
-    words = [word.lower() for word in _words(name) if word.isalpha()]
-    if not words or name.startswith("__") or _is_jumbled(words):
+    """The id of an element in words; None if a program made it. A number in it counts: it is mostly
+    a counter, and another one on the next page."""
+    words = [word.lower() for word in _words(name)]
+    is_made = name.startswith("__") or _MARKED.search(name) or any(map(str.isdigit, name))
+    if not words or is_made or words[0] in _LIBRARIES or _is_jumbled(words):
         return None
-    is_numbered = bool(_MARKED.search(name)) or any(map(str.isdigit, name))
-    if is_numbered or words[0] in _LIBRARIES:
-        words = [word for word in words if word not in _LIBRARIES]
-        is_telling = any(_is_word(word) and word not in _KINDS for word in words)
-    else:
-        is_telling = any(_is_name(word) for word in words)
-    return " ".join(words) if is_telling else None
-
-
-def _is_name(word: str) -> bool:
-    return len(word) > 1 and word not in _KINDS
+    says_more = any(len(word) > 1 and word not in _KINDS for word in words)
+    return " ".join(words) if says_more else None
 
 
 def is_made_name(name: str) -> bool:
@@ -124,7 +120,7 @@ def acts_of_classes(element: Element) -> str | None:
         first = next((at for at, word in enumerate(words) if word in _ACTS), None)
         if first is not None and ":" not in name:
             rest = words[first:]
-            return " ".join(word for word in rest if word in _ACTS or word not in _KINDS)
+            return " ".join(word for word in rest if word not in _BUTTONS)
     return None
 
 
