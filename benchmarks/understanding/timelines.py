@@ -37,6 +37,7 @@ def _session_event(event: RawEvent, rules: Rules) -> SessionEvent:
         path_template=output.path_template,
         distinct_id=event.distinct_id,
         device=event.device,
+        touch=output.touch,
     )
 
 

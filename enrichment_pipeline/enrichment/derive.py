@@ -18,10 +18,11 @@ from enrichment_pipeline.events.raw_event import (
     RejectionReason,
     parse_event,
 )
+from enrichment_pipeline.events.touches import touch_of
 
 # Raise this number when the same rules give another output (a better sentence, a repaired parser):
 # outputs are kept by version, and those of older code must not be found again.
-_CODE_VERSION = 5
+_CODE_VERSION = 6
 
 
 def output_version(rules: Rules) -> str:
@@ -35,6 +36,7 @@ def derive(inputs: EnrichmentInput, rules: Rules) -> EnrichmentOutput:
     element = name_element(inputs.elements_chain, inputs.element_text)
     if Private.NO_TEXT in (inputs.unmasked or "").split("+"):
         element = element._replace(label=None, group=None)
+    touch = touch_of(inputs)
     return EnrichmentOutput(
         event_type=classification.event_type,
         action_type=classification.action_type,
@@ -42,6 +44,7 @@ def derive(inputs: EnrichmentInput, rules: Rules) -> EnrichmentOutput:
         element_tag=element.tag,
         element_label=element.label,
         description=describe(inputs, element),
+        touch=str(touch) if touch else None,
     )
 
 

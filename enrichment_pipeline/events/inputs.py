@@ -33,6 +33,8 @@ class EnrichmentOutput(NamedTuple):
     element_tag: str | None
     element_label: str | None
     description: str
+    touch: str | None = None
+    """See `events.touches`."""
 
 
 @lru_cache(maxsize=8_192)

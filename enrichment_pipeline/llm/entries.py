@@ -1,6 +1,10 @@
 """The entries of a timeline. Turning events into entries belongs to `timelines`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from enrichment_pipeline.events.touches import Touch
+from enrichment_pipeline.llm.event_names import is_sent
 
 
 @dataclass(slots=True)
@@ -11,7 +15,8 @@ class Entry:
     """Seconds after the start of the session."""
     action: str
     """`view`, `leave`, `click`, `rage_click`, `submit`, `change`; `dead_click`, `error`,
-    `identify`; `other` for other events of PostHog; `event` for the site's own events; `idle`."""
+    `identify`; `person` where another person begins; `other` for other events of PostHog; `event`
+    for the site's own events; `idle`."""
     text: str
     """The sentence, without the verb of the action and without the page."""
     page: str | None = None
@@ -20,5 +25,18 @@ class Entry:
     """Seconds after the start of the last repetition; for `idle`, of its end."""
     signal: str | None = None
     """The kind of signal that this entry shows."""
-    sends: bool = False
-    """Whether the event's name says that something was sent."""
+    event: str = ""
+    """The name of the event."""
+    touch: Touch | None = None
+    """What was touched."""
+    acts: int = 0
+    """Which of the events of one act it holds so far, as bits: `folding`."""
+    typed: Sequence[Touch | None] = ()
+    """The fields that were typed into; several may read alike. None: an unknown one."""
+    is_dead: bool = False
+    """Whether PostHog saw no effect of the click."""
+
+    @property
+    def sends(self) -> bool:
+        """Whether the site says that something was sent."""
+        return self.action == "event" and is_sent(self.event)

@@ -17,7 +17,7 @@ from enrichment_pipeline.events.allowed import NOTHING, parse_allowed
 from enrichment_pipeline.events.error_detail import ErrorDetail, error_detail
 from enrichment_pipeline.events.masked import masked_id
 from enrichment_pipeline.events.raw_event import properties_of
-from enrichment_pipeline.llm.signals import is_error
+from enrichment_pipeline.llm.event_names import is_error
 from enrichment_pipeline.llm.timelines import page_of
 from enrichment_pipeline.store.reading.reported_errors import (
     ReportedError,

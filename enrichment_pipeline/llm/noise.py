@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 
-from enrichment_pipeline.llm.signals import is_error
+from enrichment_pipeline.llm.event_names import is_error
 from enrichment_pipeline.store.sessions.reading import SessionEvent
 
 _NOISE = frozenset(

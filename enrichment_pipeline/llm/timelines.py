@@ -6,21 +6,31 @@ belongs to `rendering`, reading its events to `sessions`.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
 
 from enrichment_pipeline.events.detail import split_detail
 from enrichment_pipeline.events.masked import masked_path
 from enrichment_pipeline.events.safe_text import cut, visible
+from enrichment_pipeline.events.touches import TYPED, UNKNOWN, Touch, read_touch
 from enrichment_pipeline.llm.entries import Entry
+from enrichment_pipeline.llm.event_names import is_error
+from enrichment_pipeline.llm.folding import (
+    ABOUT_CLICKS,
+    AT_ONCE_SECONDS,
+    beside_their_clicks,
+    fold,
+    is_one_act,
+    mark_act,
+)
 from enrichment_pipeline.llm.noise import noise_of
 from enrichment_pipeline.llm.signals import (
     RageWatch,
     Signal,
+    can_rage,
     find_signals,
-    is_error,
-    is_sent,
+    is_counted_twice,
 )
 from enrichment_pipeline.store.sessions.reading import SessionEvent, SessionEvents
 from enrichment_pipeline.wording import counted
@@ -54,13 +64,10 @@ _VIEWS = frozenset({"$pageview", "$screen"})
 # Events of PostHog's own that are more than `other`: their action, the words that it replaces, and
 # the default text.
 _OF_EVENTS = {
-    "$dead_click": ("dead_click", "Clicked without any effect", "an element"),
-    "$exception": ("error", "Ran into an error", "an error"),
-    "$identify": ("identify", "Was identified (signed in or signed up)", "signed in or up"),
+    "$dead_click": ("dead_click", ("Clicked", "without any effect"), "an element"),
+    "$exception": ("error", ("Ran into an error",), "an error"),
+    "$identify": ("identify", ("Was identified (signed in or signed up)",), "signed in or up"),
 }
-
-_AT_ONCE_SECONDS = 3.0
-"""A rage click or dead click within so many seconds after a click describes that click."""
 
 
 @dataclass
@@ -113,8 +120,9 @@ def build_timeline(
     start, end = ordered[0].occurred_at, ordered[-1].occurred_at
     noise = noise_of(ordered)
     kept = [event for event in ordered if event.event not in noise] if noise else ordered
+    acts = beside_their_clicks(kept)
     visits = _visits(kept)
-    entries = _entries(kept, start, end)
+    entries = _entries(acts, start, end)
     signals = find_signals(entries)
     shown = sum([entry.times for entry in entries if entry.action != "idle"])
     return Timeline(
@@ -189,8 +197,10 @@ def _entries(events: Sequence[SessionEvent], start: float, end: float) -> list[E
         is_leave = event.event == "$pageleave" and current is not None
         if is_leave and page == current and _says_nothing(events, at):
             continue
-        entry = _add(entries, _entry(event, page, moment - start))
-        if entry.action == "click" and rage.is_rage(event.description, moment):
+        made = _entry(event, page, moment - start)
+        is_click = made.action == "click" and event.event == "$autocapture"
+        entry, is_new_act = _add(entries, made)
+        if is_click and is_new_act and rage.is_rage(entry, moment):
             entry.signal = "rage_click"
         current = page or current
     if end - before >= IDLE_SECONDS:
@@ -211,71 +221,122 @@ def _says_nothing(events: Sequence[SessionEvent], at: int) -> bool:
     return is_view and following.occurred_at - events[at].occurred_at < IDLE_SECONDS
 
 
-def _add(entries: list[Entry], entry: Entry) -> Entry:
-    """Add an entry, or merge it into the last ones: a repetition, or an event about a click.
-    Returns the entry that holds it."""
+def _add(entries: list[Entry], entry: Entry) -> tuple[Entry, bool]:
+    """Add an entry, or merge it into the last ones: a repetition, a further part of the same act,
+    or an event about a click. Returns the entry that holds it, and whether it is an act of its
+    own."""
     last = entries[-1] if entries else None
-    if last and _is_of_the_same_click(last, entry):
-        if entry.action == "click":
-            entry.action = last.action
-        elif last.action == "click":
-            # The entry is the click; its action says what PostHog found out about it.
-            entries.pop()
-            entry = replace(last, action=entry.action, until=entry.at)
-            last = entries[-1] if entries else None
-        else:
-            last.until = entry.at
-            return last
-    if last and (last.action, last.text, last.page) == (entry.action, entry.text, entry.page):
+    if last and _is_about(last, entry):
+        _note(last, entry)
+        entries.pop()
+        return _repeat(entries, last), False
+    if last and is_one_act(last, entry):
+        fold(last, entry)
+        entries.pop()
+        return _repeat(entries, last), False
+    return _repeat(entries, entry), True
+
+
+def _is_about(last: Entry, entry: Entry) -> bool:
+    """Whether an entry says something about the click of the last one."""
+    if entry.event not in ABOUT_CLICKS or last.event != "$autocapture":
+        return False
+    if last.page != entry.page or last.action not in {"click", "rage_click", "dead_click"}:
+        return False
+    if last.touch and entry.touch:
+        return last.touch.element == entry.touch.element
+    return entry.event == "$dead_click" or last.text == entry.text
+
+
+def _note(click: Entry, entry: Entry) -> None:
+    if entry.event == "$dead_click":
+        click.is_dead = True
+        click.action = "dead_click" if click.action == "click" else click.action
+    elif can_rage(click) and not is_counted_twice(click):
+        click.action = "rage_click"
+
+
+def _repeat(entries: list[Entry], entry: Entry) -> Entry:
+    """Add an entry, or count it as a repetition of the last one."""
+    last = entries[-1] if entries else None
+    if last and _is_repetition(last, entry):
         last.times += entry.times
         last.until = entry.until
+        last.acts = entry.acts
+        last.typed = (*last.typed, *entry.typed) if entry.typed else last.typed
         return last
     entries.append(entry)
     return entry
 
 
-def _is_of_the_same_click(last: Entry, entry: Entry) -> bool:
-    if last.page != entry.page or entry.at - last.until > _AT_ONCE_SECONDS:
+def _is_repetition(last: Entry, entry: Entry) -> bool:
+    if (last.text, last.page, last.event) != (entry.text, entry.page, entry.event):
         return False
-    if entry.action == "dead_click":
-        return last.action == "click"
-    actions = {last.action, entry.action}
-    is_rage = "rage_click" in actions and actions <= {"rage_click", "click"}
-    return is_rage and last.text == entry.text
+    # A further click of a rage; or at once on what had no effect.
+    return last.action == entry.action or (
+        entry.action == "click"
+        and last.action in {"rage_click", "dead_click"}
+        and entry.at - last.until < AT_ONCE_SECONDS
+    )
 
 
 def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
     if event.event == "$screen" and page:
-        return Entry(seconds, "view", page, page, until=seconds)
+        return Entry(seconds, "view", page, page, until=seconds, event=event.event)
+    touch = read_touch(event.touch)
+    action = _action(event, touch)
+    is_typed = action == "change" and (touch is None or touch.kind in {TYPED, UNKNOWN})
+    entry = Entry(
+        seconds,
+        action,
+        _text(event, action, page),
+        page,
+        until=seconds,
+        signal="error" if is_error(event.event) else None,
+        event=event.event,
+        touch=touch,
+        typed=(touch,) if is_typed else (),
+        is_dead=action == "dead_click",
+    )
+    if action == "rage_click" and (not can_rage(entry) or is_counted_twice(entry)):
+        entry.action = "click"
+    mark_act(entry)
+    return entry
+
+
+def _text(event: SessionEvent, action: str, page: str | None) -> str:
+    """The sentence without what the action and the page say."""
     # Rows of older versions may contain text that no sentence has now.
     said = event.description
     text = said if said.isprintable() else visible(said)
-    action = _action(event.event, text)
     known = _OF_EVENTS.get(event.event)
-    verb = known[1] if known else _VERBS.get(action)
-    if verb and text.startswith(verb):
+    if known:
+        for words in known[1]:
+            text = text.replace(words, "", 1)
+        text = text.strip()
+    elif text.startswith(verb := _VERBS.get(action, "\n")):
         text = text[len(verb) :]
-        action = known[0] if known else action
     if page and action not in {"view", "leave"}:
-        before, found, after = text.rpartition(f" on {page}")
+        before, found, after = f" {text}".rpartition(f" on {page}")
         # The text after the page is the detail, if anything.
         if found and (not after or after.startswith(" (")):
-            text = before + after
-    if known and action == known[0]:
+            text = (before + after).strip()
+    if known:
         text = text.strip() or known[2]
         text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
-    signal = "error" if is_error(event.event) else None
-    sends = action == "event" and is_sent(event.event)
-    return Entry(seconds, action, text, page, until=seconds, signal=signal, sends=sends)
+    return text
 
 
-def _action(event: str, sentence: str) -> str:
-    action = _ACTIONS.get(event) or ("other" if event.startswith("$") else "event")
-    if event != "$autocapture":
-        return action
-    # Whether it sent or changed something is in its sentence.
-    found = (one for one in ("submit", "change") if sentence.startswith(_VERBS[one]))
-    return next(found, action)
+def _action(event: SessionEvent, touch: Touch | None) -> str:
+    if known := _OF_EVENTS.get(event.event):
+        return known[0]
+    if event.event != "$autocapture":
+        return _ACTIONS.get(event.event) or ("other" if event.event.startswith("$") else "event")
+    if touch:
+        return touch.act if touch.act in _VERBS else "other"
+    # Rows of older versions have it in their sentences only.
+    found = (one for one in ("submit", "change") if event.description.startswith(_VERBS[one]))
+    return next(found, "click")
 
 
 def _outline(visits: Sequence[str], entries: Sequence[Entry], first: int | None) -> str:

@@ -101,7 +101,7 @@ def no_wait(step: Step) -> Step:
     [
         ("bought at once", "bought", without("event", "order_placed")),
         ("left a full cart", "bought", with_other("coupon_applied", "order_placed")),
-        ("signed in on the way", "unfinished", without("submit")),
+        ("sent one form and not the other", "unfinished", without("submit")),
         ("could not sign in", "unfinished", without("change")),
         ("sent one form and not the other", "unfinished", with_other("/quote", "/x")),
         ("the 3D view did not open", "annoyed", without("rage")),

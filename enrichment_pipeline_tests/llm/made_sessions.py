@@ -1,9 +1,12 @@
 """Sessions made by hand, or by hypothesis: events as enrichment leaves them, without a store."""
 
+import zlib
+
 from hypothesis import strategies as st
 
 from enrichment_pipeline.events.privacy import mask
 from enrichment_pipeline.events.safe_text import safe_text
+from enrichment_pipeline.events.touches import BUTTON, FORM, TYPED, Touch
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline, page_of
 from enrichment_pipeline.store.sessions.reading import SessionEvent
 
@@ -32,12 +35,19 @@ def signals(timeline: Timeline) -> list[tuple[str, float, str]]:
     return [tuple(signal) for signal in timeline.signals]
 
 
-def _event(at: float, event: str, sentence: str, page: str | None) -> SessionEvent:
+def touched(act: str, kind: str, element: str, form: str | None = None) -> str:
+    """What the column `touch` says of it."""
+    return str(Touch(act, kind, f"{zlib.crc32(element.encode()):08x}", form))
+
+
+def _event(
+    at: float, event: str, sentence: str, page: str | None, touch: str | None = None
+) -> SessionEvent:
     on = f" on {page_of(page)}" if page and event not in {"$pageview", "$pageleave"} else ""
     name, opened, detail = sentence.partition(" (")
     is_of_element = event in {"$autocapture", "$rageclick"}
     sentence = sentence + on if is_of_element else f"{name}{on}{opened}{detail}"
-    return SessionEvent(START + at, event, sentence, page, "user-1", DEVICE)
+    return SessionEvent(START + at, event, sentence, page, "user-1", DEVICE, touch)
 
 
 def _safe(text: str) -> str:
@@ -56,32 +66,46 @@ def leave(at: float, page: str = "/") -> SessionEvent:
     return _event(at, "$pageleave", f"Left {left}", page)
 
 
-def click(at: float, label: str = "Buy now", page: str | None = "/") -> SessionEvent:
-    """A click on a button."""
+def click(
+    at: float, label: str = "Buy now", page: str | None = "/", kind: str = BUTTON
+) -> SessionEvent:
+    """A click on a button, or on another kind of control."""
     sentence = f'Clicked button "{_safe(label)}"'
-    return _event(at, "$autocapture", sentence, page)
+    return _event(at, "$autocapture", sentence, page, touched("click", kind, label))
 
 
-def rage(at: float, label: str = "Buy now", page: str | None = "/") -> SessionEvent:
+def rage(
+    at: float, label: str = "Buy now", page: str | None = "/", kind: str = BUTTON
+) -> SessionEvent:
     """What posthog-js sends at the third click of a second."""
     sentence = f'Rage-clicked button "{_safe(label)}"'
-    return _event(at, "$rageclick", sentence, page)
+    return _event(at, "$rageclick", sentence, page, touched("click", kind, label))
 
 
-def dead(at: float, page: str | None = "/") -> SessionEvent:
+def dead(
+    at: float, page: str | None = "/", label: str = "Buy now", kind: str = BUTTON
+) -> SessionEvent:
     """What posthog-js sends when a click has changed nothing."""
     sentence = "Clicked without any effect"
-    return _event(at, "$dead_click", sentence, page)
+    return _event(at, "$dead_click", sentence, page, touched("click", kind, label))
 
 
-def change(at: float, page: str | None = "/", what: str = 'field "Email"') -> SessionEvent:
+def change(
+    at: float,
+    page: str | None = "/",
+    what: str = 'field "Email"',
+    kind: str = TYPED,
+    form: str | None = "f0",
+) -> SessionEvent:
     """A field is filled in."""
-    return _event(at, "$autocapture", f"Changed {what}", page)
+    touch = touched("change", kind, what, form)
+    return _event(at, "$autocapture", f"Changed {what}", page, touch)
 
 
-def submit(at: float, page: str | None = "/") -> SessionEvent:
+def submit(at: float, page: str | None = "/", form: str = "f0") -> SessionEvent:
     """A form is sent."""
-    return _event(at, "$autocapture", 'Submitted form "Sign up"', page)
+    touch = touched("submit", FORM, form, form)
+    return _event(at, "$autocapture", 'Submitted form "Sign up"', page, touch)
 
 
 def custom(at: float, name: str, page: str | None = "/", detail: str | None = None) -> SessionEvent:

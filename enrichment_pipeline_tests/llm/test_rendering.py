@@ -186,7 +186,7 @@ def test_in_a_small_budget_one_of_each_kind_of_signal_is_shown() -> None:
     errors = [custom(10 * number, "failed", f"/{number}", f"n={number}") for number in range(20)]
     rage = [click(500 + number * 0.2, "Pay " * 20, "/payment") for number in range(5)]
     written = render(built(*errors, *rage), "text", 600)
-    assert "error at 0s (failed (n=0) on /0); error at 10s" in written
+    assert "error at 0s (failed (n=0) on /0; nothing followed); error at 10s" in written
     assert (
         'rage_click at 500s (button "Pay Pay Pay Pay Pay Pay Pay Pay Pay Pa…" on /payment)'
         in written

@@ -4,7 +4,20 @@ import time
 
 import pytest
 
-from enrichment_pipeline.llm.signals import KINDS, is_error
+from enrichment_pipeline.events.touches import (
+    AWAY,
+    CHOICE,
+    LABEL,
+    NEXT,
+    REPEAT,
+    SEARCH,
+    SELECT,
+    SEND,
+    SUBMIT,
+    SURFACE,
+    TYPED,
+)
+from enrichment_pipeline.llm.signals import KINDS
 from enrichment_pipeline.store.sessions.reading import SessionEvent
 from enrichment_pipeline_tests.llm.made_sessions import (
     built,
@@ -12,10 +25,12 @@ from enrichment_pipeline_tests.llm.made_sessions import (
     click,
     custom,
     dead,
+    lines,
     posthogs,
     rage,
     signals,
     submit,
+    touched,
     view,
 )
 
@@ -93,7 +108,7 @@ def test_a_form_that_is_filled_in_and_not_sent_is_a_signal() -> None:
         [change(2), change(3, what='field "Name"'), click(4), submit(5)],
         [change(2), custom(5, "signup_completed")],
         [change(2), custom(5, "purchased", "/thanks")],
-        [change(2, what='select "Sort by"'), view(5, "/a")],
+        [change(2, what='select "Sort by"', kind=SELECT), view(5, "/a")],
         [submit(2)],
         [],
     ],
@@ -136,38 +151,12 @@ def test_a_form_without_a_page_is_a_signal_of_a_page() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("$exception", True),
-        ("payment_failed", True),
-        ("paymentFailed", True),
-        ("Checkout Error", True),
-        ("APIError", True),
-        ("errors_shown", True),
-        ("upload.failure", True),
-        ("app_crashed", True),
-        ("card_declined", True),
-        ("payment was declined", True),
-        ("errorless_checkout", False),
-        ("terror_film_played", False),
-        ("failover", False),
-        ("cookies_declined", False),
-        ("offer_declined", False),
-        ("$pageview", False),
-        ("Fehler", False),
-    ],
-)
-def test_errors_are_known_by_their_names(name: str, expected: bool) -> None:
-    assert is_error(name) is expected
-
-
 def test_an_error_is_a_signal_once_however_often_it_is_repeated() -> None:
     timeline = built(view(0, "/pay"), *[custom(at, "payment_failed", "/pay") for at in (5, 6, 7)])
-    assert signals(timeline) == [("error", 5, "payment failed on /pay")]
+    assert signals(timeline) == [("error", 5, "payment failed on /pay; nothing followed")]
     exception = posthogs(5, "$exception", 'Ran into an error (TypeError: "x is null")', "/pay")
     assert signals(built(view(0, "/pay"), exception)) == [
-        ("error", 5, 'TypeError: "x is null" on /pay')
+        ("error", 5, 'TypeError: "x is null" on /pay; nothing followed')
     ]
 
 
@@ -200,7 +189,7 @@ def test_signals_are_in_the_order_of_time_and_of_known_kinds() -> None:
         custom(10, "error"),
         *[view(30 + at, f"/{at % 2}") for at in range(6)],
         click(50, "Dead", "/1"),
-        dead(52, "/1"),
+        dead(52, "/1", "Dead"),
     )
     assert [(signal.kind, signal.at) for signal in timeline.signals] == [
         ("form_not_sent", 1),
@@ -222,3 +211,146 @@ def test_ten_thousand_views_of_one_page_take_no_long_time() -> None:
     started = time.process_time()
     assert built(*events).signals == []
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("kind", [TYPED, SEARCH, SELECT, REPEAT, NEXT, SURFACE])
+def test_what_is_clicked_quickly_on_purpose_is_no_rage(kind: str) -> None:
+    clicks = [click(5 + 0.2 * number, "+", kind=kind) for number in range(9)]
+    timeline = built(view(0), *clicks, rage(5.3, "+", kind=kind))
+    assert timeline.signals == []
+    assert lines(timeline) == ["0 view /", '5 click button "+" × 9']
+
+
+def test_what_posthog_calls_rage_on_a_label_is_a_box_ticked_twice() -> None:
+    def ticked(at: float) -> list[SessionEvent]:
+        box = touched("click", CHOICE, "dark"), touched("change", CHOICE, "dark")
+        return [
+            click(at, "dark", kind=LABEL),
+            click(at + 0.004, "dark", kind=CHOICE),
+            change(at + 0.008)._replace(touch=box[1]),
+        ]
+
+    timeline = built(view(0), *ticked(5), *ticked(5.9), rage(5.9, "dark", kind=LABEL))
+    assert timeline.signals == []
+
+
+def test_clicks_at_one_place_of_two_pages_are_no_rage() -> None:
+    events = [click(5 + 0.5 * number, "Show", f"/{number}") for number in range(6)]
+    assert built(view(0), *events).signals == []
+
+
+@pytest.mark.parametrize("off", [-2.5, -0.01, 0, 0.01, 2.5])
+def test_a_click_without_effect_stands_beside_its_click_whenever_it_arrived(off: float) -> None:
+    timeline = built(view(0), click(4, "Other"), click(8), click(9, "Next"), dead(8 + off))
+    assert signals(timeline) == [("dead_click", 8, 'button "Buy now" on /')]
+    assert lines(timeline) == [
+        "0 view /",
+        '4 click button "Other"',
+        '8 dead_click button "Buy now"',
+        '9 click button "Next"',
+    ]
+
+
+def test_of_several_clicks_on_one_thing_each_can_be_without_effect_once() -> None:
+    timeline = built(view(0), click(10), click(20), click(30), dead(9), dead(21))
+    assert lines(timeline)[1:] == [
+        '10 dead_click button "Buy now" × 2',
+        '30 click button "Buy now"',
+    ]
+
+
+def test_a_rage_click_without_effect_is_both() -> None:
+    clicks = [click(5 + 0.5 * number) for number in range(5)]
+    timeline = built(view(0), *clicks, dead(6.2))
+    assert [(kind, at) for kind, at, _ in timeline.signals] == [
+        ("rage_click", 5),
+        ("dead_click", 5),
+    ]
+    assert lines(timeline)[1:] == ['5 dead_click button "Buy now" × 5']
+
+
+@pytest.mark.parametrize("kind", [TYPED, SEARCH, SELECT, CHOICE, LABEL, AWAY, SUBMIT, SURFACE])
+def test_what_answers_outside_of_the_page_is_not_without_effect(kind: str) -> None:
+    timeline = built(view(0), click(5, kind=kind), dead(5, kind=kind))
+    assert timeline.signals == []
+    assert lines(timeline) == ["0 view /", '5 click button "Buy now"']
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_dead"),
+    [
+        (custom(5.6, "link_copied"), False),
+        (custom(5.6, "copy_clicked"), True),
+        (custom(9.0, "link_copied"), True),
+        (custom(5.6, "copy_failed"), True),
+        (view(6, "/new-tab"), False),
+        (click(5.6, "Other"), True),
+    ],
+    ids=["copied", "tracked", "too late", "failed", "another tab", "another click"],
+)
+def test_a_click_that_the_site_answers_is_not_without_effect(
+    answer: SessionEvent, is_dead: bool
+) -> None:
+    kinds = {kind for kind, _, _ in built(view(0), click(5), dead(5), answer).signals}
+    assert ("dead_click" in kinds) == is_dead
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [change(2, kind=SEARCH)],
+        [change(2, kind=CHOICE), change(3, kind=SELECT)],
+        [change(2, form="~a1")],
+        [change(2, form=None), change(3, what="note", form=None)],
+        [change(2, form="~a1"), change(3, what="name", form="~b2")],
+    ],
+    ids=["search", "choices", "a note", "alone", "apart"],
+)
+def test_what_is_no_form_is_not_left_unsent(events: list[SessionEvent]) -> None:
+    assert built(view(0), *events, view(9, "/a")).signals == []
+
+
+def test_fields_that_stand_together_are_a_form() -> None:
+    fields = [change(2, form="~a1"), change(5, what="name", form="~a1")]
+    assert signals(built(view(0), *fields, view(9, "/a"))) == [NOT_SENT]
+    sender = click(7, "Save", kind=SEND)
+    assert built(view(0), *fields, sender, view(9, "/a")).signals == []
+
+
+def test_a_form_is_sent_by_itself_alone() -> None:
+    newsletter = [change(3, form="news"), submit(4, form="news")]
+    assert signals(built(view(0), change(2), *newsletter)) == [NOT_SENT]
+
+
+def test_what_is_sent_later_on_another_page_sends_no_form_of_before() -> None:
+    away = [view(9, "/a"), view(20, "/b"), custom(30, "order_placed", "/b")]
+    assert signals(built(view(0), change(2), *away)) == [NOT_SENT]
+
+
+def test_who_signs_in_has_sent_the_form() -> None:
+    identified = posthogs(9, "$identify", "Was identified (signed in or signed up)")
+    assert built(view(0), change(2), identified).signals == []
+
+
+FAILED = custom(6, "payment_failed", "/pay")
+PAY = click(5, "Pay", "/pay")
+
+
+@pytest.mark.parametrize(
+    ("events", "degree"),
+    [
+        ([FAILED, click(9, "Menu", "/pay")], "nothing followed"),
+        ([PAY, FAILED, view(12, "/help"), click(20, "Chat", "/help")], "nothing followed"),
+        ([PAY, FAILED], "blocked, the session ended"),
+        (
+            [PAY, FAILED, click(8, "Pay", "/pay"), custom(9, "payment_failed", "/pay")],
+            "blocked, tried again 1 time",
+        ),
+        ([submit(5, "/pay"), FAILED, view(9, "/help")], "blocked, given up"),
+        ([PAY, FAILED, click(8, "Pay", "/pay"), view(40, "/thanks")], "worked around"),
+        ([submit(5, "/pay"), FAILED, custom(60, "order placed", "/pay")], "worked around"),
+    ],
+)
+def test_an_error_says_how_much_it_was_in_the_way(events: list[SessionEvent], degree: str) -> None:
+    first = built(view(0, "/pay"), *events).signals[0]
+    assert first.text == f"payment failed on /pay; {degree}"

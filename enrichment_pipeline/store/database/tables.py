@@ -128,6 +128,7 @@ enrichment_output = Table(
     Column("element_tag", Text),
     Column("element_label", Text),
     Column("description", Text, nullable=False),
+    Column("touch", Text),
     comment="What a version of the rules said of each input; enrichment joins it.",
 )
 
@@ -155,6 +156,8 @@ enriched_event = Table(
     Column("rules_version", Text, nullable=False),
     _moment("enriched_at"),
     Column("device", Text),
+    # What was touched, for signals: `events.touches`. NULL in rows of versions before 0014.
+    Column("touch", Text),
     Index("enriched_event_once", "occurred_at", "uuid", "project", unique=True),
     Index(
         "enriched_event_session",

@@ -13,14 +13,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from enrichment_pipeline.store.queue.claims import Batch
 from enrichment_pipeline.store.queue.enriched import DESCRIPTION
 
-_DERIVED = "event_type, action_type, path_template, element_tag, element_label, description"
+_DERIVED = "event_type, action_type, path_template, element_tag, element_label, description, touch"
 
 _REWRITE = text(
     f"""
     WITH wanted AS MATERIALIZED (
         SELECT raw.occurred_at, raw.uuid, raw.project, raw.batch_id, output.event_type,
             output.action_type, output.path_template, output.element_tag, output.element_label,
-            {DESCRIPTION} AS description
+            {DESCRIPTION} AS description, output.touch
         FROM raw_event raw
         JOIN enrichment_output output
             ON output.version = :version AND output.input_key = raw.input_key
@@ -35,16 +35,17 @@ _REWRITE = text(
         UPDATE enriched_event enriched
         SET ({_DERIVED}, rules_version, enriched_at) = (
             wanted.event_type, wanted.action_type, wanted.path_template, wanted.element_tag,
-            wanted.element_label, wanted.description, :rules_version, now()
+            wanted.element_label, wanted.description, wanted.touch, :rules_version, now()
         )
         FROM wanted
         WHERE enriched.occurred_at = wanted.occurred_at AND enriched.uuid = wanted.uuid
             AND enriched.project = wanted.project
             AND (enriched.event_type, enriched.action_type, enriched.path_template,
                 enriched.element_tag, enriched.element_label, enriched.description,
-                enriched.rules_version)
+                enriched.touch, enriched.rules_version)
             IS DISTINCT FROM (wanted.event_type, wanted.action_type, wanted.path_template,
-                wanted.element_tag, wanted.element_label, wanted.description, :rules_version)
+                wanted.element_tag, wanted.element_label, wanted.description, wanted.touch,
+                :rules_version)
     )
     SELECT batch.window_start, before.event,
         before.event_type || '/' || before.action_type AS was,
@@ -55,9 +56,9 @@ _REWRITE = text(
     JOIN wanted USING (occurred_at, uuid, project)
     JOIN raw_batch batch ON batch.id = wanted.batch_id
     WHERE (before.event_type, before.action_type, before.path_template, before.element_tag,
-            before.element_label, before.description)
+            before.element_label, before.description, before.touch)
         IS DISTINCT FROM (wanted.event_type, wanted.action_type, wanted.path_template,
-            wanted.element_tag, wanted.element_label, wanted.description)
+            wanted.element_tag, wanted.element_label, wanted.description, wanted.touch)
     GROUP BY 1, 2, 3, 4 ORDER BY 1, 5 DESC, 2
     """
 ).bindparams(bindparam("ids", type_=ARRAY(BigInteger)))

@@ -34,6 +34,8 @@ class SessionEvent(NamedTuple):
     path_template: str | None
     distinct_id: str
     device: str | None
+    touch: str | None = None
+    """See `events.touches`; None for other events."""
 
 
 MOST_EVENTS = 20_000
@@ -74,7 +76,8 @@ _LONGEST_LISTED = timedelta(days=7)
 _PSEUDONYM = re.compile(r"person_[0-9a-f]{10}")
 
 EVENT_COLUMNS = """
-    extract(epoch FROM occurred_at)::float8, event, description, path_template, distinct_id, device
+    extract(epoch FROM occurred_at)::float8, event, description, path_template, distinct_id, device,
+    touch
 """
 """The columns of `enriched_event` that make a `SessionEvent`."""
 
