@@ -4,7 +4,7 @@ What a setting does belongs to the package that uses it.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
@@ -78,6 +78,11 @@ class Settings(BaseModel):
         description="What models may see of a project, as shop=email+phone, …; of email, phone, "
         "number, token, query; or shop=no-text: no free text. Unset: all of it is masked. For "
         "events that come in from then on.",
+    )
+    page_queries: str | None = Field(
+        None,
+        description="Parameters of the query that are part of a project's pages, as shop=page+tab, "
+        "…: /?page=billing is the page /page=billing. For events that come in from then on.",
     )
     read_token: SecretStr | None = Field(
         None,
@@ -181,6 +186,12 @@ class Settings(BaseModel):
         _parse_allowed(value)
         return value
 
+    @field_validator("page_queries")
+    @classmethod
+    def _page_queries_are_readable(cls, value: str | None) -> str | None:
+        _by_project(value, "shop=page+tab, blog=p")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _database_is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
@@ -281,6 +292,11 @@ class Settings(BaseModel):
         """The kinds of private data of a project that models may see."""
         return _parse_allowed(self.unmasked).get(project, NOTHING)
 
+    def page_queries_of(self, project: str) -> Sequence[str]:
+        """The parameters of the query that are part of a project's pages."""
+        names = _by_project(self.page_queries, "").get(project, "")
+        return tuple(name.strip() for name in names.split("+") if name.strip())
+
     @property
     def pulls(self) -> bool:
         """Whether there is a source to pull from."""
@@ -294,13 +310,19 @@ class Settings(BaseModel):
 
 @cache
 def _parse_allowed(value: str | None) -> dict[str, frozenset[Private]]:
-    found: dict[str, frozenset[Private]] = {}
+    kinds = _by_project(value, "shop=email+phone, blog=query")
+    return {project: parse_allowed(names) for project, names in kinds.items()}
+
+
+@cache
+def _by_project(value: str | None, example: str) -> dict[str, str]:
+    found: dict[str, str] = {}
     for entry in (value or "").split(","):
-        project, equals, kinds = (part.strip() for part in entry.partition("="))
+        project, equals, names = (part.strip() for part in entry.partition("="))
         if entry.strip() and not (project and equals):
-            raise ValueError("must look like shop=email+phone, blog=query")
+            raise ValueError(f"must look like {example}")
         if entry.strip():
-            found[project] = parse_allowed(kinds)
+            found[project] = names
     return found
 
 

@@ -2,7 +2,7 @@
 sentence; from a refused payload an event. It imports no store, so that the sandbox starts quickly.
 """
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 
@@ -56,10 +56,17 @@ class Refusal(NamedTuple):
 
 
 def parse_again(
-    payload: bytes, project: str, arrival: Arrival, allowed: Set[Private], oldest: datetime
+    payload: bytes,
+    project: str,
+    arrival: Arrival,
+    allowed: Set[Private],
+    page_queries: Sequence[str],
+    oldest: datetime,
 ) -> RawEvent | Refusal:
     """The event of a payload that was refused, parsed by today's rules of ingestion."""
     try:
-        return parse_event(payload, project, arrival, allowed=allowed, oldest=oldest)
+        return parse_event(
+            payload, project, arrival, allowed=allowed, oldest=oldest, page_queries=page_queries
+        )
     except EventRejectedError as error:
         return Refusal(error.reason, str(error))

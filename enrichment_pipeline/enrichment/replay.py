@@ -286,15 +286,18 @@ def _parsed(store: Store, letters: Sequence[Letter]) -> list[RawEvent | EventFai
     return [_event_or_failure(result) for result in results]
 
 
-def _to_parse(store: Store, letter: Letter) -> tuple[bytes, str, Arrival, frozenset[Private]]:
+def _to_parse(
+    store: Store, letter: Letter
+) -> tuple[bytes, str, Arrival, frozenset[Private], Sequence[str]]:
     arrival = Arrival(
         letter.first_failed_at,
         letter.sent_at,
         default_name=letter.event,
         is_recorded=letter.source != _LIVE,
     )
-    project = letter.project or ""
-    return letter.payload or b"", project, arrival, store.settings.allowed_of(project)
+    project, settings = letter.project or "", store.settings
+    allowed, queries = settings.allowed_of(project), settings.page_queries_of(project)
+    return letter.payload or b"", project, arrival, allowed, queries
 
 
 def _event_or_failure(result: RawEvent | Refusal | Fault) -> RawEvent | EventFailure:

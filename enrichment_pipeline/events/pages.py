@@ -4,6 +4,7 @@ Masking private data in a URL does not belong here.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -31,16 +32,22 @@ _DATE = re.compile(rf"{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _SYNTAX = frozenset("/?#%")
 
 
-def page_path(pathname: object, url: object, screen: object) -> str | None:
+def page_path(
+    pathname: object, url: object, screen: object, queries: Sequence[str] = ()
+) -> str | None:
     """The path of the page: `$pathname`, else the path of `$current_url`, else `$screen_name`; with
-    the fragment of the URL if that is a route (`/#/users/5`)."""
+    the fragment of the URL if that is a route (`/#/users/5`), and with those parameters of its
+    query that are part of pages (`/page=billing`)."""
     route = ""
     if isinstance(url, str) and url:
         route = _hash_route(url) if "#" in url else ""
+        if queries and "?" in url:
+            route += _query_route(url, queries)
         if not (isinstance(pathname, str) and pathname):
             pathname = _path_of(url)
     if isinstance(pathname, str) and pathname:
-        return pathname + route
+        is_doubled = pathname.endswith("/") and route.startswith("/")
+        return pathname + route[is_doubled:]
     return screen if isinstance(screen, str) and screen else None
 
 
@@ -61,6 +68,14 @@ def _hash_route(url: str) -> str:
     return f"#{route}" if "=" not in route and route.strip("!/") else ""
 
 
+def _query_route(url: str, queries: Sequence[str]) -> str:
+    """The parameters of a URL that are part of its page, as segments: a query would be masked."""
+    behind = re.split("[?#&]", url)[1:]
+    given = dict(part.split("=", 1) for part in reversed(behind) if "=" in part)
+    found = ((name, given.get(name, "").replace("/", "%2F")) for name in queries)
+    return "".join(f"/{name}={value}" for name, value in found if value)
+
+
 @lru_cache(maxsize=8_192)
 def path_template(path: str) -> str:
     """`path` with `:id` in place of each id segment (`/users/8231/edit` → `/users/:id/edit`), and
@@ -79,8 +94,9 @@ def path_template(path: str) -> str:
 
 def _readable(segment: str) -> str:
     plain = _decoded(segment) if "%" in segment else segment
-    is_id = _ID_SEGMENT.fullmatch(segment) or _ID_SEGMENT.fullmatch(plain)
-    return ":id" if is_id else plain
+    name, equals, value = plain.rpartition("=")
+    is_id = any(map(_ID_SEGMENT.fullmatch, (segment, plain, value)))
+    return f"{name}{equals}:id" if is_id else plain
 
 
 def _decoded(segment: str) -> str:

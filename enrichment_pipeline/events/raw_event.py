@@ -4,7 +4,7 @@ Parsing one event belongs here: when it is acceptable, and which value goes into
 Request bodies, tokens and files belong to `ingest`.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -138,13 +138,15 @@ def parse_event(
     make_uuid: Callable[[bytes], UUID] = content_uuid,
     allowed: Set[Private] = NOTHING,
     oldest: datetime | None = None,
+    page_queries: Sequence[str] = (),
 ) -> RawEvent:
     """Parse the JSON of one event as PostHog exports it or an SDK sends it.
 
     An event without uuid gets one from `make_uuid`; by default it is made from the content, so that
     importing it again adds nothing. An event without timestamp happened at its arrival; if it has
     an unusable time, its properties say so (`TIME_IS_ARRIVAL`). `allowed` is what the project
-    allows models to see; there can be no windows before `oldest`.
+    allows models to see, and `page_queries` the parameters of a URL that are part of its pages;
+    there can be no windows before `oldest`.
 
     Raises:
         EventRejectedError: the event cannot be accepted; other events are not affected.
@@ -153,7 +155,7 @@ def parse_event(
     properties = _properties(fields)
     event = _event_name(fields, arrival.default_name)
     get = properties.get
-    path = page_path(get("$pathname"), get("$current_url"), get("$screen_name"))
+    path = page_path(get("$pathname"), get("$current_url"), get("$screen_name"), page_queries)
     inputs = EnrichmentInput(
         event=event,
         sub_type=_text(get("$event_type"), MAX_ID_LENGTH),

@@ -64,6 +64,7 @@ _MARKUP = str.maketrans(
 )
 # ASCII's punctuation, except for characters that are usual in names.
 _NO_WORD = re.compile(r"[\s!-,/:-@\[-^`{-~‹›]+")
+_TORN_ESCAPE = re.compile(f"%[0-9A-Fa-f]?{CUT}")
 _RUNS = re.compile(r"([#*_~=+-])\1{2,}")
 # ASCII text with none of these is harmless as it is: nearly all text.
 _PLAIN = re.compile(r"(?:[!#-;=?-Z^_a-z~]|(?<! ) (?! ))*")
@@ -184,4 +185,4 @@ def safe_path(path: str, limit: int) -> str:
     if not safe.isascii():
         of_such = "".join(one if _share_of_word(one) > _WORD // 8 else " " for one in safe)
         safe = safe if has_few_words(of_such) else f'"{safe}"'
-    return cut(safe, limit)
+    return _TORN_ESCAPE.sub(CUT, cut(safe, limit))

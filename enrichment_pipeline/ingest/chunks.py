@@ -55,6 +55,7 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
     arrival = Arrival(datetime.now(UTC), is_recorded=True)
     oldest = oldest_possible_start(arrival.at, store.window)
     allowed = store.settings.allowed_of(project)
+    queries = store.settings.page_queries_of(project)
     events: list[RawEvent] = []
     rejected: list[RejectedEvent] = []
     for record in records:
@@ -62,7 +63,14 @@ def load_chunk(store: Store, records: Chunk, project: str, source: str = SOURCE)
             if record.problem:
                 raise EventRejectedError(record.reason, record.problem)
             events.append(
-                parse_event(record.payload, project, arrival, allowed=allowed, oldest=oldest)
+                parse_event(
+                    record.payload,
+                    project,
+                    arrival,
+                    allowed=allowed,
+                    oldest=oldest,
+                    page_queries=queries,
+                )
             )
         except EventRejectedError as error:
             rejected.append(reject(record.payload, project, arrival, error, oldest))

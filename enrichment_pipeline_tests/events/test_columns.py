@@ -49,6 +49,7 @@ from enrichment_pipeline.events.times import parse_timestamp, window_start
         ("/caf%E9/x%ZZ/%", "/caf%E9/x%25ZZ/%25"),
         ("/people/ann%2Bx%40shop.example", "/people/:id"),
         ("/orders/%38231", "/orders/:id"),
+        ("/index.php/page=order/id=8231", "/index.php/page=order/id=:id"),
         ("/", "/"),
         ("", ""),
     ],
@@ -91,6 +92,21 @@ def test_the_page_is_the_path_or_the_screen(
     pathname: object, url: object, screen: object, path: str | None
 ) -> None:
     assert page_path(pathname, url, screen) == path
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://x.example/?page=billing&x=1", "/page=billing"),
+        ("https://x.example/index.php?x=1&tab=a%20b&page=u", "/index.php/page=u/tab=a%20b"),
+        ("https://x.example/app?page=a/b#x", "/app/page=a%2Fb"),
+        ("https://x.example/?page=&tab", "/"),
+        ("https://x.example/#/list?page=2", "/#/list/page=2"),
+        ("https://x.example/a?x=page", "/a"),
+    ],
+)
+def test_parameters_that_a_project_names_are_part_of_its_pages(url: str, path: str) -> None:
+    assert page_path(None, url, None, ("page", "tab")) == path
 
 
 @pytest.mark.parametrize(

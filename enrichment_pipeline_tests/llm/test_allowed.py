@@ -72,6 +72,30 @@ def test_an_input_that_was_forgotten_is_read_back_as_it_was(store: Store, rules:
         assert list(connection.execute(statement).scalars()) == before
 
 
+def test_pages_that_a_project_distinguishes_by_a_query_are_read_back_too(
+    store: Store, rules: Rules
+) -> None:
+    its_store = replace(
+        store, settings=store.settings.model_copy(update={"page_queries": "shop=page, blog=p"})
+    )
+    url = "https://shop.example/index.php?page=billing&p=7&token=x"
+    viewed = {"$current_url": url, "$pathname": "/index.php"}
+    for project in ("shop", "blog", "other"):
+        event = make_event(at=NOON, properties=viewed)
+        load_chunk(its_store, [FileRecord(event, 1)], project)
+    statement = text("SELECT project, description FROM enriched_event ORDER BY project")
+    for _ in range(2):
+        enrich_due(store, rules)
+        with store.transaction() as connection:
+            assert connection.execute(statement).all() == [
+                ("blog", "Viewed /index.php/p=:id"),
+                ("other", "Viewed /index.php"),
+                ("shop", "Viewed /index.php/page=billing"),
+            ]
+            connection.execute(text("TRUNCATE enriched_event, enrichment_input, enrichment_output"))
+            connection.execute(text("UPDATE raw_batch SET state = 'pending', enriched_count = 0"))
+
+
 _TEXT = "Seepferdchen 4711"
 _WITH_TEXT: list[tuple[str, dict[str, object]]] = [
     ("$autocapture", {"$event_type": "click", "$el_text": _TEXT}),
@@ -126,11 +150,16 @@ def test_a_project_may_show_no_free_text_at_all(store: Store, rules: Rules) -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "says"), [("shop", "must look like"), ("shop=names", "nothing that is masked")]
+    ("name", "value", "says"),
+    [
+        ("ENRICHMENT_UNMASKED", "shop", "must look like"),
+        ("ENRICHMENT_UNMASKED", "shop=names", "nothing that is masked"),
+        ("ENRICHMENT_PAGE_QUERIES", "page+tab", "must look like shop=page"),
+    ],
 )
 def test_a_setting_that_is_wrong_is_refused_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, value: str, says: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
 ) -> None:
-    monkeypatch.setenv("ENRICHMENT_UNMASKED", value)
-    with pytest.raises(SettingsError, match=f"ENRICHMENT_UNMASKED.*{says}"):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}.*{says}"):
         load_settings()

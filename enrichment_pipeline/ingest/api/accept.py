@@ -180,13 +180,20 @@ def _parse(
 ) -> Verdicts:
     project, arrival = submission.project, submission.arrival
     allowed = store.settings.allowed_of(project)
+    queries = store.settings.page_queries_of(project)
     oldest = oldest_possible_start(arrival.at, store.window)
     verdicts: Verdicts = []
     for payload in submission.payloads:
         try:
             events.append(
                 parse_event(
-                    payload, project, arrival, lambda _: time_uuid(arrival.at), allowed, oldest
+                    payload,
+                    project,
+                    arrival,
+                    lambda _: time_uuid(arrival.at),
+                    allowed,
+                    oldest,
+                    queries,
                 )
             )
             verdicts.append(None)

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.events.allowed import Private
 from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
+from enrichment_pipeline.events.pages import path_template
 from enrichment_pipeline.events.raw_event import Arrival, EventRejectedError, parse_event
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import retry_conflicts
@@ -40,7 +41,7 @@ _DELETE_OUTPUTS = text(
 _DELETED_AT_ONCE = 10_000
 
 _AN_EVENT_WITH = """
-    SELECT DISTINCT ON (input_key) input_key, project, event, occurred_at, payload
+    SELECT DISTINCT ON (input_key) input_key, project, event, occurred_at, path, payload
     FROM raw_event WHERE input_key = ANY(:keys) AND {which}
     ORDER BY input_key
 """
@@ -103,7 +104,9 @@ def _from_events(
         # The rules of ingestion may have become stricter since.
         with suppress(EventRejectedError):
             inputs = parse_event(decompress(row.payload), row.project, arrival).inputs
-            # The kinds of private data that its project allows may have changed.
+            # What its project allows, and what is part of its pages, may have changed.
+            template = path_template(row.path) if row.path else None
+            inputs = inputs._replace(path_template=template)
             candidates = (inputs._replace(unmasked=choice) for choice in _allowed_choices())
             for candidate in candidates:
                 if input_key(candidate) == row.input_key:
