@@ -10,16 +10,10 @@ from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 
+from enrichment_pipeline.events.noise import NOISE
 from enrichment_pipeline.llm.event_names import is_error
 from enrichment_pipeline.store.sessions.reading import SessionEvent
 
-_NOISE = frozenset(
-    {
-        *("$web_vitals", "$snapshot", "$snapshot_items", "$$heatmap", "$performance_event"),
-        *("$set", "$set_once", "$opt_in", "$feature_enrollment_update", "$feature_flag_called"),
-        *("$create_alias", "$merge_dangerously", "$groupidentify", "$$client_ingestion_warning"),
-    }
-)
 _HEARTBEAT = re.compile(r"heart.?beat|keep.?alive|(?<![a-z])ping\Z", re.I)
 
 # No person is that regular for long; a heartbeat misses a beat when a laptop sleeps.
@@ -39,7 +33,7 @@ def noise_of(events: Sequence[SessionEvent]) -> set[str]:
 
 def _is_noise(name: str, events: Sequence[SessionEvent]) -> bool:
     if name.startswith("$"):
-        return name in _NOISE
+        return name in NOISE
     if is_error(name):
         return False
     return _is_heartbeat(name) or (len(events) >= _FEWEST_BEATS and _beats(events))

@@ -41,7 +41,9 @@ _CONDITIONS = {
 }
 
 
-_PSEUDONYM = "person_"
+PSEUDONYM = "person_"
+"""What the pseudonym of a person begins with."""
+
 _OF_PEOPLE = "enriched.distinct_id = ANY(CAST(:people AS text[]))"
 
 # Hashing each person once is cheap; hashing for each event takes minutes.
@@ -91,7 +93,7 @@ def search_events(
     if person is not None:
         conditions.append(_OF_PEOPLE)
         parameters["people"] = ids_of_person(connection, project, person, start, end)
-        if person.startswith(_PSEUDONYM):
+        if person.startswith(PSEUDONYM):
             # In another project, somebody else may have the same id.
             conditions.append(f"{pseudonym_sql('enriched')} = :person")
             parameters["person"] = person
@@ -124,7 +126,7 @@ def ids_of_person(
 ) -> list[str]:
     """All ids of a person, given one of the ids, or the pseudonym of somebody who has a session in
     the table or an event in this period."""
-    if not person.startswith(_PSEUDONYM):
+    if not person.startswith(PSEUDONYM):
         return ids_of(connection, project, person)
     found: set[str] = set()
     for people in (_PEOPLE_OF_SESSIONS, _PEOPLE_OF_EVENTS):

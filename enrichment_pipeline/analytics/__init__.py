@@ -1,0 +1,1 @@
+"""Questions that are answered with numbers, and the sessions behind each number."""

@@ -1,0 +1,59 @@
+"""What all answers have in common: a summary, rows of cells, and how names are shown in them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from enrichment_pipeline.events.masked import masked_id, masked_text
+from enrichment_pipeline.store.analytics.selection import About
+
+Cell = str | int | float | list[str] | None
+
+_MAX_WHAT = 80
+
+
+class Answer(NamedTuple):
+    """An answer with numbers."""
+
+    summary: str
+    """What was counted, of which time, and what the rows do not say."""
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+
+def shown_sessions(sessions: Sequence[str]) -> list[str]:
+    """The ids of sessions, as they can be asked for."""
+    return [masked_id(session) for session in sessions]
+
+
+def shown_text(text: str) -> str:
+    """A name or a sentence in an answer."""
+    return masked_text(text, _MAX_WHAT)
+
+
+def percent(part: int, whole: int) -> float | None:
+    """So many of a hundred; None: there is nothing to be part of."""
+    return round(100 * part / whole, 1) if whole else None
+
+
+def change(now: int, before: int) -> float | None:
+    """The change in percent; None: there was nothing before."""
+    return percent(now - before, before)
+
+
+def period(about: About) -> str:
+    """The period of a question."""
+    length = about.end - about.start
+    if about.before is None:
+        return f"{moment(about.start)} to {moment(about.end)} UTC"
+    return f"{period(about._replace(before=None))}, before: {moment(about.before)} to " + moment(
+        about.before + length
+    )
+
+
+def moment(at: datetime) -> str:
+    """A time, as short as it can be written."""
+    rounded = timedelta(hours=at.hour, minutes=at.minute, seconds=at.second)
+    if not rounded:
+        return f"{at:%Y-%m-%d}"
+    return f"{at:%Y-%m-%d %H:%M}" if not at.second else f"{at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,1 @@
+"""Counting in enriched events and sessions: a module for each question."""
