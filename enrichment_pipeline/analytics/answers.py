@@ -1,15 +1,18 @@
 """What all answers have in common: a summary, rows of cells, and how names are shown in them."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from enrichment_pipeline.events.masked import masked_id, masked_text
+from enrichment_pipeline.events.safe_text import has_few_words
 from enrichment_pipeline.store.analytics.selection import About
 
 Cell = str | int | float | list[str] | None
 
-_MAX_WHAT = 80
+_MAX_NAME = 80
+_PLAIN_NAME = re.compile(r"[\w$.:-]{1,80}")
 
 
 class Answer(NamedTuple):
@@ -26,9 +29,12 @@ def shown_sessions(sessions: Sequence[str]) -> list[str]:
     return [masked_id(session) for session in sessions]
 
 
-def shown_text(text: str) -> str:
-    """A name or a sentence in an answer."""
-    return masked_text(text, _MAX_WHAT)
+def shown_name(name: str) -> str:
+    """A name by strangers: a single word as it is, anything else masked and quoted."""
+    masked = masked_text(name, _MAX_NAME)
+    if masked == name and _PLAIN_NAME.fullmatch(name) and has_few_words(name):
+        return name
+    return f'"{masked}"'
 
 
 def percent(part: int, whole: int) -> float | None:

@@ -16,10 +16,11 @@ from enrichment_pipeline.analytics.answers import (
     moment,
     percent,
     period,
+    shown_name,
     shown_sessions,
-    shown_text,
 )
 from enrichment_pipeline.analytics.steps import parse_step, write_step
+from enrichment_pipeline.events.masked import masked_text
 from enrichment_pipeline.store.analytics.counting import By, Counted, count_acts
 from enrichment_pipeline.store.analytics.funnels import Reached, follow
 from enrichment_pipeline.store.analytics.selection import About, Step
@@ -32,6 +33,7 @@ PREVIOUS = "previous"
 
 MOST_STEPS = 8
 
+_MAX_STEP = 120
 _USUAL = timedelta(days=7)
 
 
@@ -111,12 +113,12 @@ def funnel(
 
 def _step(reached: Sequence[Reached], n: int, step: Step, about: About) -> list[Cell]:
     this, first = reached[n], reached[0]
-    row: list[Cell] = [shown_text(write_step(step)), this.many, percent(this.many, first.many)]
+    row: list[Cell] = [_written(step), this.many, percent(this.many, first.many)]
     row.append(percent(this.many, reached[n - 1].many) if n else None)
     if about.before:
         row += [this.before, percent(this.before, first.before)]
     is_last = n + 1 == len(reached)
-    instead = [f"{shown_text(did) or 'nothing more'}: {many:,}" for did, many in this.instead]
+    instead = [f"{did or 'nothing more'}: {many:,}" for did, many in this.instead]
     row += [None if is_last else this.many - reached[n + 1].many, instead]
     return [*row, shown_sessions(this.stopped)]
 
@@ -152,7 +154,13 @@ def _numbers(one: Counted, about: About) -> list[Cell]:
 def _shown(one: Counted, by: By) -> str:
     if isinstance(one.what, datetime):
         return f"{one.what:%Y-%m-%d %H:00}" if by == "hour" else f"{one.what:%Y-%m-%d}"
-    return shown_text(str(one.what))
+    # The others are masked and safe already.
+    return shown_name(str(one.what)) if by in ("event", "release", "project") else str(one.what)
+
+
+def _written(step: Step) -> str:
+    """A step as it was asked for: it may be a name by strangers that somebody has copied."""
+    return masked_text(write_step(step), _MAX_STEP)
 
 
 def _people(count: int) -> str:
@@ -165,7 +173,7 @@ def _length(window: timedelta) -> str:
 
 
 def _where(about: About) -> str:
-    chosen = shown_text(write_step(about.where))
+    chosen = _written(about.where)
     return f"; where {chosen}" if chosen else ""
 
 

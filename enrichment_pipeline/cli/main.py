@@ -51,6 +51,10 @@ _SUBCOMMANDS = {
     "errors": _Subcommand(
         "errors", "errors", "Errors that users ran into: which, how often, whom they hit."
     ),
+    "count": _Subcommand("counting", "count", "How many: by event, page, signal, time and more."),
+    "funnel": _Subcommand(
+        "counting", "funnel", "How many come from step to step, and what stops the others."
+    ),
     "mcp": _Subcommand("mcp", "mcp", "Let a language model ask by itself: an MCP server."),
     "export": _Subcommand("export", "export", "Write enriched events or timelines to files."),
     "dead-letters": _Subcommand(

@@ -5,7 +5,6 @@ The queries belong to `mcp_tools`.
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Generic, NamedTuple, TypeVar
@@ -14,20 +13,18 @@ from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
 from enrichment_pipeline.events.masked import masked_text
-from enrichment_pipeline.events.safe_text import cut, has_few_words
+from enrichment_pipeline.events.safe_text import cut
 from enrichment_pipeline.llm.tokens import estimate_tokens
 
 FEWEST_TOKENS_OF_TABLE = 500
 """A smaller budget may not fit even one row."""
 
-_MAX_NAME = 80
 _MAX_MESSAGE = 200
 # For column names, the note on omitted rows, and brackets.
 _AROUND = 120
 _SHORT_ENOUGH = 12
-_PLAIN_NAME = re.compile(r"[\w$.:-]{1,80}")
 
-Cell = str | int | list[str] | None
+Cell = str | int | float | list[str] | None
 
 
 class SessionLine(NamedTuple):
@@ -104,7 +101,16 @@ class WindowLine(NamedTuple):
     pending: int
 
 
-Line = TypeVar("Line", SessionLine, EventLine, CatalogueLine, ErrorLine, LetterLine, WindowLine)
+Line = TypeVar(
+    "Line",
+    SessionLine,
+    EventLine,
+    CatalogueLine,
+    ErrorLine,
+    LetterLine,
+    WindowLine,
+    list[Cell],
+)
 
 
 class Rows(BaseModel, Generic[Line]):
@@ -122,10 +128,11 @@ Catalogue = Annotated[CallToolResult, Rows[CatalogueLine]]
 Errors = Annotated[CallToolResult, Rows[ErrorLine]]
 Letters = Annotated[CallToolResult, Rows[LetterLine]]
 Windows = Annotated[CallToolResult, Rows[WindowLine]]
+Numbers = Annotated[CallToolResult, Rows[list[Cell]]]
 
 
 def table(
-    kind: type[NamedTuple],
+    kind: type[NamedTuple] | Sequence[str],
     rows: Sequence[Sequence[Cell]],
     *,
     limit: int,
@@ -139,7 +146,7 @@ def table(
     Rows past `limit` only show that there are more; `offset` is how many rows the caller has
     skipped, if the tool allows it. A note says how to get the omitted rows.
     """
-    columns = list(kind._fields)
+    columns = list(kind._fields if isinstance(kind, type) else kind)
     budget = max_tokens - _AROUND - estimate_tokens(summary or "")
     shown = _fitting(rows[:limit], budget)
     more = _more(offset, len(shown)) if len(shown) < len(rows) else None
@@ -199,14 +206,6 @@ def _cell(value: Cell) -> str:
     written = ",".join(value) if isinstance(value, list) else str(value)
     # No sentence contains these; one of an older version may.
     return written.replace("|", "/").replace("\n", " ")
-
-
-def shown_name(name: str) -> str:
-    """The name of an event: a single word as it is, anything else masked and quoted."""
-    masked = masked_text(name, _MAX_NAME)
-    if masked == name and _PLAIN_NAME.fullmatch(name) and has_few_words(name):
-        return name
-    return f'"{masked}"'
 
 
 def shown_message(message: str) -> str:

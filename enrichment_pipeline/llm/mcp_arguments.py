@@ -51,7 +51,7 @@ def bounds(start: str | None, end: str | None) -> tuple[datetime | None, datetim
     Raises:
         ToolError: one is not a time, or they are in the wrong order.
     """
-    first, last = _moment("start", start), _moment("end", end)
+    first, last = moment_of("start", start), moment_of("end", end)
     if first is not None and last is not None and first >= last:
         raise ToolError("start must be before end")
     return first, last
@@ -72,7 +72,12 @@ def time_of(
     return first, last
 
 
-def _moment(name: str, given: str | None) -> datetime | None:
+def moment_of(name: str, given: str | None) -> datetime | None:
+    """The moment that the argument `name` gives.
+
+    Raises:
+        ToolError: it is not a time.
+    """
     if given is None:
         return None
     moment = parse_timestamp(given)

@@ -14,6 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from sqlalchemy import Connection
 
+from enrichment_pipeline.analytics.answers import shown_name
 from enrichment_pipeline.llm.chart import chart_over_time
 from enrichment_pipeline.llm.errors import ERRORS_OF, ErrorsBy, errors_in_all, find_errors
 from enrichment_pipeline.llm.mcp_answers import (
@@ -28,7 +29,6 @@ from enrichment_pipeline.llm.mcp_answers import (
     nothing_between,
     shown_message,
     shown_moment,
-    shown_name,
     table,
 )
 from enrichment_pipeline.llm.mcp_arguments import (

@@ -18,13 +18,13 @@ from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.llm.sessions import SessionNotFoundError
 from enrichment_pipeline.store.database.errors import (
-    StoreError,
     StoreUnavailableError,
     blames_data,
     first_line,
     is_store_failure,
 )
 from enrichment_pipeline.store.reading.as_reader import took_too_long
+from enrichment_pipeline.wording import UserError
 
 SECONDS = 10
 """The time limit of a statement in the store."""
@@ -93,7 +93,7 @@ def _answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         ) from error
     except StoreUnavailableError as error:
         raise ToolError(_AWAY) from error
-    except StoreError as error:
+    except UserError as error:
         raise ToolError(str(error)) from error
     except DBAPIError as error:
         if took_too_long(error):

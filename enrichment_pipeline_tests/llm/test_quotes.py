@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from enrichment_pipeline.analytics.answers import shown_name
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.derive import derive
 from enrichment_pipeline.events.detail import detail_of, device_of
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.events.safe_text import cut, has_few_words
 from enrichment_pipeline.llm.forms import FORMS
-from enrichment_pipeline.llm.mcp_answers import shown_name
 from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.llm.sessions import timeline_of

@@ -46,13 +46,13 @@ class Counted(NamedTuple):
 # Grouped by session and distinct_id first: what is distinct is not counted by sorting all events.
 _COUNT = """
     WITH grouped AS MATERIALIZED (
-        SELECT {what} AS what, is_before, act.key, act.whose, count(*)::bigint AS events,
+        SELECT {what} AS what, is_before, act.key, act.whose, count(*)::int AS events,
             max(act.occurred_at) AS newest, min(act.session COLLATE "C") AS session
         FROM {acts} {signals}
         GROUP BY 1, 2, 3, 4
     ),
     of_session AS MATERIALIZED (
-        SELECT what, is_before, key, sum(events)::bigint AS events, max(newest) AS newest,
+        SELECT what, is_before, key, sum(events)::int AS events, max(newest) AS newest,
             min(session) AS session
         FROM grouped GROUP BY 1, 2, 3
     ),
@@ -87,14 +87,7 @@ _COUNT = """
         ) ranked
         WHERE place <= {examples} GROUP BY 1
     )
-    SELECT 0 AS place, NULL AS what, coalesce(sum(events) FILTER (WHERE NOT is_before), 0)::bigint,
-        count(DISTINCT key) FILTER (WHERE NOT is_before),
-        (SELECT count(DISTINCT person) FILTER (WHERE NOT is_before) FROM of_person),
-        coalesce(sum(events) FILTER (WHERE is_before), 0)::bigint,
-        count(DISTINCT key) FILTER (WHERE is_before),
-        (SELECT count(DISTINCT person) FILTER (WHERE is_before) FROM of_person),
-        CAST(NULL AS text[])
-    FROM of_session
+    SELECT 0 AS place, NULL AS what, {of_all}, CAST(NULL AS text[])
     UNION ALL
     SELECT best.place, what, best.events, best.sessions, people, events_before, sessions_before,
         people_before, newest.sessions
@@ -102,6 +95,12 @@ _COUNT = """
     ORDER BY 1
 """
 
+# Counted by grouping: to count what is distinct, PostgreSQL sorts.
+_OF_ALL = """
+    (SELECT coalesce(sum(events), 0)::bigint FROM of_session WHERE {0}),
+    (SELECT count(*) FROM (SELECT key FROM of_session WHERE {0} GROUP BY 1) sessions),
+    (SELECT count(*) FROM (SELECT person FROM of_person WHERE {0} GROUP BY 1) people)
+"""
 _SIGNALS = """
     LEFT JOIN session_timeline listed
         ON listed.project = act.project AND listed.session_id = act.session AND {listed}
@@ -130,6 +129,7 @@ def count_acts(connection: Connection, about: About, by: By, limit: int) -> list
         order="what" if by in ("hour", "day") else order,
         examples=EXAMPLES,
         joined=JOINED,
+        of_all=f"{_OF_ALL.format('NOT is_before')}, {_OF_ALL.format('is_before')}",
     )
     return [
         Counted(row[1], Number(*row[2:5]), Number(*row[5:8]), list(row[8] or ()))  # type: ignore[arg-type, call-overload]

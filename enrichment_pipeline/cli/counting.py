@@ -1,0 +1,107 @@
+"""`enrichment-pipeline count`, `funnel`: numbers, and the sessions behind each number."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection
+
+from enrichment_pipeline.analytics.answers import Answer
+from enrichment_pipeline.analytics.questions import PREVIOUS, Asked
+from enrichment_pipeline.analytics.questions import count as count_of
+from enrichment_pipeline.analytics.questions import funnel as funnel_of
+from enrichment_pipeline.analytics.steps import HOW
+from enrichment_pipeline.cli.console import print_json, print_table, records, say
+from enrichment_pipeline.cli.moments import From, To, parse_moment, parse_period
+from enrichment_pipeline.settings import load_settings
+from enrichment_pipeline.store.analytics.counting import By
+from enrichment_pipeline.store.database.engine import existing_store
+
+Where = Annotated[
+    str | None, typer.Option(help="Only events of which this is true, written as a step.")
+]
+CompareTo = Annotated[
+    str | None,
+    typer.Option(help=f"An earlier time of the same length: its first day, or `{PREVIOUS}`."),
+]
+Project = Annotated[str | None, typer.Option(help="Of this project alone.")]
+Person = Annotated[
+    str | None, typer.Option(help="Of this person: a distinct_id, or a name as person_….")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def count(
+    by: Annotated[By, typer.Option(help="A row for each of these.")] = "event",
+    where: Where = None,
+    first: From = None,
+    end: To = None,
+    compare_to: CompareTo = None,
+    person: Person = None,
+    project: Project = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many rows.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Count events, sessions and people by event, page, element touched, signal, time or other.
+
+    Without --from, of the seven days before --to, or before the newest event. With --compare-to,
+    what has changed most comes first.
+
+    Examples: [bold]enrichment-pipeline count --by page --where signal=rage_click[/],
+    [bold]enrichment-pipeline count --by touched --where page=/checkout --from 2026-11-27[/],
+    [bold]enrichment-pipeline count --by signal --from 2026-11-27 --compare-to previous[/]
+    """
+    asked = _asked(first, end, compare_to, person, project, where)
+    _answer(lambda connection: count_of(connection, asked, by=by, limit=limit), as_json)
+
+
+def funnel(
+    steps: Annotated[list[str], typer.Argument(help=f"In their order: {HOW}.")],
+    within: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Follow people for so many hours, not single sessions."),
+    ] = None,
+    where: Where = None,
+    first: From = None,
+    end: To = None,
+    compare_to: CompareTo = None,
+    person: Person = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count the sessions that come from step to step, where they stop, and what they do instead.
+
+    Examples: [bold]enrichment-pipeline funnel /cart /checkout "order placed"[/],
+    [bold]enrichment-pipeline funnel "touched=Buy now" "event=order placed" --within 48[/],
+    [bold]enrichment-pipeline funnel /cart /checkout --from 2026-11-27 --compare-to previous[/]
+    """
+    asked = _asked(first, end, compare_to, person, project, where)
+    window = timedelta(hours=within) if within else None
+    _answer(lambda connection: funnel_of(connection, asked, steps, window=window), as_json)
+
+
+def _asked(
+    first: str | None,
+    end: str | None,
+    compare_to: str | None,
+    person: str | None,
+    project: str | None,
+    where: str | None,
+) -> Asked:
+    start, stop = parse_period(first, end)
+    if compare_to is None or compare_to == PREVIOUS:
+        return Asked(start, stop, project, person, where, compare_to)
+    before = parse_moment("--compare-to", compare_to)
+    return Asked(start, stop, project, person, where, before)
+
+
+def _answer(ask: Callable[[Connection], Answer], as_json: bool) -> None:
+    with existing_store(load_settings()) as store, store.transaction() as connection:
+        answer = ask(connection)
+    if as_json:
+        print_json({"summary": answer.summary, "rows": records(answer.columns, answer.rows)})
+        return
+    say(answer.summary)
+    if answer.rows:
+        print_table(answer.columns, answer.rows)

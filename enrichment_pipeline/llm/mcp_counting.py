@@ -1,0 +1,114 @@
+"""Tools that answer with numbers, and the sessions behind each number.
+
+The questions themselves belong to `analytics`; running a tool to `mcp_running`.
+"""
+
+from datetime import timedelta
+from typing import Annotated
+
+from mcp.types import CallToolResult
+from pydantic import Field
+
+from enrichment_pipeline.analytics.answers import Answer
+from enrichment_pipeline.analytics.questions import MOST_STEPS, PREVIOUS, Asked, count, funnel
+from enrichment_pipeline.analytics.steps import HOW
+from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE, Numbers, table
+from enrichment_pipeline.llm.mcp_arguments import (
+    MOST_ROWS,
+    MOST_TOKENS,
+    End,
+    Person,
+    Project,
+    Start,
+    Word,
+    bounds,
+    moment_of,
+)
+from enrichment_pipeline.llm.mcp_running import SECONDS
+from enrichment_pipeline.store.analytics.counting import By
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.reading.as_reader import reading
+
+_TOKENS = 1_500
+_MOST_HOURS = 24 * 366
+
+Where = Annotated[Word | None, Field(description="Only events of which this is true; as a step.")]
+CompareTo = Annotated[
+    Word | None,
+    Field(description=f"{PREVIOUS} (the time right before), or when as long a time began."),
+]
+Rows = Annotated[int, Field(ge=1, le=MOST_ROWS, description="Rows at most.")]
+Tokens = Annotated[
+    int, Field(ge=FEWEST_TOKENS_OF_TABLE, le=MOST_TOKENS, description="Tokens at most.")
+]
+
+
+class Counting:
+    """The tools that count in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def count(
+        self,
+        by: Annotated[By, Field(description="A row for each of these.")] = "event",
+        where: Where = None,
+        start: Start = None,
+        end: End = None,
+        compare_to: CompareTo = None,
+        person: Person = None,
+        project: Project = None,
+        limit: Rows = 10,
+        max_tokens: Tokens = _TOKENS,
+    ) -> Numbers:
+        """How many events, sessions and people, by event, page, element touched, signal, …; two
+        times side by side with compare_to, what has changed most first. Without start, of the seven
+        days before end, or before the newest event."""
+        asked = _asked(start, end, compare_to, person, project, where)
+        with reading(self._store, SECONDS) as connection:
+            answer = count(connection, asked, by=by, limit=limit + 1)
+        return _table(answer, limit, max_tokens)
+
+    def funnel(
+        self,
+        steps: Annotated[
+            list[Word], Field(min_length=2, max_length=MOST_STEPS, description=f"In order: {HOW}.")
+        ],
+        within_hours: Annotated[
+            float | None,
+            Field(gt=0, le=_MOST_HOURS, description="Follow people so long, not one session."),
+        ] = None,
+        where: Where = None,
+        start: Start = None,
+        end: End = None,
+        compare_to: CompareTo = None,
+        person: Person = None,
+        project: Project = None,
+        max_tokens: Tokens = _TOKENS,
+    ) -> Numbers:
+        """How many sessions come from step to step in this order, where they stop, and what those
+        who stopped did next instead."""
+        asked = _asked(start, end, compare_to, person, project, where)
+        window = timedelta(hours=within_hours) if within_hours else None
+        with reading(self._store, SECONDS) as connection:
+            answer = funnel(connection, asked, steps, window=window)
+        return _table(answer, MOST_STEPS, max_tokens)
+
+
+def _asked(
+    start: str | None,
+    end: str | None,
+    compare_to: str | None,
+    person: str | None,
+    project: str | None,
+    where: str | None,
+) -> Asked:
+    first, last = bounds(start, end)
+    before = compare_to if compare_to == PREVIOUS else moment_of("compare_to", compare_to)
+    return Asked(first, last, project, person, where, before)
+
+
+def _table(answer: Answer, limit: int, max_tokens: int) -> CallToolResult:
+    return table(
+        answer.columns, answer.rows, limit=limit, max_tokens=max_tokens, summary=answer.summary
+    )
