@@ -38,6 +38,7 @@ from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_days, add_windows, partition_key
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
+from enrichment_pipeline.store.analytics.counting import BYS
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.workers.handling import handle
 from enrichment_pipeline_tests.conftest import HOUR, make_event
@@ -89,6 +90,8 @@ def mcp(store: Store, _: Path) -> object:
         ("list_sessions", {"limit": 50}),
         ("search_events", {"limit": 200, "max_tokens": 20_000}),
         ("event_catalogue", {"limit": 200, "max_tokens": 20_000}),
+        *(("count", {"by": by, "limit": 200}) for by in BYS),
+        ("funnel", {"steps": ["page=/*", "$pageview"]}),
         *(("errors", {"by": by, "limit": 200}) for by in get_args(ErrorsBy)),
         ("dead_letters", {}),
         ("status", {}),

@@ -2,6 +2,7 @@
 
 import re
 
+from enrichment_pipeline.events.masked import masked_line
 from enrichment_pipeline.store.analytics.selection import Step
 from enrichment_pipeline.wording import UserError
 
@@ -26,7 +27,7 @@ def parse_step(written: str) -> Step:
     for part in _AND.split(written.strip()):
         kind, value = _kind_and_value(part)
         if not value or kind in found:
-            raise UserError(f"{written!r} is no step: write {HOW}")
+            raise UserError(f'"{masked_line(written)}" is no step: write {HOW}')
         found[kind] = value
     return Step(**found)
 

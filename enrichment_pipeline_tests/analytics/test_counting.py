@@ -242,9 +242,9 @@ def test_signals_are_counted_and_can_be_chosen(store: Store, rules: Rules) -> No
 def test_what_cannot_be_asked_is_refused_in_one_line(store: Store, rules: Rules) -> None:
     take_in(store, rules, visit("one", NOON, "/checkout"))
     assert refused(store, count, ALL._replace(where="page=/chekout")) == (
-        "no page is shown as '/chekout'; there is /checkout"
+        'no page is shown as "/chekout"; there is /checkout'
     )
-    assert "no event is shown as 'ordr'" in refused(store, count, ALL._replace(where="ordr"))
+    assert 'no event is shown as "ordr"' in refused(store, count, ALL._replace(where="ordr"))
     assert "is no step" in refused(store, count, ALL._replace(where="event="))
     assert "is no step" in refused(store, count, ALL._replace(where="event=a & event=b"))
     assert "2 to 8 steps" in refused(store, funnel, ALL, ["/checkout"])

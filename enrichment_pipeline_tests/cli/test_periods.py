@@ -32,6 +32,11 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
     "sessions list": (["--json"], len),
     "person": (["user-1", "--json"], lambda printed: len(printed["sessions"])),
     "errors": (["--json"], lambda printed: sum(group["errors"] for group in printed)),
+    "count": (["--json"], lambda printed: sum(row["events"] for row in printed["rows"])),
+    "funnel": (
+        ["$exception", "/pricing", "--json"],
+        lambda printed: printed["rows"][1]["sessions"],
+    ),
     "export": (["events", "out", "--json"], lambda printed: printed["rows"]),
     "pull": (["--json"], lambda printed: printed["accepted"]),
 }

@@ -18,6 +18,7 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli import demo, up
 from enrichment_pipeline.cli.services import Services
 from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.analytics.counting import BYS
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.cli.test_commands import Called, call, every_command
 from enrichment_pipeline_tests.cli.test_up import Steps
@@ -144,6 +145,20 @@ PRINTED: dict[str, Callable[[Store, Path], list[Called]]] = {
     "timeline": calls(["timeline", "s0"], ["timeline", "--person", JANE], ["timeline", JANE]),
     "person": calls(["person", JANE], ["person", JANE, "--json"]),
     "errors": calls(["errors", "--limit", "99"], ["errors", "--json"], ["errors", "--by", "page"]),
+    "count": calls(
+        *(
+            ["count", "--by", by, "--limit", "500", *form]
+            for by in BYS
+            for form in ([], ["--json"])
+        ),
+        ["count", "--where", f"event={JANE}"],
+        ["count", "--where", f"page=/u/{JANE}*"],
+    ),
+    "funnel": calls(
+        ["funnel", "page=/*", "event=nothing at all"],
+        ["funnel", "page=/*", "$pageview", "--json"],
+        ["funnel", JANE, "/checkout"],
+    ),
     "export": calls(["export", "events", "out"], ["export", "timelines", "out", "--json"]),
     "dead-letters replay": calls(["dead-letters", "replay", "--all", "--yes"]),
     "dead-letters discard": calls(

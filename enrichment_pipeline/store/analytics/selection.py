@@ -21,6 +21,7 @@ from enrichment_pipeline.store.reading.shown_names import (
     masked_events,
     masked_pages,
     pages_shown_as,
+    shown_event,
 )
 from enrichment_pipeline.store.sessions.reading import LONGEST, SILENCE
 
@@ -212,7 +213,7 @@ class Acts:
         if not found:
             near = like(self.connection, kind, wanted)
             hint = f"; there is {', '.join(near)}" if near else ""
-            raise UnknownNameError(f"no {kind} is shown as {wanted!r}{hint}")
+            raise UnknownNameError(f'no {kind} is shown as "{shown_event(wanted)}"{hint}')
         return found
 
     def _is_touched(self, touched: str) -> str:
