@@ -216,6 +216,8 @@ class _Started:
 
 def _forms(entries: Sequence[Entry]) -> list[Signal]:
     """Forms in which a field was typed into, and which were not sent afterwards."""
+    if not any(entry.typed for entry in entries):
+        return []
     started: dict[tuple[str, str], _Started] = {}
     pages = ["", ""]
     for entry in entries:

@@ -4,6 +4,7 @@ Pure. The sentences of events are made by `enrichment` and are masked already; w
 belongs to `rendering`, reading its events to `sessions`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,10 @@ _OF_EVENTS = {
     "$exception": ("error", ("Ran into an error",), "an error"),
     "$identify": ("identify", ("Was identified (signed in or signed up)",), "signed in or up"),
 }
+
+
+_CALLS = ("$ai_", "$mcp_")
+_FAILED_CALL = re.compile(r"\(error=|is_error=(?:true|1)\b")
 
 
 @dataclass
@@ -281,19 +286,30 @@ def _is_repetition(last: Entry, entry: Entry) -> bool:
 
 
 def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
-    if event.event == "$screen" and page:
-        return Entry(seconds, "view", page, page, until=seconds, event=event.event)
-    touch = read_touch(event.touch)
-    action = _action(event, touch)
+    of = _entry_of(event.event, event.description, page, event.touch)
+    return Entry(
+        *(seconds, of.action, of.text, page, 1, seconds, of.signal, of.event),
+        *(of.touch, of.acts, of.typed, of.is_dead),
+    )
+
+
+@lru_cache(maxsize=8_192)
+def _entry_of(event: str, description: str, page: str | None, written: str | None) -> Entry:
+    """The entry of an event, apart from its time: many events are alike."""
+    if event == "$screen" and page:
+        return Entry(0, "view", page, page, event=event)
+    # Rows of older versions may contain text that no sentence has now.
+    said = description if description.isprintable() else visible(description)
+    touch = read_touch(written)
+    action = _action(event, said, touch)
     is_typed = action == "change" and (touch is None or touch.kind in {TYPED, UNKNOWN})
     entry = Entry(
-        seconds,
+        0,
         action,
-        _text(event, action, page),
+        _text(event, said, action, page),
         page,
-        until=seconds,
-        signal="error" if is_error(event.event) else None,
-        event=event.event,
+        signal="error" if is_error(event) or _is_failed_call(event, said) else None,
+        event=event,
         touch=touch,
         typed=(touch,) if is_typed else (),
         is_dead=action == "dead_click",
@@ -304,12 +320,15 @@ def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
     return entry
 
 
-def _text(event: SessionEvent, action: str, page: str | None) -> str:
+def _is_failed_call(event: str, said: str) -> bool:
+    """Whether a call of a model or a tool failed: its detail begins with the error."""
+    return event.startswith(_CALLS) and bool(_FAILED_CALL.search(split_detail(said)[1]))
+
+
+def _text(event: str, said: str, action: str, page: str | None) -> str:
     """The sentence without what the action and the page say."""
-    # Rows of older versions may contain text that no sentence has now.
-    said = event.description
-    text = said if said.isprintable() else visible(said)
-    known = _OF_EVENTS.get(event.event)
+    text = said
+    known = _OF_EVENTS.get(event)
     if known:
         for words in known[1]:
             text = text.replace(words, "", 1)
@@ -327,15 +346,15 @@ def _text(event: SessionEvent, action: str, page: str | None) -> str:
     return text
 
 
-def _action(event: SessionEvent, touch: Touch | None) -> str:
-    if known := _OF_EVENTS.get(event.event):
+def _action(event: str, said: str, touch: Touch | None) -> str:
+    if known := _OF_EVENTS.get(event):
         return known[0]
-    if event.event != "$autocapture":
-        return _ACTIONS.get(event.event) or ("other" if event.event.startswith("$") else "event")
+    if event != "$autocapture":
+        return _ACTIONS.get(event) or ("other" if event.startswith("$") else "event")
     if touch:
         return touch.act if touch.act in _VERBS else "other"
     # Rows of older versions have it in their sentences only.
-    found = (one for one in ("submit", "change") if event.description.startswith(_VERBS[one]))
+    found = (one for one in ("submit", "change") if said.startswith(_VERBS[one]))
     return next(found, "click")
 
 

@@ -354,3 +354,21 @@ PAY = click(5, "Pay", "/pay")
 def test_an_error_says_how_much_it_was_in_the_way(events: list[SessionEvent], degree: str) -> None:
     first = built(view(0, "/pay"), *events).signals[0]
     assert first.text == f"payment failed on /pay; {degree}"
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "is_failed"),
+    [
+        ("$ai_generation", 'error="Rate limit reached", ai_model=m', True),
+        ("$mcp_tool_call", 'error="Timed out", mcp_tool_name=ask', True),
+        ("$ai_span", "ai_span_name=m, ai_is_error=true", True),
+        ("$ai_generation", "ai_model=m, ai_is_error=false", False),
+        ("$ai_generation", "ai_model=m", False),
+        ("checkout seen", "error=none", False),
+    ],
+)
+def test_a_call_of_a_model_that_failed_is_an_error(
+    event: str, detail: str, is_failed: bool
+) -> None:
+    kinds = [one.kind for one in built(view(0), custom(5, event, "/", detail)).signals]
+    assert kinds == (["error"] if is_failed else [])

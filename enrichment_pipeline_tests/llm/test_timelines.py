@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enrichment_pipeline.events.touches import BUTTON, CHOICE, LABEL, TYPED
 from enrichment_pipeline.llm.timelines import Timeline, page_of
 from enrichment_pipeline.store.sessions.reading import SessionEvent
 from enrichment_pipeline_tests.llm.made_sessions import (
@@ -23,6 +24,7 @@ from enrichment_pipeline_tests.llm.made_sessions import (
     posthogs,
     rage,
     submit,
+    touched,
     view,
 )
 
@@ -296,3 +298,70 @@ def test_only_what_is_the_same_is_folded(events: list[SessionEvent]) -> None:
 def test_a_click_in_between_stays_a_change_of_its_own() -> None:
     timeline = built(change(0), click(1), change(2))
     assert [entry.action for entry in timeline.entries] == ["change", "click", "change"]
+
+
+def ticked(at: float, *parts: str) -> list[SessionEvent]:
+    """What a browser sends of one click on a label: of the label, of its box, of the change."""
+    box = 'field "c1"'
+    whole = {
+        "label": click(at, "Remember me", kind=LABEL),
+        "click": click(at + 0.004, "c1"),
+        "change": change(at + 0.006, what=box, form=None),
+    }
+    sentence = 'Clicked label "Remember me" on /'
+    whole["label"] = whole["label"]._replace(description=sentence)
+    kinds = {"label": ("click", LABEL), "click": ("click", CHOICE), "change": ("change", CHOICE)}
+    return [whole[part]._replace(touch=touched(*kinds[part], "c1")) for part in parts]
+
+
+def test_label_click_and_change_of_a_box_are_one_line() -> None:
+    timeline = built(view(0), *ticked(5, "label", "click", "change"))
+    assert lines(timeline) == ["0 view /", '5 change field "Remember me"']
+    assert (timeline.events, timeline.merged) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        (("click", "change"), '5.004 change field "c1"'),
+        (("label", "change"), '5 change field "Remember me"'),
+        (("label",), '5 click label "Remember me"'),
+    ],
+)
+def test_parts_of_one_act_are_one_line(parts: tuple[str, ...], line: str) -> None:
+    assert lines(built(view(0), *ticked(5, *parts)))[1:] == [line]
+
+
+def test_a_box_that_is_ticked_again_is_the_same_line_twice() -> None:
+    parts = ("label", "click", "change")
+    timeline = built(view(0), *ticked(5, *parts), *ticked(5.8, *parts), *ticked(20, *parts))
+    assert lines(timeline) == ["0 view /", '5 change field "Remember me" × 3']
+    assert timeline.signals == []
+
+
+def test_other_boxes_and_later_changes_are_acts_of_their_own() -> None:
+    other = [one._replace(touch=touched("click", CHOICE, "c2")) for one in ticked(5, "click")]
+    assert len(lines(built(view(0), *ticked(5, "label"), *other))) == 3
+    assert len(lines(built(view(0), *ticked(5, "click"), *ticked(8, "change")))) == 3
+
+
+def test_typing_takes_longer_than_a_moment() -> None:
+    field = touched("click", TYPED, "name", "f0"), touched("change", TYPED, "name", "f0")
+    events = click(5, "name")._replace(touch=field[0]), change(5.5)._replace(touch=field[1])
+    timeline = built(view(0), *events)
+    assert lines(timeline) == ["0 view /", '5 click button "name"', '5.5 change field "Email"']
+    assert [signal.kind for signal in timeline.signals] == ["form_not_sent"]
+
+
+def test_a_swipe_is_no_click() -> None:
+    swipe = posthogs(5, "$autocapture", 'Swiped "Photos"')._replace(
+        touch=touched("gesture", BUTTON, "photos")
+    )
+    assert lines(built(view(0), *[swipe] * 6)) == ["0 view /", '5 other Swiped "Photos" × 6']
+    assert built(view(0), *[swipe] * 6).signals == []
+
+
+def test_a_dead_click_reads_as_its_click_whatever_its_sentence_says() -> None:
+    said = 'Clicked button "Buy now" without any effect on /'
+    timeline = built(view(0), dead(5)._replace(description=said))
+    assert lines(timeline) == ["0 view /", '5 dead_click button "Buy now"']
