@@ -21,6 +21,7 @@ _ABBREVIATIONS = _set("html http https")
 _HEX = re.compile(r"[a-f]{8,}", re.IGNORECASE)
 # Counters of React in base 32 (`:ra:`, `«ra»`, `_R_ab_`), and templates that were not filled in.
 _MARKED = re.compile(r":\w*:|[«»{}$#@%\ufffd]|(?:^|_)[rR]_\w*_")
+_LAST_DIGIT = re.compile(r"(?<=[a-z]{3})\d\Z")
 _MASK = re.compile(r"[\[(]\w+[\])]")
 _FEWEST_LETTERS = 3
 _MOST_SHORT = 3
@@ -80,7 +81,9 @@ def readable(name: str) -> str | None:
 
 def readable_id(name: str) -> str | None:
     """The id of an element in words; None if a program made it. A number in it counts: it is mostly
-    a counter, and another one on the next page."""
+    a counter, and another one on the next page. But for one digit at the end of a word, which
+    distinguishes the fields of examples (`inputEmail4`) and goes."""
+    name = _LAST_DIGIT.sub("", name)
     words = [word.lower() for word in _words(name)]
     is_made = name.startswith("__") or _MARKED.search(name) or any(map(str.isdigit, name))
     if not words or is_made or words[0] in _LIBRARIES or _is_jumbled(words):

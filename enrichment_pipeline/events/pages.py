@@ -94,9 +94,10 @@ def path_template(path: str) -> str:
 
 def _readable(segment: str) -> str:
     plain = _decoded(segment) if "%" in segment else segment
+    if _ID_SEGMENT.fullmatch(segment) or _ID_SEGMENT.fullmatch(plain):
+        return ":id"
     name, equals, value = plain.rpartition("=")
-    is_id = any(map(_ID_SEGMENT.fullmatch, (segment, plain, value)))
-    return f"{name}{equals}:id" if is_id else plain
+    return f"{name}=:id" if equals and _ID_SEGMENT.fullmatch(value) else plain
 
 
 def _decoded(segment: str) -> str:

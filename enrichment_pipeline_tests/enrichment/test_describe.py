@@ -194,6 +194,13 @@ def test_what_was_cut_before_leaves_no_half_of_anything_private(rules: Rules) ->
             assert not re.search(r"bob|smith|shop|4111|49 30", sentence), sentence
 
 
+CHAINS = [
+    'button:text="{0}"',
+    'li:attr__role="option"text="{0}";ul:attr__role="listbox"attr__aria-label="{0}"',
+    'a:attr__href="https://a.example/{0}.pdf"text="{0}"',
+    'svg;button;div:attr__data-testid="{0}"attr__role="dialog"',
+    'form:attr__action="/{0}"attr__id="{0}"',
+]
 awkward = st.text() | st.lists(
     st.sampled_from(
         ['"', "\\", " ", "<|x|>", "\n", "a", "b@c.de ", "👩\u200d💻", "अ", ";", "(", ")", "é"]
@@ -202,10 +209,11 @@ awkward = st.text() | st.lists(
 texts = st.none() | awkward
 any_inputs = st.builds(
     EnrichmentInput,
-    st.sampled_from(["$autocapture", "$pageview", "$rageclick", "$exception"]) | awkward,
-    st.none() | st.sampled_from(["click", "submit", "change"]),
+    st.sampled_from(["$autocapture", "$pageview", "$rageclick", "$dead_click", "$copy_autocapture"])
+    | awkward,
+    st.none() | st.sampled_from(["click", "submit", "change", "paste", "swipe"]),
     texts,
-    texts | awkward.map(lambda name: f'button:text="{name}"'),
+    texts | st.builds(str.format, st.sampled_from(CHAINS), awkward),
     texts,
     st.none(),
 )

@@ -162,6 +162,7 @@ def test_an_id_that_a_program_made_is_no_name(made: str) -> None:
     [
         ("sidebarToggle", "sidebar toggle"),
         ("checkout_form", "checkout form"),
+        ("inputEmail4", "input email"),
         ("größe-wählen", "größe wählen"),
         ("選択", "選択"),
         ("nav", "nav"),
