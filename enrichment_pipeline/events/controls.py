@@ -14,6 +14,7 @@ from enrichment_pipeline.events.elements import Element, parse_chain
 from enrichment_pipeline.events.made_names import (
     acts_of_classes,
     icon_of,
+    is_icon,
     is_made_name,
     readable,
     readable_id,
@@ -316,7 +317,7 @@ def _of_content(elements: Sequence[Element], element_text: str | None) -> Elemen
         near.append(element)
     is_form = first.tag == "form"
     label = (
-        (None if is_form else _text_of(first, element_text))
+        (None if is_form or is_icon(first) else _text_of(first, element_text))
         or _given(near)
         or _icon(near[:1])
         or _field_name(first)
@@ -332,6 +333,9 @@ def _name(
     elements: Sequence[Element], at: int, word: str | None, element_text: str | None
 ) -> str | None:
     control, inner = elements[at], elements[:at]
+    icon = _icon([*inner, control])
+    if any(map(is_icon, inner)):
+        icon = icon or readable(element_text or inner[0].attributes.get("text") or "")
     shell = _shell(elements, at)
     text = _text(control, inner, element_text)
     if text and not _is_weak(text):
@@ -343,9 +347,10 @@ def _name(
         or _label_around(shell, word)
         or _given(shell, tests=False)
         # Of `3+` beside a bell, the bell says more; of a price, the price.
-        or (_icon([*inner, control]) or text if text and any(map(str.isdigit, text)) else None)
+        or (icon or text if text and any(map(str.isdigit, text)) else None)
         or _test_id([control, *inner, *shell])
-        or _icon([*inner, control, *shell])
+        or icon
+        or _icon(shell)
         or text
         or _choice(control, word)
         or _field_name(control)
@@ -371,7 +376,8 @@ def _shell(elements: Sequence[Element], at: int) -> Sequence[Element]:
 def _text(control: Element, inner: Sequence[Element], element_text: str | None) -> str | None:
     """The text of a control: its own, or that of the part that was clicked, whichever is more."""
     own = _text_of(control, None if inner else element_text)
-    if not inner or any(one.tag.endswith("-icon") for one in inner):
+    # Of an icon font, the text is the name of the icon.
+    if not inner or any(map(is_icon, inner)):
         return own
     clicked = _text_of(inner[0], element_text)
     if own and (clicked is None or clicked in own):
@@ -380,9 +386,6 @@ def _text(control: Element, inner: Sequence[Element], element_text: str | None) 
 
 
 def _text_of(element: Element, element_text: str | None) -> str | None:
-    # The text of an icon font is the icon's name.
-    if "material-" in element.attributes.get("attr__class", ""):
-        return None
     return _clean(element_text) or _clean(element.attributes.get("text"))
 
 

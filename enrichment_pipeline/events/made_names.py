@@ -100,12 +100,19 @@ def is_made_name(name: str) -> bool:
     return is_made or bool(_MARKED.search(name)) or _is_jumbled(words)
 
 
+def is_icon(element: Element) -> bool:
+    """Whether an element shows an icon, and is hidden from those who have it read to them."""
+    get = element.attributes.get
+    is_hidden = get("attr__aria-hidden") == "true"
+    return is_hidden or "material-" in get("attr__class", "") or element.tag.endswith("-icon")
+
+
 def icon_of(element: Element) -> str | None:
     """The name of the icon that an element shows, by the habits of libraries of icons."""
     get = element.attributes.get
     found = [value for key in _ICON_NAMES if (value := get(key))]
     classes = get("attr__class", "")
-    if "material-" in classes and (text := get("text")):
+    if is_icon(element) and (text := get("text")):
         found.append(text)
     if element.tag == "use":
         link = _FRAGMENT.search(get("attr__href") or get("attr__xlink:href") or "")

@@ -76,6 +76,14 @@ def called(chain: str | None, text: str | None = None) -> tuple[str | None, str 
             "more_vert",
             ("button", "more vert"),
         ),
+        (
+            'span:attr__aria-hidden="true"text="cancel";i:attr__aria-label="Remove"'
+            'attr__role="button"attr__class="material-icons"',
+            "cancel",
+            ("button", "Remove"),
+        ),
+        ('span:text="north";i:attr__aria-hidden="true";button', "north", ("button", "north")),
+        ('span:attr__aria-hidden="true"text="×";a:attr__title="Close"', "×", ("link", "Close")),
         ('button:attr__id="sidebarToggle"', None, ("button", "sidebar toggle")),
         ('button:attr__class="btn close-modal"', None, ("button", "close modal")),
         ('span:text="€ 5";button:attr__data-testid="buy"', "€ 5", ("button", "€ 5")),
