@@ -75,10 +75,11 @@ def list_(
         )
         return
     for session in found:
-        lasted = session.ended_at - session.started_at
+        lasted = (session.ended_at - session.started_at).total_seconds()
         write(
-            f"{masked_id(session.session_id)}  {session.started_at:%Y-%m-%d %H:%M:%S}  "
-            f"{lasted.total_seconds():.0f}s  {counted(session.events, 'event')}  {session.person}"
+            f"{session.handle or masked_id(session.session_id)}  "
+            f"{session.started_at:%Y-%m-%d %H:%M:%S}  {lasted:.0f}s  "
+            f"{counted(session.events, 'event')}  {session.person_handle or session.person}"
         )
         signals = f"  [{', '.join(session.signals)}]" if session.signals else ""
         write(f"    {session.outline}{signals}")

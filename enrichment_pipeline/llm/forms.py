@@ -115,7 +115,7 @@ def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
     most = None if brevity == WHOLE else brevity.signals
     first, others = _foremost(timeline.signals, most)
     shown: dict[str, object] = {
-        "session_id": _session(timeline, brevity),
+        "session_id": _session_id(timeline, brevity),
         "person": timeline.person,
         "started_at": f"{_moment(timeline.started_at):%Y-%m-%dT%H:%M:%SZ}",
         "seconds": round(timeline.seconds),
@@ -136,6 +136,8 @@ def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
             "dropped": _dropped(timeline, brevity),
             "merged": timeline.merged,
         }
+    if timeline.handle:
+        shown["session"] = timeline.handle
     if timeline.not_read:
         shown["not_read"] = timeline.not_read
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
@@ -167,6 +169,10 @@ _WRITERS: dict[Form, Callable[[Timeline, Sequence[Line], Brevity], str]] = {
 
 
 def _session(timeline: Timeline, brevity: Brevity) -> str:
+    return timeline.handle or _session_id(timeline, brevity)
+
+
+def _session_id(timeline: Timeline, brevity: Brevity) -> str:
     session = masked_id(timeline.session_id)
     return _cut_to(session, _ID_TOKENS) if brevity.is_least else session
 

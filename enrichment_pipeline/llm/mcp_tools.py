@@ -91,10 +91,10 @@ class Tools:
             )
         rows = [
             SessionLine(
-                masked_id(one.session_id),
+                one.handle or masked_id(one.session_id),
                 shown_moment(one.started_at),
                 round((one.ended_at - one.started_at).total_seconds()),
-                one.person,
+                one.person_handle or one.person,
                 one.events,
                 one.device,
                 one.outline,
@@ -198,11 +198,11 @@ class Tools:
         rows = [
             EventLine(
                 shown_moment(one.occurred_at),
-                one.person,
+                one.person_handle or one.person,
                 one.event_type,
                 one.action_type,
                 one.description,
-                masked_id(one.session_id) if one.session_id else None,
+                one.handle or (masked_id(one.session_id) if one.session_id else None),
             )
             for one in found
         ]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from enrichment_pipeline.events.masked import masked_name
+from enrichment_pipeline.events.masked import masked_id, masked_name
 from enrichment_pipeline.llm.entries import Entry
 from enrichment_pipeline.llm.pseudonyms import Pseudonyms
 from enrichment_pipeline.llm.sessions import (
@@ -26,6 +26,7 @@ from enrichment_pipeline.llm.sessions import (
 from enrichment_pipeline.llm.timelines import Timeline, page_of
 from enrichment_pipeline.store.ingest.people import ids_of
 from enrichment_pipeline.store.reading.event_search import ids_of_person
+from enrichment_pipeline.store.reading.handles import person_handles, person_named
 from enrichment_pipeline.store.sessions.of_person import (
     first_times,
     history,
@@ -49,7 +50,8 @@ class Unfinished(NamedTuple):
     """What a person began and did not finish, in this session or a later one."""
 
     what: str
-    session_id: str
+    session: str
+    """The handle of the session, or its id."""
     at: datetime
 
 
@@ -60,6 +62,8 @@ class PersonReport:
     project: str
     person: str
     """The person's pseudonym."""
+    handle: str | None
+    """The person's short name, `p3`, if one of their sessions is built."""
     start: datetime
     end: datetime
     first_seen: datetime
@@ -99,6 +103,7 @@ def person_report(
         SessionNotFoundError: the person has no enriched event, or is in several projects.
     """
     project, ids = _find(connection, as_kept(who), project and as_kept(project))
+    whose = (project, ids[0])
     seen = history(connection, project, ids)
     if seen is None:
         raise nobody(who, project)
@@ -108,7 +113,8 @@ def person_report(
     new = [] if seen.first_seen >= start else first_times(connection, project, ids, start, end)
     return PersonReport(
         project=project,
-        person=Pseudonyms(connection).of(project, ids[0]),
+        person=Pseudonyms(connection).of(*whose),
+        handle=person_handles(connection, [whose]).get(whose),
         start=start,
         end=end,
         first_seen=seen.first_seen,
@@ -122,6 +128,8 @@ def person_report(
 
 def _find(connection: Connection, who: str, project: str | None) -> tuple[str, list[str]]:
     """The project of a person, and all their ids."""
+    if named := person_named(connection, who):
+        return named.project, ids_of(connection, named.project, named.distinct_id)
     now = datetime.now(UTC)
     if _PSEUDONYM.fullmatch(who):
         names = Pseudonyms(connection)
@@ -166,7 +174,9 @@ def _unfinished(newest_first: Sequence[Timeline]) -> Iterator[Unfinished]:
                 del open_[what]
             if begun := _begun(entry):
                 moment = datetime.fromtimestamp(timeline.started_at + entry.at, UTC)
-                open_[begun] = Unfinished(begun, timeline.session_id, moment)
+                open_[begun] = Unfinished(
+                    begun, timeline.handle or masked_id(timeline.session_id), moment
+                )
     yield from open_.values()
 
 

@@ -59,6 +59,7 @@ def person_as_data(report: PersonReport) -> dict[str, object]:
     """The report as JSON has it."""
     return {
         "person": report.person,
+        "handle": report.handle,
         "project": report.project,
         "start": report.start,
         "end": report.end,
@@ -67,12 +68,11 @@ def person_as_data(report: PersonReport) -> dict[str, object]:
         "signals": dict(report.signals),
         "new_pages": list(report.new_pages),
         "new_events": list(report.new_events),
-        "unfinished": [
-            one._asdict() | {"session_id": masked_id(one.session_id)} for one in report.unfinished
-        ],
+        "unfinished": [one._asdict() for one in report.unfinished],
         "sessions_not_read": report.sessions_not_read,
         "sessions": [
             {
+                "session": one.handle,
                 "session_id": masked_id(one.session_id),
                 "started_at": _moment(one),
                 "seconds": round(one.seconds),
@@ -88,12 +88,13 @@ def person_as_data(report: PersonReport) -> dict[str, object]:
 
 def _written(report: PersonReport, sessions: Sequence[str], shown: int) -> str:
     days = len({_moment(one).date() for one in report.sessions})
+    who = report.handle or report.person
     events = sum(one.events for one in report.sessions)
     many = counted(len(report.sessions) + report.sessions_not_read, "session")
     known = "new here" if report.is_new else f"known since {report.first_seen:%Y-%m-%d}"
+    during = f"{report.start:%Y-%m-%d %H:%M} to {report.end:%Y-%m-%d %H:%M} UTC"
     lines = [
-        f"{report.person}, {report.start:%Y-%m-%d %H:%M} to {report.end:%Y-%m-%d %H:%M} UTC: "
-        f"{many} on {counted(days, 'day')}, {counted(events, 'event')}; {known}"
+        f"{who}, {during}: {many} on {counted(days, 'day')}, {counted(events, 'event')}; {known}"
     ]
     if report.signals:
         ranked = sorted(report.signals.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -101,7 +102,7 @@ def _written(report: PersonReport, sessions: Sequence[str], shown: int) -> str:
     if new := [*report.new_pages, *report.new_events]:
         lines.append(f"new: {_some(new)}")
     if report.unfinished:
-        left = [f"{one.what} ({one.at:%m-%d %H:%M})" for one in report.unfinished]
+        left = [f"{one.what} ({one.session}, {one.at:%m-%d %H:%M})" for one in report.unfinished]
         lines.append(f"not finished: {_some(left)}")
     lines += sessions[:shown]
     if left_out := len(sessions) - shown + report.sessions_not_read:
@@ -122,7 +123,7 @@ def _session(timeline: Timeline, outline: int, signals: int) -> str:
     if more := len(timeline.signals) - len(said):
         said.append(f"{more} more")
     lines = [
-        f"{_moment(timeline):%Y-%m-%d %H:%M}  {masked_id(timeline.session_id)}  "
+        f"{_moment(timeline):%Y-%m-%d %H:%M}  {timeline.handle or masked_id(timeline.session_id)}  "
         f"{duration_of(timeline.seconds)}, {counted(timeline.events, 'event')}; "
         f"{timeline.device or 'device unknown'}",
         f"  {cut(timeline.outline, outline)}",

@@ -18,6 +18,11 @@ from enrichment_pipeline.llm.pseudonyms import Pseudonyms
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
 from enrichment_pipeline.store.database.errors import StoreError
 from enrichment_pipeline.store.ingest.people import ids_of
+from enrichment_pipeline.store.reading.handles import (
+    person_handles,
+    session_handles,
+    session_named,
+)
 from enrichment_pipeline.store.sessions.reading import (
     LONGEST,
     SILENCE,
@@ -40,7 +45,7 @@ class SessionNotFoundError(StoreError):
 
 def timeline_of(connection: Connection, session_id: str, *, project: str | None = None) -> Timeline:
     """The timeline of a session by its id: the `$session_id` of its events, or, if they have none,
-    the id in the list of sessions (`person_3f9a12c4d0@20261127T101502Z`).
+    the id in the list of sessions (`person_3f9a12c4d0@20261127T101502Z`); or by its handle (`s12`).
 
     Raises:
         SessionNotFoundError: there is no enriched event of such a session, or several projects have
@@ -59,7 +64,10 @@ def timeline_of(connection: Connection, session_id: str, *, project: str | None 
     if projects:
         events = events_of_session(connection, projects[0], session_id)
     if not events:
-        raise _not_found(session_id, project)
+        named = session_named(connection, session_id)
+        if named is None or project not in (None, named.project):
+            raise _not_found(session_id, project)
+        return timeline_of(connection, named.session_id, project=named.project)
     return _timeline(connection, projects[0], session_id, events)
 
 
@@ -163,9 +171,14 @@ def _timeline(
 ) -> Timeline:
     # Of the last event: a person who logged in meanwhile has that id.
     last = events.last or events[-1]
-    person = Pseudonyms(connection).of(project, last.distinct_id)
+    whose = (project, last.distinct_id)
+    person = person_handles(connection, [whose]).get(whose)
+    person = person or Pseudonyms(connection).of(*whose)
     is_open = time.time() - last.occurred_at < SILENCE.total_seconds()
-    return build_timeline(project, session_id, person, events, is_open=is_open)
+    timeline = build_timeline(project, session_id, person, events, is_open=is_open)
+    this = (project, session_id)
+    timeline.handle = session_handles(connection, [this]).get(this)
+    return timeline
 
 
 def as_kept(name: str) -> str:

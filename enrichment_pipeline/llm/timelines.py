@@ -82,7 +82,7 @@ class Timeline:
     project: str
     session_id: str
     person: str
-    """The person's pseudonym."""
+    """The person's short name, `p3`; without a built session, the pseudonym."""
     started_at: float
     """Unix time."""
     seconds: float
@@ -103,6 +103,8 @@ class Timeline:
     merged: int = 0
     """Events that are part of another entry: leaving a page in the view of the next one, PostHog's
     events about a click in the click."""
+    handle: str | None = None
+    """The session's short name, `s12`, if it is built."""
     not_read: int = 0
     """Events at the end of a session that has more than `MOST_EVENTS`: counted, and not shown."""
 

@@ -36,10 +36,10 @@ def test_sessions_are_built_listed_and_read() -> None:
     found = json.loads(call("sessions", "list", "--json", "--person", "ann@example.com").stdout)
     assert [session["session_id"] for session in found] == ["one"]
     text = call("timeline", "one").stdout
-    assert text.startswith("session one, person_")
+    assert text.startswith("session s1, p1, ")
     assert "example.com" not in text
     assert call("timeline", "--person", "ann@example.com").stdout == text
-    assert call("timeline", "one", "--markdown").stdout.startswith("## Session one")
+    assert call("timeline", "one", "--markdown").stdout.startswith("## Session s1")
     assert json.loads(call("timeline", "one", "--json").stdout)["session_id"] == "one"
 
 

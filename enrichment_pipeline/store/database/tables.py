@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Sequence,
     SmallInteger,
     Table,
     Text,
@@ -405,11 +406,16 @@ session_timeline = Table(
     Column("signals", ARRAY(Text), nullable=False),
     Column("timeline", Text, nullable=False),
     _moment("built_at", now=True),
+    # Its short name, `s12`. NULL in rows that a version before 0014 has built meanwhile.
+    Column("number", BigInteger),
+    Index("session_timeline_number", "number", unique=True),
     Index("session_timeline_day", "day", "started_at"),
     Index("session_timeline_person", "project", "distinct_id"),
     comment="What happened in each session, for people and language models; day: UTC, of its "
     "start.",
 )
+
+session_number = Sequence("session_number", metadata=metadata)
 
 READABLE = tuple(name for name in metadata.tables if name != store_secret.name)
 """The tables that the reading role may read: all but the secrets."""

@@ -12,6 +12,12 @@ from enrichment_pipeline.store.ingest.people import (
     pseudonym_key,
     pseudonym_sql,
 )
+from enrichment_pipeline.store.reading.handles import (
+    person_handles,
+    person_named,
+    session_handles,
+    session_named,
+)
 
 
 class FoundEvent(NamedTuple):
@@ -28,6 +34,10 @@ class FoundEvent(NamedTuple):
     person: str
     """The person's pseudonym."""
     session_id: str | None
+    handle: str | None
+    """The session's short name, `s12`, if it is built."""
+    person_handle: str | None
+    """The person's short name, `p3`, if one of their sessions is built."""
 
 
 _CONDITIONS = {
@@ -86,6 +96,8 @@ def search_events(
         "session_id": session_id,
         "contains": contains,
     }
+    if session_id and (named := session_named(connection, session_id)):
+        given |= {"project": named.project, "session_id": named.session_id}
     parameters: dict[str, object] = {
         name: value for name, value in given.items() if value is not None
     }
@@ -97,12 +109,12 @@ def search_events(
             # In another project, somebody else may have the same id.
             conditions.append(f"{pseudonym_sql('enriched')} = :person")
             parameters["person"] = person
-    rows = connection.execute(
+    found = connection.execute(
         text(
             f"""
             SELECT enriched.occurred_at, enriched.project, enriched.event, enriched.event_type,
                 enriched.action_type, enriched.path_template, enriched.description,
-                {pseudonym_sql("enriched")}, enriched.session_id
+                {pseudonym_sql("enriched")}, enriched.session_id, enriched.distinct_id
             FROM enriched_event enriched {person_join("enriched")}
             WHERE enriched.occurred_at >= :start AND enriched.occurred_at < :end
                 {"".join(f" AND {condition}" for condition in conditions)}
@@ -118,7 +130,21 @@ def search_events(
             "pseudonym_key": pseudonym_key(connection),
         },
     )
-    return [FoundEvent(*row) for row in rows]
+    rows = found.all()
+    sessions = session_handles(
+        connection, [(row.project, row.session_id) for row in rows if row.session_id]
+    )
+    people = person_handles(connection, [(row.project, row.distinct_id) for row in rows])
+    return [
+        FoundEvent._make(
+            (
+                *row[:-1],
+                sessions.get((row.project, row.session_id)),
+                people.get((row.project, row.distinct_id)),
+            )
+        )
+        for row in rows
+    ]
 
 
 def ids_of_person(
@@ -127,7 +153,10 @@ def ids_of_person(
     """All ids of a person, given one of the ids, or the pseudonym of somebody who has a session in
     the table or an event in this period."""
     if not person.startswith(PSEUDONYM):
-        return ids_of(connection, project, person)
+        named = person_named(connection, person)
+        if named is None:
+            return ids_of(connection, project, person)
+        return ids_of(connection, named.project, named.distinct_id)
     found: set[str] = set()
     for people in (_PEOPLE_OF_SESSIONS, _PEOPLE_OF_EVENTS):
         rows = connection.execute(

@@ -230,6 +230,10 @@ _STALE_DERIVED = f"""
     WHERE session.project = wanted.project AND session.distinct_id = wanted.distinct_id
         AND session.session_id LIKE 'person\\_%@%'
         AND session.started_at >= :start AND session.started_at < :end
+        AND NOT EXISTS (
+            SELECT FROM built_session WHERE built_session.project = session.project
+                AND built_session.session_id = session.session_id
+        )
 """
 _STALE = """
     DELETE FROM session_timeline session
@@ -238,11 +242,16 @@ _STALE = """
             AND built_session.session_id = session.session_id
     )
 """
+# A session keeps its number; new ones get theirs in the order of time.
 _REPLACE = f"""
-    INSERT INTO session_timeline ({", ".join(BuiltSession._fields)})
-    SELECT {", ".join(BuiltSession._fields)} FROM built_session ORDER BY project, session_id
+    INSERT INTO session_timeline ({", ".join(BuiltSession._fields)}, number)
+    SELECT {", ".join(f"built.{name}" for name in BuiltSession._fields)},
+        coalesce(kept.number, nextval('session_number'))
+    FROM built_session built LEFT JOIN session_timeline kept USING (project, session_id)
+    ORDER BY built.started_at, built.project, built.session_id
     ON CONFLICT (project, session_id) DO UPDATE SET
-        ({", ".join(BuiltSession._fields[2:])}, built_at) = (
-            {", ".join(f"excluded.{name}" for name in BuiltSession._fields[2:])}, now()
+        ({", ".join(BuiltSession._fields[2:])}, built_at, number) = (
+            {", ".join(f"excluded.{name}" for name in BuiltSession._fields[2:])}, now(),
+            coalesce(session_timeline.number, excluded.number)
         )
 """

@@ -16,6 +16,11 @@ from enrichment_pipeline.store.ingest.people import (
     pseudonym_key,
     pseudonym_sql,
 )
+from enrichment_pipeline.store.reading.handles import (
+    person_handles,
+    person_named,
+    session_handles,
+)
 
 SILENCE = timedelta(minutes=30)
 """The silence that ends a session whose events have no session id."""
@@ -99,6 +104,10 @@ class SessionRow(NamedTuple):
     outline: str
     signals: Sequence[str]
     """Kinds of signals."""
+    handle: str | None
+    """The session's short name, `s12`; None if a version before handles has built it."""
+    person_handle: str | None
+    """The person's short name, `p3`."""
 
 
 class NewestEvent(NamedTuple):
@@ -113,7 +122,7 @@ class NewestEvent(NamedTuple):
 _LIST = """
     SELECT session.project, session.session_id, {pseudonym} AS person, session.started_at,
         session.ended_at, session.events, session.pages, session.entry, session.exit,
-        session.device, session.outline, session.signals
+        session.device, session.outline, session.signals, session.distinct_id
     FROM session_timeline session {join}
     WHERE true {conditions}
     ORDER BY session.started_at DESC, session.session_id, session.project
@@ -198,7 +207,19 @@ def list_sessions(
         "offset": offset,
         "pseudonym_key": pseudonym_key(connection),
     }
-    return [SessionRow(*row) for row in connection.execute(text(statement), parameters)]
+    rows = connection.execute(text(statement), parameters).all()
+    sessions = session_handles(connection, [(row.project, row.session_id) for row in rows])
+    people = person_handles(connection, [(row.project, row.distinct_id) for row in rows])
+    return [
+        SessionRow._make(
+            (
+                *row[:-1],
+                sessions.get((row.project, row.session_id)),
+                people.get((row.project, row.distinct_id)),
+            )
+        )
+        for row in rows
+    ]
 
 
 def text_of_session(connection: Connection, session: SessionRow) -> str | None:
@@ -224,6 +245,11 @@ def _of_person(
     if _PSEUDONYM.fullmatch(person):
         parameters["person"] = person
         return f"{pseudonym_sql('session')} = :person"
+    if named := person_named(connection, person):
+        project, person = named.project, named.distinct_id
+        parameters["project"] = project
+        parameters["people"] = ids_of(connection, project, person)
+        return f"{_CONDITIONS['project']} AND session.distinct_id = ANY(CAST(:people AS text[]))"
     parameters["people"] = ids_of(connection, project, person)
     return "session.distinct_id = ANY(CAST(:people AS text[]))"
 
