@@ -406,7 +406,7 @@ session_timeline = Table(
     Column("signals", ARRAY(Text), nullable=False),
     Column("timeline", Text, nullable=False),
     _moment("built_at", now=True),
-    # Its short name, `s12`. NULL in rows that a version before 0014 has built meanwhile.
+    # Its short name, `s12`. NULL in rows that a version before 0015 has built meanwhile.
     Column("number", BigInteger),
     Index("session_timeline_number", "number", unique=True),
     Index("session_timeline_day", "day", "started_at"),
