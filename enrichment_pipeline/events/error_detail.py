@@ -49,11 +49,13 @@ def error_detail(
         kind = first.get("type") or properties.get("$exception_type") or "Error"
         message = first.get("value") or properties.get("$exception_message")
     release = _first(properties, _RELEASES)
+    # What developers wrote is shown where no free text is.
+    of_code = allowed - {Private.NO_TEXT}
     return ErrorDetail(
-        type=masked_text(_text(kind), _MAX_TYPE, allowed),
+        type=masked_text(_text(kind), _MAX_TYPE, of_code),
         message=masked_text(_text(message), _MAX_MESSAGE, allowed),
-        place=_place(exceptions, allowed),
-        release=masked_text(_text(release), _MAX_RELEASE, allowed) or None,
+        place=_place(exceptions, of_code),
+        release=masked_text(_text(release), _MAX_RELEASE, of_code) or None,
     )
 
 
