@@ -35,6 +35,9 @@ SECRETS = {
     "sk_live_4eC39HqLyjWDarjtT1zdp7dc": ["sk_live_4e", "sk live 4e"],
     "https://jo:hunter2@db.example/x?key=topsecret": ["hunter2", "topsecret"],
     "pwd=opensesame": ["opensesame"],
+    "password: swordfish": ["swordfish"],
+    "4242,4242,4242,4242": ["4242,4242", "42424242", "4242%2C4242"],
+    "aws_secret_access_key=abcdEFGH/ijkl": ["abcdEFGH", "ijkl"],
 }
 """What somebody may have typed, and what of it must be read nowhere."""
 
