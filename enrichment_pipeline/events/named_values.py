@@ -39,19 +39,24 @@ _HEADERS_OF_COOKIES = ("cookie", "cookies")
 _NO_SECRET = frozenset(
     listed(
         """
-        all already also an and any are at be blank but can cannot changed choose contains
-        disabled do does doesn doesnt empty enabled enter erforderlich expired
-        expires falsch false fehlt field fields for forgot forgotten from has hidden hide
-        how if in incorrect incorrecta incorrecto invalid invalide inválida inválido is it
-        least length long match matches minimum mismatch missing must n/a needed new no none
-        not null obligatoire obligatoria obligatorio obligatorisch of off ok old olvidada on
-        only optional or other oublié oubliée our pflichtfeld please protected required
-        requis requise reset saved secret select set settings shall short should show step
-        strength strong than that the their this to too true undefined ungültig unknown
-        unset use valid vergessen view was weak what when where will with wrong yes you your
+        above all already also an and any are at available be below blank but can cannot
+        changed choose contains disabled do does doesn doesnt done empty enabled enter
+        erforderlich exists expired expires falsch false fehlt field fields for forgot
+        forgotten free from has here hidden hide how if in incorrect incorrecta incorrecto
+        invalid invalide inválida inválido is it later least length long match matches
+        minimum mismatch missing must n/a needed negotiable new no none not null obligatoire
+        obligatoria obligatorio obligatorisch of off ok old olvidada on only optional or
+        other oublié oubliée our pending pflichtfeld please private protected public
+        required requis requise reset same saved secret select set settings shall short
+        should show soon step strength strong taken tbd than that the their this to today
+        tomorrow too true unavailable undefined ungültig unknown unset unverified use valid
+        vergessen verified view was weak what when where will with wrong yes yesterday you
+        your
         """
     )
 )
+_SWITCHES = frozenset({"true", "false", "null", "none", "undefined", "yes", "no"})
+_PARTICIPLES = ("ed", "ing")
 _SEPARATOR = re.compile("[:=→]|->|%(?:25)*3[ADad]")
 _DIGIT = re.compile(r"\d")
 _THREE_DIGITS = re.compile(r"\d\D{0,9}\d\D{0,9}\d")
@@ -61,11 +66,11 @@ _SHORTEST_ALONE = 6
 
 _IS = r"(?:\s(?:is|was|ist|lautet|es|est|è|é|war))?"
 _SPACED = re.compile(
-    rf"(?<![\w.$-])(?P<name>(?:[^\W\d][\w.-]*[ -]){{0,2}}[^\W\d][\w.-]*)"
+    rf"(?<![\w.$])(?P<name>(?:[^\W\d][\w.-]*[ -]){{0,2}}[^\W\d][\w.-]*)"
     rf"(?: (?:for|of|to|für|de|del|zum) [\w.-]+)?{_IS}[\s#(]{{1,2}}"
     r"(?=\S*\d|[A-Z]+ \d)"
 )
-_IS_AT_END = re.compile(rf"{_IS}\Z")
+_IS_AT_END = re.compile(rf"(?:{_IS}|[は是为은는])\Z")
 # `AB 12 34 56 C`, `A123456(3)`, `B-MW 1234`.
 _ID = re.compile(
     r"(?!(?:19|20)\d\d(?![\w.-]))(?:[A-Z]{1,4}[ -]?)?[A-Z0-9]*\d[A-Z0-9()./-]*"
@@ -75,7 +80,7 @@ _WORD = re.compile(r"(?=\S*\d)(?![\d.,:%]+(?:\s|\Z))\S+|\d{4,}")
 
 _CODE_OF = (
     r"verification|verify|security|sicherheits|bestätigungs|login|log-?in|sign-?in|access|auth\w*"
-    r"|confirmation|confirm|one.?time|otp|2fa|mfa|sms|tan|pass|backup|recovery|reset|your|ihr|dein"
+    r"|confirmation|confirm|one.?time|otp|2fa|mfa|sms|tan|pass|backup|recovery|reset|anmelde|zugangs|einmal|freischalt|your|ihr|dein"
     r"|votre|ton|tu|su|il tuo|seu|enter|the|this"
 )
 _CODE = re.compile(
@@ -83,16 +88,16 @@ _CODE = re.compile(
     r"|(?:code|código|codice) (?:de |di )?(?:sécurité|vérification|verificaci[óo]n|seguridad"
     r"|sicurezza|verifica|confirmation|подтверждения)"
     r"|код(?: подтверждения)?|验证码|驗證碼|認証コード|確認コード|인증번호|otp"
-    r"|one.time (?:password|pin)|pin|tan|passcode|2fa(?: code)?|cvv2?|cvc2?|csc"
+    r"|one.time (?:password|pin)|pin|m?tan|passcode|2fa(?: code)?|cvv2?|cvc2?|csc"
     r"|security code|(?:\A|(?<=[.!?;,(] ))code(?=: ?\d{6}(?!\d)))"
-    r"(?: is| ist| lautet| es| est| è| é)?\s?[:=#(]?\s?[\"']?)(\d[\d -]{1,8}\d)(?!\d|[.,]\d)"
+    r"(?: is| ist| lautet| es| est| è| é|是|は)?\s?[:=#(]?\s?[\"']?)(\d[\d -]{1,8}\d)(?!\d|[.,]\d)"
 )
 _IS_YOUR_CODE = re.compile(
     r"(?i)(?<![\w.])([A-Z]{1,2}-)?\d{3}[ -]?\d{1,5}"
     r"(?= (?:is|ist|est|es) (?:your|ihr|dein|votre|tu|su)\b)"
 )
 _USE_CODE = re.compile(
-    r"(?i)(?<![^\W_])((?:use|enter|type|insert) )\d{4,8}"
+    r"(?i)(?<![^\W_])((?:use|enter|type|insert|code|pin) )\d{4,8}"
     r"(?= to (?:verify|confirm|sign|log|continue|complete|access|reset|finish|join)\b)"
 )
 _DATE = (
@@ -144,7 +149,8 @@ def _labelled(text: str) -> Iterator[tuple[int, int]]:
 def _value_end(text: str, label: re.Match[str], said: Said) -> int | None:
     at = label.end()
     if quoted := _QUOTED.match(text, at):
-        return quoted.end() if _UNMASKED.match(quoted["value"]) else None
+        is_said = _UNMASKED.match(quoted["value"]) and not _is_switch(quoted["value"], said)
+        return quoted.end() if is_said else None
     is_field = label["says"] != ":" or bool(label["quote"])
     if label["name"].lower().endswith(_HEADERS_OF_COOKIES):
         found = _COOKIES.match(text, at)
@@ -156,9 +162,15 @@ def _value_end(text: str, label: re.Match[str], said: Said) -> int | None:
             return found.end()
         return None
     found = _VALUE.match(text, at)
-    if not found or not (is_field or _is_secret(found[0], said, text[found.end() :])):
+    if not found or _is_switch(found[0], said):
         return None
-    return found.end()
+    is_said = is_field or _is_secret(found[0], said, text[found.end() :])
+    return found.end() if is_said else None
+
+
+def _is_switch(value: str, said: Said) -> bool:
+    """Whether it only says that there is one: `secret_santa=true`."""
+    return said is not Said.PERSONAL and value.strip(".,;)}").lower() in _SWITCHES
 
 
 def _is_secret(value: str, said: Said, behind: str) -> bool:
@@ -170,7 +182,7 @@ def _is_secret(value: str, said: Said, behind: str) -> bool:
     has_digit = any(character.isdigit() for character in value)
     if said is Said.EVERYDAY:
         # `Session: Morning yoga`, `Card: Visa`, `Race: 10 km`
-        is_alone = behind[:1] != " "
+        is_alone = behind[:1] != " " and not word.endswith(_PARTICIPLES)
         return is_long and (has_digit or (is_alone and len(word) > _SHORTEST_ALONE))
     return has_digit or is_long or not word.isalnum()
 

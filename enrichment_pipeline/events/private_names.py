@@ -54,7 +54,10 @@ _THINGS = _CREDENTIALS | frozenset(
     reisepass pasaporte passeport passaporto паспорт 护照 護照 パスポート 여권 护照号码
     personalausweis steuernummer sozialversicherungsnummer снилс инн 身份证 身份证号
     マイナンバー 주민등록번호
-    kontonummer kontoinhaber rekeningnummer 口座番号 银行卡号 계좌번호 kennzeichen führerschein
+    versicherungsnummer sozialversicherungsnr rentenversicherungsnummer versichertennummer anschrift
+    cnp jmbg egn oib amka tckn emso
+    wohnort telefonnummer handynummer steuerid kontonummer kontoinhaber rekeningnummer
+    口座番号 银行卡号 계좌번호 kennzeichen führerschein
     """)
 )
 
@@ -114,7 +117,8 @@ _PHRASES = frozenset(
             record, health condition, health record, health issue, health history, health data,
             health insurance, mental health, heart rate, lab result, lab results, mobile number,
             cell number, account key, pass phrase, pass word, pass code, mot passe, clé api,
-            clave api, nom famille, numéro compte, número cuenta, номер счета, sécurité sociale,
+            clave api, nom famille, nom complet, nombre completo, nome completo,
+            vollständiger name, numéro compte, número cuenta, номер счета, sécurité sociale,
             seguridad social, permis conduire
         """),
     }
@@ -149,7 +153,8 @@ _ABOUT = frozenset(
     step flow filter filters option options app web os device platform site browser client
     campaign template subject domain provider frequency reminder notification notifications
     amount price fee cost currency discount plan tier product item items sku case cover deck
-    file files archive usage per second country region ok ms family network scheme row column
+    file files archive download downloads upload usage per second country region ok ms family
+    network scheme row column
     budget goal share depth breakpoint orientation reader algorithm choice notice friendly first
     only desktop taken events clicks views pages pageviews visits users orders
     """)
@@ -237,7 +242,7 @@ def private_end(name: str) -> Said | None:
     if _COMPOUND.search(last):
         words = _words_of(last) if is_private_name(last) else []
     else:
-        words = _words_of(name)
+        words = _numbered(_words_of(name))
         found = _private_end(words)
         while not found and words and words[-1] in _TAILS:
             words.pop()
@@ -245,8 +250,10 @@ def private_end(name: str) -> Said | None:
         words = found
     if not words:
         return None
-    if words[-1] in _EVERYDAY:
+    if len(words) == 1 and words[0] in _EVERYDAY:
         return Said.EVERYDAY
+    if words[-1] in {"passphrase", "phrase"}:
+        return Said.PERSONAL
     is_secret = any(word in _CREDENTIALS or word.endswith(_SECRET_ENDINGS) for word in words)
     is_key = words[-1] in {"key", "passe", "api"} or (
         words[-1] in {"code", "codes"} and words[0] not in _CODES_OF_PLACES
@@ -285,9 +292,7 @@ def is_private_name(name: str) -> bool:
     """Whether the value of a property with this name is private to its user."""
     words = _words_of(name)
     is_asked = bool(words) and words[0] in _ASKING
-    # A leading `num` (`numCards`) is a count, a trailing one (`cardNum`) a number.
-    words = ["number" if at and word in _NUMBERS else word for at, word in enumerate(words)]
-    words = _without_harmless(words)
+    words = _without_harmless(_numbered(words))
     for at in range(len(words)):
         for end in range(at + 1, min(at + _LONGEST_PHRASE, len(words)) + 1):
             if end == at + 1 and words[at] in _TRAITS:
@@ -299,6 +304,11 @@ def is_private_name(name: str) -> bool:
 
 
 _NUMBERS = frozenset({"num", "no", "nr"})
+
+
+def _numbered(words: list[str]) -> list[str]:
+    # A leading `num` (`numCards`) is a count, a trailing one (`cardNum`) a number.
+    return ["number" if at and word in _NUMBERS else word for at, word in enumerate(words)]
 
 
 def _parts(word: str) -> list[str]:

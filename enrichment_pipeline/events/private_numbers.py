@@ -28,20 +28,26 @@ _MONTH_TO_SECOND = r"(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[
 _HARMLESS = re.compile(
     r"\d{1,6}[.,]\d\d(?:[\s\-–]{1,3}\d{1,6}[.,]\d\d)*"  # prices
     r"|\d{1,3}\.0\.\d{3,5}\.\d{1,5}|20\d\d\.\d{1,2}\.\d{1,8}"  # versions
-    r"|(?:0|[1-9]\d?)\.\d{3,}|(?:0|[1-9]\d*)\.\d{8,}"  # decimals
+    r"|\d{4,6}(?:\.\d{1,3}){2,3}|10\.\d{4}/\d+"  # builds, articles of science
+    r"|(?!\d{3}\.\d{7}\Z)(?:0|[1-9]\d*)\.\d{3,}"  # decimals
     r"|1[3-9]\d{8}(?:\.\d{1,9}|(?:\d{3}){0,3})"  # seconds since 1970, and parts of them
     rf"|20\d\d{_MONTH_TO_SECOND}(?:\d{{3}})?"
+    r"|20\d{2}(?:0[1-9]|1[0-2])[0-3]\d[-_][0-2]\d[0-5]\d[0-5]\d"
+    r"|\d+\.\d+\.\d+-20\d{6,12}|1\d{3} \(\d{5}"  # versions of Go, errors of MySQL
     r"|\d{3}-\d{7}-\d{7}"  # orders at Amazon
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:([ .\u2009\u202f])\d{3})(?:\1\d{3})+")
-_CURRENCY_BEFORE = re.compile(r"(?:[$€£¥₹₽₩]|\b[A-Z]{3}) ?\Z")
-_CURRENCY_BEHIND = re.compile(r" ?(?:[$€£¥₹₽₩]|[A-Z]{3}\b)")
+_CURRENCIES = (
+    "EUR|USD|GBP|CHF|JPY|CNY|INR|BRL|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|RUB|UAH|TRY|KRW"
+)
+_CURRENCY_BEFORE = re.compile(rf"(?:[$€£¥₹₽₩]|\b(?:{_CURRENCIES})) ?\Z")
+_CURRENCY_BEHIND = re.compile(rf" ?(?:[$€£¥₹₽₩]|(?:{_CURRENCIES})\b)")
 # What a number counts or names: `Order #1002934857`, `/orders/1002934857`, `INV-2026-0042`.
 _REFERENCE = re.compile(
     r"(?i)(?:(?<![^\W\d_])(?:orders?|invoices?|tickets?|tracking|track|parcels?|packages?"
-    r"|shipments?|isbn(?:.1[03])?|issn|usps|ups|fedex|dhl|dpd|gls|cve|jsx|ean|gtin|upc|barcode|asin|sku|items?|articles?|artikel"
+    r"|shipments?|isbn(?:.1[03])?|issn|usps|ups|fedex|dhl|dpd|gls|cve|jsx|ean(?:.?1?[38])?|gtin(?:.1[234])?|upc|barcode|asin|sku|items?|articles?|artikel"
     r"|products?|prod|books?|models?|references?|version|build|commit|revision|timestamp|time|epoch|inv|ord|so"
-    r"|po|rma|ref|inc|case|bestell(?:ung|nummer)|auftrag|rechnung|sendung(?:snummer)?|paket"
+    r"|po|rma|ref|inc|case|bestell(?:ung|nummer|.nr)|auftrag|rechnung|faktura|sendung(?:s?(?:nummer|nr))?|paket"
     r"|commande|facture|colis|pedido|factura|paquete|env[ií]o|ordine|fattura|bestelling|zam[óo]wienie)"
     r"|заказа?|посылк[аи]|注文番号|注文|订单号?|주문(?:번호)?|追跡番号)"
     r"(?:[\s_.-]?(?:id|no|nr|num|number|nummer|n|code|key))?"
@@ -49,7 +55,7 @@ _REFERENCE = re.compile(
 )
 _REFERENCE_LENGTH = 48
 # The form of a reference, and not that of a phone number or of an id of a citizen.
-_OF_REFERENCE = re.compile(r"#?\d+(?:-\d+)*")
+_OF_REFERENCE = re.compile(r"#?\d+(?:[-/]\d+)*")
 _OF_PERSON = re.compile(r"\d{3}-\d\d-\d{4}|\d{3}-\d{3}-\d{4}")
 _OF_PHONE = re.compile(r"0.*")
 _LETTERS_BEFORE = re.compile(r"[A-Za-z#][-#]?\Z")
@@ -57,10 +63,14 @@ _BY_ISSUER = re.compile(r"(?:\d{4} )+\d{1,4}")
 _SHORTEST_REFERENCE = 20
 # Codes that other systems give: a parcel's (UPS, the post, DHL), a product's (Amazon), a moment.
 CODE: Final = re.compile(
-    r"1Z[A-Z0-9]{16}|[A-Z]{2}\d{9}[A-Z]{2}|JD\d{16,18}|B0[A-Z0-9]{8}|20\d{6}T\d{6}(?:\.\d+)?Z?"
+    r"1Z[A-Z0-9]{16}|[A-Z]{2}\d{9}[A-Z]{2}|JD\d{16,18}|B0[A-Z0-9]{8}"
+    r"|P(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?|20\d{6}T\d{6}(?:\.\d+)?Z?"
 )
 _WORD_BEFORE = re.compile(r"[A-Z0-9]*\Z")
 _WORD_BEHIND = re.compile(r"[A-Z0-9.]*")
+# `INV-2026-0042`
+_OF_YEAR = re.compile(r"20\d\d(?:[01]\d[0-3]\d)?-\d{1,8}")
+_LETTERS_OF_YEAR = re.compile(r"(?<![A-Za-z])[A-Z]{1,5}-\Z")
 _GROUPS = re.compile(r"\d+")
 _SHORTEST_LIST = 4
 _SHORTEST_NUMBER = 9
@@ -130,7 +140,7 @@ def _numbers(digits: str, before: str, behind: str, allowed: Set[Private]) -> st
 def _number(digits: str, before: str, behind: str, allowed: Set[Private]) -> str:
     groups = _GROUPS.findall(_ESCAPED.sub(" ", digits))
     plain = "".join(groups)
-    stripped = digits.strip(" ./-_")
+    stripped = digits.strip(" ./-_()")
     if _HARMLESS.fullmatch(stripped) or _is_list(groups) or _is_code_of_product(plain, groups):
         return digits
     if _is_card(plain):
@@ -156,6 +166,8 @@ def _is_amount(digits: str, before: str, behind: str) -> bool:
 
 def _is_numbered(digits: str, plain: str, before: str) -> bool:
     """Whether it is the number of an order, a parcel or a book."""
+    if _OF_YEAR.fullmatch(digits) and _LETTERS_OF_YEAR.search(before):
+        return True
     has_form = _OF_REFERENCE.fullmatch(digits) and not _OF_PERSON.fullmatch(digits)
     if _OF_PHONE.match(digits) and not _LETTERS_BEFORE.search(before):
         has_form = False
@@ -188,8 +200,11 @@ def _is_old_isbn(plain: str) -> bool:
 
 def _instead(digits: str, mark: str) -> str:
     """The mark, with the spaces that surrounded the digits."""
-    before = digits[: len(digits) - len(digits.lstrip())]
-    return before + mark + digits[len(digits.rstrip()) :]
+    start = len(digits) - len(digits.lstrip())
+    # A bracket that is closed behind it, or nowhere, is not part of it.
+    if digits.count("(") > digits.count(")"):
+        start = digits.index("(") + 1
+    return digits[:start] + mark + digits[len(digits.rstrip()) :]
 
 
 def _is_list(groups: list[str]) -> bool:

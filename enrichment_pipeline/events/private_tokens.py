@@ -141,9 +141,9 @@ def _is_random(piece: str) -> bool:
 
 def _is_jumbled(letters: str) -> bool:
     """Whether capitals stand among the letters as in no name: `kQzXwVbNmLpRtYsD`."""
-    if _CAMEL.fullmatch(letters):
-        return False
     humps = sum(one.islower() and other.isupper() for one, other in pairwise(letters))
+    if _CAMEL.fullmatch(letters):
+        return 3 * humps > len(letters)
     return humps >= _FEWEST_HUMPS and 6 * humps > len(letters)
 
 

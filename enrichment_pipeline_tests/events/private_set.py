@@ -1,12 +1,14 @@
 """A set of private and of harmless texts as they stand in events, and how much of it is masked.
 
 A kind is a list of forms, and of the places in which they stand. A third of the forms (`is_held`)
-was looked at only after the rules had been written.
+was looked at only after the rules had been written. `private_texts.tsv` has whole texts, in batches
+that were each written later, without looking at the rules.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
+from pathlib import Path
 from typing import NamedTuple
 
 LONGEST = 60
@@ -858,8 +860,19 @@ HARMLESS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+_TEXTS = Path(__file__).with_name("private_texts.tsv")
+
+
+def written() -> Iterator[Sample]:
+    """Whole texts; of the secret, the piece that must not be left."""
+    for line in _TEXTS.read_text(encoding="utf-8").splitlines():
+        if "\t" in line:
+            text, secret = line.split("\t")
+            yield Sample("written", text, secret, is_held=False)
+
+
 def samples() -> Iterator[Sample]:
-    """All of the set, the same in each run."""
+    """All forms in their places, the same in each run."""
     for kinds, is_private in ((PRIVATE, True), (HARMLESS, False)):
         for kind, (forms, places) in kinds.items():
             for number, form in enumerate(forms):
@@ -879,6 +892,8 @@ def is_right(sample: Sample, masked: str) -> bool:
     """Whether nothing of the secret is left; of a harmless text, whether it is as it was."""
     if not sample.secret:
         return masked == sample.text
+    if sample.kind == "written":
+        return sample.secret not in masked
     secret, left = _squeezed(sample.secret), _squeezed(masked)
     around = _squeezed(sample.text.replace(sample.secret, " "))
     size = min(len(secret), 5)
@@ -898,9 +913,9 @@ class Score(NamedTuple):
     wrong: list[tuple[Sample, str]]
 
 
-def score(mask: Callable[[str], str], chosen: Callable[[Sample], bool]) -> Score:
-    """The score of a function that masks a text, over some of the set."""
-    of_set = [(one, mask(one.text)) for one in samples() if chosen(one)]
+def score(mask: Callable[[str], str], chosen: Iterable[Sample]) -> Score:
+    """The score of a function that masks a text."""
+    of_set = [(one, mask(one.text)) for one in chosen]
     wrong = [(one, masked) for one, masked in of_set if not is_right(one, masked)]
     private = sum(bool(one.secret) for one, _ in of_set)
     missed = sum(bool(one.secret) for one, _ in wrong)
