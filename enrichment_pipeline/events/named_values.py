@@ -56,6 +56,7 @@ _NO_SECRET = frozenset(
     )
 )
 _SWITCHES = frozenset({"true", "false", "null", "none", "undefined", "yes", "no"})
+_ASCII = re.compile("[a-z0-9]")
 _PARTICIPLES = ("ed", "ing")
 _SEPARATOR = re.compile("[:=→]|->|%(?:25)*3[ADad]")
 _DIGIT = re.compile(r"\d")
@@ -175,8 +176,8 @@ def _is_switch(value: str, said: Said) -> bool:
 
 def _is_secret(value: str, said: Said, behind: str) -> bool:
     word = value.strip(".,;:!?\"'()").lower()
-    # `Password: ********`
-    if word in _NO_SECRET or not any(character.isalnum() for character in word):
+    # `Password: ********`, and what a form says in another script.
+    if word in _NO_SECRET or not _ASCII.search(word):
         return False
     is_long = len(word) >= _SHORTEST_SECRET
     has_digit = any(character.isdigit() for character in value)
