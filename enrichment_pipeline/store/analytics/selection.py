@@ -15,6 +15,7 @@ from enrichment_pipeline.events.noise import NOISE
 from enrichment_pipeline.store.database.errors import StoreError
 from enrichment_pipeline.store.ingest.people import person_join, pseudonym_key, pseudonym_sql
 from enrichment_pipeline.store.reading.event_search import PSEUDONYM, ids_of_person
+from enrichment_pipeline.store.reading.handles import as_pseudonym
 from enrichment_pipeline.store.reading.shown_names import (
     events_shown_as,
     like,
@@ -251,10 +252,11 @@ class Acts:
             conditions.append(f"event.project = {self.add(about.project)}")
         if about.person is not None:
             first = about.before or about.start
-            ids = ids_of_person(self.connection, about.project, about.person, first, about.end)
+            person = as_pseudonym(self.connection, about.person)
+            ids = ids_of_person(self.connection, about.project, person, first, about.end)
             conditions.append(f"event.distinct_id = ANY(CAST({self.add(ids)} AS text[]))")
-            if about.person.startswith(PSEUDONYM):
-                whose = self._pseudonyms(ids, about.person)
+            if person.startswith(PSEUDONYM):
+                whose = self._pseudonyms(ids, person)
                 conditions.append(f"event.project = ANY(CAST({self.add(whose)} AS text[]))")
         return " AND ".join(conditions)
 

@@ -13,8 +13,8 @@ from enrichment_pipeline.store.ingest.people import (
     pseudonym_sql,
 )
 from enrichment_pipeline.store.reading.handles import (
+    as_pseudonym,
     person_handles,
-    person_named,
     session_handles,
     session_named,
 )
@@ -96,13 +96,15 @@ def search_events(
         "session_id": session_id,
         "contains": contains,
     }
-    if session_id and (named := session_named(connection, session_id)):
+    named = session_named(connection, session_id) if session_id else None
+    if named and project in (None, named.project):
         given |= {"project": named.project, "session_id": named.session_id}
     parameters: dict[str, object] = {
         name: value for name, value in given.items() if value is not None
     }
     conditions = [_CONDITIONS[name] for name in parameters]
     if person is not None:
+        person = as_pseudonym(connection, person)
         conditions.append(_OF_PEOPLE)
         parameters["people"] = ids_of_person(connection, project, person, start, end)
         if person.startswith(PSEUDONYM):
@@ -153,10 +155,7 @@ def ids_of_person(
     """All ids of a person, given one of the ids, or the pseudonym of somebody who has a session in
     the table or an event in this period."""
     if not person.startswith(PSEUDONYM):
-        named = person_named(connection, person)
-        if named is None:
-            return ids_of(connection, project, person)
-        return ids_of(connection, named.project, named.distinct_id)
+        return ids_of(connection, project, person)
     found: set[str] = set()
     for people in (_PEOPLE_OF_SESSIONS, _PEOPLE_OF_EVENTS):
         rows = connection.execute(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from enrichment_pipeline.store.ingest.people import person_join
+from enrichment_pipeline.store.ingest.people import person_join, pseudonym_key, pseudonym_sql
 
 _HANDLE = re.compile(r"([sp])([1-9]\d{0,17})")
 
@@ -35,6 +35,22 @@ def session_named(connection: Connection, handle: str) -> NamedSession | None:
 def person_named(connection: Connection, handle: str) -> NamedSession | None:
     """A session of the person that `p3` names; None for any other text, or where there is none."""
     return _named(connection, handle, "p")
+
+
+def as_pseudonym(connection: Connection, who: str) -> str:
+    """The pseudonym of the person that `p3` names, which says the project too; any other text as it
+    is."""
+    named = person_named(connection, who)
+    if named is None:
+        return who
+    query = f"""
+        SELECT {pseudonym_sql("one")} FROM (
+            SELECT CAST(:project AS text) AS project, CAST(:distinct_id AS text) AS distinct_id
+        ) one {person_join("one")}
+    """
+    of = {"project": named.project, "distinct_id": named.distinct_id}
+    found = connection.execute(text(query), of | {"pseudonym_key": pseudonym_key(connection)})
+    return str(found.scalar_one())
 
 
 def _named(connection: Connection, handle: str, kind: str) -> NamedSession | None:

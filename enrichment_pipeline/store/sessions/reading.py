@@ -17,8 +17,8 @@ from enrichment_pipeline.store.ingest.people import (
     pseudonym_sql,
 )
 from enrichment_pipeline.store.reading.handles import (
+    as_pseudonym,
     person_handles,
-    person_named,
     session_handles,
 )
 
@@ -242,14 +242,10 @@ def _escaped(contains: str) -> str:
 def _of_person(
     connection: Connection, person: str, project: str | None, parameters: dict[str, object]
 ) -> str:
+    person = as_pseudonym(connection, person)
     if _PSEUDONYM.fullmatch(person):
         parameters["person"] = person
         return f"{pseudonym_sql('session')} = :person"
-    if named := person_named(connection, person):
-        project, person = named.project, named.distinct_id
-        parameters["project"] = project
-        parameters["people"] = ids_of(connection, project, person)
-        return f"{_CONDITIONS['project']} AND session.distinct_id = ANY(CAST(:people AS text[]))"
     parameters["people"] = ids_of(connection, project, person)
     return "session.distinct_id = ANY(CAST(:people AS text[]))"
 
