@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from enrichment_pipeline.llm.rendering import render
-from enrichment_pipeline.llm.sessions import cut_at_silence, derived_id
+from enrichment_pipeline.llm.sessions import cut_at_silence, derived_id, people_in_doubt
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.people import pseudonym_key, pseudonym_of
@@ -53,13 +55,15 @@ def build_day(
         key = pseudonym_key(connection)
         build = Build(connection, day, is_whole=is_whole)
         report.is_whole = build.is_whole
-        build.write_all(_build_sessions(build.events(), key, day, report, on_progress))
+        found = _build_sessions(connection, build.events(), key, day, report, on_progress)
+        build.write_all(found)
         build.finish()
     report.seconds = time.monotonic() - started
     return report
 
 
 def _build_sessions(
+    connection: Connection,
     found: Iterator[DayEvents],
     key: str,
     day: date,
@@ -68,7 +72,7 @@ def _build_sessions(
 ) -> Iterator[BuiltSession]:
     for one in found:
         for session_id, events in _sessions(one, key, day):
-            built = build_session(one.project, session_id, events)
+            built = build_session(connection, one.project, session_id, events)
             report.sessions += 1
             report.events += built.events
             report.signals.update(built.signals)
@@ -89,10 +93,13 @@ def _sessions(found: DayEvents, key: str, day: date) -> Iterator[tuple[str, Sess
             yield derived_id(person, events[0].occurred_at), events
 
 
-def build_session(project: str, session_id: str, events: SessionEvents) -> BuiltSession:
+def build_session(
+    connection: Connection, project: str, session_id: str, events: SessionEvents
+) -> BuiltSession:
     """A session as a row of the table. The person may change, so it is not stored but read with the
     row."""
-    timeline = build_timeline(project, session_id, "", events)
+    people = people_in_doubt(connection, project, events)
+    timeline = build_timeline(project, session_id, "", events, people=people)
     return BuiltSession(
         project=project,
         session_id=session_id,
@@ -108,6 +115,7 @@ def build_session(project: str, session_id: str, events: SessionEvents) -> Built
         outline=timeline.outline,
         signals=_kinds(timeline),
         timeline=render(timeline, "text", MOST_TOKENS),
+        others=list(timeline.others) or None,
     )
 
 

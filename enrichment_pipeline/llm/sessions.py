@@ -5,9 +5,10 @@ Building all sessions of a day belongs to `session_days`; making a timeline to `
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import reduce
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -16,8 +17,9 @@ from enrichment_pipeline.events.safe_text import safe_text
 from enrichment_pipeline.events.text import clean_text
 from enrichment_pipeline.llm.pseudonyms import Pseudonyms
 from enrichment_pipeline.llm.timelines import Timeline, build_timeline
+from enrichment_pipeline.llm.whose import ids_in_doubt
 from enrichment_pipeline.store.database.errors import StoreError
-from enrichment_pipeline.store.ingest.people import ids_of
+from enrichment_pipeline.store.ingest.people import identified_people, ids_of
 from enrichment_pipeline.store.reading.handles import (
     person_handles,
     session_handles,
@@ -175,10 +177,19 @@ def _timeline(
     person = person_handles(connection, [whose]).get(whose)
     person = person or Pseudonyms(connection).of(*whose)
     is_open = time.time() - last.occurred_at < SILENCE.total_seconds()
-    timeline = build_timeline(project, session_id, person, events, is_open=is_open)
+    people = people_in_doubt(connection, project, events)
+    timeline = build_timeline(project, session_id, person, events, is_open=is_open, people=people)
     this = (project, session_id)
     timeline.handle = session_handles(connection, [this]).get(this)
     return timeline
+
+
+def people_in_doubt(
+    connection: Connection, project: str, events: Sequence[SessionEvent]
+) -> Mapping[str, UUID]:
+    """The people of the ids in a session, if there may be several."""
+    ids = ids_in_doubt(events)
+    return identified_people(connection, project, ids) if ids else {}
 
 
 def as_kept(name: str) -> str:

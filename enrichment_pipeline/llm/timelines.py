@@ -5,8 +5,8 @@ belongs to `rendering`, reading its events to `sessions`.
 """
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
@@ -33,6 +33,7 @@ from enrichment_pipeline.llm.signals import (
     find_signals,
     is_counted_twice,
 )
+from enrichment_pipeline.llm.whose import NOBODY, Arrival, other_people
 from enrichment_pipeline.store.sessions.reading import SessionEvent, SessionEvents
 from enrichment_pipeline.wording import counted
 
@@ -98,6 +99,8 @@ class Timeline:
     entries: list[Entry]
     is_open: bool = False
     """Whether more events may come."""
+    others: Sequence[str] = ()
+    """A distinct_id of each other person in the session, as it arrived."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Events that say nothing about the user, by name."""
     merged: int = 0
@@ -116,22 +119,25 @@ def build_timeline(
     events: Sequence[SessionEvent],
     *,
     is_open: bool = False,
+    people: Mapping[str, Hashable] = NOBODY,
 ) -> Timeline:
     """Build a timeline. `events` are all events of the session, at least one, in any order; or
-    those that were read of a very long one, in the order of time."""
+    those that were read of a very long one, in the order of time. `people` has the person of each
+    identified id, where there may be several people (`whose.ids_in_doubt`)."""
     ordered = _in_order(events)
     count, last = len(events), ordered[-1]
     if isinstance(events, SessionEvents):
         count, last = events.total, events.last or last
     not_read = count - len(ordered)
     start, end = ordered[0].occurred_at, ordered[-1].occurred_at
+    arrivals = other_people(ordered, people) if people else ()
     noise = noise_of(ordered)
     kept = [event for event in ordered if event.event not in noise] if noise else ordered
     acts = beside_their_clicks(kept)
     visits = _visits(kept)
-    entries = _entries(acts, start, end)
+    entries = _entries(acts, start, end, arrivals)
     signals = find_signals(entries)
-    shown = sum([entry.times for entry in entries if entry.action != "idle"])
+    shown = sum([entry.times for entry in entries if entry.action not in {"idle", "person"}])
     return Timeline(
         project=project,
         session_id=session_id,
@@ -147,6 +153,7 @@ def build_timeline(
         signals=signals,
         entries=entries,
         is_open=is_open,
+        others=list(dict.fromkeys(one.before for one in arrivals)),
         dropped=Counter([event.event for event in ordered if event.event in noise]),
         merged=len(kept) - shown,
         not_read=not_read,
@@ -190,16 +197,21 @@ def _visits(events: Sequence[SessionEvent]) -> list[str]:
     return visits
 
 
-def _entries(events: Sequence[SessionEvent], start: float, end: float) -> list[Entry]:
+def _entries(
+    events: Sequence[SessionEvent], start: float, end: float, arrivals: Sequence[Arrival]
+) -> list[Entry]:
     entries: list[Entry] = []
     rage = RageWatch()
     current: str | None = None
     before = start
+    coming = deque(arrivals)
     for at, event in enumerate(events):
         moment = event.occurred_at
         if moment - before >= IDLE_SECONDS:
             entries.append(_idle(before - start, moment - start, current))
         before = moment
+        while coming and coming[0].at <= moment:
+            entries.append(_arrival(coming.popleft().at - start))
         page = page_of(event.path_template)
         is_leave = event.event == "$pageleave" and current is not None
         if is_leave and page == current and _says_nothing(events, at):
@@ -213,6 +225,10 @@ def _entries(events: Sequence[SessionEvent], start: float, end: float) -> list[E
     if end - before >= IDLE_SECONDS:
         entries.append(_idle(before - start, end - start, current))
     return entries
+
+
+def _arrival(at: float) -> Entry:
+    return Entry(at, "person", "now another person", until=at)
 
 
 def _idle(at: float, until: float, page: str | None) -> Entry:

@@ -408,9 +408,17 @@ session_timeline = Table(
     _moment("built_at", now=True),
     # Its short name, `s12`. NULL in rows that a version before 0015 has built meanwhile.
     Column("number", BigInteger),
+    # A distinct_id of each other person in it; NULL: nobody else.
+    Column("others", ARRAY(Text)),
     Index("session_timeline_number", "number", unique=True),
     Index("session_timeline_day", "day", "started_at"),
     Index("session_timeline_person", "project", "distinct_id"),
+    Index(
+        "session_timeline_others",
+        "others",
+        postgresql_using="gin",
+        postgresql_where=text("others IS NOT NULL"),
+    ),
     comment="What happened in each session, for people and language models; day: UTC, of its "
     "start.",
 )

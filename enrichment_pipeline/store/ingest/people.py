@@ -127,7 +127,7 @@ def lone_person(project: str, distinct_id: str) -> UUID:
 def people_of(connection: Connection, project: str, distinct_ids: Iterable[str]) -> dict[str, UUID]:
     """The person of each of these ids."""
     wanted = sorted(set(distinct_ids))
-    joined = _read(connection, project, wanted)
+    joined = identified_people(connection, project, wanted)
     return {one: joined.get(one) or lone_person(project, one) for one in wanted}
 
 
@@ -189,13 +189,14 @@ def join_people(connection: Connection, events: "Sequence[RawEvent]") -> None:
         links = list(by_project[project])
         ids = sorted({one for link in links for one in link[:2]})
         # SDKs repeat the same links: ids that are joined already cost no lock.
-        known = _read(connection, project, ids)
+        known = identified_people(connection, project, ids)
         if any(_is_news(link, known) for link in links):
             connection.execute(_LOCK, {"project": project})
-            _join(connection, project, links, _read(connection, project, ids))
+            _join(connection, project, links, identified_people(connection, project, ids))
 
 
-def _read(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, UUID]:
+def identified_people(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, UUID]:
+    """The person of each of these ids that was identified, or joined to one that was."""
     rows = connection.execute(_READ, {"project": project, "ids": list(ids)})
     return {row.distinct_id: row.person_id for row in rows}
 

@@ -41,6 +41,8 @@ class BuiltSession(NamedTuple):
     outline: str
     signals: Sequence[str]
     timeline: str
+    others: Sequence[str] | None
+    """A distinct_id of each other person."""
 
 
 class DayEvents(NamedTuple):
@@ -65,7 +67,8 @@ def forget_sessions(connection: Connection, of: Mapping[str, object]) -> None:
                 SELECT project, session_id FROM enriched_event
                 WHERE occurred_at >= :start AND occurred_at < :end AND distinct_id = ANY(:people)
                 UNION
-                SELECT project, session_id FROM session_timeline WHERE distinct_id = ANY(:people)
+                SELECT project, session_id FROM session_timeline
+                WHERE distinct_id = ANY(:people) OR others && :people
                 UNION
                 SELECT session.project, session.session_id
                 FROM person one

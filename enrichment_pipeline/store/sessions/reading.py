@@ -245,9 +245,18 @@ def _of_person(
     person = as_pseudonym(connection, person)
     if _PSEUDONYM.fullmatch(person):
         parameters["person"] = person
-        return f"{pseudonym_sql('session')} = :person"
+        return f"({pseudonym_sql('session')} = :person OR {_OTHER_HAS_PSEUDONYM})"
     parameters["people"] = ids_of(connection, project, person)
-    return "session.distinct_id = ANY(CAST(:people AS text[]))"
+    ids = "CAST(:people AS text[])"
+    return f"(session.distinct_id = ANY({ids}) OR session.others && {ids})"
+
+
+_OTHER_HAS_PSEUDONYM = f"""
+    EXISTS (
+        SELECT FROM (SELECT session.project, unnest(session.others) AS distinct_id) other
+        {person_join("other")} WHERE {pseudonym_sql("other")} = :person
+    )
+"""
 
 
 def projects_of_session(connection: Connection, session_id: str) -> list[str]:
