@@ -91,6 +91,7 @@ _ASKED_BY: dict[str, list[object]] = {
     "person": [*SECRETS],
     "page": ["/u"],
     "contains": ["("],
+    "text": [" ".join(f'"{secret}" (s1, p1, s2:0)' for secret in SECRETS)],
     "steps": [["page=/*", "$pageview"]],
 }
 """What each tool is asked with, by the names of its arguments; its choices are all asked for."""

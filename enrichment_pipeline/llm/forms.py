@@ -72,11 +72,12 @@ def _text(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
     if signals := _signals(timeline, brevity):
         head.append(f"signals: {signals}")
     head.append("seconds action what")
-    shown = [_text_line(line, where, brevity) for line, where in _with_places(lines)]
+    shown = [text_line(line, where, brevity) for line, where in _with_places(lines)]
     return "\n".join([*head, *shown]) + "\n"
 
 
-def _text_line(line: Line, where: str, brevity: Brevity) -> str:
+def text_line(line: Line, where: str, brevity: Brevity = WHOLE) -> str:
+    """A line of the text; `where` is its page, where that is to be said."""
     if isinstance(line, Counter):
         return f"… {_left_out(line, brevity)}"
     mark = "! " if line.signal else ""

@@ -12,7 +12,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from sqlalchemy import Connection
 
-from enrichment_pipeline.events.masked import masked_id
+from enrichment_pipeline.events.masked import masked_id, masked_line
+from enrichment_pipeline.llm.citations import Citation, check_citations
 from enrichment_pipeline.llm.mcp_answers import (
     EventLine,
     Events,
@@ -48,6 +49,7 @@ from enrichment_pipeline.store.reading.event_search import search_events
 from enrichment_pipeline.store.sessions.reading import list_sessions
 
 _SEARCHED = timedelta(days=7)
+_MOST_TEXT = 20_000
 
 
 class Tools:
@@ -215,5 +217,24 @@ class Tools:
             summary=None if rows else nothing_between(first, last),
         )
 
+    def check_citations(
+        self,
+        text: Annotated[
+            str, Field(max_length=_MOST_TEXT, description="Your answer, or a part of it.")
+        ],
+    ) -> str:
+        """Check an answer before you give it: whether each session (s12), line (s12:34, at second
+        34) and person (p3) that it cites exists, and says what the sentence around it quotes."""
+        with self._reading() as connection:
+            found = check_citations(connection, text)
+        if not found:
+            return "no citation; cite a session as s12, a line as s12:34"
+        return "\n".join(f"{one.cited} {one.verdict}{_missing(one)}" for one in found)
+
     def _reading(self) -> AbstractContextManager[Connection]:
         return reading(self._store, SECONDS)
+
+
+def _missing(one: Citation) -> str:
+    is_wrong = one.verdict == "does not say so"
+    return f": {', '.join(masked_line(text) for text in one.missing)}" if is_wrong else ""

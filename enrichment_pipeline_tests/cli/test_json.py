@@ -22,6 +22,7 @@ ARGUMENTS = {
     "alerts list": [],
     "alerts test": [],
     "backfill": ["--failed", "--dry-run"],
+    "cite check": ["answer.txt"],
     "config": [],
     "count": [],
     "dead-letters discard": ["--all", "--dry-run"],
@@ -66,6 +67,7 @@ def test_json_is_one_document_and_errors_are_lines_of_their_own(
     store: Store, rules: Rules, tmp_path: Path, *, command: str, is_filled: bool
 ) -> None:
     (tmp_path / "events.jsonl").write_bytes(make_event(at=NOON) if is_filled else b"")
+    (tmp_path / "answer.txt").write_text("Somebody came (s1).")
     [event] = raw_events(1, NOON, properties={"$session_id": "s"})
     if is_filled:
         broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "not JSON", b"{", NOON)

@@ -132,6 +132,14 @@ def calls(*wanted: list[str]) -> Callable[[Store, Path], list[Called]]:
     ]
 
 
+def cited(_: Store, folder: Path) -> list[Called]:
+    everything = [f"s{number}:{second}" for number in range(1, 9) for second in range(20)]
+    (folder / "answer.txt").write_text("\n".join(everything))
+    said = [call("cite", "check", str(folder / "answer.txt"), *form) for form in ([], ["--json"])]
+    assert "(email)" in said[0].stdout
+    return said
+
+
 PRINTED: dict[str, Callable[[Store, Path], list[Called]]] = {
     "demo": services(demo.demo),
     "up": services(up.up),
@@ -144,6 +152,7 @@ PRINTED: dict[str, Callable[[Store, Path], list[Called]]] = {
     ),
     "timeline": calls(["timeline", "s0"], ["timeline", "--person", JANE], ["timeline", JANE]),
     "person": calls(["person", JANE], ["person", JANE, "--json"]),
+    "cite check": cited,
     "errors": calls(["errors", "--limit", "99"], ["errors", "--json"], ["errors", "--by", "page"]),
     "count": calls(
         *(

@@ -67,7 +67,7 @@ def test_the_tools_say_what_they_do_and_that_they_only_read(store: Store) -> Non
         async with Client(make_server(store)) as client:
             tools = (await client.list_tools()).tools
             with_data = {*TABLES, "funnel"}
-            others = {"get_timeline", "person", "chart"}
+            others = {"get_timeline", "person", "check_citations", "chart"}
             assert {tool.name for tool in tools} == with_data | others
             for tool in tools:
                 assert tool.description
