@@ -10,6 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from enrichment_pipeline.events.control_words import (
+    FIELDS,
+    FRAMES,
+    NEAR,
+    control_of,
+    table_of,
+    word_of,
+    word_of_content,
+)
 from enrichment_pipeline.events.elements import Element, parse_chain
 from enrichment_pipeline.events.made_names import (
     acts_of_classes,
@@ -26,98 +35,12 @@ MAX_LABEL_LENGTH = 120
 _MOST_ELEMENTS = 24
 # How many elements around a control may name it: the label, the shell of a web component.
 _SHELL = 5
-_NEAR = 3
 
 _SPACE = re.compile(r"\s+")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-def _table(text: str) -> Mapping[str, str]:
-    """The word for each of the names behind it: `button: button, btn`."""
-    lines = (line.partition(":") for line in text.strip().splitlines())
-    return {name.strip(): word.strip() for word, _, names in lines for name in names.split(",")}
-
-
-# Other roles (`presentation`, `group`, `row`) are no controls.
-_WORDS_OF_ROLES = _table("""
-    button: button
-    link: link
-    option: option
-    checkbox: checkbox
-    switch: switch
-    tab: tab
-    slider: slider
-    menu item: menuitem, menuitemcheckbox, menuitemradio
-    radio button: radio
-    field: textbox, spinbutton
-    search field: searchbox
-    list: combobox, listbox
-    item: treeitem
-""")
-_WORDS_OF_TAGS = _table("""
-    link: a, area
-    button: button
-    list: select
-    field: textarea
-    option: option
-    section: summary
-""")
-_WORDS_OF_TYPES = _table("""
-    button: submit, button, reset, image
-    checkbox: checkbox
-    radio button: radio
-    slider: range
-    search field: search
-    file field: file
-""")
-# posthog-js leaves out the type of most inputs; their classes often show it. Checkboxes keep their
-# type, so what looks like one in Bootstrap's classes is a radio button.
-_WORDS_OF_CLASSES = _table("""
-    radio button: radio, form check input
-    checkbox: checkbox
-    switch: switch, toggle
-    slider: slider, range
-    search field: search
-""")
-# The last words of the names of web components (`sl-menu-item`) and of views on phones
-# (`UITabBarButton`).
-_WORDS_OF_NAMES = _table("""
-    button: button, btn, fab, chip
-    link: link, anchor
-    checkbox: checkbox, check box
-    switch: switch, toggle
-    radio button: radio, radio button
-    tab: tab, tab button, tab bar button
-    option: option, select option, select item
-    menu item: menu item, menuitem, dropdown item
-    list: select, dropdown, combobox, combo box, picker, listbox
-    field: input, field, textarea, text area, textbox, text view
-    slider: slider, range
-    item: list item, view cell
-    image: image, img, image view
-""")
-_WORDS_OF_PARTS = frozenset({"option", "button", "tab", "menu item", "checkbox", "switch"})
-_PRESSED = re.compile("touchable|pressable|clickable", re.IGNORECASE)
-_NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-
-# What is no control has a word only where people have one for it.
-_WORDS_OF_CONTENT = _table("""
-    image: img, image, picture, svg, canvas
-    heading: h1, h2, h3, h4, h5, h6
-    cell: td
-    column heading: th
-    item: li
-    video: video
-    form: form
-""")
-_WORDS_OF_CONTENT_ROLES = _table("""
-    image: img, image
-    heading: heading
-    cell: cell, gridcell
-    column heading: columnheader
-    item: listitem
-""")
-_LANDMARKS = _table("""
+_LANDMARKS = table_of("""
     header: header, banner
     footer: footer, contentinfo
     navigation: nav, navigation
@@ -131,11 +54,8 @@ _LANDMARKS = _table("""
     table: table, grid
 """)
 _CHECKABLE = frozenset({"checkbox", "switch", "menu item"})
-_FIELDS = frozenset(
-    {"field", "search field", "list", "checkbox", "radio button", "switch", "slider"}
-)
 _CHOICES = frozenset({"checkbox", "radio button", "tab", "menu item"})
-_OF_FIELDS = _FIELDS | {"label"}
+_OF_FIELDS = FIELDS | {"label"}
 _LISTS = frozenset({"select", "listbox", "combobox", "radiogroup", "menu", "tree", "dropdown"})
 
 _TITLES = (
@@ -158,15 +78,6 @@ _NO_NAMES = frozenset(
 _IDS_OF_FRAMES = frozenset(
     {"root", "app", "main", "content", "wrapper", "container", "page", "body", "layout", "top"}
 )
-_FRAMES = frozenset(
-    {"body", "html", "main", "nav", "header", "footer", "aside", "section", "article", "dialog"}
-    | {"form", "table", "ul", "ol"}
-)
-_CLICKABLE = frozenset(
-    {"attr__onclick", "attr__aria-haspopup", "attr__aria-expanded", "attr__ng-click"}
-    | {"attr__tabindex", "attr__@click", "attr__ph-label"}
-)
-_POINTER = re.compile(r"cursor:\s*pointer")
 
 
 class ElementName(NamedTuple):
@@ -195,12 +106,12 @@ def name_element(chain: str | None, element_text: str | None) -> ElementName:
     elements = list(islice(parse_chain(chain), _MOST_ELEMENTS)) if chain else []
     if not elements:
         return ElementName(None, _clean(element_text))
-    at, word = _control(elements)
+    at, word = control_of(elements)
     if at is None:
         return _of_content(elements, element_text)
     control = elements[at]
     if word == "field":
-        outer = (_word(one) for one in _shell(elements, at) if one.tag != "label")
+        outer = (word_of(one) for one in _shell(elements, at) if one.tag != "label")
         word = next(filter(None, outer), word)
     link = next((one for one in elements[: at + 1] if one.tag in {"a", "area"}), None)
     label = _name(elements, at, word, element_text)
@@ -217,102 +128,17 @@ def name_element(chain: str | None, element_text: str | None) -> ElementName:
     )
 
 
-def _control(elements: Sequence[Element]) -> tuple[int | None, str | None]:
-    """The place of the control in which the element stands, and the word for it."""
-    for at, element in enumerate(elements):
-        word = _word(element) or _word_of_part(element, is_first=at == 0)
-        if at == 0 and word == "field" and element.tag == "input":
-            word = _word_of_classes(elements[:_NEAR]) or word
-        if word == "label":
-            # The label in the shell of a switch is part of the switch.
-            around = (_word(one) for one in elements[at + 1 : at + 1 + _NEAR])
-            return at, next((one for one in around if one in _FIELDS), word)
-        if word:
-            return at, word
-        if element.tag in _FRAMES:
-            break
-    for at, element in enumerate(elements[: _NEAR + 1]):
-        if element.tag in _FRAMES:
-            break
-        if _is_clickable(element):
-            return at, _word_of_content(element) or _word_of_content(elements[0])
-    return None, None
-
-
-def _word(element: Element) -> str | None:
-    """The word for a control; None for any other element."""
-    get = element.attributes.get
-    role = get("attr__role", "").partition(" ")[0].lower()
-    if role in _WORDS_OF_ROLES:
-        return _WORDS_OF_ROLES[role]
-    tag = element.tag
-    if tag == "input":
-        return _word_of_input(element)
-    if tag == "label":
-        return _word_of_classes([element]) or "label"
-    if word := _WORDS_OF_TAGS.get(tag):
-        return word
-    if get("attr__contenteditable") in {"", "true", "plaintext-only"}:
-        return "field"
-    return _word_of_name(tag) if "-" in tag or not tag.islower() else None
-
-
-def _word_of_input(element: Element) -> str:
-    kind = element.attributes.get("attr__type", "").lower()
-    return _WORDS_OF_TYPES.get(kind, "field")
-
-
-def _word_of_classes(elements: Iterable[Element]) -> str | None:
-    named = " ".join(element.attributes.get("attr__class", "") for element in elements)
-    classes = " ".join(_NAME_PART.findall(named)).lower()
-    found = (word for name, word in _WORDS_OF_CLASSES.items() if f" {name} " in f" {classes} ")
-    return next(found, None)
-
-
-def _word_of_name(name: str) -> str | None:
-    words = [part.lower() for part in _NAME_PART.findall(name)]
-    for count in (3, 2, 1):
-        if word := _WORDS_OF_NAMES.get(" ".join(words[-count:])):
-            return word
-    return "button" if _PRESSED.search(name) else None
-
-
-def _word_of_part(element: Element, *, is_first: bool) -> str | None:
-    """The word for what a library made a control by its class (`div.my-select-option`). A page may
-    have a class of that name around much else, so it must be what was clicked, or have a state."""
-    if element.tag not in {"div", "span", "li"}:
-        return None
-    if not is_first and not any(key.startswith("attr__aria-") for key in element.attributes):
-        return None
-    names = element.attributes.get("attr__class", "").split()
-    found = (_word_of_name(name) for name in names if ":" not in name)
-    return next((word for word in found if word in _WORDS_OF_PARTS), None)
-
-
-def _is_clickable(element: Element) -> bool:
-    attributes = element.attributes
-    if attributes.get("attr__tabindex", "0").startswith("-"):
-        return False
-    is_marked = not _CLICKABLE.isdisjoint(attributes)
-    return is_marked or bool(_POINTER.search(attributes.get("attr__style", "")))
-
-
-def _word_of_content(element: Element) -> str | None:
-    role = element.attributes.get("attr__role", "")
-    return _WORDS_OF_CONTENT_ROLES.get(role) or _WORDS_OF_CONTENT.get(element.tag)
-
-
 def _of_content(elements: Sequence[Element], element_text: str | None) -> ElementName:
     """The name of an element that stands in no control: of itself, or close around it."""
     first = elements[0]
-    word = _word_of_content(first)
-    if word is None and any(one.tag == "svg" for one in elements[: _NEAR + 1]):
+    word = word_of_content(first)
+    if word is None and any(one.tag == "svg" for one in elements[: NEAR + 1]):
         word = "image"
-    if word is None and any(one.tag == "th" for one in elements[: _NEAR + 1]):
+    if word is None and any(one.tag == "th" for one in elements[: NEAR + 1]):
         word = "column heading"
     near = [first]
-    for element in elements[1 : _NEAR + 1]:
-        if element.tag in _FRAMES:
+    for element in elements[1 : NEAR + 1]:
+        if element.tag in FRAMES:
             break
         near.append(element)
     is_form = first.tag == "form"
@@ -361,12 +187,12 @@ def _name(
 
 def _shell(elements: Sequence[Element], at: int) -> Sequence[Element]:
     """The web components around a control of which it is the inside, and labels around it."""
-    word = _word(elements[at])
+    word = word_of(elements[at])
     shell = []
     for element in elements[at + 1 : at + 1 + _SHELL]:
-        if element.tag in _FRAMES:
+        if element.tag in FRAMES:
             break
-        outer = _word(element)
+        outer = word_of(element)
         is_outside = "-" in element.tag and (outer == word or {outer, word} <= _OF_FIELDS)
         if element.tag == "label" or is_outside:
             shell.append(element)
@@ -431,7 +257,7 @@ def _choice(control: Element, word: str | None) -> str | None:
 
 
 def _label_around(shell: Sequence[Element], word: str | None) -> str | None:
-    if word not in _FIELDS:
+    if word not in FIELDS:
         return None
     label = next((one for one in shell if one.tag == "label"), None)
     text = _clean(label.attributes.get("text")) if label else None
@@ -465,7 +291,7 @@ def _around(
     landmark = None
     for element in elements:
         role = element.attributes.get("attr__role", element.tag)
-        is_list = role in _LISTS or _word(element) == "list"
+        is_list = role in _LISTS or word_of(element) == "list"
         if not label or is_list:
             name = _given([element])
             if not name and (is_list or element.tag == "form"):
