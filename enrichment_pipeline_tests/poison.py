@@ -55,12 +55,17 @@ def fails_to_load() -> Callable[[EnrichmentInput], None]:
 
 
 def kills_with_some(
-    payload: bytes, project: str, arrival: Arrival, allowed: Set[Private], oldest: datetime
+    payload: bytes,
+    project: str,
+    arrival: Arrival,
+    allowed: Set[Private],
+    page_queries: Sequence[str],
+    oldest: datetime,
 ) -> RawEvent | Refusal:
     """As `parse_again`, but for a payload with this word in it."""
     if KILLS.encode() in payload:
         _do(KILLS)
-    return parse_again(payload, project, arrival, allowed, oldest)
+    return parse_again(payload, project, arrival, allowed, page_queries, oldest)
 
 
 def _do(harm: str) -> None:
