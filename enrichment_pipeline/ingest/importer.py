@@ -121,9 +121,13 @@ def _import_in_parallel(
     with process_pool(store.settings, processes) as pool:
         loading: deque[tuple[Chunk, Future[ImportSummary]]] = deque()
 
-        def submitted(chunk: Chunk) -> tuple[Chunk, Future[ImportSummary]]:
-            with sigint_blocked():
-                return chunk, pool.submit(load_in_process, chunk, project, source)
+        def submit(
+            chunk: Chunk, add: Callable[[tuple[Chunk, Future[ImportSummary]]], None]
+        ) -> None:
+            # Blocked for the processes that start here; deferred too, because another thread may
+            # take the signal, and what is submitted must be in `loading` to be counted.
+            with sigint_deferred(), sigint_blocked():
+                add((chunk, pool.submit(load_in_process, chunk, project, source)))
 
         def finish_first() -> None:
             chunk, future = loading[0]
@@ -131,7 +135,8 @@ def _import_in_parallel(
                 done = future.result()
             except Exception as error:  # noqa: BLE001  raised there, as above
                 wait_for_store(store, error)
-                loading[0] = submitted(chunk)
+                loading.popleft()
+                submit(chunk, loading.appendleft)
                 return
             with sigint_deferred():
                 summary.add(done)
@@ -139,7 +144,7 @@ def _import_in_parallel(
 
         try:
             for chunk in chunks:
-                loading.append(submitted(chunk))
+                submit(chunk, loading.append)
                 # In memory are only the chunks that are worked on, and the next for each process.
                 while len(loading) >= 2 * processes:
                     finish_first()

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import psutil
 import pytest
@@ -181,3 +183,22 @@ def test_its_processes_end_with_the_import_and_do_all_of_a_chunk_or_nothing(
     assert durable % 10 == 0
     if number is signal.SIGINT:
         assert durable == int(printed), "what was under way is finished and counted"
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_chunk_is_handed_to_a_process_leaves_that_chunk_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "CHUNK_EVENTS", 10)
+    summary = ImportSummary()
+    submit = ProcessPoolExecutor.submit
+
+    def submit_and_interrupt(*arguments: Any, **more: Any) -> Any:
+        future = submit(*arguments, **more)
+        signal.raise_signal(signal.SIGINT)
+        return future
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        import_records(store, records(100), "default", summary)
+    assert raw_event_count(store) == summary.accepted == 10
