@@ -17,7 +17,9 @@ from sqlalchemy import Connection, text
 
 from benchmarks.measure import console
 from enrichment_pipeline.analytics.answers import Answer
-from enrichment_pipeline.analytics.questions import PREVIOUS, Asked, count, funnel
+from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.paths import paths
+from enrichment_pipeline.analytics.questions import count, funnel
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline.store.database.partitions import ensure_days
@@ -124,6 +126,10 @@ def _questions() -> dict[str, Callable[[Connection], Answer]]:
             week,
             ["/shop/page-0", "touched=Button 1", "event=custom event 3"],
             window=timedelta(days=1),
+        ),
+        "paths of three acts after a page, a week": lambda c: paths(c, week, "/shop/page-0"),
+        "paths of two acts before an event, a week": lambda c: paths(
+            c, week, "event=custom event 3", direction="before", depth=2
         ),
     }
 

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import NamedTuple
+
+from sqlalchemy import Connection
 
 from enrichment_pipeline.events.masked import masked_id, masked_text
 from enrichment_pipeline.events.safe_text import has_few_words
-from enrichment_pipeline.store.analytics.selection import About
+from enrichment_pipeline.store.analytics.selection import About, Session
+from enrichment_pipeline.store.reading.handles import session_handles
 
 Cell = str | int | float | list[str] | None
 
@@ -24,9 +28,11 @@ class Answer(NamedTuple):
     rows: Sequence[Sequence[Cell]]
 
 
-def shown_sessions(sessions: Sequence[str]) -> list[str]:
-    """The ids of sessions, as they can be asked for."""
-    return [masked_id(session) for session in sessions]
+def shown_sessions(connection: Connection, groups: Sequence[Sequence[Session]]) -> list[list[str]]:
+    """The sessions behind each number, as they can be asked for: `s12`, or the id of one that is
+    not built yet."""
+    handles = session_handles(connection, chain.from_iterable(groups))
+    return [[handles.get(one) or masked_id(one[1]) for one in group] for group in groups]
 
 
 def shown_name(name: str) -> str:

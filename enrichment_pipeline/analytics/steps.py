@@ -7,8 +7,9 @@ from enrichment_pipeline.store.analytics.selection import Step
 from enrichment_pipeline.wording import UserError
 
 HOW = (
-    "event=NAME, page=/PATH (page=/PATH* for all that begin so), touched=LABEL, device=DEVICE or "
-    "signal=KIND, as shown; several of one act joined by &: touched=Save & page=/settings"
+    "event=NAME, page=/PATH (page=/PATH* for all that begin so), touched=LABEL, did=SENTENCE, "
+    "device=DEVICE or signal=KIND, as shown; several of one act joined by &: "
+    "touched=Save & page=/settings"
 )
 """How a step is written."""
 

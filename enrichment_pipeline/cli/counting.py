@@ -1,4 +1,4 @@
-"""`enrichment-pipeline count`, `funnel`: numbers, and the sessions behind each number."""
+"""`enrichment-pipeline count`, `funnel`, `paths`: numbers, and the sessions behind each number."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,7 +8,9 @@ import typer
 from sqlalchemy import Connection
 
 from enrichment_pipeline.analytics.answers import Answer
-from enrichment_pipeline.analytics.questions import PREVIOUS, Asked
+from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.paths import MOST_ACTS
+from enrichment_pipeline.analytics.paths import paths as paths_of
 from enrichment_pipeline.analytics.questions import count as count_of
 from enrichment_pipeline.analytics.questions import funnel as funnel_of
 from enrichment_pipeline.analytics.steps import HOW
@@ -16,6 +18,7 @@ from enrichment_pipeline.cli.console import print_json, print_table, records, sa
 from enrichment_pipeline.cli.moments import From, To, parse_moment, parse_period
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.analytics.counting import By
+from enrichment_pipeline.store.analytics.paths import Direction
 from enrichment_pipeline.store.database.engine import existing_store
 
 Where = Annotated[
@@ -29,6 +32,11 @@ Project = Annotated[str | None, typer.Option(help="Of this project alone.")]
 Person = Annotated[
     str | None, typer.Option(help="Of this person: a distinct_id, or a name as person_….")
 ]
+Within = Annotated[
+    float | None,
+    typer.Option(min=0.01, help="Follow people for so many hours, not single sessions."),
+]
+Limit = Annotated[int, typer.Option(min=1, help="So many rows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -40,7 +48,7 @@ def count(
     compare_to: CompareTo = None,
     person: Person = None,
     project: Project = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many rows.")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """Count events, sessions and people by event, page, element touched, signal, time or other.
@@ -58,10 +66,7 @@ def count(
 
 def funnel(
     steps: Annotated[list[str], typer.Argument(help=f"In their order: {HOW}.")],
-    within: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="Follow people for so many hours, not single sessions."),
-    ] = None,
+    within: Within = None,
     where: Where = None,
     first: From = None,
     end: To = None,
@@ -79,6 +84,37 @@ def funnel(
     asked = _asked(first, end, compare_to, person, project, where)
     window = timedelta(hours=within) if within else None
     _answer(lambda connection: funnel_of(connection, asked, steps, window=window), as_json)
+
+
+def paths(
+    step: Annotated[str, typer.Argument(help=f"One step: {HOW}.")],
+    direction: Annotated[Direction, typer.Option(help="On which side of the step.")] = "after",
+    depth: Annotated[int, typer.Option(min=1, max=MOST_ACTS, help="Up to so many acts.")] = 3,
+    within: Within = None,
+    where: Where = None,
+    first: From = None,
+    end: To = None,
+    person: Person = None,
+    project: Project = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what sessions do right after a step, or right before it: the most common sequences.
+
+    Without --from, of the seven days before --to, or before the newest event.
+
+    Examples: [bold]enrichment-pipeline paths /checkout[/],
+    [bold]enrichment-pipeline paths "event=order placed" --direction before --depth 2[/],
+    [bold]enrichment-pipeline paths /pricing --within 48 --where "device=Safari on iPhone"[/]
+    """
+    asked = _asked(first, end, None, person, project, where)
+    window = timedelta(hours=within) if within else None
+    _answer(
+        lambda connection: paths_of(
+            connection, asked, step, direction=direction, depth=depth, window=window, limit=limit
+        ),
+        as_json,
+    )
 
 
 def _asked(

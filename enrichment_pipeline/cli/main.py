@@ -55,6 +55,9 @@ _SUBCOMMANDS = {
     "funnel": _Subcommand(
         "counting", "funnel", "How many come from step to step, and what stops the others."
     ),
+    "paths": _Subcommand(
+        "counting", "paths", "What sessions do right after a step, or right before it."
+    ),
     "cite": _Subcommand("cite", "app", "Whether the citations of a model's answer are right."),
     "mcp": _Subcommand("mcp", "mcp", "Let a language model ask by itself: an MCP server."),
     "export": _Subcommand("export", "export", "Write enriched events or timelines to files."),

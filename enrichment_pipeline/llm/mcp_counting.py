@@ -10,7 +10,9 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from enrichment_pipeline.analytics.answers import Answer
-from enrichment_pipeline.analytics.questions import MOST_STEPS, PREVIOUS, Asked, count, funnel
+from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.paths import MOST_ACTS, paths
+from enrichment_pipeline.analytics.questions import MOST_STEPS, count, funnel
 from enrichment_pipeline.analytics.steps import HOW
 from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE, Numbers, table
 from enrichment_pipeline.llm.mcp_arguments import (
@@ -26,6 +28,7 @@ from enrichment_pipeline.llm.mcp_arguments import (
 )
 from enrichment_pipeline.llm.mcp_running import SECONDS
 from enrichment_pipeline.store.analytics.counting import By
+from enrichment_pipeline.store.analytics.paths import Direction
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.as_reader import reading
 
@@ -36,6 +39,10 @@ Where = Annotated[Word | None, Field(description="Only events of which this is t
 CompareTo = Annotated[
     Word | None,
     Field(description=f"{PREVIOUS} (the time right before), or when as long a time began."),
+]
+Within = Annotated[
+    float | None,
+    Field(gt=0, le=_MOST_HOURS, description="Follow people so long, not one session."),
 ]
 Rows = Annotated[int, Field(ge=1, le=MOST_ROWS, description="Rows at most.")]
 Tokens = Annotated[
@@ -74,10 +81,7 @@ class Counting:
         steps: Annotated[
             list[Word], Field(min_length=2, max_length=MOST_STEPS, description=f"In order: {HOW}.")
         ],
-        within_hours: Annotated[
-            float | None,
-            Field(gt=0, le=_MOST_HOURS, description="Follow people so long, not one session."),
-        ] = None,
+        within_hours: Within = None,
         where: Where = None,
         start: Start = None,
         end: End = None,
@@ -93,6 +97,36 @@ class Counting:
         with reading(self._store, SECONDS) as connection:
             answer = funnel(connection, asked, steps, window=window)
         return _table(answer, MOST_STEPS, max_tokens)
+
+    def paths(
+        self,
+        step: Annotated[Word, Field(description="As a step of funnel.")],
+        direction: Annotated[Direction, Field(description="Side of the step.")] = "after",
+        depth: Annotated[int, Field(ge=1, le=MOST_ACTS, description="Acts at most.")] = 3,
+        within_hours: Within = None,
+        where: Where = None,
+        start: Start = None,
+        end: End = None,
+        person: Person = None,
+        project: Project = None,
+        limit: Rows = 10,
+        max_tokens: Tokens = _TOKENS,
+    ) -> Numbers:
+        """What sessions do right after (or before) the first time they take a step: the most common
+        sequences of acts, in order of time; a longer one is counted in the shorter, too."""
+        asked = _asked(start, end, None, person, project, where)
+        window = timedelta(hours=within_hours) if within_hours else None
+        with reading(self._store, SECONDS) as connection:
+            answer = paths(
+                connection,
+                asked,
+                step,
+                direction=direction,
+                depth=depth,
+                window=window,
+                limit=limit + 1,
+            )
+        return _table(answer, limit, max_tokens)
 
 
 def _asked(

@@ -1,23 +1,28 @@
 """Counting and funnels, each compared with the same answer without SQL."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
 
-from enrichment_pipeline.analytics.answers import Answer
-from enrichment_pipeline.analytics.questions import PREVIOUS, Asked, count, funnel
+from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.questions import count, funnel
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.as_reader import reading
 from enrichment_pipeline.wording import UserError
+from enrichment_pipeline_tests.analytics.asking import (
+    AGAIN,
+    ALL,
+    asked,
+    cells,
+    every_name,
+    keep,
+    refused,
+)
 from enrichment_pipeline_tests.analytics.made_acts import (
     ACTS,
     NOON,
@@ -29,42 +34,6 @@ from enrichment_pipeline_tests.analytics.made_acts import (
 )
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
-
-ALL = Asked(NOON, NOON + timedelta(days=1))
-AGAIN = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-Ask = Callable[..., Answer]
-
-
-def asked(store: Store, question: Ask, *arguments: Any, **named: Any) -> Answer:
-    with reading(store, 30) as connection:
-        return question(connection, *arguments, **named)
-
-
-def refused(store: Store, question: Ask, *arguments: Any, **named: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        asked(store, question, *arguments, **named)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
-
-
-def cells(answer: Answer, *columns: str) -> list[tuple[Any, ...]]:
-    places = [list(answer.columns).index(name) for name in columns]
-    return [tuple(row[place] for place in places) for row in answer.rows]
-
-
-def keep(store: Store, rules: Rules, acts: Sequence[Act]) -> None:
-    """A store with these acts alone."""
-    with store.transaction() as connection:
-        tables = "enriched_event, raw_event, raw_batch, event_key, session_timeline, person"
-        connection.execute(text(f"TRUNCATE {tables}"))
-    joined = make_event(
-        "$identify",
-        NOON - timedelta(days=9),
-        distinct_id="bob",
-        properties={"$anon_distinct_id": "anonymous-7"},
-    )
-    take_in(store, rules, [joined, *(act.payload() for act in acts)])
 
 
 @AGAIN
@@ -131,13 +100,6 @@ def test_funnels_are_those_that_trying_every_way_finds(
 
 def _in_order(did: str) -> str:
     return "" if did == "nothing more" else did
-
-
-def every_name() -> Iterator[Act]:
-    """Acts long before, so that every name is known."""
-    for step in STEPS:
-        event = step.event or ("$autocapture" if step.label else "$pageview")
-        yield Act(-20_000, event, step.page or "/", step.label, "zoe", "zero")
 
 
 def test_two_periods_stand_side_by_side_what_has_changed_most_first(
@@ -229,9 +191,7 @@ def test_signals_are_counted_and_can_be_chosen(store: Store, rules: Rules) -> No
     take_in(store, rules, visit("angry", NOON, "/a", "/b", "/a", "/b", person="ann"))
     build_day(store, NOON.date(), is_whole=True)
     answer = asked(store, count, ALL, by="signal")
-    assert cells(answer, "signal", "sessions", "newest_sessions") == [
-        ("back_and_forth", 1, ["angry"])
-    ]
+    assert cells(answer, "signal", "sessions", "newest_sessions") == [("back_and_forth", 1, ["s1"])]
     assert "4 sessions" in answer.summary
     assert "signals of sessions built up to" in answer.summary
     for signal in ("back_and_forth", "any"):

@@ -34,6 +34,7 @@ ARGUMENTS = {
     "forget": ["nobody", "--dry-run"],
     "funnel": ["$pageview", "$pageleave"],
     "import": ["events.jsonl", "missing.jsonl"],
+    "paths": ["$pageview"],
     "person": ["user-1"],
     "pull": [],
     "rules check": [],

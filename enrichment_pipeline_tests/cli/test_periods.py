@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
         ["$exception", "/pricing", "--json"],
         lambda printed: printed["rows"][1]["sessions"],
     ),
+    "paths": (
+        ["$exception", "--json"],
+        lambda printed: sum(row["sessions"] for row in printed["rows"]),
+    ),
     "export": (["events", "out", "--json"], lambda printed: printed["rows"]),
     "pull": (["--json"], lambda printed: printed["accepted"]),
 }

@@ -168,6 +168,11 @@ PRINTED: dict[str, Callable[[Store, Path], list[Called]]] = {
         ["funnel", "page=/*", "$pageview", "--json"],
         ["funnel", JANE, "/checkout"],
     ),
+    "paths": calls(
+        ["paths", "page=/*", "--limit", "500"],
+        ["paths", "page=/*", "--direction", "before", "--within", "9", "--json"],
+        ["paths", JANE],
+    ),
     "export": calls(["export", "events", "out"], ["export", "timelines", "out", "--json"]),
     "dead-letters replay": calls(["dead-letters", "replay", "--all", "--yes"]),
     "dead-letters discard": calls(

@@ -11,6 +11,8 @@ from enrichment_pipeline.store.analytics.selection import (
     TOUCHED,
     About,
     Acts,
+    Session,
+    sessions,
 )
 
 By = Literal["event", "touched", "page", "signal", "device", "release", "hour", "day", "project"]
@@ -39,7 +41,7 @@ class Counted(NamedTuple):
     """None: all events that were chosen."""
     now: Number
     before: Number
-    newest: list[str]
+    newest: list[Session]
     """The newest of the sessions."""
 
 
@@ -47,13 +49,14 @@ class Counted(NamedTuple):
 _COUNT = """
     WITH grouped AS MATERIALIZED (
         SELECT {what} AS what, is_before, act.key, act.whose, count(*)::int AS events,
-            max(act.occurred_at) AS newest, min(act.session COLLATE "C") AS session
+            max(act.occurred_at) AS newest, min(act.session COLLATE "C") AS session,
+            min(act.project COLLATE "C") AS project
         FROM {acts} {signals}
         GROUP BY 1, 2, 3, 4
     ),
     of_session AS MATERIALIZED (
         SELECT what, is_before, key, sum(events)::int AS events, max(newest) AS newest,
-            min(session) AS session
+            min(session) AS session, min(project) AS project
         FROM grouped GROUP BY 1, 2, 3
     ),
     of_person AS MATERIALIZED (
@@ -78,10 +81,12 @@ _COUNT = """
         FROM counted JOIN people USING (what) ORDER BY place LIMIT :limit
     ),
     newest AS (
-        SELECT what, array_agg(session ORDER BY newest DESC, session) AS sessions
+        SELECT what, array_agg(
+            ARRAY[project, session] ORDER BY newest DESC, session, project
+        ) AS sessions
         FROM (
-            SELECT what, session, newest, row_number() OVER (
-                PARTITION BY what ORDER BY newest DESC, session
+            SELECT what, session, project, newest, row_number() OVER (
+                PARTITION BY what ORDER BY newest DESC, session, project
             ) AS place
             FROM of_session JOIN best USING (what) WHERE NOT is_before
         ) ranked
@@ -132,7 +137,7 @@ def count_acts(connection: Connection, about: About, by: By, limit: int) -> list
         of_all=f"{_OF_ALL.format('NOT is_before')}, {_OF_ALL.format('is_before')}",
     )
     return [
-        Counted(row[1], Number(*row[2:5]), Number(*row[5:8]), list(row[8] or ()))  # type: ignore[arg-type, call-overload]
+        Counted(row[1], Number(*row[2:5]), Number(*row[5:8]), sessions(row[8]))  # type: ignore[arg-type]
         for row in acts.rows(statement)
     ]
 

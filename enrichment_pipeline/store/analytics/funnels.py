@@ -6,7 +6,14 @@ from typing import NamedTuple, cast
 
 from sqlalchemy import Connection
 
-from enrichment_pipeline.store.analytics.selection import SENTENCE, About, Acts, Step
+from enrichment_pipeline.store.analytics.selection import (
+    SENTENCE,
+    About,
+    Acts,
+    Session,
+    Step,
+    sessions,
+)
 
 _EXAMPLES = 3
 _MOST_INSTEAD = 3
@@ -18,7 +25,7 @@ class Reached(NamedTuple):
     many: int
     before: int
     """In the earlier period."""
-    stopped: list[str]
+    stopped: list[Session]
     """The newest sessions that came no further."""
     instead: list[tuple[str, int]]
     """What those who came no further did next, and how many; an empty text: nothing."""
@@ -27,7 +34,7 @@ class Reached(NamedTuple):
 # `start_n` of an act is the latest time at which those who came to step n with it can have begun.
 _FUNNEL = """
     WITH start_0 AS (
-        SELECT {who} AS who, is_before, act.session, act.occurred_at, {are_steps}
+        SELECT {who} AS who, is_before, act.session, act.project, act.occurred_at, {are_steps}
         FROM {acts} WHERE {is_any}
     ),
     {starts},
@@ -46,7 +53,7 @@ _FUNNEL = """
             PARTITION BY furthest ORDER BY ended DESC, session
         ) AS place
         FROM (
-            SELECT who, furthest, ended, min(session COLLATE "C") AS session
+            SELECT who, furthest, ended, min(ARRAY[project, session] COLLATE "C") AS session
             FROM stopped JOIN start_0 USING (who)
             WHERE start_0.occurred_at = ended GROUP BY 1, 2, 3
         ) ended
@@ -137,6 +144,6 @@ def follow(
         )
     )
     return [
-        Reached(row[0], row[1], row[2], list(zip(row[3], row[4], strict=True)))
-        for row in cast("list[tuple[int, int, list[str], list[str], list[int]]]", rows)
+        Reached(row[0], row[1], sessions(row[2]), list(zip(row[3], row[4], strict=True)))
+        for row in cast("list[tuple[int, int, object, list[str], list[int]]]", rows)
     ]

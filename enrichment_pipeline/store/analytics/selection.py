@@ -6,7 +6,7 @@ silence cuts, as in timelines.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 from sqlalchemy import Connection, text
@@ -29,8 +29,16 @@ from enrichment_pipeline.store.sessions.reading import LONGEST, SILENCE
 ANY_SIGNAL = "any"
 """Stands for every kind of signal."""
 
+Session = tuple[str, str]
+"""The project and the id of a session; in SQL an array of both."""
+
 _LONGEST_LISTED = timedelta(days=7)
 _MEMORY = "128MB"
+
+
+def sessions(found: object) -> list[Session]:
+    """The sessions in an array of SQL."""
+    return [(project, session) for project, session in cast("list[list[str]] | None", found) or ()]
 
 
 class UnknownNameError(StoreError):
@@ -46,6 +54,8 @@ class Step(NamedTuple):
     """Its page as it is shown; with a `*` at its end, the beginning of the page."""
     touched: str | None = None
     """Its sentence without page and detail, or the label of the element in it."""
+    did: str | None = None
+    """Its whole sentence without detail, as funnels and paths show it."""
     signal: str | None = None
     """A kind of signal in its session, or `any`."""
     device: str | None = None
@@ -182,6 +192,8 @@ class Acts:
                 conditions.append("act.event <> '$pageleave'")
         if step.touched is not None:
             conditions.append(self._is_touched(step.touched))
+        if step.did is not None:
+            conditions.append(f"{SENTENCE} = {self.add(step.did)}")
         if step.device is not None:
             conditions.append(f"act.device = {self.add(step.device)}")
         if step.signal is not None:
