@@ -6,7 +6,7 @@ Building all sessions of a day belongs to `session_days`; making a timeline to `
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from enrichment_pipeline.store.reading.handles import (
     session_handles,
     session_named,
 )
+from enrichment_pipeline.store.reading.joining import session_joined
 from enrichment_pipeline.store.sessions.reading import (
     LONGEST,
     SILENCE,
@@ -39,6 +40,7 @@ from enrichment_pipeline.store.sessions.reading import (
 
 _DERIVED_ID = re.compile(r"(?P<person>person_[0-9a-f]{10})@(?P<start>\d{8}T\d{6})Z")
 _DAY = 86_400.0
+_A_SECOND = timedelta(seconds=1)
 
 
 class SessionNotFoundError(StoreError):
@@ -86,8 +88,11 @@ def newest_timeline_of(
     newest = newest_session(connection, project, ids)
     if newest is None:
         raise nobody(distinct_id, project)
-    if newest.session_id is not None:
-        return timeline_of(connection, newest.session_id, project=newest.project)
+    session_id = newest.session_id or session_joined(
+        connection, newest.project, ids, newest.occurred_at, newest.occurred_at
+    )
+    if session_id is not None:
+        return timeline_of(connection, session_id, project=newest.project)
     person = Pseudonyms(connection).of(newest.project, newest.distinct_id)
     return _derived(connection, person, newest.occurred_at, newest.project)
 
@@ -165,6 +170,10 @@ def _derived(
                 now = Pseudonyms(connection).of(name, last.distinct_id)
                 identity = derived_id(now, session[0].occurred_at)
                 return _timeline(connection, name, identity, session)
+        # Events of that moment may have joined a session whose own events came later.
+        around = (moment - _A_SECOND, moment + _A_SECOND)
+        if joined := session_joined(connection, name, sorted(everything), *around):
+            return timeline_of(connection, joined, project=name)
     raise _not_found(f"{person}@{moment:%Y%m%dT%H%M%SZ}", project)
 
 

@@ -86,12 +86,14 @@ def person_of(act: Act) -> str:
 
 
 def sessions_of(acts: Iterable[Act]) -> dict[str, list[Act]]:
-    """The acts of each session, in order; those without a session id are cut at silence."""
+    """The acts of each session, in order; those without a session id join one of the same person
+    that is near, or are cut at silence."""
     found: defaultdict[str, list[Act]] = defaultdict(list)
     quiet: defaultdict[str, list[Act]] = defaultdict(list)
-    for act in sorted(acts):
-        if act.session:
-            found[act.session].append(act)
+    ordered = sorted(acts)
+    for act in ordered:
+        if session := act.session or _joined(act, ordered):
+            found[session].append(act)
         else:
             quiet[person_of(act)].append(act)
     for person, theirs in quiet.items():
@@ -99,6 +101,13 @@ def sessions_of(acts: Iterable[Act]) -> dict[str, list[Act]]:
         for number, cut in enumerate(cut_at_silence(map(_as_event, theirs))):
             found[f"{person}@{number}"] = [next(left) for _ in cut]
     return dict(found)
+
+
+def _joined(act: Act, acts: Sequence[Act]) -> str | None:
+    theirs = [one for one in acts if one.session and person_of(one) == person_of(act)]
+    before = [one for one in theirs if 0 <= act.minute - one.minute <= 30]
+    after = [one for one in theirs if 0 <= one.minute - act.minute <= 30]
+    return before[-1].session if before else after[0].session if after else None
 
 
 def _as_event(act: Act) -> SessionEvent:

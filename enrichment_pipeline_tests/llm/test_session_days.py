@@ -9,6 +9,7 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.llm.session_days import build_day
+from enrichment_pipeline.llm.sessions import timeline_of
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.lifecycle.forget import forget_events
 from enrichment_pipeline.store.queue.changes import append_changes, changed_days
@@ -18,6 +19,11 @@ from enrichment_pipeline_tests.llm.stored_sessions import sessions_of, take_in, 
 DAY = date(2026, 3, 2)
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def login(at: datetime, person: str, other: str) -> bytes:
+    properties = {"$anon_distinct_id": other, "$pathname": "/login"}
+    return make_event("$identify", at, distinct_id=person, properties=properties)
 
 
 def due(store: Store) -> list[date]:
@@ -133,16 +139,65 @@ def test_a_late_event_joins_two_sessions_that_were_built_apart(store: Store, rul
 def test_a_login_joins_what_was_built_of_two_ids(store: Store, rules: Rules) -> None:
     take_in(store, rules, visit(None, NOON, "/a", person="anonymous-7"))
     build_day(store, DAY, is_whole=False)
-    identify = make_event(
-        "$identify",
-        NOON + timedelta(minutes=1),
-        distinct_id="ann",
-        properties={"$anon_distinct_id": "anonymous-7", "$pathname": "/login"},
-    )
+    identify = login(NOON + timedelta(minutes=1), "ann", "anonymous-7")
     take_in(store, rules, [identify, *visit(None, NOON + timedelta(minutes=2), "/b", person="ann")])
     build_day(store, DAY, is_whole=False)
     [(_, events, outline)] = sessions_of(store).values()
     assert (events, outline) == (3, "/a → /b")
+
+
+def test_what_a_server_reports_joins_the_session_that_is_built(store: Store, rules: Rules) -> None:
+    take_in(store, rules, visit(None, NOON + timedelta(minutes=5), "/order"))
+    build_day(store, DAY, is_whole=False)
+    [name] = sessions_of(store)
+    take_in(store, rules, visit("one", NOON, "/a"))
+    build_day(store, DAY, is_whole=False)
+    assert sessions_of(store) == {"one": ("2026-03-02", 2, "/a → /order")}, name
+    take_in(store, rules, visit("two", NOON + timedelta(minutes=4), "/b"))
+    build_day(store, DAY, is_whole=False)
+    assert sessions_of(store) == {
+        "one": ("2026-03-02", 1, "/a"),
+        "two": ("2026-03-02", 2, "/b → /order"),
+    }
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_what_a_server_reports_joins_a_session_on_the_other_side_of_midnight(
+    store: Store, rules: Rules, minutes: int, is_whole: bool
+) -> None:
+    take_in(store, rules, visit("one", MIDNIGHT + timedelta(minutes=minutes), "/a"))
+    take_in(store, rules, visit(None, MIDNIGHT - timedelta(minutes=minutes), "/order"))
+    outline = "/order → /a" if minutes > 0 else "/a → /order"
+    for day in (DAY, DAY - timedelta(days=1)):
+        build_day(store, day, is_whole=is_whole)
+        assert sessions_of(store) == {"one": ("2026-03-01", 2, outline)}
+
+
+@pytest.mark.slow
+def test_the_table_has_what_each_session_shows_whatever_events_lack_a_session_id(
+    store: Store, rules: Rules
+) -> None:
+    rng = random.Random(11)
+    start = MIDNIGHT + timedelta(hours=21)
+    take_in(store, rules, [login(start, "ann", "anonymous-7")])
+    for _ in range(30):
+        at = start + timedelta(minutes=rng.randrange(360))
+        session = rng.choice(["one", "two", "three", None, None])
+        person = rng.choice(["ann", "anonymous-7", "bob"])
+        take_in(store, rules, visit(session, at, f"/{rng.choice('abcd')}", person=person))
+        for day in (DAY, DAY + timedelta(days=1)):
+            build_day(store, day, is_whole=rng.random() < 0.2)
+    built = sessions_of(store)
+    with store.transaction() as connection:
+        now = {name: timeline_of(connection, name) for name in built}
+    assert {name: (events, outline) for name, (_, events, outline) in built.items()} == {
+        name: (timeline.events, timeline.outline) for name, timeline in now.items()
+    }
+    assert all(name == timeline.session_id for name, timeline in now.items())
+    with store.transaction() as connection:
+        count = connection.execute(text("SELECT count(*) FROM enriched_event")).scalar_one()
+    assert sum(events for _, events, _ in built.values()) == count
 
 
 def test_a_session_whose_events_are_gone_goes_when_its_day_is_built_whole(

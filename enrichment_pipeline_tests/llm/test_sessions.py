@@ -191,11 +191,34 @@ def test_a_session_of_two_people_is_of_the_one_who_was_there_last(
 
 def test_the_newest_session_of_a_person_is_found_by_any_id(store: Store, rules: Rules) -> None:
     take_in(store, rules, visit("one", NOON, "/a", person="anonymous-7"))
-    take_in(store, rules, [login(NOON + MINUTE, "ann", "anonymous-7")])
-    assert newest(store, "ann").session_id.endswith("@20260302T120100Z")
-    take_in(store, rules, visit("two", NOON + 5 * MINUTE, "/b", person="ann"))
+    take_in(store, rules, [login(NOON + 31 * MINUTE, "ann", "anonymous-7")])
+    assert newest(store, "ann").session_id.endswith("@20260302T123100Z")
+    take_in(store, rules, visit("two", NOON + 65 * MINUTE, "/b", person="ann"))
     assert newest(store, "anonymous-7").session_id == "two"
     assert newest(store, "ann").session_id == "two"
+
+
+def test_events_without_a_session_id_join_the_session_that_the_person_had_then(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit("one", NOON, "/a", "/b", person="anonymous-7"))
+    take_in(store, rules, visit("two", NOON + 50 * MINUTE, "/c", person="ann"))
+    take_in(store, rules, [login(NOON + MINUTE, "ann", "anonymous-7")])
+    for minute in (-31, -30, 30, 31, 90):
+        at = NOON + 10 * MINUTE / 60 + minute * MINUTE
+        take_in(store, rules, visit(None, at, f"/server{minute}", person="ann"))
+    take_in(store, rules, visit(None, NOON + MINUTE, "/elsewhere", person="bob"))
+    assert pages(asked(store, "one")) == ["/server-30", "/a", "/b", "/server30"]
+    assert pages(asked(store, "two")) == ["/server31", "/c"]
+    assert pages(newest(store, "ann")) == ["/server90"]
+    # What was listed as a session of its own is found, although its event has joined another.
+    person = asked(store, "one").person
+    was = derived_id(person, (NOON + 10 * MINUTE / 60 + 31 * MINUTE).timestamp())
+    assert asked(store, was).session_id == "two"
+    take_in(store, rules, visit(None, NOON + 52 * MINUTE, "/last", person="ann"))
+    with store.transaction() as connection:
+        connection.execute(text("DELETE FROM enriched_event WHERE path_template = '/server90'"))
+    assert pages(newest(store, "ann"))[-2:] == ["/c", "/last"]
 
 
 def test_the_newest_session_is_of_the_project_that_is_asked(store: Store, rules: Rules) -> None:
@@ -243,8 +266,8 @@ def test_a_server_that_never_falls_silent_is_found_by_any_of_its_ids(
     assert (found.started_at, found.events) == (MIDNIGHT.timestamp(), 72)
 
 
-def plan_of(store: Store, ask: Callable[[Connection], object]) -> str:
-    """How PostgreSQL does the last statement that `ask` runs."""
+def plan_of(store: Store, ask: Callable[[Connection], object], number: int = -1) -> str:
+    """How PostgreSQL does one of the statements that `ask` runs: the last, or this one."""
     statements: list[tuple[str, Any]] = []
 
     def note(_c: object, _k: object, statement: str, parameters: Any, *_: object) -> None:
@@ -253,7 +276,7 @@ def plan_of(store: Store, ask: Callable[[Connection], object]) -> str:
     with store.transaction() as connection:
         event.listen(connection, "before_cursor_execute", note)
         ask(connection)
-        statement, parameters = statements[-1]
+        statement, parameters = statements[number]
         rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
         return "\n".join(rows.scalars())
 
@@ -266,7 +289,7 @@ def test_events_of_a_session_are_found_by_an_index(store: Store, rules: Rules) -
     with store.transaction() as connection:
         connection.execute(text("ANALYZE enriched_event"))
     asks: list[tuple[Callable[[Connection], object], str]] = [
-        (lambda asking: events_of_session(asking, "default", "session-7"), "session_id_occurred"),
+        (lambda asking: events_of_session(asking, "default", "session-7"), "distinct_id"),
         (lambda asking: projects_of_session(asking, "session-7"), "session_id_occurred"),
         (
             lambda asking: events_without_session(
@@ -276,6 +299,8 @@ def test_events_of_a_session_are_found_by_an_index(store: Store, rules: Rules) -
         ),
         (lambda asking: newest_session(asking, None, ["nobody", "nobody either"]), "distinct_id"),
     ]
+    first = plan_of(store, lambda asking: events_of_session(asking, "default", "session-7"), 0)
+    assert "session_id_occurred_" in first
     for ask, index in asks:
         plan = plan_of(store, ask)
         assert "Seq Scan" not in plan

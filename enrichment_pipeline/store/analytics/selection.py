@@ -1,7 +1,7 @@
 """The events that a question is about, with the session and the person of each, as a table in SQL.
 
-All questions choose their events here. Events without a session id belong to the sessions that
-silence cuts, as in timelines.
+All questions choose their events here. Events without a session id join a session that is near, or
+belong to those that silence cuts, as in timelines.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from enrichment_pipeline.store.database.errors import StoreError
 from enrichment_pipeline.store.ingest.people import person_join, pseudonym_key, pseudonym_sql
 from enrichment_pipeline.store.reading.event_search import PSEUDONYM, ids_of_person
 from enrichment_pipeline.store.reading.handles import as_pseudonym
+from enrichment_pipeline.store.reading.joining import REACH, all_ids_sql, joined_sql
 from enrichment_pipeline.store.reading.shown_names import (
     events_shown_as,
     like,
@@ -112,6 +113,10 @@ _PERIOD = "event.occurred_at >= :{0} AND event.occurred_at < :{1}"
 
 # A person has one pseudonym, but many events: hashing for each of them takes minutes.
 _WITHOUT_SESSION = f"""
+    WITH joined AS MATERIALIZED ({{joined}})
+    SELECT {_COLUMNS}, joined.session_id AS session
+    FROM joined JOIN enriched_event event USING (project, uuid, occurred_at) WHERE {{chosen}}
+    UNION ALL
     SELECT {_COLUMNS.replace("event.", "")}, pseudonym || '@' || to_char(
         min(occurred_at) OVER (PARTITION BY project, pseudonym, part, day) AT TIME ZONE 'UTC',
         'YYYYMMDD"T"HH24MISS"Z"'
@@ -136,6 +141,9 @@ _WITHOUT_SESSION = f"""
                     ) one {{join}}
                 ) who USING (project, distinct_id)
                 WHERE event.session_id IS NULL AND {{chosen}}
+                    AND (event.occurred_at, event.uuid, event.project) NOT IN (
+                        SELECT occurred_at, uuid, project FROM joined
+                    )
             ) cut
         ) parts
         WINDOW whole AS (PARTITION BY project, pseudonym, part)
@@ -315,7 +323,19 @@ class Acts:
         """
         if not self.connection.execute(text(are_there), self.parameters).scalar_one():
             return ""
+        quiet = f"""
+            SELECT DISTINCT event.project, event.distinct_id FROM enriched_event event
+            WHERE event.session_id IS NULL AND {self._chosen}
+        """
+        reach = f"interval '{REACH.total_seconds():.0f}s'"
+        first = "start" if self.about.before is None else "before"
+        joined = joined_sql(
+            all_ids_sql(quiet),
+            f"CAST(:{first} AS timestamptz) - {reach}",
+            f"CAST(:end AS timestamptz) + {reach}",
+        )
         without = _WITHOUT_SESSION.format(
+            joined=joined,
             longest=f"{LONGEST.total_seconds():.0f}s",
             silence=f"{SILENCE.total_seconds():.0f}s",
             pseudonym=pseudonym_sql("one"),

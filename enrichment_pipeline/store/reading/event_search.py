@@ -18,6 +18,7 @@ from enrichment_pipeline.store.reading.handles import (
     session_handles,
     session_named,
 )
+from enrichment_pipeline.store.reading.joining import in_session_sql
 
 
 class FoundEvent(NamedTuple):
@@ -46,7 +47,7 @@ _CONDITIONS = {
     "action_type": "enriched.action_type = :action_type",
     "event": "enriched.event = :event",
     "page": "starts_with(enriched.path_template, :page)",
-    "session_id": "enriched.session_id = :session_id",
+    "session_id": in_session_sql("enriched"),
     "contains": "strpos(lower(enriched.description), lower(:contains)) > 0",
 }
 

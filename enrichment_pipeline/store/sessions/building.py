@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import BigInteger, Connection, Text, bindparam, text
+from sqlalchemy import Connection, CursorResult, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from enrichment_pipeline.store.ingest.people import person_join, person_sql
 from enrichment_pipeline.store.queue.changes import take_day
+from enrichment_pipeline.store.reading.joining import NEAR, all_ids_sql, joined_sql
 from enrichment_pipeline.store.sessions.reading import EVENT_COLUMNS, SessionEvent
 
 _DAY = timedelta(days=1)
@@ -115,22 +115,28 @@ class Build:
         self.is_whole = is_whole or changes.is_whole
         self._batch_ids = changes.batch_ids
         connection.execute(text("SET LOCAL work_mem = '128MB'"))
-        connection.execute(
-            text(
-                """
-                CREATE TEMPORARY TABLE built_session (LIKE session_timeline INCLUDING DEFAULTS)
-                ON COMMIT DROP
-                """
-            )
-        )
-        connection.execute(_WANTED if self.is_whole else _CHANGED, self._parameters)
-        connection.execute(text("ANALYZE wanted_session"))
+        for name, columns in _TABLES.items():
+            connection.execute(text(f"CREATE TEMPORARY TABLE {name} ({columns}) ON COMMIT DROP"))
+        self._run(_WANTED if self.is_whole else _CHANGED)
+        # Most stores have few events without a session id, or none.
+        if not self.is_whole or self._run(_IS_ANY_QUIET).scalar_one():
+            self._run(_PARTICIPANTS)
+            if self._run(_QUIET).rowcount:
+                for statement in (_ALSO_WANTED, _PARTICIPANTS, _JOINED):
+                    self._run(statement)
+
+    def _run(self, statement: str) -> CursorResult[Any]:
+        result = self._connection.execute(text(statement), self._parameters)
+        self._connection.execute(text("ANALYZE wanted_session"))
+        return result
 
     @property
     def _parameters(self) -> dict[str, object]:
         return {
             "start": self._start,
             "end": self._start + _DAY,
+            "from": self._start - _DAY,
+            "to": self._start + 2 * _DAY,
             "batch_ids": self._batch_ids,
         }
 
@@ -179,58 +185,102 @@ def _batched(sessions: Iterable[BuiltSession], size: int) -> Iterator[list[Built
 
 _COPY = f"COPY built_session ({', '.join(BuiltSession._fields)}) FROM STDIN"
 
-# The sessions to build, and the people with events without session ids.
-_WANTED = text(
-    """
-    CREATE TEMPORARY TABLE wanted_session ON COMMIT DROP AS
-    SELECT DISTINCT project, session_id,
-        CASE WHEN session_id IS NULL THEN distinct_id END AS distinct_id
+_PARTS = """
+    event.occurred_at, event.uuid, event.event, event.description, event.path_template,
+    event.distinct_id, event.device, event.touch
+"""
+
+_TABLES = {
+    "built_session": "LIKE session_timeline INCLUDING DEFAULTS",
+    # The sessions to build, and who was in them.
+    "wanted_session": "project text, session_id text, distinct_id text",
+    "quiet_person": "project text, distinct_id text, person text",
+    "joined_event": "project text, uuid uuid, occurred_at timestamptz, session_id text",
+}
+_WANTED = """
+    INSERT INTO wanted_session
+    SELECT DISTINCT project, session_id, distinct_id
     FROM enriched_event WHERE occurred_at >= :start AND occurred_at < :end
-    """
-)
-_CHANGED = text(
-    """
-    CREATE TEMPORARY TABLE wanted_session ON COMMIT DROP AS
-    SELECT DISTINCT raw.project, raw.session_id,
-        CASE WHEN raw.session_id IS NULL THEN raw.distinct_id END AS distinct_id
+"""
+_CHANGED = """
+    INSERT INTO wanted_session
+    SELECT DISTINCT raw.project, raw.session_id, raw.distinct_id
     FROM raw_event raw
-    WHERE raw.batch_id = ANY(:batch_ids) AND raw.occurred_at >= :start AND raw.occurred_at < :end
-    """
-).bindparams(bindparam("batch_ids", type_=ARRAY(BigInteger)))
+    WHERE raw.batch_id = ANY(CAST(:batch_ids AS bigint[]))
+        AND raw.occurred_at >= :start AND raw.occurred_at < :end
+"""
+_IS_ANY_QUIET = """
+    SELECT EXISTS (
+        SELECT FROM enriched_event
+        WHERE session_id IS NULL AND occurred_at >= :from AND occurred_at < :to
+    )
+"""
+
+# All ids of the people whose events without session ids may have come to belong elsewhere.
+_NEAR = f"interval '{NEAR.total_seconds():.0f}s'"
+_SEEN = "SELECT DISTINCT project, distinct_id FROM wanted_session"
+_QUIET = f"""
+    INSERT INTO quiet_person
+    WITH who AS MATERIALIZED ({all_ids_sql(_SEEN)})
+    SELECT who.* FROM who JOIN (
+        SELECT project, person FROM who JOIN wanted_session wanted USING (project, distinct_id)
+        WHERE wanted.session_id IS NULL
+        UNION
+        SELECT project, person FROM who JOIN enriched_event event USING (project, distinct_id)
+        WHERE event.session_id IS NULL AND occurred_at >= :from AND occurred_at < :to
+    ) quiet USING (project, person)
+"""
+_WANTED_ONES = """(
+    SELECT DISTINCT project, session_id FROM wanted_session WHERE session_id IS NOT NULL
+) wanted"""
+# An event may have joined another session than before: all of their sessions are built.
+_ALSO_WANTED = f"""
+    INSERT INTO wanted_session
+    SELECT DISTINCT project, session_id, distinct_id
+    FROM quiet_person JOIN enriched_event USING (project, distinct_id)
+    WHERE session_id IS NOT NULL AND occurred_at >= CAST(:start AS timestamptz) - {_NEAR}
+        AND occurred_at < CAST(:end AS timestamptz) + {_NEAR}
+"""
+# Events without a session id of anybody who was in these sessions may have joined them.
+_PARTICIPANTS = f"""
+    INSERT INTO wanted_session
+    SELECT DISTINCT project, session_id, event.distinct_id
+    FROM enriched_event event JOIN {_WANTED_ONES} USING (project, session_id)
+    WHERE occurred_at >= :from AND occurred_at < :to
+"""
+_JOINED = f"""
+    INSERT INTO joined_event
+    {joined_sql(all_ids_sql(_SEEN), ":from", ":to")}
+"""
 
 _WITH_SESSION = f"""
     SELECT project, session_id, '', {EVENT_COLUMNS}
-    FROM enriched_event JOIN (
-        SELECT DISTINCT project, session_id FROM wanted_session WHERE session_id IS NOT NULL
-    ) wanted USING (project, session_id)
-    WHERE occurred_at >= %(start)s AND occurred_at < %(end)s
+    FROM (
+        SELECT project, session_id, {_PARTS}
+        FROM enriched_event event JOIN {_WANTED_ONES} USING (project, session_id)
+        WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
+        UNION ALL
+        SELECT project, joined.session_id, {_PARTS}
+        FROM joined_event joined JOIN {_WANTED_ONES} USING (project, session_id)
+        JOIN enriched_event event USING (project, uuid, occurred_at)
+    ) event
     ORDER BY project, session_id, occurred_at, uuid
 """
-
-# All ids of the people to build.
-_PEOPLE = """
-    SELECT DISTINCT wanted.project, coalesce(other.distinct_id, wanted.distinct_id) AS distinct_id
-    FROM wanted_session wanted
-    LEFT JOIN person one
-        ON one.project = wanted.project AND one.distinct_id = wanted.distinct_id
-    LEFT JOIN person other ON other.project = one.project AND other.person_id = one.person_id
-    WHERE wanted.session_id IS NULL
-"""
-
 _WITHOUT_SESSION = f"""
-    SELECT project, NULL, person_id, {EVENT_COLUMNS}
-    FROM (
-        SELECT wanted.project, wanted.distinct_id, {person_sql("wanted")}::text AS person_id
-        FROM ({_PEOPLE}) wanted {person_join("wanted")}
-    ) wanted JOIN enriched_event event USING (project, distinct_id)
+    SELECT project, NULL, person, {EVENT_COLUMNS}
+    FROM quiet_person JOIN enriched_event event USING (project, distinct_id)
     WHERE session_id IS NULL AND occurred_at >= %(start)s AND occurred_at < %(end)s
-    ORDER BY project, person_id, occurred_at, uuid
+        AND NOT EXISTS (
+            SELECT FROM joined_event joined WHERE joined.project = event.project
+                AND joined.uuid = event.uuid AND joined.occurred_at = event.occurred_at
+        )
+    ORDER BY project, person, occurred_at, uuid
 """
 
 # A late event, or a login, can cut such sessions at other places.
-_STALE_DERIVED = f"""
-    DELETE FROM session_timeline session USING ({_PEOPLE}) wanted
-    WHERE session.project = wanted.project AND session.distinct_id = wanted.distinct_id
+_STALE_DERIVED = """
+    DELETE FROM session_timeline session USING quiet_person quiet
+    WHERE session.project = quiet.project AND session.distinct_id = quiet.distinct_id
         AND session.session_id LIKE 'person\\_%@%'
         AND session.started_at >= :start AND session.started_at < :end
         AND NOT EXISTS (

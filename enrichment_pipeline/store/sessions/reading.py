@@ -5,6 +5,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Text, bindparam, text
@@ -21,9 +22,10 @@ from enrichment_pipeline.store.reading.handles import (
     person_handles,
     session_handles,
 )
+from enrichment_pipeline.store.reading.joining import joined_of_ids_sql
 
 SILENCE = timedelta(minutes=30)
-"""The silence that ends a session whose events have no session id."""
+"""The silence that ends a session whose events have no session id, and have joined none."""
 
 LONGEST = timedelta(hours=24)
 """The longest session whose events have no session id; a longer one is cut at midnight, UTC."""
@@ -75,6 +77,14 @@ class SessionEvents(list[SessionEvent]):
             joined.extend(later[: MOST_EVENTS - len(self)])
         joined.total, joined.last = self.total + later.total, later.last or self.last
         return joined
+
+    def with_joined(self, others: "Sequence[SessionEvent]") -> "SessionEvents":
+        """These events and others, which may have occurred between them."""
+        both = SessionEvents(sorted([*self, *others], key=itemgetter(0)))
+        if self.last and both.last and self.last.occurred_at > both.last.occurred_at:
+            both.last = self.last
+        both.total = self.total + len(others)
+        return both
 
 
 _LONGEST_LISTED = timedelta(days=7)
@@ -272,7 +282,36 @@ _OF_SESSION = "FROM enriched_event WHERE session_id = :id AND project = :project
 
 
 def events_of_session(connection: Connection, project: str, session_id: str) -> SessionEvents:
-    """The enriched events of a session, in the order of time."""
+    """The enriched events of a session, in the order of time, with those that have joined it."""
+    own = _own_events(connection, project, session_id)
+    if not own:
+        return own
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT {EVENT_COLUMNS} FROM ({joined_of_ids_sql()}) joined
+            JOIN enriched_event event USING (project, uuid, occurred_at)
+            WHERE joined.session_id = :session ORDER BY occurred_at, uuid LIMIT :most
+            """
+        ).bindparams(bindparam("ids", type_=ARRAY(Text))),
+        {
+            "project": project,
+            "session": session_id,
+            "ids": sorted({event.distinct_id for event in own}),
+            "start": _moment(own[0]),
+            "end": _moment(own.last or own[-1]),
+            "most": MOST_EVENTS,
+        },
+    )
+    joined = [SessionEvent(*row) for row in rows]
+    return own.with_joined(joined) if joined else own
+
+
+def _moment(event: SessionEvent) -> datetime:
+    return datetime.fromtimestamp(event.occurred_at, UTC)
+
+
+def _own_events(connection: Connection, project: str, session_id: str) -> SessionEvents:
     of = {"id": session_id, "project": project}
     first = f"SELECT {EVENT_COLUMNS} {_OF_SESSION} ORDER BY occurred_at, uuid LIMIT :most"
     rows = connection.execute(text(first), {**of, "most": MOST_EVENTS})
@@ -292,14 +331,16 @@ def events_without_session(
     start: datetime,
     end: datetime,
 ) -> Iterator[SessionEvent]:
-    """The enriched events of a person without session ids, in the order of time; streamed, because
-    there can be millions."""
+    """The enriched events of a person without session ids that have joined no session, in the order
+    of time; streamed, because there can be millions."""
     rows = connection.execute(
         text(
             f"""
-            SELECT {EVENT_COLUMNS} FROM enriched_event
+            WITH joined AS MATERIALIZED ({joined_of_ids_sql()})
+            SELECT {EVENT_COLUMNS} FROM enriched_event event
             WHERE session_id IS NULL AND distinct_id = ANY(:ids) AND project = :project
                 AND occurred_at >= :start AND occurred_at < :end
+                AND (occurred_at, uuid) NOT IN (SELECT occurred_at, uuid FROM joined)
             ORDER BY occurred_at, uuid
             """
         ).bindparams(bindparam("ids", type_=ARRAY(Text))),
