@@ -16,13 +16,14 @@ MAX_ID_LENGTH = 200  # where PostHog cuts a distinct_id
 LINKING_EVENTS = ("$identify", "$create_alias", "$merge_dangerously")
 """PostHog's events that say that two distinct_ids are one person."""
 
-_NOBODY = frozenset(
+IDS_OF_NOBODY = frozenset(
     {
         *("", "0", "anonymous", "guest", "distinctid", "distinct_id", "id", "not_authenticated"),
         *("email", "undefined", "true", "false", "[object object]", "nan", "none", "null"),
         "00000000-0000-0000-0000-000000000000",
     }
 )
+"""What programs send where they know nobody, in lower case; see `is_nobody`."""
 
 _OWNER_KEYS = frozenset({"distinct_id", "$distinct_id"})
 
@@ -128,7 +129,7 @@ def other_id(event: str, distinct_id: str, properties: Mapping[str, object]) -> 
 def is_nobody(distinct_id: str) -> bool:
     """Whether programs send this id when they know none: PostHog joins nobody by such ids (its
     list: https://posthog.com/docs/data/persons#merging-users)."""
-    return distinct_id.strip().strip("'\"").lower() in _NOBODY
+    return distinct_id.strip().strip("'\"").lower() in IDS_OF_NOBODY
 
 
 def ledger_name(key: str, project: str, distinct_id: str) -> str:

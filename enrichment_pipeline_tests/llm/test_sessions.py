@@ -19,6 +19,7 @@ from enrichment_pipeline.llm.sessions import (
 )
 from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.reading.event_search import search_events
 from enrichment_pipeline.store.sessions.reading import (
     SessionEvent,
     events_of_session,
@@ -219,6 +220,28 @@ def test_events_without_a_session_id_join_the_session_that_the_person_had_then(
     with store.transaction() as connection:
         connection.execute(text("DELETE FROM enriched_event WHERE path_template = '/server90'"))
     assert pages(newest(store, "ann"))[-2:] == ["/c", "/last"]
+
+
+@pytest.mark.parametrize("nobody", ["anonymous", "NULL", ' "undefined" '])
+def test_events_of_an_id_that_anybody_may_have_join_no_session(
+    store: Store, rules: Rules, nobody: str
+) -> None:
+    take_in(store, rules, visit("one", NOON, "/a", person=nobody))
+    take_in(store, rules, visit(None, NOON + MINUTE, "/b", person=nobody))
+    assert pages(asked(store, "one")) == ["/a"]
+
+
+def test_the_events_of_a_session_are_found_with_those_that_have_joined_it(
+    store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit("one", NOON, "/a") + visit("two", NOON + 5 * MINUTE, "/c"))
+    take_in(store, rules, visit(None, NOON + MINUTE, "/b"))
+    with store.transaction() as connection:
+        for session_id, expected in (("one", ["/b", "/a"]), ("two", ["/c"]), ("three", [])):
+            found = search_events(
+                connection, NOON - MINUTE, NOON + 60 * MINUTE, session_id=session_id
+            )
+            assert [one.page for one in found] == expected
 
 
 def test_the_newest_session_is_of_the_project_that_is_asked(store: Store, rules: Rules) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from enrichment_pipeline.events.people import IDS_OF_NOBODY
 from enrichment_pipeline.store.ingest.people import person_join, person_sql
 
 NEAR = timedelta(minutes=30)
@@ -28,6 +29,11 @@ _KEY = f"""
         {_DIGITS}, '0'
     ) || session_id END COLLATE "C"
 """
+
+# Any number of people share such an id, and their sessions.
+_IS_NOBODY = "lower(btrim(btrim(event.distinct_id), $$'\"$$)) IN ({})".format(
+    ", ".join(f"'{one}'" for one in sorted(IDS_OF_NOBODY))
+)
 
 
 def all_ids_sql(some: str) -> str:
@@ -54,7 +60,7 @@ def joined_sql(people: str, start: str, end: str) -> str:
         quiet AS MATERIALIZED (
             SELECT DISTINCT who.project, who.person
             FROM who JOIN enriched_event event USING (project, distinct_id)
-            WHERE event.session_id IS NULL AND {period}
+            WHERE event.session_id IS NULL AND {period} AND NOT {_IS_NOBODY}
         ),
         theirs AS MATERIALIZED (
             SELECT project, who.person, event.uuid, event.occurred_at, event.session_id
