@@ -16,6 +16,7 @@ from enrichment_pipeline.store.reading.handles import session_handles
 Cell = str | int | float | list[str] | None
 
 _MAX_NAME = 80
+_MAX_MESSAGE = 200
 _PLAIN_NAME = re.compile(r"[\w$.:-]{1,80}")
 
 
@@ -41,6 +42,11 @@ def shown_name(name: str) -> str:
     if masked == name and _PLAIN_NAME.fullmatch(name) and has_few_words(name):
         return name
     return f'"{masked}"'
+
+
+def shown_message(message: str) -> str:
+    """An error's text, masked because it may quote a sender's text."""
+    return f'"{masked_text(message, _MAX_MESSAGE)}"'
 
 
 def percent(part: int, whole: int) -> float | None:

@@ -22,13 +22,16 @@ def api() -> None:
     """
     # Importing the server takes half a second, which the other subcommands should not spend.
     from enrichment_pipeline.ingest.api.server import serve
+    from enrichment_pipeline.ingest.api.tokens import read_token
     from enrichment_pipeline.llm.http import timeline_routes
+    from enrichment_pipeline.web.pages import Pages
 
     settings = load_settings()
     check_api_port(settings)
     with opened_store(settings) as store:
         out.print(f"API: [bold]{api_url(settings)}[/]   (Ctrl-C stops it)")
-        serve(store, settings, _notifier(settings), timeline_routes(store))
+        pages = Pages(store, read_token(settings))
+        serve(store, settings, _notifier(settings), timeline_routes(store), pages)
 
 
 def _notifier(settings: Settings) -> "BrokerNotifier | None":

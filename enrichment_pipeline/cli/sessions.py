@@ -38,6 +38,10 @@ def list_(
         str | None, typer.Option(help=f"With such a signal: {', '.join(KINDS)}.")
     ] = None,
     contains: Annotated[str | None, typer.Option(help="With this text in the timeline.")] = None,
+    page: Annotated[
+        str | None, typer.Option(help="On this page, as it is shown; `/docs*`: begins so.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="With this text in the device.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -58,6 +62,8 @@ def list_(
             end=stop,
             signal=signal,
             contains=contains,
+            page=page,
+            device=device,
             limit=limit,
         )
         is_any = bool(found or list_sessions(connection, limit=1))

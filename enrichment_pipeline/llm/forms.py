@@ -112,7 +112,29 @@ def _markdown_line(line: Line, where: str, brevity: Brevity) -> str:
     return f"| {line.at:.0f} | {line.action}{mark} | {what} |"
 
 
-def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
+class ShownLine(NamedTuple):
+    """A line of a timeline, as text has it."""
+
+    second: int
+    """After the start of the session; with the session's handle it cites the line."""
+    action: str
+    what: str
+    signal: str | None
+
+
+def shown_lines(timeline: Timeline) -> list[ShownLine]:
+    """All lines of a timeline."""
+    return [
+        ShownLine(int(f"{line.at:.0f}"), line.action, _what(line, where), line.signal)
+        for line, where in _with_places(timeline.entries)
+        if isinstance(line, Entry)
+    ]
+
+
+def timeline_as_data(
+    timeline: Timeline, lines: Sequence[Line], brevity: Brevity = WHOLE
+) -> dict[str, object]:
+    """The timeline as JSON has it, with these lines."""
     most = None if brevity == WHOLE else brevity.signals
     first, others = _foremost(timeline.signals, most)
     shown: dict[str, object] = {
@@ -141,6 +163,11 @@ def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
         shown["session"] = timeline.handle
     if timeline.not_read:
         shown["not_read"] = timeline.not_read
+    return shown
+
+
+def _json(timeline: Timeline, lines: Sequence[Line], brevity: Brevity) -> str:
+    shown = timeline_as_data(timeline, lines, brevity)
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -6,20 +6,17 @@ The queries belong to `mcp_tools`.
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from enrichment_pipeline.events.masked import masked_text
 from enrichment_pipeline.events.safe_text import cut
 from enrichment_pipeline.llm.tokens import estimate_tokens
 
 FEWEST_TOKENS_OF_TABLE = 500
 """A smaller budget may not fit even one row."""
 
-_MAX_MESSAGE = 200
 # For column names, the note on omitted rows, and brackets.
 _AROUND = 120
 _SHORT_ENOUGH = 12
@@ -206,21 +203,3 @@ def _cell(value: Cell) -> str:
     written = ",".join(value) if isinstance(value, list) else str(value)
     # No sentence contains these; one of an older version may.
     return written.replace("|", "/").replace("\n", " ")
-
-
-def shown_message(message: str) -> str:
-    """An error's text, masked because it may quote a sender's text."""
-    return f'"{masked_text(message, _MAX_MESSAGE)}"'
-
-
-def shown_moment(moment: datetime) -> str:
-    """A moment, to the second."""
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def nothing_between(first: datetime, last: datetime) -> str:
-    """A note that nothing was found in this period."""
-    return (
-        f"nothing found from {shown_moment(first)} to {shown_moment(last)} UTC; an earlier start "
-        "or fewer filters find more"
-    )

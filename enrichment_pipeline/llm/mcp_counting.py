@@ -23,10 +23,9 @@ from enrichment_pipeline.llm.mcp_arguments import (
     Project,
     Start,
     Word,
-    bounds,
-    moment_of,
 )
 from enrichment_pipeline.llm.mcp_running import SECONDS
+from enrichment_pipeline.llm.periods import bounds, moment_of
 from enrichment_pipeline.store.analytics.counting import By
 from enrichment_pipeline.store.analytics.paths import Direction
 from enrichment_pipeline.store.database.engine import Store

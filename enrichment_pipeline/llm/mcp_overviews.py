@@ -14,7 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 from sqlalchemy import Connection
 
-from enrichment_pipeline.analytics.answers import shown_name
+from enrichment_pipeline.analytics.answers import shown_message, shown_name
 from enrichment_pipeline.llm.chart import chart_over_time
 from enrichment_pipeline.llm.errors import ERRORS_OF, ErrorsBy, errors_in_all, find_errors
 from enrichment_pipeline.llm.mcp_answers import (
@@ -26,9 +26,6 @@ from enrichment_pipeline.llm.mcp_answers import (
     Letters,
     WindowLine,
     Windows,
-    nothing_between,
-    shown_message,
-    shown_moment,
     table,
 )
 from enrichment_pipeline.llm.mcp_arguments import (
@@ -39,9 +36,9 @@ from enrichment_pipeline.llm.mcp_arguments import (
     Start,
     TableTokens,
     Word,
-    time_of,
 )
 from enrichment_pipeline.llm.mcp_running import SECONDS
+from enrichment_pipeline.llm.periods import nothing_between, shown_moment, time_of
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.dead_letters.letters import (
     LetterFilter,

@@ -17,13 +17,7 @@ from pydantic import ConfigDict, create_model
 from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.llm.sessions import SessionNotFoundError
-from enrichment_pipeline.store.database.errors import (
-    StoreUnavailableError,
-    blames_data,
-    first_line,
-    is_store_failure,
-)
-from enrichment_pipeline.store.reading.as_reader import took_too_long
+from enrichment_pipeline.llm.unanswered import NARROWER, unanswered
 from enrichment_pipeline.wording import UserError
 
 SECONDS = 10
@@ -39,8 +33,7 @@ _READS = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
 
-_AWAY = "the store does not answer; try again in a minute"
-_NARROWER = "narrow it: less time (start, end), a project, fewer rows"
+_OTHERS = "list_sessions shows ids; project= chooses between equal ones"
 
 
 class Runner:
@@ -77,7 +70,7 @@ class Runner:
                     )
             except TimeoutError as error:
                 raise ToolError(
-                    f"{name} took longer than {SECONDS_IN_ALL} s; try again, or {_NARROWER}"
+                    f"{name} took longer than {SECONDS_IN_ALL} s; try again, or {NARROWER}"
                 ) from error
 
         return call
@@ -87,24 +80,12 @@ def _answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """Call it; an error that a model can correct, or that will pass, is reported to the model."""
     try:
         return function(**arguments)
-    except SessionNotFoundError as error:
-        raise ToolError(
-            f"{error}; list_sessions shows ids; project= chooses between equal ones"
-        ) from error
-    except StoreUnavailableError as error:
-        raise ToolError(_AWAY) from error
-    except UserError as error:
-        raise ToolError(str(error)) from error
-    except DBAPIError as error:
-        if took_too_long(error):
-            raise ToolError(
-                f"{function.__name__} took longer than {SECONDS} s in the store; {_NARROWER}"
-            ) from error
-        if is_store_failure(error):
-            raise ToolError(_AWAY) from error
-        if blames_data(error):
-            raise ToolError(f"the store cannot take that: {first_line(error)}") from error
-        raise
+    except (UserError, DBAPIError) as error:
+        found = unanswered(error, function.__name__, SECONDS)
+        if found is None:
+            raise
+        hint = f"{found.why}; {_OTHERS}" if isinstance(error, SessionNotFoundError) else found.why
+        raise ToolError(hint) from error
 
 
 class _NothingElse(ArgModelBase):

@@ -19,8 +19,6 @@ from enrichment_pipeline.llm.mcp_answers import (
     Events,
     SessionLine,
     Sessions,
-    nothing_between,
-    shown_moment,
     table,
 )
 from enrichment_pipeline.llm.mcp_arguments import (
@@ -35,10 +33,9 @@ from enrichment_pipeline.llm.mcp_arguments import (
     TableTokens,
     Tokens,
     Word,
-    bounds,
-    time_of,
 )
 from enrichment_pipeline.llm.mcp_running import SECONDS
+from enrichment_pipeline.llm.periods import bounds, nothing_between, shown_moment, time_of
 from enrichment_pipeline.llm.person import person_report
 from enrichment_pipeline.llm.person_forms import person_as_text
 from enrichment_pipeline.llm.rendering import Form, render
@@ -70,6 +67,10 @@ class Tools:
         contains: Annotated[
             Word | None, Field(description="Only sessions whose timeline has this text.")
         ] = None,
+        page: Annotated[
+            Word | None, Field(description="Only sessions on this page; /docs* begins so.")
+        ] = None,
+        device: Annotated[Word | None, Field(description="Text of the device: iPhone.")] = None,
         project: Project = None,
         limit: Limit = 20,
         offset: Offset = 0,
@@ -88,6 +89,8 @@ class Tools:
                 end=last,
                 signal=signal,
                 contains=contains,
+                page=page,
+                device=device,
                 limit=limit + 1,
                 offset=offset,
             )

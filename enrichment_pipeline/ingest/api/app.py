@@ -57,15 +57,28 @@ class Notifier(Protocol):
         """Stop notifying."""
 
 
+class Pages(Protocol):
+    """Pages for people, who sign in with the read token."""
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """All but `/`."""
+
+    async def home(self, request: Request) -> Response:
+        """What a browser gets at `/`."""
+
+
 def create_app(
     store: Store,
     settings: Settings,
     processes: int = 0,
     notifier: Notifier | None = None,
     readable: Mapping[str, Handler] = MappingProxyType({}),
+    pages: Pages | None = None,
 ) -> Starlette:
     """The ASGI application; `processes` writers commit, and the notifier is called after each
-    commit. `readable` are more routes, by path, for clients with the read token.
+    commit. `readable` are more routes, by path, for clients with the read token; `pages` are for
+    people.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
@@ -123,12 +136,13 @@ def create_app(
         *(Route(path, browser.flags, methods=_SEND) for path in _both("/flags")),
         *(Route(path, browser.decide, methods=_SEND) for path in _both("/decide")),
         Route("/static/{file:path}", browser.static),
-        Route("/", status.index),
+        Route("/", status.index_beside(pages.home) if pages else status.index),
         Route("/healthz", status.healthz),
         Route("/readyz", status.readyz),
         Route("/metrics", status.metrics),
         Route("/openapi.json", status.openapi),
         *(Route(path, status.for_readers(handler)) for path, handler in readable.items()),
+        *(pages.routes if pages else ()),
     ]
     return Starlette(
         routes=routes,

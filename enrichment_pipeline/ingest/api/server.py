@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import uvicorn
 
-from enrichment_pipeline.ingest.api.app import Notifier, create_app
+from enrichment_pipeline.ingest.api.app import Notifier, Pages, create_app
 from enrichment_pipeline.ingest.api.status import Handler
 from enrichment_pipeline.ingest.processes import process_count
 from enrichment_pipeline.settings import Settings
@@ -23,16 +23,17 @@ def serve(
     settings: Settings,
     notifier: Notifier | None = None,
     readable: Mapping[str, Handler] = MappingProxyType({}),
+    pages: Pages | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are committed and responded to first.
-    `notifier` and `readable` are as in `create_app`.
+    `notifier`, `readable` and `pages` are as in `create_app`.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = uvicorn.Config(
-        create_app(store, settings, process_count(), notifier, readable),
+        create_app(store, settings, process_count(), notifier, readable, pages),
         host=settings.host,
         port=settings.api_port,
         access_log=False,

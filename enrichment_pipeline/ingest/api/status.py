@@ -34,6 +34,8 @@ With "Authorization: Bearer READ_TOKEN" (ENRICHMENT_READ_TOKEN, or the file read
 GET  /v1/sessions/SESSION/timeline /v1/people/DISTINCT_ID/timeline   what users did
 GET  /metrics /openapi.json                            for Prometheus; every route in detail
 
+A browser that opens / gets pages for people: what users did, counted and session by session.
+
 More is in docs/api.md.
 """
 
@@ -56,7 +58,7 @@ class Status:
         self._metrics = metrics
 
     async def index(self, request: Request) -> Response:
-        """`/`: what this API is, for a person who opens it in a browser."""
+        """`/`: what this API is, in short."""
         return PlainTextResponse(_INDEX.format(host=str(request.base_url).rstrip("/")))
 
     async def healthz(self, _: Request) -> Response:
@@ -76,7 +78,7 @@ class Status:
     async def metrics(self, request: Request) -> Response:
         """`/metrics`, for clients with the read token."""
         if not self._may_read(request):
-            return _not_for_you()
+            return not_for_you()
         self._metrics.memory.set(self._budget.taken)
         self._metrics.waiting.set(self._batcher.waiting_events)
         self._metrics.connections.set(cast("QueuePool", self._store.engine.pool).checkedout())
@@ -91,13 +93,23 @@ class Status:
 
     async def openapi(self, request: Request) -> Response:
         """`/openapi.json`, for clients with the read token."""
-        return JSONResponse(description()) if self._may_read(request) else _not_for_you()
+        return JSONResponse(description()) if self._may_read(request) else not_for_you()
+
+    def index_beside(self, home: Handler) -> Handler:
+        """`/` for all: `home` for browsers, the index for anything else."""
+
+        async def handle(request: Request) -> Response:
+            response = await (home if wants_html(request) else self.index)(request)
+            response.headers.add_vary_header("Accept")
+            return response
+
+        return handle
 
     def for_readers(self, handler: Handler) -> Handler:
         """Wrap a handler, so that it requires the read token."""
 
         async def handle(request: Request) -> Response:
-            return await handler(request) if self._may_read(request) else _not_for_you()
+            return await handler(request) if self._may_read(request) else not_for_you()
 
         return handle
 
@@ -109,7 +121,13 @@ class Status:
             connection.execute(text("SELECT 1"))
 
 
-def _not_for_you() -> Response:
+def wants_html(request: Request) -> bool:
+    """Whether a browser asks, which shows pages to a person."""
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def not_for_you() -> Response:
+    """The response to who has not got the read token."""
     return PlainTextResponse(
         "the read token is needed, as Authorization: Bearer …",
         401,

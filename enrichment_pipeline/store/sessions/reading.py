@@ -23,6 +23,7 @@ from enrichment_pipeline.store.reading.handles import (
     session_handles,
 )
 from enrichment_pipeline.store.reading.joining import joined_of_ids_sql
+from enrichment_pipeline.store.reading.shown_names import pages_shown_as
 
 SILENCE = timedelta(minutes=30)
 """The silence that ends a session whose events have no session id, and have joined none."""
@@ -148,12 +149,27 @@ _DAY_SIGNALS = """
     GROUP BY 1 ORDER BY 2 DESC, 1
 """
 
+# A moment has been a floating-point number when the session was built.
+_VISIT = """
+    SELECT FROM enriched_event visit
+    WHERE visit.project = session.project AND visit.path_template = ANY(CAST(:pages AS text[]))
+        AND visit.occurred_at >= session.started_at - interval '1 second'
+        AND visit.occurred_at <= session.ended_at + interval '1 second'
+"""
+
 _CONDITIONS = {
     "project": "session.project = :project",
     "start": "session.ended_at >= :start",
     "end": "session.started_at < :end",
     "signal": ":signal = ANY(session.signals)",
     "contains": "session.timeline ILIKE '%' || :contains || '%'",
+    "device": "session.device ILIKE '%' || :device || '%'",
+    "pages": f"""(
+        EXISTS ({_VISIT} AND visit.session_id = session.session_id)
+        OR EXISTS (
+            {_VISIT} AND visit.session_id IS NULL AND visit.distinct_id = session.distinct_id
+        )
+    )""",
     # Compares the day too, which has an index.
     "start_day": "session.day >= :start_day",
     "end_day": "session.day <= :end_day",
@@ -185,6 +201,8 @@ def list_sessions(
     end: datetime | None = None,
     signal: str | None = None,
     contains: str | None = None,
+    page: str | None = None,
+    device: str | None = None,
     limit: int = 50,
     offset: int = 0,
 ) -> list[SessionRow]:
@@ -192,7 +210,8 @@ def list_sessions(
 
     `person` is a pseudonym or a distinct_id; `start` and `end` bound the time of its events (a
     session longer than a week is found by its first week); `signal` is a kind of signal; `contains`
-    is a part of the timeline, in any case.
+    is a part of the timeline, in any case; `page` is a page as it is shown, or the beginning of one
+    with a `*`; `device` is a part of the device, in any case.
     """
     given: dict[str, object] = {
         "project": project,
@@ -200,6 +219,8 @@ def list_sessions(
         "end": end,
         "signal": signal,
         "contains": _escaped(contains) if contains else None,
+        "device": _escaped(device) if device else None,
+        "pages": _pages(connection, page) if page else None,
         "start_day": _day(start - _LONGEST_LISTED) if start else None,
         "end_day": _day(end) if end else None,
     }
@@ -230,6 +251,11 @@ def list_sessions(
         )
         for row in rows
     ]
+
+
+def _pages(connection: Connection, page: str) -> list[str]:
+    begins = page.endswith("*")
+    return pages_shown_as(connection, page.removesuffix("*"), begins=begins)
 
 
 def text_of_session(connection: Connection, session: SessionRow) -> str | None:

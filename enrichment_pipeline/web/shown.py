@@ -1,0 +1,26 @@
+"""What the modules of pages share: what a page is made of, and how it reads the store."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.web.given import Given
+
+SECONDS = 10
+"""The time limit of a statement in the store."""
+
+
+class Shown(NamedTuple):
+    """A page: a template, and what it shows."""
+
+    template: str
+    facts: Mapping[str, object]
+
+
+class Elsewhere(NamedTuple):
+    """What was asked for is on another page."""
+
+    link: str
+
+
+Page = Callable[[Store, Given], Shown | Elsewhere]
