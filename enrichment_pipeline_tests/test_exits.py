@@ -41,6 +41,7 @@ from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS,
 from enrichment_pipeline.orchestration.partitions import add_days, add_windows, partition_key
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
 from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.web.pages import Pages
 from enrichment_pipeline.workers.handling import handle
 from enrichment_pipeline_tests.conftest import HOUR, make_event
 from enrichment_pipeline_tests.orchestration.conftest import OF_A_TICK
@@ -53,6 +54,7 @@ from enrichment_pipeline_tests.secrets_of_people import (
     store_of_dead,
     take_in_only,
 )
+from enrichment_pipeline_tests.web.crawling import crawl
 
 
 @pytest.fixture
@@ -150,6 +152,20 @@ def http(store: Store, _: Path) -> object:
         assert {answer.status_code for answer in answers} == {200}
         open_to_all = [client.get(path).text for path in ("/metrics", "/health", "/")]
     return [*(answer.text for answer in answers), *open_to_all]
+
+
+def pages(store: Store, _: Path) -> object:
+    """All pages that lead from one to another, with each choice of each form."""
+    site = Pages(store, "reader")
+    with TestClient(create_app(store, store.settings, pages=site)) as client:
+        client.headers |= {"Authorization": "Bearer reader", "Accept": "text/html"}
+        routes = [one.path for one in site.routes if "GET" in (one.methods or ())]
+        asked = [path for route in routes for path in _paths(route)]
+        asked += [f"/sessions/{quote(one, safe='')}" for one in SECRETS]
+        asked += ["/funnel?step=page=/*&step=$pageview", "/count?where=page=/u*", "/?page=/u*"]
+        found = crawl(client, ["/", *asked])
+    assert {answer.status_code for answer in found.values()} == {200}, found
+    return [answer.text for answer in found.values()]
 
 
 def _paths(route: str) -> list[str]:
@@ -256,6 +272,7 @@ EXITS: dict[str, Callable[[Store, Path], object]] = {
     "table of sessions": table_of_sessions,
     "MCP": mcp,
     "HTTP": http,
+    "pages": pages,
     **{f"export as {form}": _exports(form) for form in FORMATS},
     "Dagster": dagster,
     "alerts": alerts,

@@ -1,8 +1,8 @@
 """What a page is asked with: the values of its form, which are in its address."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
@@ -106,15 +106,3 @@ def _one(what: str, name: str, project: str | None) -> str:
     # A short name says the project, too.
     project = None if _HANDLE.fullmatch(name) else project
     return link(f"/{what}/{quote(name, safe='')}", project=project)
-
-
-class Named(NamedTuple):
-    """A session by the name that is shown."""
-
-    name: str
-    link: str | None
-
-
-def named(sessions: Iterable[str], project: str | None = None) -> list[Named]:
-    """Sessions by the names that are shown."""
-    return [Named(one, session_link(one, project)) for one in sessions]

@@ -1,8 +1,10 @@
 """The pages that count: events by something, and funnels; the answers of `analytics` as charts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from sqlalchemy import Connection
 
 from enrichment_pipeline.analytics.answers import Answer, Cell
 from enrichment_pipeline.analytics.questions import MOST_STEPS, PREVIOUS, Asked
@@ -13,8 +15,8 @@ from enrichment_pipeline.store.analytics.counting import BYS
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.as_reader import reading
 from enrichment_pipeline.web.charts import Column, columns_over_time, share
-from enrichment_pipeline.web.given import Given, Named, link, named
-from enrichment_pipeline.web.shown import SECONDS, Shown
+from enrichment_pipeline.web.given import Given, link
+from enrichment_pipeline.web.shown import SECONDS, Named, Shown, named
 
 _ABOUT = ("where", "start", "end", "compare_to", "person", "project")
 OF_COUNT = ("by", "limit", *_ABOUT)
@@ -25,6 +27,10 @@ _MOST_HOURS = 24 * 366
 _FEWEST_FIELDS = 4
 _OF_TIME = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 _FILTERS = ("page", "signal", "device")
+
+
+_Name = Callable[[Sequence[str]], list[Named]]
+"""Gives the names of sessions by their ids."""
 
 
 class _Cell(NamedTuple):
@@ -52,6 +58,7 @@ def count(store: Store, given: Given) -> Shown:
     limit = int(given.number("limit", _ROWS[-1 if by in _OF_TIME else 0], most=_ROWS[-1])) or 1
     with reading(store, SECONDS) as connection:
         answer = count_of(connection, _asked(given), by=by, limit=limit + 1)
+        name = _named(connection, answer, given)
     is_more = len(answer.rows) > limit
     answer = answer._replace(rows=answer.rows[:limit])
     measure = "sessions" if given.text("compare_to") else "events"
@@ -65,7 +72,7 @@ def count(store: Store, given: Given) -> Shown:
         "columns": _over_time(answer, by) if by in _OF_TIME else [],
         "rows": [
             row._replace(link=_sessions_of(given, by, row.label))
-            for row in _rows(answer, measure, given.text("project"))
+            for row in _rows(answer, measure, name)
         ],
     }
     return Shown("count.html", facts | _about(answer, measure))
@@ -84,8 +91,9 @@ def funnel(store: Store, given: Given) -> Shown:
         window = timedelta(hours=within) if within else None
         with reading(store, SECONDS) as connection:
             answer = funnel_of(connection, _asked(given), steps, window=window)
+            name = _named(connection, answer, given)
         measure = "people" if window else "sessions"
-        facts |= {"rows": _rows(answer, measure, given.text("project"))} | _about(answer, measure)
+        facts |= {"rows": _rows(answer, measure, name)} | _about(answer, measure)
     return Shown("funnel.html", facts)
 
 
@@ -107,7 +115,12 @@ def _about(answer: Answer, measure: str) -> dict[str, object]:
     return {"summary": answer.summary, "names": names, "measure": measure}
 
 
-def _rows(answer: Answer, measure: str, project: str | None) -> list[_Row]:
+def _named(connection: Connection, answer: Answer, given: Given) -> _Name:
+    """The names of the sessions of an answer, which are in its last column."""
+    return named(connection, [_texts(row[-1]) for row in answer.rows], given.text("project"))
+
+
+def _rows(answer: Answer, measure: str, name: _Name) -> list[_Row]:
     """The rows of an answer, with bars for what is measured."""
     if not answer.rows:
         return []
@@ -121,7 +134,7 @@ def _rows(answer: Answer, measure: str, project: str | None) -> list[_Row]:
             None,
             share(_number(row[now]), most),
             None if before == now else share(_number(row[before]), most),
-            [_cell(name, cell, project) for name, cell in zip(names[1:], row[1:], strict=True)],
+            [*map(_cell, row[1:-1]), _Cell(sessions=name(_texts(row[-1])))],
         )
         for row in answer.rows
     ]
@@ -131,14 +144,14 @@ def _number(cell: Cell) -> float:
     return float(cell) if isinstance(cell, int | float) else 0
 
 
-def _cell(name: str, cell: Cell, project: str | None) -> _Cell:
+def _texts(cell: Cell) -> list[str]:
+    return cell if isinstance(cell, list) else []
+
+
+def _cell(cell: Cell) -> _Cell:
     if isinstance(cell, list):
-        return _Cell(sessions=named(cell, project)) if "newest" in name else _Cell(texts=cell)
-    if cell is None:
-        return _Cell("")
-    if isinstance(cell, str):
-        return _Cell(texts=[cell])
-    return _Cell(f"{cell:,}")
+        return _Cell(texts=cell)
+    return _Cell("" if cell is None else f"{cell:,}" if not isinstance(cell, str) else cell)
 
 
 def _sessions_of(given: Given, by: str, label: str) -> str | None:

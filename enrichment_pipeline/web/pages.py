@@ -69,7 +69,7 @@ class Pages:
         self._templates.globals |= {"menu": _MENU, "style": link(_STYLE_PATH, version=style)}
         self._home = self._page(sessions.sessions, sessions.FILTERS)
         self.routes = [
-            self._route("/sessions/{session:path}", sessions.session, sessions.OF_SESSION),
+            self._route("/sessions/{session_id:path}", sessions.session, sessions.OF_SESSION),
             self._route("/people/{person:path}", sessions.person, sessions.OF_PERSON),
             self._route("/go", sessions.go, ("to",)),
             self._route("/count", numbers.count, numbers.OF_COUNT),

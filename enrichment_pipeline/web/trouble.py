@@ -1,5 +1,6 @@
 """The pages about what went wrong: errors that users ran into, and open dead letters."""
 
+from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
 from enrichment_pipeline.analytics.answers import shown_message, shown_name
@@ -16,8 +17,8 @@ from enrichment_pipeline.store.dead_letters.letters import (
     find_letters,
 )
 from enrichment_pipeline.store.reading.as_reader import reading, reading_payloads
-from enrichment_pipeline.web.given import Given, link, named
-from enrichment_pipeline.web.shown import SECONDS, Shown
+from enrichment_pipeline.web.given import Given, link
+from enrichment_pipeline.web.shown import SECONDS, Shown, named
 from enrichment_pipeline.wording import command, counted
 
 OF_ERRORS = ("by", "contains", "start", "end", "project")
@@ -40,7 +41,8 @@ def errors(store: Store, given: Given) -> Shown:
         found = find_errors(
             connection, first, last, by=by, project=project, contains=given.text("contains")
         )
-    groups = found.groups[:_MOST_ERRORS]
+        groups = found.groups[:_MOST_ERRORS]
+        name = named(connection, [one.session_ids for one in groups], project)
     facts = {
         "given": given,
         "by": by,
@@ -54,7 +56,7 @@ def errors(store: Store, given: Given) -> Shown:
                 "last_seen": shown_moment(one.last_seen),
                 "sessions_hit": counted(one.sessions, "session"),
                 "people_hit": counted(one.people, "person", "people"),
-                "examples": named(one.session_ids, project),
+                "examples": name(one.session_ids),
             }
             for one in groups
         ],
@@ -103,8 +105,7 @@ def dead_letters(store: Store, given: Given) -> Shown:
                 "reason": one["reason_code"],
                 "state": one["state"],
                 "project": one["project"],
-                "event": shown_name(str(one["event"])) if one["event"] else None,
-                "events": one["event_count"],
+                "event": _event(one),
                 "message": shown_message(str(one["message"])),
                 "command": _of_one(str(one["state"]), str(one["id"])),
             }
@@ -126,6 +127,12 @@ def what_helps(reason: str) -> tuple[str, str]:
             command(f'dead-letters discard --reason {reason} --because "…"'),
         )
     return "See what it says:", command(f"dead-letters list --reason {reason}")
+
+
+def _event(letter: Mapping[str, object]) -> str:
+    if letter["kind"] == "batch":
+        return f"batch of {letter['event_count']:,}"
+    return shown_name(str(letter["event"])) if letter["event"] else "without a name"
 
 
 def _of_one(state: str, number: str) -> str:

@@ -9,6 +9,7 @@ from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.llm.http import timeline_routes
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.web.pages import Pages
 
 TOKEN = "phc_test"
 SECRET = "shared"
@@ -38,9 +39,9 @@ def _secret(value: str) -> object:
 @pytest.fixture
 def client(store: Store, api_settings: Settings) -> Iterator[TestClient]:
     """A sender to the running application."""
-    with TestClient(
-        create_app(store, api_settings, readable=timeline_routes(store)), follow_redirects=False
-    ) as sender:
+    pages = Pages(store, READ_TOKEN)
+    app = create_app(store, api_settings, readable=timeline_routes(store), pages=pages)
+    with TestClient(app, follow_redirects=False) as sender:
         yield sender
 
 
