@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from enrichment_pipeline.cli.console import fail, out
+from enrichment_pipeline.cli.console import fail, say
 from enrichment_pipeline.cli.services import url_host, why_not_listen
 from enrichment_pipeline.cli.worker import broker_of
 from enrichment_pipeline.settings import Settings, load_settings
@@ -29,7 +29,8 @@ def api() -> None:
     settings = load_settings()
     check_api_port(settings)
     with opened_store(settings) as store:
-        out.print(f"API: [bold]{api_url(settings)}[/]   (Ctrl-C stops it)")
+        say(f"API:     {api_url(settings)}   (Ctrl-C stops it)")
+        say(pages_line(settings))
         pages = Pages(store, read_token(settings))
         serve(store, settings, _notifier(settings), timeline_routes(store), pages)
 
@@ -47,6 +48,13 @@ def _notifier(settings: Settings) -> "BrokerNotifier | None":
 def api_url(settings: Settings) -> str:
     """The URL of the API."""
     return f"http://{url_host(settings.host)}:{settings.api_port}"
+
+
+def pages_line(settings: Settings) -> str:
+    """Where the pages for people are, and what opens them."""
+    is_set = settings.read_token is not None
+    token = "ENRICHMENT_READ_TOKEN" if is_set else f"the token in {settings.home / 'read_token'}"
+    return f"Pages:   {api_url(settings)}/   (in a browser; sign in with {token})"
 
 
 def check_api_port(settings: Settings) -> None:

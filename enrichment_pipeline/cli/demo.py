@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from enrichment_pipeline.cli.api import api_url
+from enrichment_pipeline.cli.api import api_url, pages_line
 from enrichment_pipeline.cli.clicked import Clicked
 from enrichment_pipeline.cli.console import out, print_table, say, waiting, write
 from enrichment_pipeline.cli.up import running, ui_url, wait_until, watch
@@ -61,6 +61,7 @@ def demo() -> None:
         result = query(store, _BY_TYPE)
         print_table(result.columns, result.rows, title="What users did")
         _show_session(store)
+        say(pages_line(settings))
         out.print(f"Dagster: [bold]{ui_url(settings)}/asset-groups[/]")
         say("Query:   " + command(f'sql "{_LATEST}"'))
         say(f"Connect a language model: {command('mcp --help')}")

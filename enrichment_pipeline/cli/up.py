@@ -20,7 +20,7 @@ from typing import IO
 
 from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.classification import RulesFileError, load_rules
-from enrichment_pipeline.cli.api import api_url, check_api_port
+from enrichment_pipeline.cli.api import api_url, check_api_port, pages_line
 from enrichment_pipeline.cli.console import fail, out, print_error, print_warning, say, waiting
 from enrichment_pipeline.cli.services import (
     ServiceError,
@@ -58,6 +58,7 @@ def up() -> None:
     with running(settings) as (services, store):
         token = ProjectTokens(settings).first
         say(f"API:     {api_url(settings)}   (api_host of PostHog's SDKs; token: {token})")
+        say(pages_line(settings))
         say(f"Dagster: {ui_url(settings)}")
         say("Next:    send events there, or import some, in another terminal:")
         say(f"         {command('import FILE')}")
