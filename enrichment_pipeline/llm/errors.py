@@ -13,12 +13,13 @@ from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import Connection
 
+from enrichment_pipeline.analytics.answers import shown_sessions
 from enrichment_pipeline.events.allowed import NOTHING, parse_allowed
 from enrichment_pipeline.events.error_detail import ErrorDetail, error_detail
-from enrichment_pipeline.events.masked import masked_id
 from enrichment_pipeline.events.raw_event import properties_of
 from enrichment_pipeline.llm.event_names import is_error
 from enrichment_pipeline.llm.timelines import page_of
+from enrichment_pipeline.store.analytics.selection import Session
 from enrichment_pipeline.store.reading.reported_errors import (
     ReportedError,
     event_names,
@@ -60,7 +61,7 @@ class ErrorGroup(NamedTuple):
     first_seen: datetime
     last_seen: datetime
     session_ids: Sequence[str]
-    """Of the newest."""
+    """Of the newest, as they can be asked for: handles, or ids of those that are not built yet."""
 
 
 class Errors(NamedTuple):
@@ -95,7 +96,11 @@ def find_errors(
     grouped: defaultdict[str, list[_Error]] = defaultdict(list)
     for error in errors:
         grouped[_KEYS[by](error)].append(error)
-    groups = [_group(by, key, of_key) for key, of_key in grouped.items()]
+    examples = shown_sessions(connection, [_newest(of_key) for of_key in grouped.values()])
+    groups = [
+        _group(by, key, of_key, shown)
+        for (key, of_key), shown in zip(grouped.items(), examples, strict=True)
+    ]
     groups.sort(key=lambda group: (-group.errors, group.value, group.message))
     return Errors(groups, len(errors), len(found) < MOST_READ)
 
@@ -132,7 +137,13 @@ _KEYS: Mapping[ErrorsBy, Callable[[_Error], str]] = {
 }
 
 
-def _group(by: ErrorsBy, key: str, errors: Sequence[_Error]) -> ErrorGroup:
+def _newest(errors: Sequence[_Error]) -> list[Session]:
+    """The newest sessions of these errors, which come the newest first."""
+    found = [(one.reported.project, one.reported.session_id) for one in errors]
+    return [*dict.fromkeys((of, one) for of, one in found if one)][:_MOST_SESSIONS]
+
+
+def _group(by: ErrorsBy, key: str, errors: Sequence[_Error], examples: list[str]) -> ErrorGroup:
     """The group of these errors, which come the newest first."""
     common = Counter(_KEYS["message"](one) for one in errors).most_common(1)[0][0]
     shown = next(one.detail for one in errors if _KEYS["message"](one) == common)
@@ -150,7 +161,7 @@ def _group(by: ErrorsBy, key: str, errors: Sequence[_Error]) -> ErrorGroup:
         releases=_most(one.detail.release for one in errors),
         first_seen=min(moments),
         last_seen=max(moments),
-        session_ids=[masked_id(one) for one in sessions[:_MOST_SESSIONS]],
+        session_ids=examples,
     )
 
 

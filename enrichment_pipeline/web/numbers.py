@@ -1,13 +1,12 @@
 """The pages that count: events by something, and funnels; the answers of `analytics` as charts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from enrichment_pipeline.analytics.answers import Answer, Cell
-from enrichment_pipeline.analytics.questions import MOST_STEPS, PREVIOUS, Asked
+from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.questions import MOST_STEPS
 from enrichment_pipeline.analytics.questions import count as count_of
 from enrichment_pipeline.analytics.questions import funnel as funnel_of
 from enrichment_pipeline.llm.periods import bounds, moment_of
@@ -27,10 +26,6 @@ _MOST_HOURS = 24 * 366
 _FEWEST_FIELDS = 4
 _OF_TIME = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 _FILTERS = ("page", "signal", "device")
-
-
-_Name = Callable[[Sequence[str]], list[Named]]
-"""Gives the names of sessions by their ids."""
 
 
 class _Cell(NamedTuple):
@@ -58,7 +53,6 @@ def count(store: Store, given: Given) -> Shown:
     limit = int(given.number("limit", _ROWS[-1 if by in _OF_TIME else 0], most=_ROWS[-1])) or 1
     with reading(store, SECONDS) as connection:
         answer = count_of(connection, _asked(given), by=by, limit=limit + 1)
-        name = _named(connection, answer, given)
     is_more = len(answer.rows) > limit
     answer = answer._replace(rows=answer.rows[:limit])
     measure = "sessions" if given.text("compare_to") else "events"
@@ -72,7 +66,7 @@ def count(store: Store, given: Given) -> Shown:
         "columns": _over_time(answer, by) if by in _OF_TIME else [],
         "rows": [
             row._replace(link=_sessions_of(given, by, row.label))
-            for row in _rows(answer, measure, name)
+            for row in _rows(answer, measure, given.text("project"))
         ],
     }
     return Shown("count.html", facts | _about(answer, measure))
@@ -91,9 +85,8 @@ def funnel(store: Store, given: Given) -> Shown:
         window = timedelta(hours=within) if within else None
         with reading(store, SECONDS) as connection:
             answer = funnel_of(connection, _asked(given), steps, window=window)
-            name = _named(connection, answer, given)
-        measure = "people" if window else "sessions"
-        facts |= {"rows": _rows(answer, measure, name)} | _about(answer, measure)
+            measure = "people" if window else "sessions"
+        facts |= {"rows": _rows(answer, measure, given.text("project"))} | _about(answer, measure)
     return Shown("funnel.html", facts)
 
 
@@ -115,12 +108,7 @@ def _about(answer: Answer, measure: str) -> dict[str, object]:
     return {"summary": answer.summary, "names": names, "measure": measure}
 
 
-def _named(connection: Connection, answer: Answer, given: Given) -> _Name:
-    """The names of the sessions of an answer, which are in its last column."""
-    return named(connection, [_texts(row[-1]) for row in answer.rows], given.text("project"))
-
-
-def _rows(answer: Answer, measure: str, name: _Name) -> list[_Row]:
+def _rows(answer: Answer, measure: str, project: str | None) -> list[_Row]:
     """The rows of an answer, with bars for what is measured."""
     if not answer.rows:
         return []
@@ -134,7 +122,7 @@ def _rows(answer: Answer, measure: str, name: _Name) -> list[_Row]:
             None,
             share(_number(row[now]), most),
             None if before == now else share(_number(row[before]), most),
-            [*map(_cell, row[1:-1]), _Cell(sessions=name(_texts(row[-1])))],
+            [*map(_cell, row[1:-1]), _Cell(sessions=named(_texts(row[-1]), project))],
         )
         for row in answer.rows
     ]

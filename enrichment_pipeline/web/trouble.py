@@ -41,8 +41,7 @@ def errors(store: Store, given: Given) -> Shown:
         found = find_errors(
             connection, first, last, by=by, project=project, contains=given.text("contains")
         )
-        groups = found.groups[:_MOST_ERRORS]
-        name = named(connection, [one.session_ids for one in groups], project)
+    groups = found.groups[:_MOST_ERRORS]
     facts = {
         "given": given,
         "by": by,
@@ -56,7 +55,7 @@ def errors(store: Store, given: Given) -> Shown:
                 "last_seen": shown_moment(one.last_seen),
                 "sessions_hit": counted(one.sessions, "session"),
                 "people_hit": counted(one.people, "person", "people"),
-                "examples": name(one.session_ids),
+                "examples": named(one.session_ids, project),
             }
             for one in groups
         ],

@@ -6,7 +6,6 @@ session that is not built yet is named by its id, and a person without a built o
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -76,19 +75,6 @@ _SESSIONS = text(
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Text)))
 
-# Steps from one project to the next by the index.
-_PROJECTS = text(
-    """
-    WITH RECURSIVE known (project) AS (
-        SELECT min(project) FROM session_timeline
-        UNION ALL
-        SELECT (SELECT min(project) FROM session_timeline later WHERE later.project > known.project)
-        FROM known WHERE project IS NOT NULL
-    )
-    SELECT project FROM known WHERE project IS NOT NULL
-    """
-)
-
 _PEOPLE = text(
     f"""
     SELECT wanted.project, wanted.distinct_id, (
@@ -109,19 +95,6 @@ _PEOPLE = text(
 def session_handles(connection: Connection, sessions: Iterable[_Pair]) -> dict[_Pair, str]:
     """The handles of these sessions (project, session id); of one that is not built, none."""
     return _handles(connection, "s", sessions)
-
-
-def handles_of_ids(
-    connection: Connection, session_ids: Iterable[str], project: str | None = None
-) -> dict[str, str]:
-    """The handles of the sessions with these ids, by id; none for an id that sessions of several
-    projects have."""
-    ids = list(session_ids)
-    projects = [project] if project else list(connection.execute(_PROJECTS).scalars())
-    pairs = [(one, session_id) for one in projects for session_id in ids]
-    found = session_handles(connection, pairs)
-    times = Counter(session_id for _, session_id in found)
-    return {pair[1]: handle for pair, handle in found.items() if times[pair[1]] == 1}
 
 
 def person_handles(connection: Connection, people: Iterable[_Pair]) -> dict[_Pair, str]:
