@@ -38,6 +38,7 @@ def _session_event(event: RawEvent, rules: Rules) -> SessionEvent:
         distinct_id=event.distinct_id,
         device=event.device,
         touch=output.touch,
+        tab=event.tab,
     )
 
 

@@ -20,6 +20,7 @@ from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH, page_path, path_template
 from enrichment_pipeline.events.people import MAX_ID_LENGTH, other_id
 from enrichment_pipeline.events.sameness import names, written_time
+from enrichment_pipeline.events.tabs import tab_of
 from enrichment_pipeline.events.targets import within_site
 from enrichment_pipeline.events.text import clean_text, read_json
 from enrichment_pipeline.events.times import (
@@ -99,6 +100,8 @@ class RawEvent(NamedTuple):
     """The action input whose key is `input_key`."""
     detail: str | None
     device: str | None
+    tab: int | None
+    """See `events.tabs`."""
     other_id: str | None
     """The distinct_id that the event says is the same person's; not stored in `raw_event`."""
 
@@ -189,6 +192,7 @@ def parse_event(
             chain=inputs.elements_chain,
         ),
         device=device_of(properties),
+        tab=tab_of(get("$window_id")),
         other_id=other_id(event, distinct_id, properties),
     )
 

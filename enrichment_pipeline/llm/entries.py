@@ -15,8 +15,8 @@ class Entry:
     """Seconds after the start of the session."""
     action: str
     """`view`, `leave`, `click`, `rage_click`, `submit`, `change`; `dead_click`, `error`,
-    `identify`; `person` where another person begins; `other` for other events of PostHog; `event`
-    for the site's own events; `idle`."""
+    `identify`; `person` where another person begins, `tab` where another tab is used; `other` for
+    other events of PostHog; `event` for the site's own events; `idle`."""
     text: str
     """The sentence, without the verb of the action and without the page."""
     page: str | None = None
@@ -35,8 +35,20 @@ class Entry:
     """The fields that were typed into; several may read alike. None: an unknown one."""
     is_dead: bool = False
     """Whether PostHog saw no effect of the click."""
+    tab: int | None = None
+    """The tab of the browser; None if unknown."""
 
     @property
     def sends(self) -> bool:
         """Whether the site says that something was sent."""
         return self.action == "event" and is_sent(self.event)
+
+
+def mark(at: float, action: str, text: str) -> Entry:
+    """An entry that is no event: it says what holds from now on."""
+    return Entry(at, action, text, until=at)
+
+
+def idle(at: float, until: float, page: str | None) -> Entry:
+    """A time in which nothing was done."""
+    return Entry(at, "idle", "", page, until=until)

@@ -24,7 +24,16 @@ _SHARE_OF_HEAD = 0.5
 
 # What is left out first. Signals, actions that a user named or sent, and the longest silences are
 # the most important.
-_WEIGHTS = {"leave": 0, "other": 1, "idle": 2, "change": 2, "click": 2, "view": 3, "event": 4}
+_WEIGHTS = {
+    "leave": 0,
+    "other": 1,
+    "tab": 1,
+    "idle": 2,
+    "change": 2,
+    "click": 2,
+    "view": 3,
+    "event": 4,
+}
 _WEIGHT_OF_THE_REST = 4
 _WEIGHT_OF_SILENCES = 5
 _WEIGHT_OF_SIGNALS = 7

@@ -4,7 +4,7 @@ Pure; found in the entries of a timeline, which are marked. They look at what wa
 what followed; what the rules or a sentence call it does not matter.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -269,8 +269,15 @@ def _drop_form(started: dict[tuple[str, str], _Started], page: str, sender: Entr
 
 
 def _back_and_forth(entries: Sequence[Entry]) -> list[Signal]:
-    """Two pages that were viewed alternately: there, back, and there again."""
-    views = [entry for entry in entries if entry.action == "view" and entry.page]
+    """Two pages that were viewed alternately in one tab: there, back, and there again."""
+    by_tab: defaultdict[int | None, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.action == "view" and entry.page:
+            by_tab[entry.tab].append(entry)
+    return [signal for views in by_tab.values() for signal in _alternations(views)]
+
+
+def _alternations(views: Sequence[Entry]) -> list[Signal]:
     found: list[Signal] = []
     at = 0
     while at + _FEWEST_VIEWS <= len(views):

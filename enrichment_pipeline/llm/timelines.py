@@ -15,7 +15,7 @@ from enrichment_pipeline.events.detail import split_detail
 from enrichment_pipeline.events.masked import masked_path
 from enrichment_pipeline.events.safe_text import cut, visible
 from enrichment_pipeline.events.touches import TYPED, UNKNOWN, Touch, read_touch
-from enrichment_pipeline.llm.entries import Entry
+from enrichment_pipeline.llm.entries import Entry, idle, mark
 from enrichment_pipeline.llm.event_names import is_error
 from enrichment_pipeline.llm.folding import (
     ABOUT_CLICKS,
@@ -33,6 +33,7 @@ from enrichment_pipeline.llm.signals import (
     find_signals,
     is_counted_twice,
 )
+from enrichment_pipeline.llm.tabs import Tabs
 from enrichment_pipeline.llm.whose import NOBODY, Arrival, other_people
 from enrichment_pipeline.store.sessions.reading import SessionEvent, SessionEvents
 from enrichment_pipeline.wording import counted
@@ -62,6 +63,7 @@ _ACTIONS = {
     "$autocapture": "click",
 }
 _VIEWS = frozenset({"$pageview", "$screen"})
+_NO_EVENTS = frozenset({"idle", "person", "tab"})
 
 # Events of PostHog's own that are more than `other`: their action, the words that it replaces, and
 # the default text.
@@ -137,7 +139,7 @@ def build_timeline(
     visits = _visits(kept)
     entries = _entries(acts, start, end, arrivals)
     signals = find_signals(entries)
-    shown = sum([entry.times for entry in entries if entry.action not in {"idle", "person"}])
+    shown = sum([entry.times for entry in entries if entry.action not in _NO_EVENTS])
     return Timeline(
         project=project,
         session_id=session_id,
@@ -176,7 +178,7 @@ def _place(event: SessionEvent) -> tuple[float | int | str, ...]:
     return (
         event.occurred_at,
         _AT_THE_SAME_TIME.get(event.event, len(_AT_THE_SAME_TIME)),
-        *(part or "" for part in event[1:]),
+        *(str(part or "") for part in event[1:]),
     )
 
 
@@ -202,16 +204,19 @@ def _entries(
 ) -> list[Entry]:
     entries: list[Entry] = []
     rage = RageWatch()
+    tabs = Tabs(events)
     current: str | None = None
     before = start
     coming = deque(arrivals)
     for at, event in enumerate(events):
         moment = event.occurred_at
         if moment - before >= IDLE_SECONDS:
-            entries.append(_idle(before - start, moment - start, current))
+            entries.append(idle(before - start, moment - start, current))
         before = moment
         while coming and coming[0].at <= moment:
-            entries.append(_arrival(coming.popleft().at - start))
+            entries.append(mark(coming.popleft().at - start, "person", "now another person"))
+        if tab := tabs.switched_to(event):
+            entries.append(mark(moment - start, "tab", f"now in tab {tab}"))
         page = page_of(event.path_template)
         is_leave = event.event == "$pageleave" and current is not None
         if is_leave and page == current and _says_nothing(events, at):
@@ -223,16 +228,8 @@ def _entries(
             entry.signal = "rage_click"
         current = page or current
     if end - before >= IDLE_SECONDS:
-        entries.append(_idle(before - start, end - start, current))
+        entries.append(idle(before - start, end - start, current))
     return entries
-
-
-def _arrival(at: float) -> Entry:
-    return Entry(at, "person", "now another person", until=at)
-
-
-def _idle(at: float, until: float, page: str | None) -> Entry:
-    return Entry(at, "idle", "", page, until=until)
 
 
 def _says_nothing(events: Sequence[SessionEvent], at: int) -> bool:
@@ -308,6 +305,7 @@ def _entry(event: SessionEvent, page: str | None, seconds: float) -> Entry:
     return Entry(
         *(seconds, of.action, of.text, page, 1, seconds, of.signal, of.event),
         *(of.touch, of.acts, of.typed, of.is_dead),
+        event.tab,
     )
 
 

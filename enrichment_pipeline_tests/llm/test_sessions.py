@@ -222,6 +222,21 @@ def test_events_without_a_session_id_join_the_session_that_the_person_had_then(
     assert pages(newest(store, "ann"))[-2:] == ["/c", "/last"]
 
 
+def test_the_tab_of_an_event_is_that_of_its_window_id(store: Store, rules: Rules) -> None:
+    windows = ["01a22248-5306-7160", "01a22249-2252-7351", None, 7, "01a22248-5306-7160"]
+    views = [
+        make_event(
+            "$pageview",
+            NOON + number * MINUTE / 60,
+            properties={"$session_id": "one", "$pathname": f"/{number}", "$window_id": window},
+        )
+        for number, window in enumerate(windows)
+    ]
+    take_in(store, rules, views)
+    marks = [(one.at, one.text) for one in asked(store, "one").entries if one.action == "tab"]
+    assert marks == [(1, "now in tab 2"), (4, "now in tab 1")]
+
+
 @pytest.mark.parametrize("nobody", ["anonymous", "NULL", ' "undefined" '])
 def test_events_of_an_id_that_anybody_may_have_join_no_session(
     store: Store, rules: Rules, nobody: str

@@ -372,3 +372,18 @@ def test_a_call_of_a_model_that_failed_is_an_error(
 ) -> None:
     kinds = [one.kind for one in built(view(0), custom(5, event, "/", detail)).signals]
     assert kinds == (["error"] if is_failed else [])
+
+
+def in_tab(tab: int, event: SessionEvent) -> SessionEvent:
+    """The event, in a tab of the browser."""
+    return event._replace(tab=tab)
+
+
+def test_pages_viewed_in_two_tabs_in_turns_are_no_back_and_forth() -> None:
+    pages = ["/a", "/b"] * 3
+    views = [in_tab(at % 2, view(10 * at, page)) for at, page in enumerate(pages)]
+    assert signals(built(*views)) == []
+    same = [in_tab(7, view(10 * at, page)) for at, page in enumerate(pages)]
+    assert signals(built(*same)) == [
+        ("back_and_forth", 0, "back and forth between /a and /b, 6 views")
+    ]

@@ -365,3 +365,34 @@ def test_a_dead_click_reads_as_its_click_whatever_its_sentence_says() -> None:
     said = 'Clicked button "Buy now" without any effect on /'
     timeline = built(view(0), dead(5)._replace(description=said))
     assert lines(timeline) == ["0 view /", '5 dead_click button "Buy now"']
+
+
+def test_a_line_says_where_another_tab_is_used() -> None:
+    def tab(number: int, event: SessionEvent) -> SessionEvent:
+        return event._replace(tab=number)
+
+    timeline = built(
+        tab(301, view(0, "/a")),
+        tab(12, view(10, "/b")),
+        tab(301, custom(11, "saved", "/a")),
+        tab(12, click(12, "Save", "/b")),
+        view(13, "/unknown"),
+        tab(301, click(20, "Open", "/a")),
+        tab(12, leave(21, "/b")),
+    )
+    assert lines(timeline) == [
+        "0 view /a",
+        "10 tab now in tab 2",
+        "10 view /b",
+        "11 event saved on /a",
+        '12 click button "Save"',
+        "13 view /unknown",
+        "20 tab now in tab 1",
+        '20 click button "Open" on /a',
+    ]
+    assert (timeline.events, timeline.merged) == (7, 1)
+
+
+def test_one_tab_is_not_mentioned() -> None:
+    views = [view(at, page)._replace(tab=5) for at, page in enumerate(("/a", "/b"))]
+    assert lines(built(*views)) == ["0 view /a", "1 view /b"]

@@ -96,6 +96,8 @@ raw_event = Table(
     # The part of the sentence that differs from event to event: sku=1. Masked.
     Column("detail", Text),
     Column("device", Text),
+    # The tab of the browser: `events.tabs`. NULL in rows of versions before 0017.
+    Column("tab", SmallInteger),
     Index("raw_event_batch", "batch_id"),
     # For finding action inputs that no event has any more.
     Index("raw_event_input", "input_key"),
@@ -159,6 +161,7 @@ enriched_event = Table(
     Column("device", Text),
     # What was touched, for signals: `events.touches`. NULL in rows of versions before 0014.
     Column("touch", Text),
+    Column("tab", SmallInteger),
     Index("enriched_event_once", "occurred_at", "uuid", "project", unique=True),
     Index(
         "enriched_event_session",

@@ -30,12 +30,12 @@ from enrichment_pipeline.store.queue.inputs import remember_inputs
 _COPY = """
 COPY raw_event (
     batch_id, project, uuid, occurred_at, event, distinct_id, session_id, path, title,
-    properties, input_key, payload, detail, device
+    properties, input_key, payload, detail, device, tab
 ) FROM STDIN WITH (FORMAT BINARY)
 """
 _COPY_TYPES = (
     *("int8", "text", "uuid", "timestamptz", "text", "text", "text", "text", "text"),
-    *("jsonb", "uuid", "bytea", "text", "text"),
+    *("jsonb", "uuid", "bytea", "text", "text", "int2"),
 )
 
 # One statement with sorted keys: two transactions that take the same keys in another order
@@ -352,6 +352,7 @@ def _row(batch: int, event: RawEvent) -> tuple[object, ...]:
         compress(event.payload),
         event.detail,
         event.device,
+        event.tab,
     )
 
 

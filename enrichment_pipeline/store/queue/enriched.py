@@ -50,12 +50,12 @@ INSERT_ENRICHED = f"""
     INSERT INTO enriched_event (
         occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id,
         session_id, path, path_template, title, element_tag, element_label, description,
-        properties, rules_version, enriched_at, device, touch
+        properties, rules_version, enriched_at, device, touch, tab
     )
     SELECT raw.occurred_at, raw.uuid, raw.project, raw.batch_id, raw.event, output.event_type,
         output.action_type, raw.distinct_id, raw.session_id, raw.path, output.path_template,
         raw.title, output.element_tag, output.element_label, {DESCRIPTION}, raw.properties,
-        :rules_version, now(), raw.device, output.touch
+        :rules_version, now(), raw.device, output.touch, raw.tab
 """
 """The columns of an enriched event, from `raw` (`raw_event`) and `output` (`enrichment_output`),
 which the statement has to join."""

@@ -187,7 +187,7 @@ _COPY = f"COPY built_session ({', '.join(BuiltSession._fields)}) FROM STDIN"
 
 _PARTS = """
     event.occurred_at, event.uuid, event.event, event.description, event.path_template,
-    event.distinct_id, event.device, event.touch
+    event.distinct_id, event.device, event.touch, event.tab
 """
 
 _TABLES = {

@@ -44,6 +44,8 @@ class SessionEvent(NamedTuple):
     device: str | None
     touch: str | None = None
     """See `events.touches`; None for other events."""
+    tab: int | None = None
+    """See `events.tabs`; None if unknown."""
 
 
 MOST_EVENTS = 20_000
@@ -93,7 +95,7 @@ _PSEUDONYM = re.compile(r"person_[0-9a-f]{10}")
 
 EVENT_COLUMNS = """
     extract(epoch FROM occurred_at)::float8, event, description, path_template, distinct_id, device,
-    touch
+    touch, tab
 """
 """The columns of `enriched_event` that make a `SessionEvent`."""
 
