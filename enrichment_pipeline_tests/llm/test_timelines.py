@@ -374,7 +374,7 @@ def test_a_line_says_where_another_tab_is_used() -> None:
     timeline = built(
         tab(301, view(0, "/a")),
         tab(12, view(10, "/b")),
-        tab(301, custom(11, "saved", "/a")),
+        tab(301, custom(11, "saved", "/b")),
         tab(12, click(12, "Save", "/b")),
         view(13, "/unknown"),
         tab(301, click(20, "Open", "/a")),
@@ -384,13 +384,14 @@ def test_a_line_says_where_another_tab_is_used() -> None:
         "0 view /a",
         "10 tab now in tab 2",
         "10 view /b",
-        "11 event saved on /a",
+        "11 event saved",
         '12 click button "Save"',
         "13 view /unknown",
         "20 tab now in tab 1",
         '20 click button "Open" on /a',
+        "21 leave /b",
     ]
-    assert (timeline.events, timeline.merged) == (7, 1)
+    assert (timeline.events, timeline.merged) == (7, 0)
 
 
 def test_one_tab_is_not_mentioned() -> None:
