@@ -388,7 +388,7 @@ def test_a_line_says_where_another_tab_is_used() -> None:
         '12 click button "Save"',
         "13 view /unknown",
         "20 tab now in tab 1",
-        '20 click button "Open" on /a',
+        '20 click button "Open"',
         "21 leave /b",
     ]
     assert (timeline.events, timeline.merged) == (7, 0)

@@ -48,7 +48,7 @@ def test_the_schema_can_be_undone_and_made_again(store: Store) -> None:
         ).scalars()
         assert not [name for name in left if not name.startswith("alembic")]
         upgrade(connection)
-        assert schema_version(connection) == "0016"
+        assert schema_version(connection) == "0017"
 
 
 def test_secrets_of_an_older_store_leave_the_tables_that_readers_see(store: Store) -> None:
