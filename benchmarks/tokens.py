@@ -19,7 +19,7 @@ from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from benchmarks.measure import Report
 from benchmarks.understanding.scripts import all_scripts
 from benchmarks.understanding.sessions import payloads_of
-from benchmarks.understanding.timelines import timeline_of_payloads
+from benchmarks.understanding.timelines import by_session, timeline_of_payloads
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.ingest.sample.sample import sample_events
 from enrichment_pipeline.llm.rendering import FORMS, render
@@ -36,8 +36,7 @@ _FEW_EVENTS = 6
 
 def measure(report: Report, rules: Rules) -> None:
     """Count the scripted sessions and those of the demo's sample."""
-    scripted = [payloads_of(script) for script in all_scripts()]
-    for name, sessions in (("scripted", scripted), ("of the sample", sample_sessions())):
+    for name, sessions in (("scripted", scripted_sessions()), ("of the sample", sample_sessions())):
         _compare(report, name, [(len(one), tokens_of(one, rules)) for one in sessions])
 
 
@@ -122,6 +121,11 @@ def first_tokens(text: str, count: int) -> str:
 @cache
 def _tokenizer() -> Tekkenizer:
     return Tekkenizer.from_file(Path(mistral_common.__file__).parent / "data" / TOKENIZER)
+
+
+def scripted_sessions() -> list[list[bytes]]:
+    """The events of the scripts, by session."""
+    return [session for script in all_scripts() for session in by_session(payloads_of(script))]
 
 
 def sample_sessions() -> list[list[bytes]]:

@@ -7,18 +7,39 @@ import re
 import unicodedata
 from urllib.parse import urlsplit
 
-from benchmarks.understanding.questions import NONE, Question
+from benchmarks.understanding.questions import NONE, NOT_KNOWN, Question
 from enrichment_pipeline.events.pages import path_template
 
 _AROUND = "\"'`*.,;:!?()[]{}“”„«»"
 _AN_ID = re.compile(r"/(?:\{\w+\}|<\w+>|\[\w+\])")
 _WORD = re.compile(r"[^\W_]+")
+_NOT_KNOWN = re.compile(
+    r"(?:it is |this is |that is |answer )?(?:not known|unknown|unclear|n a|not available"
+    r"|not applicable|undetermined"
+    r"|(?:i )?(?:do not|don t|cannot|can t) (?:know|tell|say))\b"
+)
+_NOT_TOLD = re.compile(
+    r"\b(?:not|nowhere|never|isn t|wasn t|doesn t|don t|no one) (?:\w+ )?"
+    r"(?:known|told|tell|say|stated|given|specified|mentioned|recorded|provided|shown|said"
+    r"|available|in the (?:data|timeline|events))\b|\bno (?:such )?(?:information|data)\b"
+)
+_GUESSES = frozenset({"but", "probably", "likely", "perhaps", "maybe", "presumably", "possibly"})
+_NOTHING = (["none"], ["never"], ["no"], ["nothing"])
+"""How an answer begins that says that there was none."""
+_SAID_NUMBER = re.compile(r"(?<![\w/.,:])(\d+)(?![\w/:]|[.,]\d)")
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBER_WORDS = {word: number for number, word in enumerate(_NUMBERS)}
+_NUMBER_WORDS |= {"once": 1, "twice": 2, "thrice": 3}
 _SPARE_WORDS = 12
 """So many may stand around the right words: who says everything has not answered."""
 
 
 def is_right(question: Question, answer: str) -> bool:
     """Whether this answers the question."""
+    if question.answer == NOT_KNOWN:
+        # There was no coupon code: who says so has not made one up.
+        said = _words(answer)
+        return is_not_known(answer) or (said[:1] in _NOTHING and _is_brief(said))
     match question.answers:
         case "yes or no":
             return _words(answer)[:1] == [question.answer]
@@ -30,8 +51,23 @@ def is_right(question: Question, answer: str) -> bool:
         case "choice":
             said = _plain(answer)
             return [one for one in question.choices if _plain(one) in said] == [question.answer]
+        case "number":
+            return _numbers(answer) == {int(question.answer)}
         case "words":
             return _has_words(question.answer, answer)
+
+
+def is_not_known(answer: str) -> bool:
+    """Whether this says that the data do not tell, and guesses nothing."""
+    said = _words(answer)
+    shown = " ".join(said)
+    is_said = _NOT_KNOWN.match(shown) or _NOT_TOLD.search(shown)
+    return bool(is_said) and _is_brief(said)
+
+
+def _is_brief(said: list[str]) -> bool:
+    """Whether so few words are said that no guess can be among them."""
+    return len(said) <= _SPARE_WORDS and not _GUESSES & set(said)
 
 
 def _is_page(expected: str, answer: str) -> bool:
@@ -55,6 +91,16 @@ def _pages(answer: str, expected: list[str]) -> set[str]:
 def _template(word: str) -> str:
     path = urlsplit(word).path if "://" in word else word.partition("?")[0].partition("#")[0]
     return path_template(path.rstrip("/") or "/")
+
+
+def _numbers(answer: str) -> set[int]:
+    """The numbers that an answer says, in figures or words; those in paths are none."""
+    plain = _plain(answer)
+    said = _words(plain)
+    words = {_NUMBER_WORDS[word] for word in said if word in _NUMBER_WORDS}
+    # "Never" as the answer, not "a form that was never sent".
+    words |= {0} if said[:1] in _NOTHING else set()
+    return words | {int(found) for found in _SAID_NUMBER.findall(plain)}
 
 
 def _has_words(expected: str, answer: str) -> bool:

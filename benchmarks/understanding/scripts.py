@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from benchmarks.understanding.questions import KINDS, Question
+from benchmarks.understanding.questions import CAUSES, KINDS, NOT_KNOWN, Question
 
 _FILE = Path(__file__).with_name("scripts.yaml")
 _FIRST_DAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A session, and what is true of it."""
+    """A session, or two of one person, and what is true of it."""
 
     name: str
     client: str
@@ -77,4 +77,11 @@ def _questions(one: Mapping[str, Any]) -> Iterator[Question]:
         text, answers, choices = KINDS[kind]
         yield Question(kind, text, answers, written, choices=choices)
     for fact in one.get("facts", ()):
-        yield Question("fact", fact["ask"], "words", str(fact["answer"]), fact["line"])
+        kind = NOT_KNOWN if fact["answer"] == NOT_KNOWN else "fact"
+        says = fact.get("says", "")
+        yield Question(kind, fact["ask"], "words", str(fact["answer"]), fact["line"], says)
+    for count in one.get("counts", ()):
+        yield Question("count", count["ask"], "number", str(count["answer"]), count["line"])
+    for cause in one.get("causes", ()):
+        answer, line = cause["answer"], cause["line"]
+        yield Question("cause", cause["ask"], "choice", answer, line, choices=CAUSES)

@@ -1,5 +1,5 @@
-"""The payloads of a scripted session, as posthog-js, the library of an app or that of a server
-would have sent them.
+"""The payloads of a scripted session, or of two, as posthog-js, the library of an app or that of a
+server would have sent them.
 
 Those of posthog-js are recorded ones (`enrichment_pipeline.ingest.sample`), filled in anew. What
 the sessions are belongs to `scripts.yaml`.
@@ -27,12 +27,13 @@ _PAGES_TO_WANDER = (
     *("blog/ten-desks", "guides/standing", "stores/berlin", "stores/lyon", "reviews", "gifts"),
 )
 _LABELS = ("Details", "Next", "Show more", "Filter", "Compare", "Colours", "Save for later")
+_DAY = 86_400.0
 _MAIN = chain_element("main", attributes={"id": "content"}, nth=2)
 _BODY = chain_element("body", nth=2)
 
 
 def payloads_of(script: Script, seed: int = 1) -> list[bytes]:
-    """The events of a session in the order of time, each as its JSON.
+    """The events of a script in the order of time, each as its JSON.
 
     The seed decides ids, and the seconds that the script leaves open.
     """
@@ -101,6 +102,15 @@ class _Session:
         if "$pageview_id" in self.page:
             self._wait(self._rng.uniform(1, 5))
             self.leave()
+
+    def later(self, days: str) -> None:
+        """Come back, so many days after this session ended."""
+        self.end()
+        self._wait(float(days) * _DAY)
+        self._start, self.page = self._now, {}
+        entry = ("$session_entry_url", "$session_entry_host", "$session_entry_pathname")
+        self._common = {key: value for key, value in self._common.items() if key not in entry}
+        self._common |= {key: self._id() for key in ("$session_id", "$window_id")}
 
     def screen(self, name: str) -> None:
         """Open a screen of an app."""
@@ -237,6 +247,6 @@ _VERBS: Mapping[str, Callable[..., None]] = {
     name: getattr(_Session, name)
     for name in (
         *("view", "screen", "click", "rage", "dead", "change", "submit", "event", "error"),
-        *("identify", "beats", "wander", "flag", "vitals"),
+        *("identify", "beats", "wander", "flag", "vitals", "later"),
     )
 }

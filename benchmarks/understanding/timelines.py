@@ -4,7 +4,7 @@ keeps.
 A test holds this against the real path: the same events taken in, enriched and built.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from enrichment_pipeline.classification import Rules
@@ -17,6 +17,20 @@ from enrichment_pipeline.store.sessions.reading import SessionEvent
 PROJECT = "understanding"
 PERSON = "person_3f9a12c4d0"
 ARRIVAL = Arrival(datetime(2026, 4, 1, tzinfo=UTC))
+
+
+def by_session(payloads: Iterable[bytes]) -> list[list[bytes]]:
+    """The events of each session, the earliest session first; those without an id are one."""
+    sessions: dict[str, list[bytes]] = {}
+    for payload in payloads:
+        session_id = parse_event(payload, PROJECT, ARRIVAL).session_id or ""
+        sessions.setdefault(session_id, []).append(payload)
+    return list(sessions.values())
+
+
+def timelines_of_payloads(payloads: Iterable[bytes], rules: Rules) -> list[Timeline]:
+    """The timeline of each session."""
+    return [timeline_of_payloads(some, rules) for some in by_session(payloads)]
 
 
 def timeline_of_payloads(payloads: Sequence[bytes], rules: Rules) -> Timeline:

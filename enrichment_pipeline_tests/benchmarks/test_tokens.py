@@ -24,7 +24,7 @@ Counted = list[tuple[int, dict[str, int]]]
 
 @pytest.fixture(scope="module")
 def scripted(rules: Rules) -> Counted:
-    sessions = [payloads_of(script) for script in all_scripts()]
+    sessions = tokens.scripted_sessions()
     return [(len(payloads), tokens_of(payloads, rules)) for payloads in sessions]
 
 
@@ -49,7 +49,7 @@ def test_a_timeline_has_a_fiftieth_of_the_tokens_of_its_events_and_fewer_than_a_
 
 def test_the_sessions_are_shown_as_they_went(rules: Rules) -> None:
     # Not as they would arrive: an event of the future happened when it arrived.
-    sessions = [*tokens.sample_sessions(), *map(payloads_of, all_scripts())]
+    sessions = [*tokens.sample_sessions(), *tokens.scripted_sessions()]
     for payloads in sessions:
         times = [json.loads(payload)["timestamp"] for payload in payloads]
         first, last = (datetime.fromisoformat(time) for time in (times[0], times[-1]))
@@ -69,7 +69,7 @@ def test_the_figures_are_shown_beside_what_is_asked_for(rules: Rules) -> None:
     figures = {name: (value, target) for name, value, target in report.facts}
     assert {target for _, target in figures.values()} == {"", "≥ 50", "> 1", "all"}
     value, _ = figures[
-        "tokens, 40 sessions scripted: raw events / timeline as text, median and in all"
+        "tokens, 69 sessions scripted: raw events / timeline as text, median and in all"
     ]
     assert re.fullmatch(r"\d+\.\d, \d+\.\d", value)
     sums, _ = figures["tokens, 24 sessions of the sample: in all"]
