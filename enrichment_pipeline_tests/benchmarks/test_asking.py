@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.understanding.asking import Api, Asker, AskingError, Model, prompt_of, read_answers
-from benchmarks.understanding.contexts import RAW_CUT, TIMELINE, Context
-from benchmarks.understanding.questions import KINDS, Question
+from benchmarks.understanding.contexts import FORMS, RAW, TIMELINE, Context
+from benchmarks.understanding.questions import KINDS, NOT_KNOWN, Question
 from benchmarks.understanding.scripts import all_scripts
 from enrichment_pipeline_tests.benchmarks.model_stand_in import (
     Reply,
@@ -237,22 +238,26 @@ def run(stand_in: StandIn, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_the_command_asks_everything_in_both_forms_and_scores_it(
+def test_the_command_asks_everything_in_every_form_and_scores_it(
     stand_in: StandIn, api: Api
 ) -> None:
     options = ("--url", base(stand_in, api), "--model", "stand-in", "--api", api, "--json")
     ran = run(stand_in, *options)
     assert ran.returncode == 0, ran.stderr
-    scores: dict[str, Any] = json.loads(ran.stdout)["stand-in"]
-    questions = sum(len(script.questions) for script in all_scripts())
-    assert {form: score["questions"] for form, score in scores.items()} == {
-        TIMELINE: questions,
-        RAW_CUT: questions,
-    }
+    scores: dict[str, Any] = json.loads(ran.stdout)["scores"]["stand-in"]
+    kinds = Counter(one.kind for script in all_scripts() for one in script.questions)
+    questions = kinds.total()
+    assert {form: score["questions"] for form, score in scores.items()} == dict.fromkeys(
+        FORMS, questions
+    )
     assert scores[TIMELINE]["right"] == questions
-    assert scores[RAW_CUT]["right"] == 0
-    assert scores[RAW_CUT]["tokens"] <= scores[TIMELINE]["tokens"]
-    assert len(stand_in.requests) == 2 * len(all_scripts())
+    # The stand-in reads text alone, and says of all else that it does not know.
+    unknown = kinds[NOT_KNOWN]
+    assert {scores[form]["right"] for form in FORMS if form != TIMELINE} == {unknown}
+    assert scores[RAW]["against_timeline"]["better"] == 0
+    assert scores[RAW]["against_timeline"]["worse"] == questions - unknown
+    assert scores[RAW]["tokens"] <= scores[TIMELINE]["tokens"]
+    assert len(stand_in.requests) == len(FORMS) * len(all_scripts())
     headers = stand_in.requests[0][1]
     assert "key-of-the-environment" in headers.get("authorization", headers.get("x-api-key", ""))
 
@@ -278,5 +283,36 @@ def test_the_command_wants_a_model_with_its_url(stand_in: StandIn) -> None:
 def test_the_command_answers_by_rule_without_a_model() -> None:
     ran = run(StandIn())
     assert ran.returncode == 0, ran.stderr
-    assert "Answers by rule" in ran.stdout
-    assert "raw events, cut to the same tokens" in ran.stdout
+    assert "Answers: by rule" in ran.stdout
+    assert "Answers: no reader" in ran.stdout
+
+
+def test_the_command_asks_of_some_scripts_and_not_again_what_it_has_kept(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    options = ("--url", base(stand_in, "openai"), "--model", "stand-in", "--sessions", "2")
+    options = (*options, "--answers", str(tmp_path / "answers.jsonl"), "--json")
+    first = run(stand_in, *options)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["scripts"] == 2
+    assert len(stand_in.requests) == 2 * len(FORMS)
+    again = run(stand_in, *options)
+    assert again.stdout == first.stdout
+    assert len(stand_in.requests) == 2 * len(FORMS)
+    more = run(stand_in, *options, "--sessions", "3", "--whole")
+    assert set(json.loads(more.stdout)["scores"]["stand-in"]) < set(FORMS)
+    # What is uncut in both is the same question: the text.
+    assert len(stand_in.requests) == 2 * len(FORMS) + 2 * 3 + 4
+
+
+def test_a_file_of_something_else_is_not_taken_for_kept_answers(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("[]\n")
+    ran = run(stand_in, "--answers", str(file))
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        f"{file}, line 1: not an answer that was kept; name another file\n",
+    )
+    assert file.read_text() == "[]\n"
