@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from benchmarks.measure import console
 from enrichment_pipeline.analytics.answers import Answer
 from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.comparison import compare
 from enrichment_pipeline.analytics.paths import paths
 from enrichment_pipeline.analytics.questions import count, funnel
 from enrichment_pipeline.settings import Settings
@@ -131,6 +132,7 @@ def _questions() -> dict[str, Callable[[Connection], Answer]]:
         "paths of two acts before an event, a week": lambda c: paths(
             c, week, "event=custom event 3", direction="before", depth=2
         ),
+        "compare those with an event, a week": lambda c: compare(c, week, "event=custom event 3"),
     }
 
 

@@ -96,6 +96,7 @@ _ASKED_BY: dict[str, list[object]] = {
     "text": [" ".join(f'"{secret}" (s1, p1, s2:0)' for secret in SECRETS)],
     "steps": [["page=/*", "$pageview"]],
     "step": ["page=/*"],
+    "against": ["ping"],
 }
 """What each tool is asked with, by the names of its arguments; its choices are all asked for."""
 

@@ -1,4 +1,4 @@
-"""`enrichment-pipeline count`, `funnel`, `paths`: numbers, and the sessions behind each number."""
+"""`enrichment-pipeline count`, `funnel`, `paths`, `compare`: numbers, and the sessions behind."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from enrichment_pipeline.analytics.answers import Answer
 from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.comparison import compare as compare_of
 from enrichment_pipeline.analytics.paths import MOST_ACTS
 from enrichment_pipeline.analytics.paths import paths as paths_of
 from enrichment_pipeline.analytics.questions import count as count_of
@@ -113,6 +114,35 @@ def paths(
         lambda connection: paths_of(
             connection, asked, step, direction=direction, depth=depth, window=window, limit=limit
         ),
+        as_json,
+    )
+
+
+def compare(
+    step: Annotated[str, typer.Argument(help=f"What one side has: {HOW}.")],
+    against: Annotated[
+        str | None, typer.Option(help="What the other side has; without it: not the first.")
+    ] = None,
+    where: Where = None,
+    first: From = None,
+    end: To = None,
+    person: Person = None,
+    project: Project = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show in what the sessions with a step differ most from those without it: events, touched
+    elements, pages, signals, devices, releases. What chance explains is left out.
+
+    Without --from, of the seven days before --to, or before the newest event.
+
+    Examples: [bold]enrichment-pipeline compare "event=order placed"[/],
+    [bold]enrichment-pipeline compare signal=rage_click --where page=/checkout[/],
+    [bold]enrichment-pipeline compare page=/pricing --against page=/docs*[/]
+    """
+    asked = _asked(first, end, None, person, project, where)
+    _answer(
+        lambda connection: compare_of(connection, asked, step, against=against, limit=limit),
         as_json,
     )
 

@@ -58,6 +58,9 @@ _SUBCOMMANDS = {
     "paths": _Subcommand(
         "counting", "paths", "What sessions do right after a step, or right before it."
     ),
+    "compare": _Subcommand(
+        "counting", "compare", "In what sessions with a step differ from those without it."
+    ),
     "cite": _Subcommand("cite", "app", "Whether the citations of a model's answer are right."),
     "mcp": _Subcommand("mcp", "mcp", "Let a language model ask by itself: an MCP server."),
     "export": _Subcommand("export", "export", "Write enriched events or timelines to files."),

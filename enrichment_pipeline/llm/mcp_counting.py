@@ -11,6 +11,7 @@ from pydantic import Field
 
 from enrichment_pipeline.analytics.answers import Answer
 from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.comparison import compare
 from enrichment_pipeline.analytics.paths import MOST_ACTS, paths
 from enrichment_pipeline.analytics.questions import MOST_STEPS, count, funnel
 from enrichment_pipeline.analytics.steps import HOW
@@ -125,6 +126,27 @@ class Counting:
                 window=window,
                 limit=limit + 1,
             )
+        return _table(answer, limit, max_tokens)
+
+    def compare(
+        self,
+        step: Annotated[Word, Field(description="What one side has; as a step, or a signal.")],
+        against: Annotated[
+            Word | None, Field(description="What the other side has; without it: not step.")
+        ] = None,
+        where: Where = None,
+        start: Start = None,
+        end: End = None,
+        person: Person = None,
+        project: Project = None,
+        limit: Rows = 10,
+        max_tokens: Tokens = _TOKENS,
+    ) -> Numbers:
+        """In what sessions with a step differ most from those without it: events, touched elements,
+        pages, signals, devices, releases. Only what a test calls more than chance (q)."""
+        asked = _asked(start, end, None, person, project, where)
+        with reading(self._store, SECONDS) as connection:
+            answer = compare(connection, asked, step, against=against, limit=limit + 1)
         return _table(answer, limit, max_tokens)
 
 

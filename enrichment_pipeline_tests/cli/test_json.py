@@ -23,6 +23,7 @@ ARGUMENTS = {
     "alerts test": [],
     "backfill": ["--failed", "--dry-run"],
     "cite check": ["answer.txt"],
+    "compare": ["$pageview"],
     "config": [],
     "count": [],
     "dead-letters discard": ["--all", "--dry-run"],

@@ -41,6 +41,10 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
         ["$exception", "--json"],
         lambda printed: sum(row["sessions"] for row in printed["rows"]),
     ),
+    "compare": (
+        ["$exception", "--json"],
+        lambda printed: int(printed["summary"].split(" session")[0]),
+    ),
     "export": (["events", "out", "--json"], lambda printed: printed["rows"]),
     "pull": (["--json"], lambda printed: printed["accepted"]),
 }

@@ -173,6 +173,11 @@ PRINTED: dict[str, Callable[[Store, Path], list[Called]]] = {
         ["paths", "page=/*", "--direction", "before", "--within", "9", "--json"],
         ["paths", JANE],
     ),
+    "compare": calls(
+        ["compare", "order placed", "--limit", "500"],
+        ["compare", "page=/u/*", "--against", "event=ping", "--json"],
+        ["compare", JANE],
+    ),
     "export": calls(["export", "events", "out"], ["export", "timelines", "out", "--json"]),
     "dead-letters replay": calls(["dead-letters", "replay", "--all", "--yes"]),
     "dead-letters discard": calls(

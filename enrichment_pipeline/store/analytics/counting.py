@@ -24,6 +24,10 @@ EXAMPLES = 3
 """The most sessions that are named for a number."""
 
 _RELEASES = ("$app_version", "app_version", "release", "version", "build")
+RELEASE = "coalesce({}, 'unknown')".format(
+    ", ".join(f"act.properties ->> '{name}'" for name in _RELEASES)
+)
+"""SQL: the release of the product that an `act` names."""
 
 
 class Number(NamedTuple):
@@ -153,8 +157,6 @@ def _what(acts: Acts, by: By) -> str:
         "touched": f"CASE WHEN {IS_TOUCH} THEN {TOUCHED} END",
         "signal": "signal",
         "device": "coalesce(act.device, 'unknown')",
-        "release": "coalesce({}, 'unknown')".format(
-            ", ".join(f"act.properties ->> '{name}'" for name in _RELEASES)
-        ),
+        "release": RELEASE,
         "project": "act.project",
     }[by]

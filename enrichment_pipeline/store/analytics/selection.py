@@ -111,7 +111,8 @@ _COLUMNS = """
 _SESSION_KEY = "hashtextextended({session}, hashtext({project}))"
 _PERIOD = "event.occurred_at >= :{0} AND event.occurred_at < :{1}"
 
-# A person has one pseudonym, but many events: hashing for each of them takes minutes.
+# A person has one pseudonym, but many events: hashing for each of them takes minutes. Without the
+# OFFSET, PostgreSQL moves it to the events.
 _WITHOUT_SESSION = f"""
     WITH joined AS MATERIALIZED ({{joined}})
     SELECT {_COLUMNS}, joined.session_id AS session
@@ -139,6 +140,7 @@ _WITHOUT_SESSION = f"""
                         FROM enriched_event event
                         WHERE event.session_id IS NULL AND {{chosen}}
                     ) one {{join}}
+                    OFFSET 0
                 ) who USING (project, distinct_id)
                 WHERE event.session_id IS NULL AND {{chosen}}
                     AND (event.occurred_at, event.uuid, event.project) NOT IN (
