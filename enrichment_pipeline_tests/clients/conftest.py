@@ -1,15 +1,17 @@
 """What the tests with real clients share: an API that runs, and the SDKs that npm installs."""
 
 import fcntl
+import io
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
@@ -88,6 +90,20 @@ def arrivals(database: str) -> Iterator[Arrivals]:
     listening = Arrivals(database)
     yield listening
     listening.close()
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Callable[[Page, str], None]:
+    """Takes a picture of what is seen."""
+    folder = Path(os.environ.get("ENRICHMENT_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(page: Page, name: str) -> None:
+        # Of 64 colours: a third of the size, and the documentation is kept in git.
+        picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        picture.quantize(64).save(folder / f"{name}.png", optimize=True)
+
+    return take
 
 
 @pytest.fixture(scope="session")

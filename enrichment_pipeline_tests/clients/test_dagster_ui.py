@@ -3,15 +3,11 @@
 `make screenshots` runs this too, and puts what the person saw into docs/images.
 """
 
-import io
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 from sqlalchemy import text
 
@@ -39,20 +35,6 @@ mutation($partitions: [String!]) {
 def execute(store: Store, statement: str) -> None:
     with store.transaction() as connection:
         connection.execute(text(statement))
-
-
-@pytest.fixture
-def shot(tmp_path: Path) -> Callable[[Page, str], None]:
-    """Takes a picture of what is seen."""
-    folder = Path(os.environ.get("ENRICHMENT_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def take(page: Page, name: str) -> None:
-        # Of 64 colours: a third of the size, and the documentation is kept in git.
-        picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        picture.quantize(64).save(folder / f"{name}.png", optimize=True)
-
-    return take
 
 
 def see(page: Page, url: str, *texts: str) -> None:
