@@ -75,9 +75,11 @@ brokers: install  ## what each broker goes through
 rolling: install  ## an old version and this one at once: OLD=commit
 	$(BIN)/python -m enrichment_pipeline_tests.faults.rolling $(OLD)
 
-# What a person sees in Dagster's UI when a window fails and is backfilled, for docs/.
+# What a person sees of a window that fails and is backfilled in Dagster's UI, and in the pages; for
+# docs/.
 screenshots: install  ## the pictures of docs/
-	ENRICHMENT_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest $(CLIENTS)/test_dagster_ui.py
+	ENRICHMENT_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest $(CLIENTS)/test_dagster_ui.py \
+		$(CLIENTS)/test_pages.py
 
 lint: install  ## ruff, mypy, and which package may import which
 	$(BIN)/ruff check $(CODE)

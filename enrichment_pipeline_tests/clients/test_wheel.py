@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -48,9 +49,11 @@ def test_a_wheel_runs_the_demo_and_a_backfill_in_an_empty_folder(tmp_path: Path)
         for line in output:
             shown += line
             if "Ctrl-C stops everything" in line:
+                page = page_of(ports["ENRICHMENT_API_PORT"])
                 demo.terminate()
     assert demo.wait() == 0, shown
     assert "rage_click" in shown
+    assert "<h1>Sign in</h1>" in page
     assert [file.name for file in folder.iterdir()] == [".enrichment"]
 
     backfill = [programs / "enrichment-pipeline", "backfill", "--from", "2020-01-01", "--json"]
@@ -59,6 +62,13 @@ def test_a_wheel_runs_the_demo_and_a_backfill_in_an_empty_folder(tmp_path: Path)
     report = json.loads(done.stdout)
     assert report["finished"]
     assert report["failed"] == []
+
+
+def page_of(port: str) -> str:
+    """What a browser gets from the API."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Accept": "text/html"})
+    with urllib.request.urlopen(request) as response:
+        return str(response.read().decode())
 
 
 def install(folder: Path) -> Path:
