@@ -163,7 +163,8 @@ def pages(store: Store, _: Path) -> object:
         routes = [one.path for one in site.routes if "GET" in (one.methods or ())]
         asked = [path for route in routes for path in _paths(route)]
         asked += [f"/sessions/{quote(one, safe='')}" for one in SECRETS]
-        asked += ["/funnel?step=page=/*&step=$pageview", "/count?where=page=/u*", "/?page=/u*"]
+        asked += ["/funnel?step=page=/*&step=$pageview", "/paths?step=$pageview"]
+        asked += ["/compare?step=event=payment failed", "/count?where=page=/u*", "/?page=/u*"]
         found = crawl(client, ["/", *asked])
     assert {answer.status_code for answer in found.values()} == {200}, found
     return [answer.text for answer in found.values()]

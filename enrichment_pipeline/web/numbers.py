@@ -1,50 +1,42 @@
-"""The pages that count: events by something, and funnels; the answers of `analytics` as charts."""
+"""The pages that count: events by something, funnels, paths, what sessions differ in.
 
-from collections.abc import Sequence
+The questions belong to `analytics`, the form of their answers to `tables`.
+"""
+
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from functools import partial
 
-from enrichment_pipeline.analytics.answers import Answer, Cell
+from enrichment_pipeline.analytics.answers import Answer
 from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.comparison import compare as compare_of
+from enrichment_pipeline.analytics.paths import MOST_ACTS
+from enrichment_pipeline.analytics.paths import paths as paths_of
 from enrichment_pipeline.analytics.questions import MOST_STEPS
 from enrichment_pipeline.analytics.questions import count as count_of
 from enrichment_pipeline.analytics.questions import funnel as funnel_of
 from enrichment_pipeline.llm.periods import bounds, moment_of
 from enrichment_pipeline.store.analytics.counting import BYS
+from enrichment_pipeline.store.analytics.paths import DIRECTIONS
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.as_reader import reading
-from enrichment_pipeline.web.charts import Column, columns_over_time, share
+from enrichment_pipeline.web.charts import Column, columns_over_time
 from enrichment_pipeline.web.given import Given, link
-from enrichment_pipeline.web.shown import SECONDS, Named, Shown, named
+from enrichment_pipeline.web.shown import SECONDS, Shown
+from enrichment_pipeline.web.tables import as_table, number_of
 
-_ABOUT = ("where", "start", "end", "compare_to", "person", "project")
-OF_COUNT = ("by", "limit", *_ABOUT)
-OF_FUNNEL = ("step", "within_hours", *_ABOUT)
+_ABOUT = ("where", "start", "end", "person", "project")
+OF_COUNT = ("by", "limit", "compare_to", *_ABOUT)
+OF_FUNNEL = ("step", "within_hours", "compare_to", *_ABOUT)
+OF_PATHS = ("step", "direction", "depth", "within_hours", *_ABOUT)
+OF_COMPARE = ("step", "against", *_ABOUT)
 
 _ROWS = (20, 50, 200)
 _MOST_HOURS = 24 * 366
 _FEWEST_FIELDS = 4
+_ACTS = 3
 _OF_TIME = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 _FILTERS = ("page", "signal", "device")
-
-
-class _Cell(NamedTuple):
-    """A cell of a table: a number, or texts, or sessions."""
-
-    number: str | None = None
-    texts: Sequence[str] = ()
-    sessions: Sequence[Named] = ()
-
-
-class _Row(NamedTuple):
-    """A row of a table with bars."""
-
-    label: str
-    link: str | None
-    bar: str
-    """How long: percent of the longest."""
-    bar_before: str | None
-    cells: Sequence[_Cell]
 
 
 def count(store: Store, given: Given) -> Shown:
@@ -53,41 +45,78 @@ def count(store: Store, given: Given) -> Shown:
     limit = int(given.number("limit", _ROWS[-1 if by in _OF_TIME else 0], most=_ROWS[-1])) or 1
     with reading(store, SECONDS) as connection:
         answer = count_of(connection, _asked(given), by=by, limit=limit + 1)
-    is_more = len(answer.rows) > limit
-    answer = answer._replace(rows=answer.rows[:limit])
     measure = "sessions" if given.text("compare_to") else "events"
-    facts = {
-        "given": given,
+    shown = answer._replace(rows=answer.rows[:limit])
+    facts = _table(given, shown, measure, partial(_sessions_of, given, by)) | {
         "by": by,
         "bys": BYS,
         "limits": _ROWS,
-        "is_more": is_more,
-        "previous": PREVIOUS,
-        "columns": _over_time(answer, by) if by in _OF_TIME else [],
-        "rows": [
-            row._replace(link=_sessions_of(given, by, row.label))
-            for row in _rows(answer, measure, given.text("project"))
-        ],
+        "is_more": len(answer.rows) > limit,
+        "columns": _over_time(shown, by) if by in _OF_TIME else [],
     }
-    return Shown("count.html", facts | _about(answer, measure))
+    return Shown("count.html", facts)
 
 
 def funnel(store: Store, given: Given) -> Shown:
     """How many come from step to step."""
-    steps = given.many("step")
+    steps, with_step = given.many("step"), partial(_sessions_with, given)
     facts: dict[str, object] = {
         "given": given,
-        "steps": [*steps, *[""] * max(_FEWEST_FIELDS - len(steps), 1)][:MOST_STEPS],
         "previous": PREVIOUS,
+        "steps": [*steps, *[""] * max(_FEWEST_FIELDS - len(steps), 1)][:MOST_STEPS],
     }
     if steps:
-        within = given.number("within_hours", 0, most=_MOST_HOURS)
-        window = timedelta(hours=within) if within else None
+        window = _window(given)
         with reading(store, SECONDS) as connection:
             answer = funnel_of(connection, _asked(given), steps, window=window)
-            measure = "people" if window else "sessions"
-        facts |= {"rows": _rows(answer, measure, given.text("project"))} | _about(answer, measure)
+        facts |= _table(given, answer, "people" if window else "sessions", with_step)
     return Shown("funnel.html", facts)
+
+
+def paths(store: Store, given: Given) -> Shown:
+    """What they do right after a step, or before it."""
+    step = given.text("step")
+    direction = given.choice("direction", DIRECTIONS) or "after"
+    depth = int(given.number("depth", _ACTS, most=MOST_ACTS))
+    facts: dict[str, object] = {
+        "given": given,
+        "direction": direction,
+        "directions": DIRECTIONS,
+        "depth": depth,
+        "depths": range(1, MOST_ACTS + 1),
+    }
+    if step:
+        window = _window(given)
+        with reading(store, SECONDS) as connection:
+            answer = paths_of(
+                connection,
+                _asked(given),
+                step,
+                direction=direction,
+                depth=depth,
+                window=window,
+                limit=_ROWS[0],
+            )
+        facts |= _table(given, answer, "people" if window else "sessions", lambda _: None)
+    return Shown("paths.html", facts)
+
+
+def compare(store: Store, given: Given) -> Shown:
+    """In what sessions with a step differ from others."""
+    step, with_step = given.text("step"), partial(_sessions_with, given)
+    facts: dict[str, object] = {"given": given}
+    if step:
+        with reading(store, SECONDS) as connection:
+            answer = compare_of(
+                connection, _asked(given), step, against=given.text("against"), limit=_ROWS[0]
+            )
+        facts |= as_table(answer, "these_%", "others_%", given.text("project"), with_step)
+    return Shown("compare.html", facts)
+
+
+def _window(given: Given) -> timedelta | None:
+    hours = given.number("within_hours", 0, most=_MOST_HOURS)
+    return timedelta(hours=hours) if hours else None
 
 
 def _asked(given: Given) -> Asked:
@@ -103,43 +132,17 @@ def _asked(given: Given) -> Asked:
     )
 
 
-def _about(answer: Answer, measure: str) -> dict[str, object]:
-    names = [name.replace("_", " ") for name in answer.columns]
-    return {"summary": answer.summary, "names": names, "measure": measure}
+def _table(
+    given: Given, answer: Answer, measure: str, link_of: Callable[[str], str | None]
+) -> dict[str, object]:
+    table = as_table(answer, measure, f"{measure}_before", given.text("project"), link_of)
+    return {"given": given, "previous": PREVIOUS, **table}
 
 
-def _rows(answer: Answer, measure: str, project: str | None) -> list[_Row]:
-    """The rows of an answer, with bars for what is measured."""
-    if not answer.rows:
-        return []
-    names = list(answer.columns)
-    now = names.index(measure)
-    before = names.index(f"{measure}_before") if f"{measure}_before" in names else now
-    most = max(_number(row[at]) for row in answer.rows for at in (now, before))
-    return [
-        _Row(
-            str(row[0]),
-            None,
-            share(_number(row[now]), most),
-            None if before == now else share(_number(row[before]), most),
-            [*map(_cell, row[1:-1]), _Cell(sessions=named(_texts(row[-1]), project))],
-        )
-        for row in answer.rows
-    ]
-
-
-def _number(cell: Cell) -> float:
-    return float(cell) if isinstance(cell, int | float) else 0
-
-
-def _texts(cell: Cell) -> list[str]:
-    return cell if isinstance(cell, list) else []
-
-
-def _cell(cell: Cell) -> _Cell:
-    if isinstance(cell, list):
-        return _Cell(texts=cell)
-    return _Cell("" if cell is None else f"{cell:,}" if not isinstance(cell, str) else cell)
+def _sessions_with(given: Given, step: str) -> str | None:
+    """The list of the sessions with a step, where the list has such a filter."""
+    kind, _, value = step.partition("=")
+    return _sessions_of(given, kind, value)
 
 
 def _sessions_of(given: Given, by: str, label: str) -> str | None:
@@ -148,7 +151,7 @@ def _sessions_of(given: Given, by: str, label: str) -> str | None:
     if by in _OF_TIME:
         start = datetime.fromisoformat(label)
         asked |= {"start": _minute(start), "end": _minute(start + _OF_TIME[by])}
-    elif by in _FILTERS:
+    elif by in _FILTERS and label:
         asked |= {by: label}
     else:
         return None
@@ -161,5 +164,5 @@ def _minute(moment: datetime) -> str:
 
 def _over_time(answer: Answer, by: str) -> list[Column]:
     at = list(answer.columns).index("events") if answer.rows else 0
-    counts = [(datetime.fromisoformat(str(row[0])), _number(row[at])) for row in answer.rows]
+    counts = [(datetime.fromisoformat(str(row[0])), number_of(row[at])) for row in answer.rows]
     return columns_over_time(counts, _OF_TIME[by])

@@ -45,6 +45,8 @@ _MENU = (
     ("/", "Sessions"),
     ("/count", "Counts"),
     ("/funnel", "Funnel"),
+    ("/paths", "Paths"),
+    ("/compare", "Compare"),
     ("/errors", "Errors"),
     ("/dead-letters", "Dead letters"),
 )
@@ -74,6 +76,8 @@ class Pages:
             self._route("/go", sessions.go, ("to",)),
             self._route("/count", numbers.count, numbers.OF_COUNT),
             self._route("/funnel", numbers.funnel, numbers.OF_FUNNEL),
+            self._route("/paths", numbers.paths, numbers.OF_PATHS),
+            self._route("/compare", numbers.compare, numbers.OF_COMPARE),
             self._route("/errors", trouble.errors, trouble.OF_ERRORS),
             self._route("/dead-letters", trouble.dead_letters, trouble.OF_LETTERS),
             Route("/sign-in", self._sign_in, methods=["GET", "POST"]),

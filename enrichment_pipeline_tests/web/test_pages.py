@@ -144,7 +144,7 @@ def test_counts_are_bars_beside_a_table_with_links_to_the_sessions(reader: TestC
     assert '<a href="/?start=2026-03-02&amp;signal=rage_click">rage_click</a>' in by_signal
     noon = "start=2026-03-02T12:00&end=2026-03-02T13:00"
     two = reader.get(f"/count?by=page&{noon}&compare_to=previous")
-    assert 'class="before"' in two.text
+    assert 'class="other"' in two.text
     assert "sessions change %" in two.text
 
 
@@ -165,6 +165,20 @@ def test_a_funnel_is_a_table_with_bars(reader: TestClient) -> None:
     assert 'name="step" value="/checkout"' in page
     of_people = reader.get("/funnel", params=steps | {"within_hours": "48"}).text
     assert "people come to the last step within 2 days" in of_people
+
+
+@pytest.mark.usefixtures("filled")
+def test_paths_and_what_sessions_differ_in_are_tables_too(reader: TestClient) -> None:
+    assert "Name a step to see what people do right after it" in reader.get("/paths").text
+    after = reader.get("/paths?step=/users/:id&depth=2").text
+    assert "1 session took the step page=/users/:id" in after
+    assert '<th scope="row">Viewed /checkout &gt; ' in after
+    before = reader.get("/paths?step=/checkout&direction=before&within_hours=2").text
+    assert '<option value="before" selected>' in before
+    assert "1 person took the step page=/checkout" in before
+    assert "Name a step or a signal to see" in reader.get("/compare").text
+    compared = reader.get("/compare?step=signal=rage_click").text
+    assert "1 session with signal=rage_click (these), 3 without (others)" in compared
 
 
 @pytest.mark.usefixtures("filled")
@@ -213,6 +227,9 @@ def test_an_exhausted_letter_is_replayed_by_its_id(reader: TestClient, filled: S
         ("/count?where=page%3D/nowhere", 400, "no page is shown as"),
         ("/count?where=page%3D", 400, "is no step"),
         ("/funnel?step=/checkout", 400, "a funnel has 2 to 8 steps, not 1"),
+        ("/paths?step=/checkout&depth=7", 400, "depth=&#39;7&#39; is no number from 0 to 6"),
+        ("/paths?step=signal%3Dany", 400, "a signal is no step of a path"),
+        ("/compare?step=/nowhere", 400, "no page is shown as"),
         ("/errors?by=colour", 400, "by=&#39;colour&#39; is none"),
         ("/sessions/%3Cscript%3E", 404, "no session ‹script› among"),
     ],
@@ -239,7 +256,7 @@ def test_a_session_of_two_projects_says_which_they_are(
 @pytest.mark.usefixtures("filled")
 def test_all_links_lead_somewhere_and_no_text_becomes_markup(reader: TestClient) -> None:
     reader.follow_redirects = True
-    start = ["/", "/funnel?step=/users/:id&step=/checkout", "/?page=%2Fdocs*"]
+    start = ["/", "/funnel?step=/users/:id&step=/checkout", "/paths?step=/checkout"]
     found = crawl(reader, start)
     assert {path: one for path, one in found.items() if one.status_code != 200} == {}
     assert len(found) > 40

@@ -12,7 +12,16 @@ from enrichment_pipeline.web.pages import Pages
 from enrichment_pipeline.web.signing_in import COOKIE, Readers
 from enrichment_pipeline_tests.web.conftest import BROWSER, TOKEN
 
-PATHS = ("/sessions/s1", "/people/p1", "/count", "/funnel", "/errors", "/dead-letters", "/go?to=s1")
+PATHS = (
+    "/sessions/s1",
+    "/people/p1",
+    "/count",
+    "/funnel",
+    "/paths",
+    "/compare",
+    "/dead-letters",
+    "/go?to=s1",
+)
 
 
 def test_who_is_not_signed_in_gets_the_form_and_then_the_page_that_was_asked_for(
