@@ -96,6 +96,7 @@ def restore(folder: Folder) -> None:
                 fail(f"{STORE} was restored, and the store is not there: is it in another schema?")
             ensure_reader(connection)
     # A backup of an older version is brought up to date here.
+    settings = settings.model_copy(update={"auto_migrate": True})
     with opened_store(settings) as store, store.transaction() as connection:
         # What was seen between the two dumps, Dagster has forgotten.
         append_all_changes(connection, datetime.fromisoformat(str(manifest["made_at"])))

@@ -61,6 +61,11 @@ class Settings(BaseModel):
         description="Broker that the API notifies after each commit, for the workers: amqp://, "
         "sqs://, gcpubsub://, azureservicebus:// or kafka://; unset: none, Dagster enriches.",
     )
+    auto_migrate: bool = Field(
+        False,
+        description="Whether whatever opens a store on a PostgreSQL of yours brings its schema up "
+        "to date; else `enrichment-pipeline migrate` does. The embedded one always is.",
+    )
     home: Path = Field(
         Path(".enrichment"), description="Where state is kept: the embedded PostgreSQL, logs."
     )

@@ -74,6 +74,7 @@ _SUBCOMMANDS = {
         "rules", "app", "How events are classified, and what other rules would change."
     ),
     "alerts": _Subcommand("alerts", "app", "What is wrong now, and whether alerts arrive."),
+    "migrate": _Subcommand("migrate", "migrate", "Bring the schema of a store up to date."),
     "forget": _Subcommand("forget", "forget", "Remove a person from every table."),
     "config": _Subcommand("config", "config", "Every setting, its variable and its value."),
 }

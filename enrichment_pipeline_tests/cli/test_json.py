@@ -33,6 +33,7 @@ ARGUMENTS = {
     "errors": [],
     "export": ["events", "out"],
     "forget": ["nobody", "--dry-run"],
+    "migrate": ["--check"],
     "funnel": ["$pageview", "$pageleave"],
     "import": ["events.jsonl", "missing.jsonl"],
     "paths": ["$pageview"],

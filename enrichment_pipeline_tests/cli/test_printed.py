@@ -46,6 +46,7 @@ AS_IT_ARRIVED = {
 
 OF_NO_EVENT = {
     "config": "settings",
+    "migrate": "versions of the schema",
     "alerts test": "channels",
     "rules show": "a rules file",
     "rules check": "a rules file",

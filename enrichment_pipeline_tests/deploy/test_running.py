@@ -35,7 +35,7 @@ SECONDS = 120
 GRACE_SECONDS = 60
 EVENTS = 50
 
-_PROGRAMS = Path(sys.executable).parent
+_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 _WORKSPACE = "/etc/workspace.yaml"
 _LOCATIONS = '{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus \
 locationOrLoadError { __typename } } } } \
@@ -118,8 +118,8 @@ class Composed:
         assert not set(given) - set(self._values) - {"ENRICHMENT_HOST"}
         with (self._folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [str(_PROGRAMS / program), *arguments],
-                env={**os.environ, **self._values},
+                [program, *arguments],
+                env={**os.environ, **self._values, "PATH": _PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

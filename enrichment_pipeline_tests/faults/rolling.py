@@ -32,10 +32,11 @@ _TOGETHER_SECONDS = 10.0
 _ALONE_SECONDS = 4.0
 _STOP_SECONDS = 30.0
 _REST_SECONDS = 60.0
-_API = (
+_COMMAND = (
     "import sys; from enrichment_pipeline.cli.main import run; "
-    "sys.argv = ['enrichment-pipeline', 'api']; run()"
+    "sys.argv = ['enrichment-pipeline', '{}']; run()"
 )
+_API = _COMMAND.format("api")
 _WORKER = "from enrichment_pipeline_tests.faults.worker import main; main()"
 
 console = Console(width=160)
@@ -76,6 +77,7 @@ def _upgrade(environment: Mapping[str, str], old: Path) -> None:
         version = _ask(store, "SELECT version_num FROM alembic_version")
         with Load(port) as load:
             time.sleep(_ALONE_SECONDS)
+            _migrate(environment)
             with (
                 _running(_HERE, _API, environment, new_port),
                 _running(_HERE, _WORKER, environment),
@@ -95,6 +97,11 @@ def _upgrade(environment: Mapping[str, str], old: Path) -> None:
         store.close()
     if found.lost or found.doubled or not found.balances:
         raise typer.Exit(1)
+
+
+def _migrate(environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-c", _COMMAND.format("migrate")]
+    subprocess.run(command, env={**os.environ, **environment}, cwd=_HERE, check=True)
 
 
 def _await_rest(store: Store, acknowledged: set[str]) -> None:

@@ -1,20 +1,22 @@
 """The schema: up, down, and what the code takes it for."""
 
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import date
 from hashlib import sha256
 from multiprocessing import get_context
+from threading import Event
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from enrichment_pipeline.events.people import ledger_name
 from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.database import schema
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store, open_store
 from enrichment_pipeline.store.database.errors import StoreError, StoreUnavailableError
@@ -140,3 +142,49 @@ def test_a_batch_cannot_claim_more_than_it_has(store: Store) -> None:
             )
         )
     assert not isinstance(raised.value, ProgrammingError)
+
+
+def older(store: Store, version: str = "0016") -> None:
+    """Make the store one of an older version."""
+    with store.transaction() as connection:
+        downgrade(connection, version)
+
+
+def version_of(store: Store) -> str | None:
+    with store.transaction() as connection:
+        return schema_version(connection)
+
+
+def test_an_older_schema_of_a_server_that_is_not_ours_is_left_and_said_what_to_run(
+    store: Store,
+) -> None:
+    older(store)
+    with pytest.raises(StoreError, match=r"version 0016, .* needs 0017; run: .*migrate$"):
+        open_store(store.settings)
+    assert version_of(store) == "0016"
+    open_store(store.settings.model_copy(update={"auto_migrate": True})).close()
+    assert version_of(store) == "0017"
+
+
+def test_a_migration_gives_way_to_those_at_work_and_tries_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older(store)
+    begun, tries = Event(), []
+    upgrade_once = schema.upgrade
+
+    def upgrade_and_say(connection: Connection) -> None:
+        tries.append(1)
+        if len(tries) == 2:
+            begun.set()
+        upgrade_once(connection)
+
+    monkeypatch.setattr(schema, "upgrade", upgrade_and_say)
+    monkeypatch.setattr(schema, "_LOCK_SECONDS", 0.05)
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as connection:
+            connection.execute(text("SELECT FROM raw_event"))
+            done = pool.submit(migrate, store.engine, store.window)
+            assert begun.wait(30)
+        assert done.result(30) == ("0016", "0017")
+    assert len(tries) > 1

@@ -101,7 +101,8 @@ class Store:
 
 def open_store(settings: Settings) -> Store:
     """Open the store that the settings name: start the embedded server if they name no database,
-    create the databases and bring the schema up to date.
+    and create the databases and their tables. The schema of an older version is brought up to date
+    on the embedded server, elsewhere only if the settings say so.
 
     Raises:
         StoreError: it cannot be opened; one line that says why and what to do.
@@ -110,8 +111,9 @@ def open_store(settings: Settings) -> Store:
     from enrichment_pipeline.store.database.schema import migrate
 
     store = connect_store(settings)
+    is_ours = store.embedded is not None
     try:
-        migrate(store.engine, store.window)
+        migrate(store.engine, store.window, is_wanted=is_ours or settings.auto_migrate)
     except BaseException as error:
         store.close()
         if isinstance(driver_error(error), psycopg.errors.InsufficientPrivilege):

@@ -5,13 +5,17 @@ The tables belong to `tables`, their history to `migrations`.
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import psycopg
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
-from enrichment_pipeline.store.database.errors import StoreError
+from enrichment_pipeline.store.database.errors import StoreError, driver_error
 from enrichment_pipeline.store.database.roles import ensure_reader
 from enrichment_pipeline.store.database.transactions import begin
+from enrichment_pipeline.wording import command
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -19,37 +23,84 @@ if TYPE_CHECKING:
 # Any number will do, if nothing else on the server locks the same one.
 _MIGRATION_LOCK = 7_263_409_112
 
+_LOCK_SECONDS = 1
+_GIVE_UP_SECONDS = 60
+
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
-def migrate(engine: Engine, window: timedelta) -> None:
-    """Bring the schema up to date; a new store records its window length.
+class Migration(NamedTuple):
+    """What `migrate` did."""
 
-    Safe to call from several processes at once.
+    before: str | None
+    """The schema's version; None in an empty database."""
+    after: str
+
+
+def migrate(engine: Engine, window: timedelta, *, is_wanted: bool = True) -> Migration:
+    """Bring the schema up to date; a new store records its window length. Unless it `is_wanted`,
+    only an empty database gets a schema, and an older one is refused.
+
+    Safe to call from several processes at once. Those that are at work are held up for a second at
+    most at a time: a migration that has to wait for their locks gives way and tries again.
 
     Raises:
-        StoreError: the store was made with windows of another length, or by a newer version.
+        StoreError: the schema is older and must not change now, or newer than this version; the
+            store was made with windows of another length; or its tables were in use for
+            `_GIVE_UP_SECONDS`.
     """
+    try:
+        return _migrate(engine, window, is_wanted)
+    except DBAPIError as error:
+        if _waits_for_a_lock(error):
+            raise StoreError(
+                f"tables of the store were in use for {_GIVE_UP_SECONDS} s, so that its schema "
+                "could not change; end the transaction that uses them (pg_stat_activity shows it), "
+                "and try again"
+            ) from error
+        raise
+
+
+def _waits_for_a_lock(error: BaseException) -> bool:
+    return isinstance(driver_error(error), psycopg.errors.LockNotAvailable)
+
+
+@retry(
+    retry=retry_if_exception(_waits_for_a_lock),
+    wait=wait_random(0.5, 1.5),
+    stop=stop_after_delay(_GIVE_UP_SECONDS),
+    reraise=True,
+)
+def _migrate(engine: Engine, window: timedelta, is_wanted: bool) -> Migration:
     with begin(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        if schema_version(connection) != _versions()[-1]:
+        before, newest = schema_version(connection), newest_version()
+        if before != newest:
+            if before is not None and not is_wanted:
+                raise StoreError(
+                    f"the database has schema version {before}, and this version of "
+                    f"enrichment-pipeline needs {newest}; run: {command('migrate')}"
+                )
+            # What waits for a lock holds up everybody who comes after it.
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
             upgrade(connection)
             ensure_reader(connection)
         _remember_window(connection, window)
+        return Migration(before, newest)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Run the migrations up to `revision`."""
-    from alembic import command  # see _versions
+    from alembic import command as alembic  # see _versions
 
-    command.upgrade(_config(connection), revision)
+    alembic.upgrade(_config(connection), revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
     """Undo the migrations down to `revision`; `base` is the empty database."""
-    from alembic import command  # see _versions
+    from alembic import command as alembic  # see _versions
 
-    command.downgrade(_config(connection), revision)
+    alembic.downgrade(_config(connection), revision)
 
 
 def schema_version(connection: Connection) -> str | None:
@@ -67,6 +118,11 @@ def schema_version(connection: Connection) -> str | None:
             "enrichment-pipeline does not know; upgrade enrichment-pipeline"
         )
     return version
+
+
+def newest_version() -> str:
+    """The schema's version that this program needs."""
+    return _versions()[-1]
 
 
 def _versions() -> list[str]:

@@ -105,5 +105,5 @@ def _must_be_current(store: Store) -> None:
         table, column = min(missing)
         raise StoreError(
             f"the store has no {table}.{column} that may be read: an older version made it; "
-            f"`{command('status')}` brings it up to date"
+            f"`{command('migrate')}` brings it up to date"
         )

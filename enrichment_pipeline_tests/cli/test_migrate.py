@@ -1,0 +1,48 @@
+"""`migrate`: what it says, and with which exit status."""
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from psycopg import sql
+from typer.testing import CliRunner, Result
+
+from enrichment_pipeline.cli.main import app
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
+from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.schema import downgrade
+from enrichment_pipeline_tests.databases import database_url, execute
+
+
+def run_cli(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def empty_database(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    monkeypatch.setenv("DATABASE_URL", database_url(server, name))
+    yield
+    execute(server, sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+def test_a_schema_is_checked_and_brought_up_to_date(store: Store) -> None:
+    assert run_cli("migrate", "--check").stdout.startswith("The schema is up to date: ")
+    with store.transaction() as connection:
+        downgrade(connection, "0016")
+    checked = run_cli("migrate", "--check")
+    assert checked.exit_code == 1
+    assert "the schema is 0016, this version needs 0017; run: " in checked.stderr
+    refused = run_cli("status")
+    assert "this version of enrichment-pipeline needs 0017; run: " in str(refused.exception)
+    assert run_cli("migrate").stdout == "The schema is 0017 now; before, 0016.\n"
+    again = json.loads(run_cli("migrate", "--json").stdout)
+    assert again == {"before": "0017", "newest": "0017", "checked": False}
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_an_empty_database_is_no_store_to_check_and_gets_its_tables() -> None:
+    assert "there is no store" in str(run_cli("migrate", "--check").exception)
+    assert "before, there was none" in run_cli("migrate").stdout
+    assert run_cli("migrate", "--check").exit_code == 0
