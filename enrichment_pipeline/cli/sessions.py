@@ -16,7 +16,7 @@ from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import Store, existing_store
 from enrichment_pipeline.store.queue.changes import changed_days
 from enrichment_pipeline.store.queue.claims import pending_events
-from enrichment_pipeline.store.sessions.reading import list_sessions
+from enrichment_pipeline.store.sessions.listing import list_sessions
 from enrichment_pipeline.wording import command, counted
 
 app = typer.Typer(

@@ -43,7 +43,7 @@ from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.as_reader import reading
 from enrichment_pipeline.store.reading.event_search import search_events
-from enrichment_pipeline.store.sessions.reading import list_sessions
+from enrichment_pipeline.store.sessions.listing import list_sessions
 
 _SEARCHED = timedelta(days=7)
 _MOST_TEXT = 20_000

@@ -23,7 +23,7 @@ from enrichment_pipeline.orchestration.sensors import Job
 from enrichment_pipeline.orchestration.windows import Metadata
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import is_store_failure, kind_of
-from enrichment_pipeline.store.sessions.reading import (
+from enrichment_pipeline.store.sessions.listing import (
     SessionRow,
     day_totals,
     list_sessions,

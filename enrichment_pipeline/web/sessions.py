@@ -16,7 +16,7 @@ from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.queue.changes import sessions_watermark
 from enrichment_pipeline.store.reading.as_reader import reading
-from enrichment_pipeline.store.sessions.reading import list_sessions
+from enrichment_pipeline.store.sessions.listing import list_sessions
 from enrichment_pipeline.store.windows.freshness import newest_moment
 from enrichment_pipeline.web.given import Given, person_link, session_link
 from enrichment_pipeline.web.shown import SECONDS, Elsewhere, Shown

@@ -15,7 +15,7 @@ from enrichment_pipeline.store.database.engine import Store, connect_store
 from enrichment_pipeline.store.database.errors import StoreError
 from enrichment_pipeline.store.ingest.people import pseudonym_key
 from enrichment_pipeline.store.reading.as_reader import opened_for_reading, reading, took_too_long
-from enrichment_pipeline.store.sessions.reading import list_sessions
+from enrichment_pipeline.store.sessions.listing import list_sessions
 from enrichment_pipeline.store.windows.freshness import newest_windows
 from enrichment_pipeline_tests.databases import execute
 

@@ -13,7 +13,8 @@ from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.llm.whose import ids_in_doubt, other_people
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.lifecycle.forget import forget_events
-from enrichment_pipeline.store.sessions.reading import SessionEvent, list_sessions
+from enrichment_pipeline.store.sessions.listing import list_sessions
+from enrichment_pipeline.store.sessions.reading import SessionEvent
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.llm.made_sessions import START, view
 from enrichment_pipeline_tests.llm.stored_sessions import NAME, take_in, visit

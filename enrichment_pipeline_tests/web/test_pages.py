@@ -1,6 +1,7 @@
 """What the pages show, and what they say of what they cannot show."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -48,6 +49,24 @@ def test_sessions_are_found_by_signal_page_text_person_device_and_time(reader: T
     assert set(of_ann) == {*everything} - {*listed(reader, person="bob")}
     assert listed(reader, project="default") == everything
     assert listed(reader, project="other") == []
+
+
+def test_a_session_is_found_by_the_page_of_an_event_that_has_no_session_id(
+    reader: TestClient, store: Store, rules: Rules
+) -> None:
+    take_in(store, rules, visit(None, NOON, "/quiet", "/other", person="carol"))
+    take_in(store, rules, visit("one", NOON, "/", person="dan"))
+    take_in(store, rules, visit(None, NOON + timedelta(seconds=5), "/joined", person="dan"))
+    take_in(store, rules, visit("two", NOON, "/joined", person="eve"), "elsewhere")
+    build_day(store, NOON.date(), is_whole=True)
+    [quiet] = listed(reader, page="/quiet")
+    assert listed(reader, page="/other", start="2026-03-02T12:00", end="2026-03-02T12:01") == [
+        quiet
+    ]
+    assert listed(reader, page="/quiet", end="2026-03-02T11:00") == []
+    [joined] = listed(reader, page="/joined", project="default")
+    assert joined != quiet
+    assert len(listed(reader, page="/joined")) == 2
 
 
 @pytest.mark.usefixtures("filled")

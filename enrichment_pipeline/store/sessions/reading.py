@@ -1,10 +1,10 @@
-"""Reading sessions: the events of one, and the list of those in the table of the asset
-`session_timelines`. Writing the table belongs to `building`.
+"""Reading the events of a session.
+
+The list of sessions belongs to `listing`, writing their table to `building`.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -12,18 +12,11 @@ from sqlalchemy import Connection, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.store.ingest.people import (
-    ids_of,
     person_join,
     pseudonym_key,
     pseudonym_sql,
 )
-from enrichment_pipeline.store.reading.handles import (
-    as_pseudonym,
-    person_handles,
-    session_handles,
-)
 from enrichment_pipeline.store.reading.joining import joined_of_ids_sql
-from enrichment_pipeline.store.reading.shown_names import pages_shown_as
 
 SILENCE = timedelta(minutes=30)
 """The silence that ends a session whose events have no session id, and have joined none."""
@@ -90,37 +83,11 @@ class SessionEvents(list[SessionEvent]):
         return both
 
 
-_LONGEST_LISTED = timedelta(days=7)
-_PSEUDONYM = re.compile(r"person_[0-9a-f]{10}")
-
 EVENT_COLUMNS = """
     extract(epoch FROM occurred_at)::float8, event, description, path_template, distinct_id, device,
     touch, tab
 """
 """The columns of `enriched_event` that make a `SessionEvent`."""
-
-
-class SessionRow(NamedTuple):
-    """A session of the list."""
-
-    project: str
-    session_id: str
-    person: str
-    """The person's pseudonym."""
-    started_at: datetime
-    ended_at: datetime
-    events: int
-    pages: int
-    entry: str | None
-    exit: str | None
-    device: str | None
-    outline: str
-    signals: Sequence[str]
-    """Kinds of signals."""
-    handle: str | None
-    """The session's short name, `s12`; None if a version before handles has built it."""
-    person_handle: str | None
-    """The person's short name, `p3`."""
 
 
 class NewestEvent(NamedTuple):
@@ -130,171 +97,6 @@ class NewestEvent(NamedTuple):
     session_id: str | None
     distinct_id: str
     occurred_at: datetime
-
-
-_LIST = """
-    SELECT session.project, session.session_id, {pseudonym} AS person, session.started_at,
-        session.ended_at, session.events, session.pages, session.entry, session.exit,
-        session.device, session.outline, session.signals, session.distinct_id
-    FROM session_timeline session {join}
-    WHERE true {conditions}
-    ORDER BY session.started_at DESC, session.session_id, session.project
-    LIMIT :limit OFFSET :offset
-"""
-
-_DAY_TOTALS = """
-    SELECT count(*), coalesce(sum(events), 0)::bigint FROM session_timeline WHERE day = :day
-"""
-
-_DAY_SIGNALS = """
-    SELECT signal, count(*) FROM session_timeline, unnest(signals) signal WHERE day = :day
-    GROUP BY 1 ORDER BY 2 DESC, 1
-"""
-
-# A moment has been a floating-point number when the session was built.
-_VISIT = """
-    SELECT FROM enriched_event visit
-    WHERE visit.project = session.project AND visit.path_template = ANY(CAST(:pages AS text[]))
-        AND visit.occurred_at >= session.started_at - interval '1 second'
-        AND visit.occurred_at <= session.ended_at + interval '1 second'
-"""
-
-_CONDITIONS = {
-    "project": "session.project = :project",
-    "start": "session.ended_at >= :start",
-    "end": "session.started_at < :end",
-    "signal": ":signal = ANY(session.signals)",
-    "contains": "session.timeline ILIKE '%' || :contains || '%'",
-    "device": "session.device ILIKE '%' || :device || '%'",
-    "pages": f"""(
-        EXISTS ({_VISIT} AND visit.session_id = session.session_id)
-        OR EXISTS (
-            {_VISIT} AND visit.session_id IS NULL AND visit.distinct_id = session.distinct_id
-        )
-    )""",
-    # Compares the day too, which has an index.
-    "start_day": "session.day >= :start_day",
-    "end_day": "session.day <= :end_day",
-}
-
-
-class DayTotals(NamedTuple):
-    """The figures of the sessions that began on a UTC day."""
-
-    sessions: int
-    events: int
-    signals: list[tuple[str, int]]
-    """How many sessions have each kind of signal; the most frequent first."""
-
-
-def day_totals(connection: Connection, day: date) -> DayTotals:
-    """The figures of a UTC day in the table."""
-    counted = connection.execute(text(_DAY_TOTALS), {"day": day}).one()
-    signals = connection.execute(text(_DAY_SIGNALS), {"day": day})
-    return DayTotals(counted[0], counted[1], [(name, count) for name, count in signals])
-
-
-def list_sessions(
-    connection: Connection,
-    *,
-    project: str | None = None,
-    person: str | None = None,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    signal: str | None = None,
-    contains: str | None = None,
-    page: str | None = None,
-    device: str | None = None,
-    limit: int = 50,
-    offset: int = 0,
-) -> list[SessionRow]:
-    """The sessions that match, the newest first.
-
-    `person` is a pseudonym or a distinct_id; `start` and `end` bound the time of its events (a
-    session longer than a week is found by its first week); `signal` is a kind of signal; `contains`
-    is a part of the timeline, in any case; `page` is a page as it is shown, or the beginning of one
-    with a `*`; `device` is a part of the device, in any case.
-    """
-    given: dict[str, object] = {
-        "project": project,
-        "start": start,
-        "end": end,
-        "signal": signal,
-        "contains": _escaped(contains) if contains else None,
-        "device": _escaped(device) if device else None,
-        "pages": _pages(connection, page) if page else None,
-        "start_day": _day(start - _LONGEST_LISTED) if start else None,
-        "end_day": _day(end) if end else None,
-    }
-    parameters = {name: value for name, value in given.items() if value is not None}
-    conditions = [_CONDITIONS[name] for name in parameters]
-    if person is not None:
-        conditions.append(_of_person(connection, person, project, parameters))
-    statement = _LIST.format(
-        pseudonym=pseudonym_sql("session"),
-        join=person_join("session"),
-        conditions="".join(f" AND {condition}" for condition in conditions),
-    )
-    parameters |= {
-        "limit": limit,
-        "offset": offset,
-        "pseudonym_key": pseudonym_key(connection),
-    }
-    rows = connection.execute(text(statement), parameters).all()
-    sessions = session_handles(connection, [(row.project, row.session_id) for row in rows])
-    people = person_handles(connection, [(row.project, row.distinct_id) for row in rows])
-    return [
-        SessionRow._make(
-            (
-                *row[:-1],
-                sessions.get((row.project, row.session_id)),
-                people.get((row.project, row.distinct_id)),
-            )
-        )
-        for row in rows
-    ]
-
-
-def _pages(connection: Connection, page: str) -> list[str]:
-    begins = page.endswith("*")
-    return pages_shown_as(connection, page.removesuffix("*"), begins=begins)
-
-
-def text_of_session(connection: Connection, session: SessionRow) -> str | None:
-    """The timeline of a session in the table; None if it was removed meanwhile."""
-    found = connection.execute(
-        text("SELECT timeline FROM session_timeline WHERE project = :project AND session_id = :id"),
-        {"project": session.project, "id": session.session_id},
-    ).scalar_one_or_none()
-    return None if found is None else str(found)
-
-
-def _day(moment: datetime) -> date:
-    return moment.astimezone(UTC).date()
-
-
-def _escaped(contains: str) -> str:
-    return contains.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _of_person(
-    connection: Connection, person: str, project: str | None, parameters: dict[str, object]
-) -> str:
-    person = as_pseudonym(connection, person)
-    if _PSEUDONYM.fullmatch(person):
-        parameters["person"] = person
-        return f"({pseudonym_sql('session')} = :person OR {_OTHER_HAS_PSEUDONYM})"
-    parameters["people"] = ids_of(connection, project, person)
-    ids = "CAST(:people AS text[])"
-    return f"(session.distinct_id = ANY({ids}) OR session.others && {ids})"
-
-
-_OTHER_HAS_PSEUDONYM = f"""
-    EXISTS (
-        SELECT FROM (SELECT session.project, unnest(session.others) AS distinct_id) other
-        {person_join("other")} WHERE {pseudonym_sql("other")} = :person
-    )
-"""
 
 
 def projects_of_session(connection: Connection, session_id: str) -> list[str]:
