@@ -21,21 +21,27 @@ PIP := $(BIN)/pip --disable-pip-version-check
 # With the certificates that the system trusts, as pip and curl do: uv brings its own otherwise.
 UV := $(BIN)/uv pip install --system-certs --compile-bytecode --python $(BIN)/python
 
-.venv/installed: pyproject.toml requirements.txt
+# Both installers take these arguments alike.
+installed = if [ -x $(BIN)/uv ] && $(UV) $(1); then echo "Installed by uv."; \
+	else echo "uv could not: pip, which may be configured otherwise, takes some minutes …" && \
+		$(PIP) install $(1) && echo "Installed by pip."; fi
+
+.venv/runs: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"Python 3.11 or newer is needed, this is " + sys.version.split()[0] + \
 		"; name another one: make PYTHON=python3.13 …")'
-	@echo "Installing some 240 packages into .venv, once …"
+	@echo "Installing some 150 packages into .venv, once …"
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --quiet --constraint requirements.txt uv || true
-	@if [ -x $(BIN)/uv ] && $(UV) --requirement requirements.txt && $(UV) --no-deps --editable .; \
-	then echo "Installed by uv."; \
-	else echo "uv could not: pip, which may be configured otherwise, takes some minutes …" && \
-		$(PIP) install --requirement requirements.txt && \
-		$(PIP) install --no-deps --editable . && echo "Installed by pip."; fi
+	@$(call installed,--constraint requirements.txt --editable .)
 	@touch $@
 
-demo: install  ## the whole pipeline with a sample in it
+.venv/installed: .venv/runs
+	@echo "Installing some 90 packages more for the tests, once …"
+	@$(call installed,--requirement requirements.txt)
+	@touch $@
+
+demo: .venv/runs  ## the whole pipeline with a sample in it
 	@$(BIN)/enrichment-pipeline demo
 
 CLIENTS := enrichment_pipeline_tests/clients

@@ -1,4 +1,4 @@
-"""`make install`: it says what goes on, takes uv, and pip where uv cannot."""
+"""`make install`: it says what goes on, takes uv, and pip where uv cannot. `make demo` needs less."""
 
 import os
 import shutil
@@ -31,13 +31,15 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def install(project: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def install(
+    project: Path, target: str = "install", **variables: str
+) -> subprocess.CompletedProcess[str]:
     make = shutil.which("make")
     assert make
     # Not as a part of the make that may run the tests.
     around = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        [make, "install", f"PYTHON={project / 'python'}"],
+        [make, target, f"PYTHON={project / 'python'}"],
         cwd=project,
         env={**around, **variables},
         capture_output=True,
@@ -49,7 +51,8 @@ def install(project: Path, **variables: str) -> subprocess.CompletedProcess[str]
 def test_it_is_installed_by_uv(project: Path) -> None:
     done = install(project)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Installing some 240 packages")
+    assert done.stdout.startswith("Installing some 150 packages")
+    assert "--python .venv/bin/python --constraint requirements.txt --editable ." in done.stdout
     assert "--python .venv/bin/python --requirement requirements.txt" in done.stdout
     assert done.stdout.endswith("Installed by uv.\n")
     assert "Installing" not in install(project).stdout, "once"
@@ -59,7 +62,9 @@ def test_it_is_installed_by_uv(project: Path) -> None:
 def test_where_uv_cannot_pip_does_it(project: Path, variables: dict[str, str]) -> None:
     done = install(project, **variables)
     assert done.returncode == 0, done.stderr
-    assert "pip --disable-pip-version-check install --requirement requirements.txt" in done.stdout
+    pip = "pip --disable-pip-version-check install"
+    assert f"{pip} --constraint requirements.txt --editable ." in done.stdout
+    assert f"{pip} --requirement requirements.txt" in done.stdout
     assert done.stdout.endswith("Installed by pip.\n")
 
 
@@ -67,4 +72,12 @@ def test_what_could_not_be_installed_is_no_success(project: Path) -> None:
     done = install(project, WITHOUT="uv", WRONG="pip")
     assert done.returncode != 0
     assert "Installed by" not in done.stdout
+    assert not (project / ".venv" / "runs").exists()
     assert not (project / ".venv" / "installed").exists()
+
+
+def test_the_demo_needs_nothing_of_the_tests(project: Path) -> None:
+    done = install(project, ".venv/runs")
+    assert done.returncode == 0, done.stderr
+    assert "--requirement" not in done.stdout
+    assert "Installing some 90 packages more" in install(project).stdout
