@@ -1,4 +1,4 @@
-"""`make install`: it says what goes on, takes uv, and pip where uv cannot. `make demo` needs less."""
+"""`make install`: it says what goes on, takes uv, and pip where uv cannot; the demo needs less."""
 
 import os
 import shutil
