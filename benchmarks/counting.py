@@ -21,6 +21,7 @@ from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
 from enrichment_pipeline.analytics.comparison import compare
 from enrichment_pipeline.analytics.paths import paths
 from enrichment_pipeline.analytics.questions import count, funnel
+from enrichment_pipeline.analytics.retention import retention
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline.store.database.partitions import ensure_days
@@ -133,6 +134,7 @@ def _questions() -> dict[str, Callable[[Connection], Answer]]:
             c, week, "event=custom event 3", direction="before", depth=2
         ),
         "compare those with an event, a week": lambda c: compare(c, week, "event=custom event 3"),
+        "retention by day, a week": lambda c: retention(c, week, every="day"),
     }
 
 

@@ -97,6 +97,7 @@ _ASKED_BY: dict[str, list[object]] = {
     "steps": [["page=/*", "$pageview"]],
     "step": ["page=/*"],
     "against": ["ping"],
+    "back": ["ping"],
 }
 """What each tool is asked with, by the names of its arguments; its choices are all asked for."""
 

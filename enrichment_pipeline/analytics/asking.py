@@ -1,5 +1,6 @@
 """What all questions have in common: of which events they are, and how an answer says that."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -35,8 +36,17 @@ class Asked(NamedTuple):
     """The start of an earlier period of the same length, or `PREVIOUS`."""
 
 
-def about_of(connection: Connection, asked: Asked) -> About:
-    """The events that a question is about.
+def _a_week_before(end: datetime) -> datetime:
+    return end - _USUAL
+
+
+def about_of(
+    connection: Connection,
+    asked: Asked,
+    usual_start: Callable[[datetime], datetime] = _a_week_before,
+) -> About:
+    """The events that a question is about; `usual_start` says when those begin of a question that
+    does not say it, from their end.
 
     Raises:
         UserError: the times do not go together, or the filter is no step.
@@ -46,7 +56,7 @@ def about_of(connection: Connection, asked: Asked) -> About:
         end = (newest_moment(connection) or datetime.now(UTC)) + timedelta(seconds=1)
         # A start after the newest event is no mistake: nothing has happened since.
         end = max(end, start + timedelta(seconds=1)) if start else end
-    start = start or end - _USUAL
+    start = start or usual_start(end)
     if start >= end:
         raise UserError("the start must be before the end")
     where = parse_step(asked.where) if asked.where else Step()

@@ -1,4 +1,6 @@
-"""`enrichment-pipeline count`, `funnel`, `paths`, `compare`: numbers, and the sessions behind."""
+"""`enrichment-pipeline count`, `funnel`, `paths`, `compare`, `retention`: numbers, and the sessions
+behind each number.
+"""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +16,8 @@ from enrichment_pipeline.analytics.paths import MOST_ACTS
 from enrichment_pipeline.analytics.paths import paths as paths_of
 from enrichment_pipeline.analytics.questions import count as count_of
 from enrichment_pipeline.analytics.questions import funnel as funnel_of
+from enrichment_pipeline.analytics.retention import Every
+from enrichment_pipeline.analytics.retention import retention as retention_of
 from enrichment_pipeline.analytics.steps import HOW
 from enrichment_pipeline.cli.console import print_json, print_table, records, say
 from enrichment_pipeline.cli.moments import From, To, parse_moment, parse_period
@@ -144,6 +148,37 @@ def compare(
     _answer(
         lambda connection: compare_of(connection, asked, step, against=against, limit=limit),
         as_json,
+    )
+
+
+def retention(
+    step: Annotated[
+        str | None, typer.Argument(help=f"Without one, any act. {HOW}.", show_default=False)
+    ] = None,
+    back: Annotated[
+        str | None, typer.Option(help="What they came back for; without it: the step again.")
+    ] = None,
+    every: Annotated[Every, typer.Option(help="How long a period is.")] = "week",
+    where: Where = None,
+    first: From = None,
+    end: To = None,
+    person: Person = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count the people who took a step for the first time in a week or a day, and how many of them
+    came back in each later one.
+
+    Without --from, of eight weeks (from Monday) or days, with that of --to or the newest event as
+    the last; otherwise periods begin with --from.
+
+    Examples: [bold]enrichment-pipeline retention[/],
+    [bold]enrichment-pipeline retention "event=order placed" --every day[/],
+    [bold]enrichment-pipeline retention /signup --back "event=order placed" --from 2026-11-02[/]
+    """
+    asked = _asked(first, end, None, person, project, where)
+    _answer(
+        lambda connection: retention_of(connection, asked, step, back=back, every=every), as_json
     )
 
 

@@ -61,6 +61,9 @@ _SUBCOMMANDS = {
     "compare": _Subcommand(
         "counting", "compare", "In what sessions with a step differ from those without it."
     ),
+    "retention": _Subcommand(
+        "counting", "retention", "How many people came back, week by week or day by day."
+    ),
     "cite": _Subcommand("cite", "app", "Whether the citations of a model's answer are right."),
     "mcp": _Subcommand("mcp", "mcp", "Let a language model ask by itself: an MCP server."),
     "export": _Subcommand("export", "export", "Write enriched events or timelines to files."),

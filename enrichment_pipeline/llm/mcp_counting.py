@@ -14,6 +14,7 @@ from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
 from enrichment_pipeline.analytics.comparison import compare
 from enrichment_pipeline.analytics.paths import MOST_ACTS, paths
 from enrichment_pipeline.analytics.questions import MOST_STEPS, count, funnel
+from enrichment_pipeline.analytics.retention import MOST_PERIODS, Every, retention
 from enrichment_pipeline.analytics.steps import HOW
 from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE, Numbers, table
 from enrichment_pipeline.llm.mcp_arguments import (
@@ -148,6 +149,29 @@ class Counting:
         with reading(self._store, SECONDS) as connection:
             answer = compare(connection, asked, step, against=against, limit=limit + 1)
         return _table(answer, limit, max_tokens)
+
+    def retention(
+        self,
+        step: Annotated[
+            Word | None, Field(description="As of funnel; without it, any act.")
+        ] = None,
+        back: Annotated[
+            Word | None, Field(description="What they came back for; without it: step.")
+        ] = None,
+        every: Annotated[Every, Field(description="How long a period is.")] = "week",
+        where: Where = None,
+        start: Start = None,
+        end: End = None,
+        person: Person = None,
+        project: Project = None,
+        max_tokens: Tokens = _TOKENS,
+    ) -> Numbers:
+        """People who took a step for the first time in a period, and how many came back in each
+        later one; not_over names what can still grow. Without start, eight periods up to end."""
+        asked = _asked(start, end, None, person, project, where)
+        with reading(self._store, SECONDS) as connection:
+            answer = retention(connection, asked, step, back=back, every=every)
+        return _table(answer, MOST_PERIODS, max_tokens)
 
 
 def _asked(

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
 from enrichment_pipeline.analytics.questions import count, funnel
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.llm.session_days import build_day
+from enrichment_pipeline.store.analytics import selection
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.as_reader import reading
 from enrichment_pipeline.wording import UserError
@@ -221,3 +223,15 @@ def test_an_empty_store_and_an_empty_time_say_what_was_searched(store: Store, ru
     later = Asked(NOON + timedelta(days=3), NOON + timedelta(days=4))
     summary = asked(store, count, later).summary
     assert summary.startswith("nothing found from 2026-03-05 12:00 to 2026-03-06 12:00 UTC")
+
+
+@AGAIN
+@given(acts=ACTS)
+def test_however_many_events_have_no_session_id_their_sessions_are_the_same(
+    store: Store, rules: Rules, acts: list[Act]
+) -> None:
+    keep(store, rules, [act._replace(session=act.session and "one") for act in acts])
+    few = asked(store, count, ALL, by="page", limit=100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "_MOST_PLACED", 1)
+        assert asked(store, count, ALL, by="page", limit=100) == few

@@ -39,6 +39,7 @@ ARGUMENTS = {
     "paths": ["$pageview"],
     "person": ["user-1"],
     "pull": [],
+    "retention": [],
     "rules check": [],
     "rules diff": [],
     "rules show": [],

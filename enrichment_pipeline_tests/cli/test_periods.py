@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Any], int]]] = {
         ["$exception", "--json"],
         lambda printed: int(printed["summary"].split(" session")[0]),
     ),
+    "retention": (
+        ["$exception", "--every", "day", "--json"],
+        lambda printed: sum(row["people"] + (row.get("day_1") or 0) for row in printed["rows"]),
+    ),
     "export": (["events", "out", "--json"], lambda printed: printed["rows"]),
     "pull": (["--json"], lambda printed: printed["accepted"]),
 }

@@ -179,6 +179,11 @@ PRINTED: dict[str, Callable[[Store, Path], list[Called]]] = {
         ["compare", "page=/u/*", "--against", "event=ping", "--json"],
         ["compare", JANE],
     ),
+    "retention": calls(
+        ["retention", "page=/*"],
+        ["retention", "page=/u/*", "--back", "ping", "--every", "day", "--json"],
+        ["retention", JANE],
+    ),
     "export": calls(["export", "events", "out"], ["export", "timelines", "out", "--json"]),
     "dead-letters replay": calls(["dead-letters", "replay", "--all", "--yes"]),
     "dead-letters discard": calls(

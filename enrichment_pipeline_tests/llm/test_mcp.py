@@ -46,6 +46,7 @@ ANSWERS: list[tuple[str, dict[str, object]]] = [
     ("funnel", {"steps": STEPS}),
     ("paths", {"step": STEPS[0]}),
     ("compare", {"step": STEPS[0]}),
+    ("retention", {}),
     *((tool, {}) for tool in TABLES),
     *(("get_timeline", {"session_id": "one", "form": form}) for form in ("text", "markdown")),
     ("get_timeline", {"session_id": "one", "form": "json"}),
@@ -68,7 +69,7 @@ def test_the_tools_say_what_they_do_and_that_they_only_read(store: Store) -> Non
     async def read() -> None:
         async with Client(make_server(store)) as client:
             tools = (await client.list_tools()).tools
-            with_data = {*TABLES, "funnel", "paths", "compare"}
+            with_data = {*TABLES, "funnel", "paths", "compare", "retention"}
             others = {"get_timeline", "person", "check_citations", "chart"}
             assert {tool.name for tool in tools} == with_data | others
             for tool in tools:

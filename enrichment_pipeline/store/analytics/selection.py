@@ -36,6 +36,8 @@ Session = tuple[str, str]
 _LONGEST_LISTED = timedelta(days=7)
 _MEMORY = "128MB"
 
+_MOST_PLACED = 200_000
+
 
 def sessions(found: object) -> list[Session]:
     """The sessions in an array of SQL."""
@@ -108,6 +110,10 @@ _COLUMNS = """
     event.project, event.uuid, event.occurred_at, event.event, event.path_template,
     event.description, event.element_tag, event.device, event.properties, event.distinct_id
 """
+# A number that stands for an event.
+_EVENT_KEY = """hashtextextended(
+    event.uuid::text || event.project, (extract(epoch FROM event.occurred_at) * 1000000)::bigint
+)"""
 _SESSION_KEY = "hashtextextended({session}, hashtext({project}))"
 _PERIOD = "event.occurred_at >= :{0} AND event.occurred_at < :{1}"
 
@@ -173,8 +179,8 @@ class Acts:
             "pseudonym_key": pseudonym_key(connection),
         }
         self._chosen = self._choose()
-        self.table = self._table()
         connection.execute(text(f"SET LOCAL work_mem = '{_MEMORY}'"))
+        self.table = self._table()
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:
         """The rows of a statement over `act`."""
@@ -317,14 +323,34 @@ class Acts:
         return f"(SELECT * FROM {table} WHERE {self.is_step(self.about.where)}) act"
 
     def _without_session(self) -> str:
-        """SQL: the events without a session id, if there are any. They cost a second reading."""
-        are_there = f"""
-            SELECT EXISTS (
+        """SQL: the events without a session id, if there are any. To find their sessions costs
+        seconds: of fewer than `_MOST_PLACED` they are found once, for all statements."""
+        how_many = f"""
+            SELECT count(*) FROM (
                 SELECT FROM enriched_event event WHERE event.session_id IS NULL AND {self._chosen}
-            )
+                LIMIT {_MOST_PLACED}
+            ) found
         """
-        if not self.connection.execute(text(are_there), self.parameters).scalar_one():
+        many = self.connection.execute(text(how_many), self.parameters).scalar_one()
+        if not many:
             return ""
+        without = self._placing()
+        if many == _MOST_PLACED:
+            return f"UNION ALL SELECT * FROM ({without}) quiet"
+        event = _EVENT_KEY.replace("event.", "quiet.")
+        placed = self.rows(f"SELECT {event}, quiet.session FROM ({without}) quiet")
+        self.parameters["placed"] = [key for key, _ in placed]
+        self.parameters["placed_in"] = [session for _, session in placed]
+        return f"""
+            UNION ALL SELECT {_COLUMNS}, placed.session
+            FROM enriched_event event
+            JOIN unnest(CAST(:placed AS bigint[]), CAST(:placed_in AS text[]))
+                AS placed (event_key, session) ON placed.event_key = {_EVENT_KEY}
+            WHERE event.session_id IS NULL AND {self._chosen}
+        """
+
+    def _placing(self) -> str:
+        """SQL: the events without a session id, with the session of each."""
         quiet = f"""
             SELECT DISTINCT event.project, event.distinct_id FROM enriched_event event
             WHERE event.session_id IS NULL AND {self._chosen}
@@ -336,7 +362,7 @@ class Acts:
             f"CAST(:{first} AS timestamptz) - {reach}",
             f"CAST(:end AS timestamptz) + {reach}",
         )
-        without = _WITHOUT_SESSION.format(
+        return _WITHOUT_SESSION.format(
             joined=joined,
             longest=f"{LONGEST.total_seconds():.0f}s",
             silence=f"{SILENCE.total_seconds():.0f}s",
@@ -344,4 +370,3 @@ class Acts:
             join=person_join("one"),
             chosen=self._chosen,
         )
-        return f"UNION ALL SELECT * FROM ({without}) quiet"
