@@ -4,11 +4,11 @@ The questions belong to `analytics`, the form of their answers to `tables`.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from enrichment_pipeline.analytics.answers import Answer
-from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.answers import Answer, moment
+from enrichment_pipeline.analytics.asking import PREVIOUS, Asked, about_of
 from enrichment_pipeline.analytics.comparison import compare as compare_of
 from enrichment_pipeline.analytics.paths import MOST_ACTS
 from enrichment_pipeline.analytics.paths import paths as paths_of
@@ -18,12 +18,13 @@ from enrichment_pipeline.analytics.questions import funnel as funnel_of
 from enrichment_pipeline.llm.periods import bounds, moment_of
 from enrichment_pipeline.store.analytics.counting import BYS
 from enrichment_pipeline.store.analytics.paths import DIRECTIONS
+from enrichment_pipeline.store.analytics.selection import ANY_SIGNAL, About
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.as_reader import reading
 from enrichment_pipeline.web.charts import Column, columns_over_time
 from enrichment_pipeline.web.given import Given, link
 from enrichment_pipeline.web.shown import SECONDS, Shown
-from enrichment_pipeline.web.tables import as_table, number_of
+from enrichment_pipeline.web.tables import as_table, leads_nowhere, number_of
 
 _ABOUT = ("where", "start", "end", "person", "project")
 OF_COUNT = ("by", "limit", "compare_to", *_ABOUT)
@@ -44,10 +45,13 @@ def count(store: Store, given: Given) -> Shown:
     by = given.choice("by", BYS) or "page"
     limit = int(given.number("limit", _ROWS[-1 if by in _OF_TIME else 0], most=_ROWS[-1])) or 1
     with reading(store, SECONDS) as connection:
-        answer = count_of(connection, _asked(given), by=by, limit=limit + 1)
+        asked = _asked(given)
+        about = about_of(connection, asked)
+        asked = asked._replace(start=about.start, end=about.end)
+        answer = count_of(connection, asked, by=by, limit=limit + 1)
     measure = "sessions" if given.text("compare_to") else "events"
     shown = answer._replace(rows=answer.rows[:limit])
-    facts = _table(given, shown, measure, partial(_sessions_of, given, by)) | {
+    facts = _table(given, shown, measure, partial(_sessions_of, about, by)) | {
         "by": by,
         "bys": BYS,
         "limits": _ROWS,
@@ -59,7 +63,7 @@ def count(store: Store, given: Given) -> Shown:
 
 def funnel(store: Store, given: Given) -> Shown:
     """How many come from step to step."""
-    steps, with_step = given.many("step"), partial(_sessions_with, given)
+    steps = given.many("step")
     facts: dict[str, object] = {
         "given": given,
         "previous": PREVIOUS,
@@ -69,7 +73,7 @@ def funnel(store: Store, given: Given) -> Shown:
         window = _window(given)
         with reading(store, SECONDS) as connection:
             answer = funnel_of(connection, _asked(given), steps, window=window)
-        facts |= _table(given, answer, "people" if window else "sessions", with_step)
+        facts |= _table(given, answer, "people" if window else "sessions")
     return Shown("funnel.html", facts)
 
 
@@ -97,20 +101,20 @@ def paths(store: Store, given: Given) -> Shown:
                 window=window,
                 limit=_ROWS[0],
             )
-        facts |= _table(given, answer, "people" if window else "sessions", lambda _: None)
+        facts |= _table(given, answer, "people" if window else "sessions")
     return Shown("paths.html", facts)
 
 
 def compare(store: Store, given: Given) -> Shown:
     """In what sessions with a step differ from others."""
-    step, with_step = given.text("step"), partial(_sessions_with, given)
+    step = given.text("step")
     facts: dict[str, object] = {"given": given}
     if step:
         with reading(store, SECONDS) as connection:
             answer = compare_of(
                 connection, _asked(given), step, against=given.text("against"), limit=_ROWS[0]
             )
-        facts |= as_table(answer, "these_%", "others_%", given.text("project"), with_step)
+        facts |= as_table(answer, "these_%", "others_%", given.text("project"))
     return Shown("compare.html", facts)
 
 
@@ -133,33 +137,30 @@ def _asked(given: Given) -> Asked:
 
 
 def _table(
-    given: Given, answer: Answer, measure: str, link_of: Callable[[str], str | None]
+    given: Given,
+    answer: Answer,
+    measure: str,
+    link_of: Callable[[str], str | None] = leads_nowhere,
 ) -> dict[str, object]:
     table = as_table(answer, measure, f"{measure}_before", given.text("project"), link_of)
     return {"given": given, "previous": PREVIOUS, **table}
 
 
-def _sessions_with(given: Given, step: str) -> str | None:
-    """The list of the sessions with a step, where the list has such a filter."""
-    kind, _, value = step.partition("=")
-    return _sessions_of(given, kind, value)
-
-
-def _sessions_of(given: Given, by: str, label: str) -> str | None:
-    """The list of the sessions behind a number, where the list has such a filter."""
-    asked = {name: given.text(name) for name in ("person", "project", "start", "end")}
+def _sessions_of(about: About, by: str, label: str) -> str | None:
+    """The list of the sessions behind a number; None where the list has no such filter."""
+    where, start, end = about.where, about.start, about.end
     if by in _OF_TIME:
-        start = datetime.fromisoformat(label)
-        asked |= {"start": _minute(start), "end": _minute(start + _OF_TIME[by])}
-    elif by in _FILTERS and label:
-        asked |= {by: label}
+        begins = datetime.fromisoformat(label).replace(tzinfo=UTC)
+        start, end = max(start, begins), min(end, begins + _OF_TIME[by])
+    elif by in _FILTERS:
+        where = where._replace(**{by: label})
     else:
         return None
-    return link("/", asked)
-
-
-def _minute(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+    if where.event or where.touched or where.signal == ANY_SIGNAL:
+        return None
+    filters = {name: getattr(where, name) for name in _FILTERS}
+    period = {"start": moment(start), "end": moment(end)}
+    return link("/", {**filters, "person": about.person, "project": about.project, **period})
 
 
 def _over_time(answer: Answer, by: str) -> list[Column]:

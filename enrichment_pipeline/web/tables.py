@@ -34,12 +34,16 @@ class Row(NamedTuple):
     cells: Sequence[Shape]
 
 
+def leads_nowhere(_: str) -> None:
+    """The names of rows are no links."""
+
+
 def as_table(
     answer: Answer,
     measure: str,
     other: str | None,
     project: str | None,
-    link_of: Callable[[str], str | None],
+    link_of: Callable[[str], str | None] = leads_nowhere,
 ) -> dict[str, object]:
     """What the templates show of an answer: its summary, the names of its columns, its rows, with
     bars for the column `measure`, and for `other` where the answer has such a column. `link_of`

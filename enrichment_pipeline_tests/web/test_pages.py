@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from sqlalchemy import text
@@ -9,10 +10,12 @@ from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.llm.session_days import build_day
+from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.web import sessions
 from enrichment_pipeline_tests.llm.mcp_asking import NOON
 from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
+from enrichment_pipeline_tests.outage import begin_outage, end_outage
 from enrichment_pipeline_tests.web.conftest import HOSTILE
 from enrichment_pipeline_tests.web.crawling import crawl
 
@@ -157,14 +160,46 @@ def test_counts_are_bars_beside_a_table_with_links_to_the_sessions(reader: TestC
     page = reader.get("/count?by=page").text
     assert '<svg class="bar" aria-hidden="true"' in page
     assert '<rect width="100.00%"' in page
-    assert '<a href="/?page=%2Fcheckout">/checkout</a>' in page
     assert re.search(r'<td class="examples"><a href="/sessions/(s\d+)">\1</a>', page)
-    by_signal = reader.get("/count?by=signal&start=2026-03-02").text
-    assert '<a href="/?start=2026-03-02&amp;signal=rage_click">rage_click</a>' in by_signal
     noon = "start=2026-03-02T12:00&end=2026-03-02T13:00"
     two = reader.get(f"/count?by=page&{noon}&compare_to=previous")
     assert 'class="other"' in two.text
     assert "sessions change %" in two.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("by=page", "/checkout"),
+        ("by=page&where=page=/d*", "/docs/start"),
+        ("by=signal&start=2026-03-02", "rage_click"),
+        ("by=signal&where=page=/docs/start", "error"),
+        ("by=device&where=signal=error", "Mobile, Safari on iOS"),
+        ("by=hour&person=ann@example.com", "2026-03-02 12:00"),
+        ("by=day&end=2026-03-02T12:30", "2026-03-02"),
+    ],
+)
+@pytest.mark.usefixtures("filled")
+def test_a_number_leads_to_as_many_sessions(reader: TestClient, asked: str, name: str) -> None:
+    page = reader.get(f"/count?{asked}").text
+    row = page.partition(f">{name}</a></th>")
+    path = unescape(row[0].rpartition('href="')[2].rstrip('"'))
+    sessions_there = re.findall(r'<td class="number">(\d+)</td>', row[2])[1]
+    found = re.findall(r'class="name">(s\d+)</a>', reader.get(path).text)
+    assert len(found) == int(sessions_there) > 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_number_of_what_the_list_cannot_choose_is_no_link(reader: TestClient) -> None:
+    for asked in (
+        "by=event",
+        "by=touched",
+        "by=page&where=order placed",
+        "by=page&where=signal=any",
+    ):
+        page = reader.get(f"/count?{asked}").text
+        assert '<th scope="row">' in page
+        assert '<th scope="row"><a' not in page
 
 
 @pytest.mark.usefixtures("filled")
@@ -172,7 +207,7 @@ def test_counts_over_time_are_columns_too(reader: TestClient) -> None:
     page = reader.get("/count?by=hour").text
     assert 'role="img" aria-label="Events by hour; the table has the numbers"' in page
     assert re.findall(r"<title>(.*?)</title></rect>", page)[0].startswith("2026-03-02 11:00: ")
-    assert "start=2026-03-02+12%3A00&amp;end=2026-03-02+13%3A00" in page
+    assert 'href="/?start=2026-03-02+12%3A00&amp;end=2026-03-02+13%3A00"' in page
 
 
 @pytest.mark.usefixtures("filled")
@@ -287,7 +322,19 @@ def test_all_links_lead_somewhere_and_no_text_becomes_markup(reader: TestClient)
     assert "ann@example" not in everything
 
 
-def test_a_store_that_does_not_answer_is_503_and_one_sentence(
+def test_an_outage_is_503_and_one_sentence(
+    reader: TestClient, store: Store, server: EmbeddedPostgres
+) -> None:
+    begin_outage(server, store)
+    try:
+        assert why_not(reader, "/") == (503, "the store does not answer; try again in a minute")
+        assert why_not(reader, "/errors")[0] == 503
+    finally:
+        end_outage(server, store)
+    assert reader.get("/").status_code == 200
+
+
+def test_a_store_that_does_not_answer_in_time_is_503_and_one_sentence(
     reader: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with store.transaction() as connection:
