@@ -1,4 +1,5 @@
-"""The pages that count: events by something, funnels, paths, what sessions differ in.
+"""The pages that count: events by something, funnels, paths, what sessions differ in, who came
+back.
 
 The questions belong to `analytics`, the form of their answers to `tables`.
 """
@@ -15,6 +16,8 @@ from enrichment_pipeline.analytics.paths import paths as paths_of
 from enrichment_pipeline.analytics.questions import MOST_STEPS
 from enrichment_pipeline.analytics.questions import count as count_of
 from enrichment_pipeline.analytics.questions import funnel as funnel_of
+from enrichment_pipeline.analytics.retention import EVERIES
+from enrichment_pipeline.analytics.retention import retention as retention_of
 from enrichment_pipeline.llm.periods import bounds, moment_of
 from enrichment_pipeline.store.analytics.counting import BYS
 from enrichment_pipeline.store.analytics.paths import DIRECTIONS
@@ -31,6 +34,7 @@ OF_COUNT = ("by", "limit", "compare_to", *_ABOUT)
 OF_FUNNEL = ("step", "within_hours", "compare_to", *_ABOUT)
 OF_PATHS = ("step", "direction", "depth", "within_hours", *_ABOUT)
 OF_COMPARE = ("step", "against", *_ABOUT)
+OF_RETENTION = ("step", "back", "every", *_ABOUT)
 
 _ROWS = (20, 50, 200)
 _MOST_HOURS = 24 * 366
@@ -116,6 +120,17 @@ def compare(store: Store, given: Given) -> Shown:
             )
         facts |= as_table(answer, "these_%", "others_%", given.text("project"))
     return Shown("compare.html", facts)
+
+
+def retention(store: Store, given: Given) -> Shown:
+    """Who took a step and came back, period by period."""
+    every = given.choice("every", EVERIES) or "week"
+    with reading(store, SECONDS) as connection:
+        answer = retention_of(
+            connection, _asked(given), given.text("step"), back=given.text("back"), every=every
+        )
+    facts = _table(given, answer, "people") | {"every": every, "everies": EVERIES}
+    return Shown("retention.html", facts)
 
 
 def _window(given: Given) -> timedelta | None:

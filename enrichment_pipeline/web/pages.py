@@ -47,6 +47,7 @@ _MENU = (
     ("/funnel", "Funnel"),
     ("/paths", "Paths"),
     ("/compare", "Compare"),
+    ("/retention", "Retention"),
     ("/errors", "Errors"),
     ("/dead-letters", "Dead letters"),
 )
@@ -78,6 +79,7 @@ class Pages:
             self._route("/funnel", numbers.funnel, numbers.OF_FUNNEL),
             self._route("/paths", numbers.paths, numbers.OF_PATHS),
             self._route("/compare", numbers.compare, numbers.OF_COMPARE),
+            self._route("/retention", numbers.retention, numbers.OF_RETENTION),
             self._route("/errors", trouble.errors, trouble.OF_ERRORS),
             self._route("/dead-letters", trouble.dead_letters, trouble.OF_LETTERS),
             Route("/sign-in", self._sign_in, methods=["GET", "POST"]),

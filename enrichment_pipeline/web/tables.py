@@ -11,7 +11,10 @@ from enrichment_pipeline.web.charts import share
 from enrichment_pipeline.web.shown import Named, named
 
 # The columns that name sessions.
-_OF_SESSIONS = ("newest_sessions", "newest_of_these", "sessions_of_these", "sessions_of_others")
+_OF_SESSIONS = (
+    *("newest_sessions", "newest_of_these", "newest_of_never"),
+    *("sessions_of_these", "sessions_of_others"),
+)
 
 
 class Shape(NamedTuple):

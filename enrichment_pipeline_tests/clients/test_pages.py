@@ -32,10 +32,9 @@ _DESKTOP, _PHONE = (1200, 860), (360, 740)
 _FUNNEL = "/funnel?step=/products&step=/cart&step=/checkout"
 _PAGES = (
     *("/", "/?signal=rage_click", "/sessions/s23", "/people/p5", "/sessions/nobody"),
-    *("/count?by=page", "/count?by=hour", _FUNNEL, "/funnel", "/paths", "/errors", "/dead-letters"),
-    "/paths?step=/products",
-    "/compare?step=signal=rage_click",
+    *("/count?by=page", "/count?by=hour", _FUNNEL, "/funnel", "/paths", "/paths?step=/products"),
     "/count?by=page&start=2026-03-02T15:00&compare_to=previous",
+    *("/compare?step=signal=rage_click", "/retention?every=day", "/errors", "/dead-letters"),
 )
 
 Scheme = Literal["light", "dark"]

@@ -236,6 +236,15 @@ def test_paths_and_what_sessions_differ_in_are_tables_too(reader: TestClient) ->
 
 
 @pytest.mark.usefixtures("filled")
+def test_who_came_back_is_a_table(reader: TestClient) -> None:
+    page = reader.get("/retention?every=day&start=2026-03-02").text
+    assert "2 people did anything for the first time in 1 day" in page
+    assert '<option value="day" selected>' in page
+    assert '<th scope="row">2026-03-02</th>' in page
+    assert "nothing found from " in reader.get("/retention?step=order placed&end=2026-03-01").text
+
+
+@pytest.mark.usefixtures("filled")
 def test_errors_are_whole_and_masked(reader: TestClient) -> None:
     page = reader.get("/errors").text
     assert '<h2>TypeError <span class="faint">× 1</span></h2>' in page
