@@ -58,7 +58,9 @@ def count(connection: Connection, asked: Asked, *, by: By = "event", limit: int 
         total += f"{everything.before.people:,})"
     if not events and not everything.before.events:
         return nothing(about)
-    fresh = shown_freshness(connection) if by == "signal" or about.where.signal else ""
+    fresh = (
+        shown_freshness(connection) if by in ("signal", "signal_page") or about.where.signal else ""
+    )
     summary = f"{total}{shown_where(about)}; {period(about)}{fresh}"
     return Answer(summary, [*columns, "newest_sessions"], rows)
 

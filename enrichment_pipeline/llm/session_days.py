@@ -116,11 +116,16 @@ def build_session(
         signals=_kinds(timeline),
         timeline=render(timeline, "text", MOST_TOKENS),
         others=list(timeline.others) or None,
+        signal_pages=_places(timeline),
     )
 
 
 def _kinds(timeline: Timeline) -> list[str]:
     return sorted({signal.kind for signal in timeline.signals})
+
+
+def _places(timeline: Timeline) -> list[str]:
+    return sorted({f"{one.kind} on {one.page}" for one in timeline.signals if one.page})
 
 
 def _moment(seconds: float) -> datetime:

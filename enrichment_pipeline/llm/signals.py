@@ -55,6 +55,8 @@ class Signal(NamedTuple):
     """Seconds after the start of the session."""
     text: str
     """What and where, in a few words; of an error also what followed."""
+    page: str | None = None
+    """Where it began."""
 
 
 def can_rage(entry: Entry) -> bool:
@@ -107,11 +109,11 @@ def _clicks(entries: Sequence[Entry]) -> list[Signal]:
         if entry.signal == "rage_click":
             # It goes on even if events caused by the clicks come between them: one signal.
             if entry.at - rage_until >= _RAGE_SECONDS:
-                found.append(Signal("rage_click", entry.at, _where(entry)))
+                found.append(Signal("rage_click", entry.at, _where(entry), entry.page))
             rage_until = entry.until
         if entry.is_dead:
             entry.signal = entry.signal or "dead_click"
-            found.append(Signal("dead_click", entry.at, _where(entry)))
+            found.append(Signal("dead_click", entry.at, _where(entry), entry.page))
     return found
 
 
@@ -145,7 +147,7 @@ _CAUSED_SECONDS = 15.0
 
 def _errors(entries: Sequence[Entry]) -> list[Signal]:
     return [
-        Signal("error", entry.at, f"{_where(entry)}; {_degree(entries, at)}")
+        Signal("error", entry.at, f"{_where(entry)}; {_degree(entries, at)}", entry.page)
         for at, entry in enumerate(entries)
         if entry.signal == "error"
     ]
@@ -239,8 +241,8 @@ def _forms(entries: Sequence[Entry]) -> list[Signal]:
         if form.startswith(_LOOSE) and len(of.fields) < _FEWEST_FIELDS:
             continue
         of.entry.signal = of.entry.signal or "form_not_sent"
-        where = page or "a page"
-        found.append(Signal("form_not_sent", of.entry.at, f"form on {where} started, not sent"))
+        text = f"form on {page or 'a page'} started, not sent"
+        found.append(Signal("form_not_sent", of.entry.at, text, page or None))
     return found
 
 
@@ -288,7 +290,7 @@ def _alternations(views: Sequence[Entry]) -> list[Signal]:
         if end - at >= _FEWEST_VIEWS:
             views[at + 2].signal = views[at + 2].signal or "back_and_forth"
             text = f"back and forth between {first} and {second}, {counted(end - at, 'view')}"
-            found.append(Signal("back_and_forth", views[at].at, text))
+            found.append(Signal("back_and_forth", views[at].at, text, first))
             at = end - 1
         else:
             at += 1

@@ -194,6 +194,10 @@ def test_signals_are_counted_and_can_be_chosen(store: Store, rules: Rules) -> No
     build_day(store, NOON.date(), is_whole=True)
     answer = asked(store, count, ALL, by="signal")
     assert cells(answer, "signal", "sessions", "newest_sessions") == [("back_and_forth", 1, ["s1"])]
+    answer = asked(store, count, ALL, by="signal_page")
+    assert cells(answer, "signal_page", "sessions", "newest_sessions") == [
+        ("back_and_forth on /a", 1, ["s1"])
+    ]
     assert "4 sessions" in answer.summary
     assert "signals of sessions built up to" in answer.summary
     for signal in ("back_and_forth", "any"):

@@ -33,12 +33,12 @@ def test_a_schema_is_checked_and_brought_up_to_date(store: Store) -> None:
         downgrade(connection, "0016")
     checked = run_cli("migrate", "--check")
     assert checked.exit_code == 1
-    assert "the schema is 0016, this version needs 0017; run: " in checked.stderr
+    assert "the schema is 0016, this version needs 0018; run: " in checked.stderr
     refused = run_cli("status")
-    assert "this version of enrichment-pipeline needs 0017; run: " in str(refused.exception)
-    assert run_cli("migrate").stdout == "The schema is 0017 now; before, 0016.\n"
+    assert "this version of enrichment-pipeline needs 0018; run: " in str(refused.exception)
+    assert run_cli("migrate").stdout == "The schema is 0018 now; before, 0016.\n"
     again = json.loads(run_cli("migrate", "--json").stdout)
-    assert again == {"before": "0017", "newest": "0017", "checked": False}
+    assert again == {"before": "0018", "newest": "0018", "checked": False}
 
 
 @pytest.mark.usefixtures("empty_database")

@@ -32,7 +32,7 @@ def lines(timeline: Timeline) -> list[str]:
 
 def signals(timeline: Timeline) -> list[tuple[str, float, str]]:
     """The signals as tuples."""
-    return [tuple(signal) for signal in timeline.signals]
+    return [(signal.kind, signal.at, signal.text) for signal in timeline.signals]
 
 
 def touched(act: str, kind: str, element: str, form: str | None = None) -> str:

@@ -61,7 +61,7 @@ def test_other_clicks_are_no_rage(events: list[SessionEvent]) -> None:
 
 def test_a_burst_among_slow_clicks_is_rage() -> None:
     burst = [click(40 + 0.5 * number) for number in range(4)]
-    assert [kind for kind, _, _ in built(view(0), click(5), *burst, click(80)).signals] == [
+    assert [kind for kind, *_ in built(view(0), click(5), *burst, click(80)).signals] == [
         "rage_click"
     ]
 
@@ -76,7 +76,7 @@ def test_rage_with_events_of_the_site_in_between_is_one_signal() -> None:
         for number in range(12)
         for event in (click(5 + 0.5 * number), custom(5.1 + 0.5 * number, "buy_clicked"))
     ]
-    assert [kind for kind, _, _ in built(view(0), *events).signals] == ["rage_click"]
+    assert [kind for kind, *_ in built(view(0), *events).signals] == ["rage_click"]
 
 
 def test_what_posthog_says_of_rage_adds_no_signal_of_its_own() -> None:
@@ -87,7 +87,7 @@ def test_what_posthog_says_of_rage_adds_no_signal_of_its_own() -> None:
 def test_rage_at_two_times_is_two_signals() -> None:
     early = [click(5 + 0.5 * number) for number in range(4)]
     late = [click(500 + 0.5 * number) for number in range(4)]
-    assert [at for _, at, _ in built(view(0), *early, *late).signals] == [5, 500]
+    assert [at for _, at, *_ in built(view(0), *early, *late).signals] == [5, 500]
 
 
 def test_a_click_without_effect_is_a_signal() -> None:
@@ -133,13 +133,13 @@ def test_what_sends_no_form_leaves_it_not_sent(events: list[SessionEvent]) -> No
 
 
 def test_a_form_whose_sending_failed_is_not_sent() -> None:
-    kinds = [kind for kind, _, _ in built(view(0), change(2), custom(5, "submit_failed")).signals]
+    kinds = [kind for kind, *_ in built(view(0), change(2), custom(5, "submit_failed")).signals]
     assert kinds == ["form_not_sent", "error"]
 
 
 def test_two_forms_not_sent_are_two_signals() -> None:
     timeline = built(view(0), change(2), view(5, "/b"), change(6, "/b"))
-    assert [text for _, _, text in timeline.signals] == [
+    assert [text for _, _, text, _ in timeline.signals] == [
         "form on / started, not sent",
         "form on /b started, not sent",
     ]
@@ -167,7 +167,7 @@ def test_an_error_is_a_signal_once_however_often_it_is_repeated() -> None:
 def test_two_pages_in_turns_are_back_and_forth(pages: str, views: int | None) -> None:
     timeline = built(*[view(10 * at, f"/{page}") for at, page in enumerate(pages)])
     text = f"back and forth between /a and /b, {views} views"
-    assert [text for _, _, text in timeline.signals] == ([text] if views else [])
+    assert [text for _, _, text, _ in timeline.signals] == ([text] if views else [])
 
 
 def test_back_and_forth_is_seen_through_what_is_done_on_the_pages() -> None:
@@ -291,7 +291,7 @@ def test_what_answers_outside_of_the_page_is_not_without_effect(kind: str) -> No
 def test_a_click_that_the_site_answers_is_not_without_effect(
     answer: SessionEvent, is_dead: bool
 ) -> None:
-    kinds = {kind for kind, _, _ in built(view(0), click(5), dead(5), answer).signals}
+    kinds = {kind for kind, *_ in built(view(0), click(5), dead(5), answer).signals}
     assert ("dead_click" in kinds) == is_dead
 
 

@@ -50,7 +50,7 @@ def test_the_schema_can_be_undone_and_made_again(store: Store) -> None:
         ).scalars()
         assert not [name for name in left if not name.startswith("alembic")]
         upgrade(connection)
-        assert schema_version(connection) == "0017"
+        assert schema_version(connection) == "0018"
 
 
 def test_secrets_of_an_older_store_leave_the_tables_that_readers_see(store: Store) -> None:
@@ -159,11 +159,11 @@ def test_an_older_schema_of_a_server_that_is_not_ours_is_left_and_said_what_to_r
     store: Store,
 ) -> None:
     older(store)
-    with pytest.raises(StoreError, match=r"version 0016, .* needs 0017; run: .*migrate$"):
+    with pytest.raises(StoreError, match=r"version 0016, .* needs 0018; run: .*migrate$"):
         open_store(store.settings)
     assert version_of(store) == "0016"
     open_store(store.settings.model_copy(update={"auto_migrate": True})).close()
-    assert version_of(store) == "0017"
+    assert version_of(store) == "0018"
 
 
 def test_a_migration_gives_way_to_those_at_work_and_tries_again(
@@ -186,5 +186,5 @@ def test_a_migration_gives_way_to_those_at_work_and_tries_again(
             connection.execute(text("SELECT FROM raw_event"))
             done = pool.submit(migrate, store.engine, store.window)
             assert begun.wait(30)
-        assert done.result(30) == ("0016", "0017")
+        assert done.result(30) == ("0016", "0018")
     assert len(tries) > 1

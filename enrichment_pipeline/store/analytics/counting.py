@@ -15,8 +15,19 @@ from enrichment_pipeline.store.analytics.selection import (
     sessions,
 )
 
-By = Literal["event", "touched", "page", "signal", "device", "release", "hour", "day", "project"]
-"""What events are counted by."""
+By = Literal[
+    "event",
+    "touched",
+    "page",
+    "signal",
+    "signal_page",
+    "device",
+    "release",
+    "hour",
+    "day",
+    "project",
+]
+"""What events are counted by; `signal_page` is a signal with the page on which it was."""
 
 BYS: tuple[By, ...] = get_args(By)
 
@@ -113,11 +124,15 @@ _OF_ALL = """
 _SIGNALS = """
     LEFT JOIN session_timeline listed
         ON listed.project = act.project AND listed.session_id = act.session AND {listed}
-    LEFT JOIN LATERAL unnest(listed.signals) AS signal ON true
+    LEFT JOIN LATERAL unnest(listed.{column}) AS signal ON true
 """
+_OF_SESSIONS = {"signal": "signals", "signal_page": "signal_pages"}
+"""What a session as a whole has, and the column of `session_timeline` that says it."""
+
 _AT = "CASE WHEN is_before THEN act.occurred_at + CAST({} AS interval) ELSE act.occurred_at END"
 
 _MOST_FIRST = 'events DESC, sessions DESC, what COLLATE "C"'
+_MOST_SESSIONS_FIRST = 'sessions DESC, events DESC, what COLLATE "C"'
 _MOST_CHANGED_FIRST = f"abs(sessions - sessions_before) DESC, {_MOST_FIRST}"
 
 
@@ -130,11 +145,14 @@ def count_acts(connection: Connection, about: About, by: By, limit: int) -> list
     """
     acts = Acts(connection, about)
     acts.parameters["limit"] = limit
-    order = _MOST_CHANGED_FIRST if about.before else _MOST_FIRST
+    first = _MOST_SESSIONS_FIRST if by in _OF_SESSIONS else _MOST_FIRST
+    order = _MOST_CHANGED_FIRST if about.before else first
     statement = _COUNT.format(
         what=_what(acts, by),
         acts=acts.table,
-        signals=_SIGNALS.format(listed=acts.listed()) if by == "signal" else "",
+        signals=_SIGNALS.format(listed=acts.listed(), column=_OF_SESSIONS[by])
+        if by in _OF_SESSIONS
+        else "",
         order="what" if by in ("hour", "day") else order,
         examples=EXAMPLES,
         joined=JOINED,
@@ -156,6 +174,7 @@ def _what(acts: Acts, by: By) -> str:
     return {
         "touched": f"CASE WHEN {IS_TOUCH} THEN {TOUCHED} END",
         "signal": "signal",
+        "signal_page": "signal",
         "device": "coalesce(act.device, 'unknown')",
         "release": RELEASE,
         "project": "act.project",

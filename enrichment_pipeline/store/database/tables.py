@@ -413,6 +413,8 @@ session_timeline = Table(
     Column("number", BigInteger),
     # A distinct_id of each other person in it; NULL: nobody else.
     Column("others", ARRAY(Text)),
+    # `rage_click on /checkout`. NULL in rows that a version before 0018 has built.
+    Column("signal_pages", ARRAY(Text)),
     Index("session_timeline_number", "number", unique=True),
     Index("session_timeline_day", "day", "started_at"),
     Index("session_timeline_person", "project", "distinct_id"),

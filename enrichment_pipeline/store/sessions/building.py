@@ -43,6 +43,8 @@ class BuiltSession(NamedTuple):
     timeline: str
     others: Sequence[str] | None
     """A distinct_id of each other person."""
+    signal_pages: Sequence[str]
+    """Kind and page of the signals, as `rage_click on /checkout`."""
 
 
 class DayEvents(NamedTuple):
