@@ -262,7 +262,7 @@ def test_of_several_clicks_on_one_thing_each_can_be_without_effect_once() -> Non
 def test_a_rage_click_without_effect_is_both() -> None:
     clicks = [click(5 + 0.5 * number) for number in range(5)]
     timeline = built(view(0), *clicks, dead(6.2))
-    assert [(kind, at) for kind, at, _ in timeline.signals] == [
+    assert [(kind, at) for kind, at, _, _ in timeline.signals] == [
         ("rage_click", 5),
         ("dead_click", 5),
     ]
