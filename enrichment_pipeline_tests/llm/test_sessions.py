@@ -20,11 +20,11 @@ from enrichment_pipeline.llm.sessions import (
 from enrichment_pipeline.llm.timelines import Timeline
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.reading.event_search import search_events
+from enrichment_pipeline.store.sessions.listing import list_sessions
 from enrichment_pipeline.store.sessions.reading import (
     SessionEvent,
     events_of_session,
     events_without_session,
-    list_sessions,
     newest_session,
     projects_of_session,
 )
