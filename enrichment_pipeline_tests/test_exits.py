@@ -32,7 +32,7 @@ from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.ingest.api.writers import CommitError, Writers
 from enrichment_pipeline.llm.exporting import FORMATS, Export, Format, count_rows, run_export
 from enrichment_pipeline.llm.forms import FORMS
-from enrichment_pipeline.llm.http import timeline_routes
+from enrichment_pipeline.llm.http import reading_routes
 from enrichment_pipeline.llm.mcp_server import make_server
 from enrichment_pipeline.llm.rendering import render
 from enrichment_pipeline.llm.sessions import newest_timeline_of, timeline_of
@@ -40,6 +40,7 @@ from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import add_days, add_windows, partition_key
 from enrichment_pipeline.orchestration.session_timelines import SESSIONS_JOB
+from enrichment_pipeline.store.analytics.counting import BYS
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.web.pages import Pages
 from enrichment_pipeline.workers.handling import handle
@@ -102,6 +103,14 @@ _ASKED_BY: dict[str, list[object]] = {
 """What each tool is asked with, by the names of its arguments; its choices are all asked for."""
 
 
+_WITH = {
+    "/v1/funnel": "?step=page=/*&step=$pageview",
+    "/v1/paths": "?step=page=/*&max_tokens=8000",
+    "/v1/compare": "?step=page=/*&against=ping&max_tokens=8000",
+}
+"""What a route is asked with that needs something."""
+
+
 def mcp(store: Store, _: Path) -> object:
     """All tools that the server has."""
 
@@ -146,9 +155,11 @@ def _arguments(schema: dict[str, Any]) -> list[dict[str, object]]:
 
 def http(store: Store, _: Path) -> object:
     settings = store.settings.model_copy(update={"read_token": SecretStr("reader")})
-    with TestClient(create_app(store, settings, readable=timeline_routes(store))) as client:
+    with TestClient(create_app(store, settings, readable=reading_routes(store))) as client:
         client.headers["Authorization"] = "Bearer reader"
-        paths = [path for route in timeline_routes(store) for path in _paths(route)]
+        paths = [path for route in reading_routes(store) for path in _paths(route)]
+        paths += [f"/v1/count?by={by}&limit=200&max_tokens=8000" for by in BYS]
+        paths = [f"{path}{_WITH.get(path, '')}" for path in paths]
         kinds = ("text/plain", "text/markdown", "application/json")
         answers = [client.get(path, headers={"Accept": kind}) for path in paths for kind in kinds]
         assert {answer.status_code for answer in answers} == {200}

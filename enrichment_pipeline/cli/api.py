@@ -23,7 +23,7 @@ def api() -> None:
     # Importing the server takes half a second, which the other subcommands should not spend.
     from enrichment_pipeline.ingest.api.server import serve
     from enrichment_pipeline.ingest.api.tokens import read_token
-    from enrichment_pipeline.llm.http import timeline_routes
+    from enrichment_pipeline.llm.http import reading_routes
     from enrichment_pipeline.web.pages import Pages
 
     settings = load_settings()
@@ -32,7 +32,7 @@ def api() -> None:
         say(f"API:     {api_url(settings)}   (Ctrl-C stops it)")
         say(pages_line(settings))
         pages = Pages(store, read_token(settings))
-        serve(store, settings, _notifier(settings), timeline_routes(store), pages)
+        serve(store, settings, _notifier(settings), reading_routes(store), pages)
 
 
 def _notifier(settings: Settings) -> "BrokerNotifier | None":

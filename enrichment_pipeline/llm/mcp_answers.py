@@ -1,27 +1,15 @@
-"""The answers of the MCP server: tables within a budget of tokens, as text and as data, and names
-by strangers, made harmless.
+"""The answers of the MCP server: which columns their tables have.
 
-The queries belong to `mcp_tools`.
+The queries belong to `mcp_tools`, keeping to a budget of tokens to `tables`.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from enrichment_pipeline.events.safe_text import cut
-from enrichment_pipeline.llm.tokens import estimate_tokens
-
-FEWEST_TOKENS_OF_TABLE = 500
-"""A smaller budget may not fit even one row."""
-
-# For column names, the note on omitted rows, and brackets.
-_AROUND = 120
-_SHORT_ENOUGH = 12
-
-Cell = str | int | float | list[str] | None
+from enrichment_pipeline.llm.tables import Cell, Table, fitted
 
 
 class SessionLine(NamedTuple):
@@ -137,69 +125,16 @@ def table(
     offset: int | None = None,
     summary: str | None = None,
 ) -> CallToolResult:
-    """Rows as text with a bar between the cells, and as data; at most `limit`, and no more than fit
-    into the budget in either form.
-
-    Rows past `limit` only show that there are more; `offset` is how many rows the caller has
-    skipped, if the tool allows it. A note says how to get the omitted rows.
-    """
+    """Rows as text and as data, as `tables.fitted` makes them."""
     columns = list(kind._fields if isinstance(kind, type) else kind)
-    budget = max_tokens - _AROUND - estimate_tokens(summary or "")
-    shown = _fitting(rows[:limit], budget)
-    more = _more(offset, len(shown)) if len(shown) < len(rows) else None
-    lines = [summary] if summary else []
-    if shown:
-        lines += ["|".join(columns), *map(_line, shown)]
-    if more:
-        lines.append(f"… {more}")
-    data = {"columns": columns, "rows": shown, "summary": summary, "more": more}
-    return CallToolResult(
-        content=[TextContent(type="text", text="\n".join(lines))], structured_content=data
+    found = fitted(
+        columns, rows, limit=limit, max_tokens=max_tokens, offset=offset, summary=summary
     )
+    return as_result(found)
 
 
-def _more(offset: int | None, shown: int) -> str:
-    if offset is None:
-        return f"more than these {shown}: narrow the search, or raise limit and max_tokens"
-    return f"more than these {shown}: narrow the search, or read on with offset={offset + shown}"
-
-
-def _fitting(rows: Iterable[Sequence[Cell]], budget: int) -> list[list[Cell]]:
-    shown: list[list[Cell]] = []
-    for row in rows:
-        cells = list(row)
-        if not shown:
-            # Otherwise paging would never get past it.
-            _shorten(cells, budget)
-        budget -= _cost(cells)
-        if budget < 0:
-            break
-        shown.append(cells)
-    return shown
-
-
-def _shorten(cells: list[Cell], budget: int) -> None:
-    while _cost(cells) > budget:
-        texts = {place: cell for place, cell in enumerate(cells) if isinstance(cell, str)}
-        longest = max(texts, key=lambda place: len(texts[place]))
-        if len(texts[longest]) <= _SHORT_ENOUGH:
-            break
-        cells[longest] = cut(texts[longest], len(texts[longest]) * 3 // 4)
-
-
-def _cost(cells: Sequence[Cell]) -> int:
-    # With the spaces that the client may put between the cells.
-    data = json.dumps(cells, ensure_ascii=False)
-    return max(estimate_tokens(_line(cells)), estimate_tokens(data)) + 1
-
-
-def _line(cells: Sequence[Cell]) -> str:
-    return "|".join(map(_cell, cells))
-
-
-def _cell(value: Cell) -> str:
-    if value is None:
-        return ""
-    written = ",".join(value) if isinstance(value, list) else str(value)
-    # No sentence contains these; one of an older version may.
-    return written.replace("|", "/").replace("\n", " ")
+def as_result(found: Table) -> CallToolResult:
+    """A table as text, and as data."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=found.text())], structured_content=found._asdict()
+    )

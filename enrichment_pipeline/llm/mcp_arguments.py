@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE
 from enrichment_pipeline.llm.person_forms import FEWEST_TOKENS_OF_PERSON
 from enrichment_pipeline.llm.rendering import FEWEST_TOKENS
+from enrichment_pipeline.llm.tables import FEWEST_TOKENS_OF_TABLE
 
 MOST_ROWS = 200
 MOST_TOKENS = 8_000

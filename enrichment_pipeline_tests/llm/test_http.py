@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.ingest.api.app import create_app
-from enrichment_pipeline.llm.http import timeline_routes
+from enrichment_pipeline.llm.http import reading_routes
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.conftest import make_event
@@ -23,7 +23,7 @@ ONE = "/v1/sessions/one/timeline"
 @pytest.fixture
 def client(store: Store, settings: Settings) -> Iterator[TestClient]:
     secret = settings.model_copy(update={"read_token": SecretStr("reader")})
-    with TestClient(create_app(store, secret, readable=timeline_routes(store))) as client:
+    with TestClient(create_app(store, secret, readable=reading_routes(store))) as client:
         client.headers["Authorization"] = "Bearer reader"
         yield client
 

@@ -14,11 +14,11 @@ from sqlalchemy import text
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
 from enrichment_pipeline.llm import mcp_running
-from enrichment_pipeline.llm.mcp_answers import FEWEST_TOKENS_OF_TABLE
 from enrichment_pipeline.llm.mcp_arguments import MOST_ROWS, MOST_TOKENS
 from enrichment_pipeline.llm.mcp_server import make_server
 from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.llm.signals import KINDS
+from enrichment_pipeline.llm.tables import FEWEST_TOKENS_OF_TABLE
 from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store

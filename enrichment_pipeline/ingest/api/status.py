@@ -32,6 +32,7 @@ GET  /healthz /readyz                                  whether it is alive, and 
 With "Authorization: Bearer READ_TOKEN" (ENRICHMENT_READ_TOKEN, or the file read_token):
 
 GET  /v1/sessions/SESSION/timeline /v1/people/DISTINCT_ID/timeline   what users did
+GET  /v1/count /v1/funnel /v1/paths /v1/compare /v1/retention   how many, and the sessions behind
 GET  /metrics /openapi.json                            for Prometheus; every route in detail
 
 A browser that opens / gets pages for people: what users did, counted and session by session.
