@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy
+CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy examples
 
 # Whatever the environment says, bytecode is kept: otherwise each of the hundreds of processes that
 # tests start compiles the package again.
