@@ -75,8 +75,10 @@ def retention(
     found = find_cohorts(connection, about, wanted, again, length)
     if not found:
         return nothing(about)
-    periods = list(_periods(about, many, length, newest_moment(connection)))
-    cohorts = _all_of(found, len(periods))
+    # Before the first of them, nobody could come back.
+    first = found[0].place
+    periods = list(_periods(about, many, length, newest_moment(connection)))[first:]
+    cohorts = _all_of([one._replace(place=one.place - first) for one in found], len(periods))
     columns = ["from", "people", *(f"{every}_{n}" for n in range(1, len(periods)))]
     columns += ["not_over", "never_back", "newest_sessions", "newest_of_never"]
     named = shown_sessions(
@@ -86,13 +88,11 @@ def retention(
         [*_row(cohort, periods, every), *named[2 * cohort.place : 2 * cohort.place + 2]]
         for cohort in cohorts
     ]
-    summary = f"{_people(sum(one.people for one in cohorts))} {_did(wanted)} for the first time in "
-    summary += (
-        f"{counted(len(periods), every)}; {_did(again)} again"
-        if again == wanted
-        else (f"{counted(len(periods), every)}; {_did(again)} later")
+    later = "again" if again == wanted else "later"
+    summary = (
+        f"{_people(sum(one.people for one in cohorts))} {_did(wanted)} for the first time; "
+        f"{_did(again)} {later} {_shares(cohorts, periods, every)}{_open(periods, every)}"
     )
-    summary += f" {_shares(cohorts, periods, every)}{_open(periods, every)}"
     return Answer(f"{summary}{shown_where(about)}; {period(about)}", columns, rows)
 
 

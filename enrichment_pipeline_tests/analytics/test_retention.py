@@ -93,12 +93,13 @@ def test_the_triangle_is_that_of_a_count_by_hand(
         assert answer.summary.startswith("nothing found from 2026-03-02 12:00")
         return
     newest = max(act.minute for act in spread_out) // MINUTES[every]
-    assert len(answer.rows) == newest + 1
-    for place, row in enumerate(answer.rows):
+    start = min(expected)
+    assert len(answer.rows) == newest + 1 - start
+    for place, row in enumerate(answer.rows, start):
         people, came_back, never = expected.get(place, (0, {}, 0))
         named = dict(zip(answer.columns, row, strict=True))
         assert (named["people"], named["never_back"]) == (people, never)
-        for later in range(1, newest + 1):
+        for later in range(1, newest + 1 - start):
             wanted = came_back.get(later, 0) if place + later <= newest else None
             assert named[f"{every}_{later}"] == wanted
         # Only the newest period has no event after it.
@@ -118,19 +119,18 @@ def test_periods_that_are_over_are_said_with_their_shares(store: Store, rules: R
     for day in range(3):
         build_day(store, (NOON + day * DAY).date(), is_whole=True)
     answer = asked(store, retention, Asked(), every="day")
-    assert len(answer.columns) == 2 + 7 + 4
-    assert [list(row) for row in answer.rows[5:]] == [
-        ["2026-03-02", 4, 3, 1, *[None] * 5, "day_2", 1, ["s8", "s7", "s6"], ["s4"]],
-        ["2026-03-03", 0, 0, *[None] * 6, "day_1", 0, [], []],
-        ["2026-03-04", 0, *[None] * 7, "people", 0, [], []],
+    assert [list(row) for row in answer.rows] == [
+        ["2026-03-02", 4, 3, 1, "day_2", 1, ["s8", "s7", "s6"], ["s4"]],
+        ["2026-03-03", 0, 0, None, "day_1", 0, [], []],
+        ["2026-03-04", 0, None, None, "people", 0, [], []],
     ]
     assert "day_1: 75.0 % (3 of 4)" in answer.summary
     assert "day_2" not in answer.summary
     assert "the day from 2026-03-04 is not over: not_over names its numbers" in answer.summary
     later = asked(store, retention, Asked(), "/a", back="/b", every="day")
-    assert cells(later, "day_1", "day_2", "never_back")[5] == (0, 1, 3)
+    assert cells(later, "day_1", "day_2", "never_back")[0] == (0, 1, 3)
     weeks = asked(store, retention, Asked())
-    assert [row[0] for row in weeks.rows[-2:]] == ["2026-02-23", "2026-03-02"]
+    assert [row[:2] for row in weeks.rows] == [["2026-03-02", 4]]
     assert "(none is over yet)" in weeks.summary
 
 
