@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
 from sqlalchemy import Connection, text
 
@@ -138,12 +139,26 @@ def _questions() -> dict[str, Callable[[Connection], Answer]]:
     }
 
 
+def _processor_seconds(connection: Connection) -> float:
+    """What this process, its connection's and the workers of ended statements have used."""
+    pid = int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+    backend = psutil.Process(pid)
+    ours, theirs, of_all = (
+        psutil.Process().cpu_times(),
+        backend.cpu_times(),
+        backend.parents()[0].cpu_times(),
+    )
+    used = ours.user + ours.system + theirs.user + theirs.system
+    return float(used + of_all.children_user + of_all.children_system)
+
+
 def main(
     home: Annotated[Path, typer.Option(help="A folder for the store; it is kept.")],
     sessions: Annotated[int, typer.Option(min=1)] = _SESSIONS,
     only: Annotated[str, typer.Option(help="Questions with this text.")] = "",
 ) -> None:
-    """Ask every question once, and print the seconds that it took."""
+    """Ask every question once, and print the seconds that it took, and those of processors: what
+    else the machine does matters less to these."""
     with opened_store(Settings(home=home, database_url=None)) as store:
         _fill(store, sessions)
         for name, question in _questions().items():
@@ -151,9 +166,15 @@ def main(
                 continue
             started = time.perf_counter()
             with reading(store, _MOST_SECONDS) as connection:
+                before = _processor_seconds(connection)
                 answer = question(connection)
+                used = _processor_seconds(connection) - before
             took = time.perf_counter() - started
-            console.print(f"{took:6.1f} s  {name}: {answer.summary}", highlight=False)
+            console.print(
+                f"{took:6.1f} s, {used:5.1f} s of processors  {name}: {answer.summary}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 if __name__ == "__main__":

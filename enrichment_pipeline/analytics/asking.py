@@ -17,6 +17,9 @@ from enrichment_pipeline.wording import UserError
 PREVIOUS = "previous"
 """Compared with: the time right before the period."""
 
+MOST_HOURS = 24 * 366
+"""The longest time for which people are followed."""
+
 _MAX_STEP = 120
 _USUAL = timedelta(days=7)
 
@@ -56,7 +59,10 @@ def about_of(
         end = (newest_moment(connection) or datetime.now(UTC)) + timedelta(seconds=1)
         # A start after the newest event is no mistake: nothing has happened since.
         end = max(end, start + timedelta(seconds=1)) if start else end
-    start = start or usual_start(end)
+    try:
+        start = start or usual_start(end)
+    except OverflowError as error:
+        raise UserError("the end is too early: no calendar has the time before it") from error
     if start >= end:
         raise UserError("the start must be before the end")
     where = parse_step(asked.where) if asked.where else Step()

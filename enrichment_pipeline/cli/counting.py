@@ -10,7 +10,7 @@ import typer
 from sqlalchemy import Connection
 
 from enrichment_pipeline.analytics.answers import Answer
-from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.asking import MOST_HOURS, PREVIOUS, Asked
 from enrichment_pipeline.analytics.comparison import compare as compare_of
 from enrichment_pipeline.analytics.paths import MOST_ACTS
 from enrichment_pipeline.analytics.paths import paths as paths_of
@@ -39,7 +39,9 @@ Person = Annotated[
 ]
 Within = Annotated[
     float | None,
-    typer.Option(min=0.01, help="Follow people for so many hours, not single sessions."),
+    typer.Option(
+        min=0.01, max=MOST_HOURS, help="Follow people for so many hours, not single sessions."
+    ),
 ]
 Limit = Annotated[int, typer.Option(min=1, help="So many rows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from enrichment_pipeline.analytics.answers import Answer
-from enrichment_pipeline.analytics.asking import PREVIOUS, Asked
+from enrichment_pipeline.analytics.asking import MOST_HOURS, PREVIOUS, Asked
 from enrichment_pipeline.analytics.comparison import compare
 from enrichment_pipeline.analytics.paths import MOST_ACTS, paths
 from enrichment_pipeline.analytics.questions import MOST_STEPS, count, funnel
@@ -36,7 +36,6 @@ SECONDS = 10
 """The time limit of a statement in the store."""
 
 _TOKENS = 1_500
-_MOST_HOURS = 24 * 366
 
 Where = Annotated[Word | None, Field(description="Only events of which this is true; as a step.")]
 CompareTo = Annotated[
@@ -45,7 +44,7 @@ CompareTo = Annotated[
 ]
 Within = Annotated[
     float | None,
-    Field(gt=0, le=_MOST_HOURS, description="Follow people so long, not one session."),
+    Field(gt=0, le=MOST_HOURS, description="Follow people so long, not one session."),
 ]
 Rows = Annotated[int, Field(ge=1, le=MOST_ROWS, description="Rows at most.")]
 Tokens = Annotated[

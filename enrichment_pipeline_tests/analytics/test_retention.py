@@ -152,6 +152,8 @@ def test_what_cannot_be_answered_is_refused_in_one_line(store: Store, rules: Rul
     assert "no page is shown" in refused(store, retention, ALL, back="/chekout")
     assert "no step of retention" in refused(store, retention, ALL, "signal=error")
     assert "of one time" in refused(store, retention, ALL._replace(compare_to=PREVIOUS))
+    early = NOON.replace(year=1, month=1, day=2)
+    assert "the end is too early" in refused(store, retention, Asked(None, early))
     long = Asked(NOON, NOON + 13 * DAY)
     assert "13 days are too many, at most 12" in refused(store, retention, long, every="day")
 
