@@ -5,7 +5,7 @@ Whether a difference is more than chance belongs to `analytics.difference`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 from typing import Literal, NamedTuple, cast
@@ -132,8 +132,8 @@ def find_sides(connection: Connection, about: About, step: Step, against: Step |
     found: list[Found] = []
     if all(side.sessions for side in sides):
         acts.parameters |= {
-            "keys": list(places),
-            "places": [one.place for one in places.values()],
+            "keys": _array(places),
+            "places": _array(one.place for one in places.values()),
             "fewest": FEWEST,
         }
         by_place = {one.place: one.session for one in places.values()}
@@ -142,6 +142,11 @@ def find_sides(connection: Connection, about: About, step: Step, against: Step |
             found += (_found(kind, row, by_place) for row in counted)
         found += _of_sessions(list(places.values()), chosen_by)
     return Sides(sides[0], sides[1], both, found)
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """As PostgreSQL reads it: hundreds of thousands are written once."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def _sides(rows: Sequence[_Row], *, is_rest: bool) -> tuple[list[Side], dict[int, _Place], int]:

@@ -338,9 +338,14 @@ class Acts:
         if many == _MOST_PLACED:
             return f"UNION ALL SELECT * FROM ({without}) quiet"
         event = _EVENT_KEY.replace("event.", "quiet.")
-        placed = self.rows(f"SELECT {event}, quiet.session FROM ({without}) quiet")
-        self.parameters["placed"] = [key for key, _ in placed]
-        self.parameters["placed_in"] = [session for _, session in placed]
+        # As PostgreSQL writes them: it has them back with each statement, as they are.
+        [arrays] = self.rows(
+            f"""
+            SELECT CAST(array_agg({event}) AS text), CAST(array_agg(quiet.session) AS text)
+            FROM ({without}) quiet
+            """
+        )
+        self.parameters["placed"], self.parameters["placed_in"] = arrays
         return f"""
             UNION ALL SELECT {_COLUMNS}, placed.session
             FROM enriched_event event
