@@ -13,7 +13,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
 from mcp.types import ToolAnnotations
-from pydantic import ConfigDict, create_model
+from pydantic import ConfigDict, ValidationError, create_model
+from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
 
 from enrichment_pipeline.llm.sessions import SessionNotFoundError
@@ -28,6 +29,9 @@ SECONDS_IN_ALL = 20
 
 # Few at once: incoming events have priority in the store.
 _AT_ONCE = 4
+
+_MOST_WRONG = 3
+_MOST_OF_A_NAME = 60
 
 _READS = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
@@ -45,7 +49,7 @@ class Runner:
     def tool(self, function: Callable[..., Any], *, has_data: bool) -> Tool:
         """A tool from a function, described by its docstring; with `has_data` it returns data
         too."""
-        tool = Tool.from_function(
+        tool = _ToolInOneLine.from_function(
             self._running(function),
             description=" ".join((function.__doc__ or "").split()),
             annotations=_READS,
@@ -86,6 +90,32 @@ def _answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
             raise
         hint = f"{found.why}; {_OTHERS}" if isinstance(error, SessionNotFoundError) else found.why
         raise ToolError(hint) from error
+
+
+class _ToolInOneLine(Tool):
+    """A tool that says in one line which arguments are wrong, and which there are."""
+
+    async def run(
+        self, arguments: dict[str, Any], context: Any, convert_result: bool = False
+    ) -> Any:
+        """Call the tool.
+
+        Raises:
+            ToolError: an argument is missing, unknown or wrong; or as the tool itself.
+        """
+        try:
+            self.fn_metadata.validate_arguments(arguments)
+        except ValidationError as error:
+            wrong = "; ".join(_wrong(one) for one in error.errors()[:_MOST_WRONG])
+            known = ", ".join(self.parameters["properties"])
+            raise ToolError(f"{self.name}: {wrong}; its arguments are {known}") from error
+        return await super().run(arguments, context, convert_result)
+
+
+def _wrong(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    said = {"missing": " is missing", "extra_forbidden": " is no argument"}
+    return where[:_MOST_OF_A_NAME] + said.get(error["type"], f": {error['msg']}")
 
 
 class _NothingElse(ArgModelBase):

@@ -33,6 +33,7 @@ from enrichment_pipeline_tests.llm.mcp_asking import (
     asked,
     fill,
     refused,
+    text_of,
 )
 from enrichment_pipeline_tests.llm.stored_sessions import take_in, visit
 from enrichment_pipeline_tests.outage import begin_outage, end_outage
@@ -445,3 +446,24 @@ def test_many_may_ask_at_once(filled: Store) -> None:
                 assert not result.is_error
 
     asyncio.run(many())
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        (
+            "person",
+            {"who": "x"},
+            "person: person is missing; who is no argument; its arg",
+        ),
+        ("count", {"by": "colour"}, "count: by: Input should be 'event', 'touched', 'page',"),
+        ("funnel", {"steps": ["/a"]}, "funnel: steps: List should have at least 2 items"),
+    ],
+)
+def test_wrong_arguments_are_one_line_that_says_which_there_are(
+    store: Store, tool: str, arguments: dict[str, object], said: str
+) -> None:
+    answer = asyncio.run(ask(store, tool, **arguments))
+    assert answer.is_error
+    assert text_of(answer).startswith(said)
+    assert "\n" not in text_of(answer)
