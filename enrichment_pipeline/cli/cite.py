@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from enrichment_pipeline.cli.console import fail, print_json, say, write
-from enrichment_pipeline.llm.citations import Citation, check_citations
+from enrichment_pipeline.llm.citations import RIGHT, Citation, check_citations
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import existing_store
 from enrichment_pipeline.wording import counted
@@ -40,7 +40,7 @@ def check(
     text = _read(file)
     with existing_store(load_settings()) as store, store.transaction() as connection:
         found = check_citations(connection, text)
-    wrong = sum(one.verdict != "ok" for one in found)
+    wrong = sum(one.verdict not in RIGHT for one in found)
     if as_json:
         print_json([one._asdict() for one in found])
     else:

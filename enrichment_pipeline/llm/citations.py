@@ -19,7 +19,14 @@ from enrichment_pipeline.store.reading.handles import person_named, session_name
 MOST_CITATIONS = 200
 """The most citations of a text that are checked."""
 
-Verdict = Literal["ok", "no such session", "no such line", "no such person", "does not say so"]
+Verdict = Literal[
+    "ok", "exists", "no such session", "no such line", "no such person", "does not say so"
+]
+"""`ok`: it says what the sentence quotes. `exists`: the sentence quotes nothing, so that there was
+nothing to compare."""
+
+RIGHT = frozenset({"ok", "exists"})
+"""The verdicts of citations that are not wrong."""
 
 _CITATION = re.compile(
     r"(?<![\w:/.-])([sp])([1-9]\d{0,17})(?::(\d{1,9})(?:[-\u2013](\d{1,9}))?)?(?!\w)"
@@ -29,6 +36,7 @@ _SENTENCE_END = re.compile(r"\n+|(?<=[.!?\u3002\uff01\uff1f])\s+(?![\[(]?[sp]\d)
 _QUOTED = re.compile(
     r"\"([^\"\n]+)\"|\u201c([^\u201d\n]+)\u201d|\u00ab([^\u00bb\n]+)\u00bb|`([^`\n]+)`"
 )
+_TIMES = re.compile(r"\s*[\u00d7x]\s*(\d+)")
 _PAGE = re.compile(r"(?<![\w/:.])/[\w:/._~%-]*[\w/]")
 _SPACES = re.compile(r"\s+")
 
@@ -42,7 +50,8 @@ class Citation(NamedTuple):
     missing: Sequence[str]
     """What the sentence around it quotes, and no cited line says."""
     lines: Sequence[str]
-    """The lines that it names; none for a whole session or a person."""
+    """The lines that it names, or of a second without one the nearest; none for a whole session or
+    a person."""
     claim: str
     """The sentence around it."""
 
@@ -78,30 +87,31 @@ class _Checker:
             self._checked += len(found)
             named = [self._named(one) for one in found]
             said = "\n".join(one.said for one in named)
-            missing = [one for one in _quoted(claim) if _plain(one) not in said]
+            quoted = _quoted(claim)
+            missing = [str(one) for one in quoted if not one.is_in(said)]
             for one in named:
-                is_wrong = one.verdict == "ok" and missing and one.said
-                verdict: Verdict = "does not say so" if is_wrong else one.verdict
+                verdict = one.verdict
+                if verdict == "exists" and one.said and quoted:
+                    verdict = "does not say so" if missing else "ok"
                 yield Citation(one.cited, verdict, missing, one.lines, claim.strip())
 
     def _named(self, found: re.Match[str]) -> _Named:
         cited, first, last = found[0], found[3], found[4]
         if found[1] == "p":
             is_there = person_named(self._connection, f"p{found[2]}") is not None
-            return _Named(cited, "ok" if is_there else "no such person", [], "")
+            return _Named(cited, "exists" if is_there else "no such person", [], "")
         timeline = self._timeline(f"s{found[2]}")
         if timeline is None:
             return _Named(cited, "no such session", [], "")
         if first is None:
-            return _Named(cited, "ok", [], _plain(_whole(timeline)))
-        entries = [
-            entry
-            for entry in timeline.entries
-            if int(first) <= int(f"{entry.at:.0f}") <= int(last or first)
-        ]
+            return _Named(cited, "exists", [], _plain(_whole(timeline)))
+        start, end = int(first), int(last or first)
+        entries = [entry for entry in timeline.entries if start <= _second(entry) <= end]
+        if not entries:
+            nearest = min(timeline.entries, key=lambda entry: abs(_second(entry) - start))
+            return _Named(cited, "no such line", [_line(nearest)], "")
         said = "\n".join(f"{_line(entry)} {entry.signal or ''}" for entry in entries)
-        verdict: Verdict = "ok" if entries else "no such line"
-        return _Named(cited, verdict, [_line(entry) for entry in entries], _plain(said))
+        return _Named(cited, "exists", [_line(entry) for entry in entries], _plain(said))
 
     def _timeline(self, handle: str) -> Timeline | None:
         if handle not in self._timelines:
@@ -118,6 +128,11 @@ class _Checker:
             return None
 
 
+def _second(entry: Entry) -> int:
+    """As the timeline shows it."""
+    return int(f"{entry.at:.0f}")
+
+
 def _line(entry: Entry) -> str:
     page = entry.page or ""
     return text_line(entry, f" on {page}" if page not in entry.text else "")
@@ -129,11 +144,34 @@ def _whole(timeline: Timeline) -> str:
     return "\n".join([*head, *lines])
 
 
-def _quoted(claim: str) -> list[str]:
+class _Quote(NamedTuple):
+    """What a sentence quotes."""
+
+    text: str
+    times: str = ""
+    """How often in a row, where the sentence says so."""
+
+    def __str__(self) -> str:
+        return f"{self.text} \u00d7 {self.times}" if self.times else self.text
+
+    def is_in(self, said: str) -> bool:
+        """Whether lines say this."""
+        text = _plain(self.text)
+        if not self.times:
+            return text in said
+        # Behind what is quoted may stand the page.
+        return bool(re.search(rf'{re.escape(text)}"?(?: on \S+)? \u00d7 {self.times}\b', said))
+
+
+def _quoted(claim: str) -> list[_Quote]:
     without = _CITATION.sub(" ", claim)
-    quoted = [next(filter(None, found.groups())) for found in _QUOTED.finditer(without)]
-    pages = _PAGE.findall(_QUOTED.sub(" ", without))
-    return list(dict.fromkeys([*quoted, *pages]))
+    quotes = []
+    for found in _QUOTED.finditer(without):
+        times = _TIMES.match(without, found.end())
+        text = next(filter(None, found.groups()))
+        quotes.append(_Quote(text, times[1] if times else ""))
+    pages = [_Quote(page) for page in _PAGE.findall(_QUOTED.sub(" ", without))]
+    return list(dict.fromkeys([*quotes, *pages]))
 
 
 def _plain(text: str) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from enrichment_pipeline.events.masked import masked_id, masked_line
-from enrichment_pipeline.llm.citations import Citation, check_citations
+from enrichment_pipeline.llm.citations import RIGHT, Citation, check_citations
 from enrichment_pipeline.llm.mcp_answers import (
     EventLine,
     Events,
@@ -47,6 +47,7 @@ from enrichment_pipeline.store.sessions.listing import list_sessions
 
 _SEARCHED = timedelta(days=7)
 _MOST_TEXT = 20_000
+_MOST_LINES = 2
 
 
 class Tools:
@@ -227,17 +228,24 @@ class Tools:
         ],
     ) -> str:
         """Check an answer before you give it: whether each session (s12), line (s12:34, at second
-        34) and person (p3) that it cites exists, and says what the sentence around it quotes."""
+        34) and person (p3) that it cites exists, and says what the sentence around it quotes: ok.
+        A sentence without a quotation or a page is not compared: exists."""
         with self._reading() as connection:
             found = check_citations(connection, text)
         if not found:
             return "no citation; cite a session as s12, a line as s12:34"
-        return "\n".join(f"{one.cited} {one.verdict}{_missing(one)}" for one in found)
+        return "\n".join(dict.fromkeys(_verdict(one) for one in found))
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return reading(self._store, SECONDS)
 
 
-def _missing(one: Citation) -> str:
-    is_wrong = one.verdict == "does not say so"
-    return f": {', '.join(masked_line(text) for text in one.missing)}" if is_wrong else ""
+def _verdict(one: Citation) -> str:
+    """A citation, and what is wrong with it; what the lines say instead, where that helps."""
+    said = f"{one.cited} {one.verdict}"
+    if one.verdict == "does not say so":
+        said += f": {', '.join(masked_line(text) for text in one.missing)}"
+    if one.verdict not in RIGHT and one.lines:
+        what = "it says" if one.verdict == "does not say so" else "the nearest is"
+        said += f"; {what}: {' / '.join(one.lines[:_MOST_LINES])}"
+    return said

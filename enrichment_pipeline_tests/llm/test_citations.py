@@ -27,13 +27,22 @@ def built(store: Store, rules: Rules) -> Store:
         "$el_text": "Pay now",
         "$elements_chain": 'button:text="Pay now"',
     }
-    moment = NOON + timedelta(seconds=30)
+    clicks = (30, 33, 36)
     take_in(
         store,
         rules,
         [
             *visit("buys", NOON, "/", "/checkout", person="ann"),
-            make_event("$autocapture", moment, distinct_id="ann", properties=click),
+            *[
+                make_event("$autocapture", at, distinct_id="ann", properties=click)
+                for at in (NOON + timedelta(seconds=second) for second in clicks)
+            ],
+            make_event(
+                "order_placed",
+                NOON + timedelta(seconds=50),
+                distinct_id="ann",
+                properties={NAME: "buys", "$pathname": "/checkout"},
+            ),
             *visit("visits", NOON + timedelta(minutes=5), "/", "/pricing", person="bob"),
         ],
     )
@@ -59,9 +68,13 @@ def verdicts(store: Store, text: str) -> list[tuple[str, str]]:
         ("Somebody saw /pricing (s1).", [("s1", "does not say so")]),
         (
             "p1 paid, p2 did not; p9 is nobody.",
-            [("p1", "ok"), ("p2", "ok"), ("p9", "no such person")],
+            [("p1", "exists"), ("p2", "exists"), ("p9", "no such person")],
         ),
         ('"Pay now" is in s7. s1 ends there.', [("s7", "no such session"), ("s1", "ok")]),
+        ("They paid 900 dollars (s1).", [("s1", "exists")]),
+        ('They clicked "Pay now" × 7 (s1:30).', [("s1:30", "does not say so")]),
+        ('They clicked "Pay now" × 3 (s1:30).', [("s1:30", "ok")]),
+        ("They did it: order placed × 2, s1:50.", [("s1:50", "exists")]),
         (
             'They came to /pricing (s2:10).\nThen "Pay now" was clicked (s1:30, s1:0).',
             [("s2:10", "ok"), ("s1:30", "ok"), ("s1:0", "ok")],
@@ -84,7 +97,7 @@ def test_the_command_says_what_is_cited_and_ends_with_1_if_something_is_wrong(
     assert right.returncode == 0
     assert (
         right.stdout
-        == 's1:30  ok\n    30 click button "Pay now" on /checkout\n1 citation, none wrong.\n'
+        == 's1:30  ok\n    30 click button "Pay now" on /checkout × 3\n1 citation, none wrong.\n'
     )
     answer.write_text('They clicked "Pay never" (s1:30) and left (s1:77).')
     wrong = call("cite", "check", str(answer))
@@ -104,7 +117,15 @@ def test_the_command_says_what_is_cited_and_ends_with_1_if_something_is_wrong(
 def test_a_model_can_check_its_answer(built: Store) -> None:
     text = 'They clicked "Pay now" (s1:30), and "Refund" of jane@corp.example (s2:0).'
     said = text_of(asyncio.run(ask(built, "check_citations", text=text)))
-    assert said == "s1:30 does not say so: Refund\ns2:0 does not say so: Refund"
+    assert said.splitlines() == [
+        's1:30 does not say so: Refund; it says: 30 click button "Pay now" on /checkout × 3',
+        "s2:0 does not say so: Refund; it says: 0 view /",
+    ]
+    said = text_of(asyncio.run(ask(built, "check_citations", text="s1:36, s1:36 and s1.")))
+    assert said.splitlines() == [
+        's1:36 no such line; the nearest is: 30 click button "Pay now" on /checkout × 3',
+        "s1 exists",
+    ]
     assert text_of(asyncio.run(ask(built, "check_citations", text="none"))).startswith(
         "no citation"
     )

@@ -53,7 +53,7 @@ def wrong_citations(store: Store, answer: str) -> list[str]:
     """What the tool finds wrong with the citations of an answer, which has some."""
     [checked] = asyncio.run(_asked(store, [("check_citations", {"text": answer})]))
     assert checked
-    return [line for line in checked.splitlines() if not line.endswith(" ok")]
+    return [line for line in checked.splitlines() if not line.endswith((" ok", " exists"))]
 
 
 def rows_of(table: str) -> list[dict[str, str]]:
