@@ -1,7 +1,7 @@
 """What a page is asked with: the values of its form, which are in its address."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -44,6 +44,10 @@ class Given:
     def many(self, name: str) -> list[str]:
         """The values of a field that may be there several times."""
         return self._values.get(name, [])
+
+    def has_any(self, names: Collection[str]) -> bool:
+        """Whether one of these is given."""
+        return any(name in self._values for name in names)
 
     def choice(self, name: str, choices: Sequence[Choice]) -> Choice | None:
         """One of the choices.

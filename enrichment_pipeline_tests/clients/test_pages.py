@@ -119,7 +119,7 @@ def test_by_keyboard_a_person_signs_in_and_comes_to_a_line_and_to_a_count(
         visit.tab_to("form.filters button")
         press("Enter")
         expect(page).to_have_url(
-            f"{site}/?signal=rage_click&page=&contains=&person=&device=&start=&end=&project="
+            f"{site}/?signal=rage_click&page=&start=&end=&contains=&person=&device=&project="
         )
         expect(page.locator(".sessions > li")).to_have_count(9)
         visit.tab_to(".sessions .name")
