@@ -28,6 +28,12 @@ class Answer(NamedTuple):
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
+    def without(self, *names: str) -> "Answer":
+        """The answer without these columns, as far as it has them."""
+        kept = [at for at, name in enumerate(self.columns) if name not in names]
+        columns, *rows = [[row[at] for at in kept] for row in (self.columns, *self.rows)]
+        return Answer(self.summary, [str(name) for name in columns], rows)
+
 
 def shown_sessions(connection: Connection, groups: Sequence[Sequence[Session]]) -> list[list[str]]:
     """The sessions behind each number, as they can be asked for: `s12`, or the id of one that is

@@ -43,6 +43,7 @@ def count(connection: Connection, asked: Asked, *, by: By = "event", limit: int 
     """
     about = about_of(connection, asked)
     everything, *found = count_acts(connection, about, by, limit)
+    is_of_sessions = by in ("signal", "signal_page")
     columns = [by, "events", "sessions", "people"]
     if about.before:
         columns += ["events_before", "sessions_before", "sessions_change_%"]
@@ -58,11 +59,11 @@ def count(connection: Connection, asked: Asked, *, by: By = "event", limit: int 
         total += f"{everything.before.people:,})"
     if not events and not everything.before.events:
         return nothing(about)
-    fresh = (
-        shown_freshness(connection) if by in ("signal", "signal_page") or about.where.signal else ""
-    )
+    fresh = shown_freshness(connection) if is_of_sessions or about.where.signal else ""
     summary = f"{total}{shown_where(about)}; {period(about)}{fresh}"
-    return Answer(summary, [*columns, "newest_sessions"], rows)
+    answer = Answer(summary, [*columns, "newest_sessions"], rows)
+    # A signal is of its session, and of no event of it.
+    return answer.without("events", "events_before") if is_of_sessions else answer
 
 
 def funnel(
@@ -88,7 +89,7 @@ def funnel(
     columns = ["step", who, "of_first_%", "of_previous_%"]
     if about.before:
         columns += [f"{who}_before", "of_first_before_%"]
-    columns += ["went_no_further", "did_instead", "newest_of_these"]
+    columns += ["went_no_further", "did_instead", "their_signals", "newest_of_these"]
     named = shown_sessions(connection, [one.stopped for one in reached])
     rows = [[*_step(reached, n, wanted[n], about), named[n]] for n in range(len(wanted))]
     within = f" within {shown_length(window)}" if window else ""
@@ -96,7 +97,8 @@ def funnel(
     summary = f"{last:,} of {first:,} {who} come to the last step{within}"
     if about.before:
         summary += f" (before: {reached[-1].before:,} of {reached[0].before:,})"
-    return Answer(f"{summary}{shown_where(about)}; {period(about)}", columns, rows)
+    fresh = shown_freshness(connection) if any(one.signals for one in reached) else ""
+    return Answer(f"{summary}{shown_where(about)}; {period(about)}{fresh}", columns, rows)
 
 
 def _step(reached: Sequence[Reached], n: int, step: Step, about: About) -> list[Cell]:
@@ -107,7 +109,8 @@ def _step(reached: Sequence[Reached], n: int, step: Step, about: About) -> list[
         row += [this.before, percent(this.before, first.before)]
     is_last = n + 1 == len(reached)
     instead = [f"{did or 'nothing more'}: {many:,}" for did, many in this.instead]
-    return [*row, None if is_last else this.many - reached[n + 1].many, instead]
+    signals = [f"{signal}: {many:,}" for signal, many in this.signals]
+    return [*row, None if is_last else this.many - reached[n + 1].many, instead, signals]
 
 
 def _numbers(one: Counted, about: About) -> list[Cell]:

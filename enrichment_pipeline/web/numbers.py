@@ -53,7 +53,8 @@ def count(store: Store, given: Given) -> Shown:
         about = about_of(connection, asked)
         asked = asked._replace(start=about.start, end=about.end)
         answer = count_of(connection, asked, by=by, limit=limit + 1)
-    measure = "sessions" if given.text("compare_to") else "events"
+    is_of_events = by not in ("signal", "signal_page") and not given.text("compare_to")
+    measure = "events" if is_of_events else "sessions"
     shown = answer._replace(rows=answer.rows[:limit])
     facts = _table(given, shown, measure, partial(_sessions_of, about, by)) | {
         "by": by,

@@ -76,6 +76,7 @@ def test_why_did_checkout_drop_yesterday(ask: Callable[..., list[str]], store: S
     assert error["message"] == f'"{ERROR}"'
     assert error["browsers"] == "Mobile, Mobile Safari on iOS"
 
+    assert f"error: {error['sessions']}" in paid["their_signals"]
     [session, *_] = error["session_ids"].split(",")
     assert session in paid["newest_of_these"].split(",")
     [timeline] = ask(("get_timeline", {"session_id": session}))

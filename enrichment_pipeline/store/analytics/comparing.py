@@ -5,7 +5,7 @@ Whether a difference is more than chance belongs to `analytics.difference`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 from typing import Literal, NamedTuple, cast
@@ -83,6 +83,9 @@ class _Place(NamedTuple):
     devices: frozenset[str]
     releases: frozenset[str]
 
+
+_SERVER = "posthog-"
+"""What the device of an event from a server begins with: its library."""
 
 _SIDES = """
     SELECT act.key, coalesce(act.device, 'unknown') AS device, {release} AS release,
@@ -208,6 +211,11 @@ def _found(kind: Kind, row: Sequence[object], by_place: Mapping[int, Session]) -
     return Found(kind, str(what), cast(int, these), cast(int, others), *named)
 
 
+def _devices(one: _Place) -> Collection[str]:
+    """Those of its user. Whatever else reported, such as the library of a server, is none."""
+    return [device for device in one.devices if not device.startswith(_SERVER)] or one.devices
+
+
 def _of_sessions(sessions: Sequence[_Place], chosen_by: Sequence[Step]) -> Iterator[Found]:
     """The devices and releases, of which a session has few."""
     of_kind: dict[Kind, defaultdict[str, list[_Place]]] = {"release": defaultdict(list)}
@@ -216,7 +224,7 @@ def _of_sessions(sessions: Sequence[_Place], chosen_by: Sequence[Step]) -> Itera
     # The newest first.
     for one in sorted(sessions, key=lambda one: abs(one.place), reverse=True):
         for kind, found in of_kind.items():
-            for what in one.devices if kind == "device" else one.releases:
+            for what in _devices(one) if kind == "device" else one.releases:
                 found[what].append(one)
     for kind, found in of_kind.items():
         for what, those in found.items():

@@ -29,7 +29,11 @@ class Reached(NamedTuple):
     """The newest sessions that came no further."""
     instead: list[tuple[str, int]]
     """What those who came no further did next, and how many; an empty text: nothing."""
+    signals: list[tuple[str, int]]
+    """The signals of the sessions of those who came no further, and how many of them have each."""
 
+
+_Row = tuple[int, int, object, list[str], list[int], list[str], list[int]]
 
 # `start_n` of an act is the latest time at which those who came to step n with it can have begun.
 _FUNNEL = """
@@ -75,6 +79,16 @@ _FUNNEL = """
             FROM stopped LEFT JOIN (SELECT who, act[2] AS description FROM next) act USING (who)
             WHERE furthest < {last}
         ) found GROUP BY 1, 2
+    ),
+    signals AS (
+        SELECT furthest, signal, count(DISTINCT who) AS many, row_number() OVER (
+            PARTITION BY furthest ORDER BY count(DISTINCT who) DESC, signal COLLATE "C"
+        ) AS place
+        FROM (
+            SELECT DISTINCT who, furthest, project, session AS session_id
+            FROM stopped JOIN start_0 USING (who) WHERE NOT is_before AND furthest < {last}
+        ) theirs JOIN session_timeline USING (project, session_id), unnest(signals) AS signal
+        WHERE {listed} GROUP BY 1, 2
     )
     SELECT (SELECT count(*) FROM reached WHERE furthest >= step AND NOT is_before),
         (SELECT count(*) FROM reached WHERE furthest >= step AND is_before),
@@ -83,7 +97,9 @@ _FUNNEL = """
             ORDER BY place
         ),
         ARRAY(SELECT did FROM instead WHERE furthest = step AND place <= {most} ORDER BY place),
-        ARRAY(SELECT many FROM instead WHERE furthest = step AND place <= {most} ORDER BY place)
+        ARRAY(SELECT many FROM instead WHERE furthest = step AND place <= {most} ORDER BY place),
+        ARRAY(SELECT signal FROM signals WHERE furthest = step AND place <= {most} ORDER BY place),
+        ARRAY(SELECT many FROM signals WHERE furthest = step AND place <= {most} ORDER BY place)
     FROM generate_series(1, {last}) AS step ORDER BY step
 """
 
@@ -141,9 +157,16 @@ def follow(
             did=SENTENCE,
             examples=_EXAMPLES,
             most=_MOST_INSTEAD,
+            listed=acts.listed(),
         )
     )
     return [
-        Reached(row[0], row[1], sessions(row[2]), list(zip(row[3], row[4], strict=True)))
-        for row in cast("list[tuple[int, int, object, list[str], list[int]]]", rows)
+        Reached(
+            row[0],
+            row[1],
+            sessions(row[2]),
+            list(zip(row[3], row[4], strict=True)),
+            list(zip(row[5], row[6], strict=True)),
+        )
+        for row in cast("list[_Row]", rows)
     ]
