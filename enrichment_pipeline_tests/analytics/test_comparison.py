@@ -192,6 +192,27 @@ def test_signals_and_devices_can_be_the_sides(store: Store, rules: Rules) -> Non
     assert kinds == {"page", "signal"}
 
 
+def test_what_is_shown_as_different_can_be_asked_for(store: Store, rules: Rules) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    named = {"$elements_chain": 'button:text="Write to jane@corp.example"', "$event_type": "click"}
+    for number in range(12):
+        at = NOON + timedelta(minutes=number)
+        events = visit(f"v{number}", at, "/a", person=f"u{number}")
+        if number % 2:
+            events += visit(f"v{number}", at, f"/p/{token}", "/b", person=f"u{number}")
+            for name, more in (("Chat with jane@corp.example", {}), ("$autocapture", named)):
+                properties = {"$session_id": f"v{number}", "$pathname": "/b", **more}
+                events.append(make_event(name, at, properties=properties))
+        take_in(store, rules, events)
+    answer = asked(store, compare, ALL, "page=/b")
+    shown = [what for (what,) in cells(answer, "what")]
+    assert {what.partition("=")[0] for what in shown} == {"event", "page", "touched"}
+    assert "page=/p/(token)" in shown
+    assert "jane" not in str(answer)
+    for what in shown:
+        assert asked(store, compare, ALL, what).summary.startswith("6 sessions with"), what
+
+
 def _inner(properties: dict[str, str]) -> bytes:
     return b"{" + ", ".join(f'"{a}": "{b}"' for a, b in properties.items()).encode() + b", "
 
