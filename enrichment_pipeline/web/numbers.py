@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from enrichment_pipeline.analytics.answers import Answer, moment
-from enrichment_pipeline.analytics.asking import PREVIOUS, Asked, about_of
+from enrichment_pipeline.analytics.asking import MOST_HOURS, PREVIOUS, Asked, about_of
 from enrichment_pipeline.analytics.comparison import compare as compare_of
 from enrichment_pipeline.analytics.paths import MOST_ACTS
 from enrichment_pipeline.analytics.paths import paths as paths_of
@@ -37,7 +37,6 @@ OF_COMPARE = ("step", "against", *_ABOUT)
 OF_RETENTION = ("step", "back", "every", *_ABOUT)
 
 _ROWS = (20, 50, 200)
-_MOST_HOURS = 24 * 366
 _FEWEST_FIELDS = 4
 _ACTS = 3
 _OF_TIME = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
@@ -135,7 +134,7 @@ def retention(store: Store, given: Given) -> Shown:
 
 
 def _window(given: Given) -> timedelta | None:
-    hours = given.number("within_hours", 0, most=_MOST_HOURS)
+    hours = given.number("within_hours", 0, most=MOST_HOURS)
     return timedelta(hours=hours) if hours else None
 
 
