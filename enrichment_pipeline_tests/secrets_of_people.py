@@ -41,7 +41,13 @@ SECRETS = {
 }
 """What somebody may have typed, and what of it must be read nowhere."""
 
-BY_NAME = {"pwd": "opensesame", "otp": "483920", "surname": "Featherstonehaugh", "pin": "7741"}
+# Long enough not to turn up in some id or time by chance.
+BY_NAME = {
+    "pwd": "opensesame",
+    "otp": "483920175",
+    "surname": "Featherstonehaugh",
+    "pin": "774152093",
+}
 _NEVER = [*(piece for pieces in SECRETS.values() for piece in pieces), *BY_NAME.values()]
 JANE = next(iter(SECRETS))
 
