@@ -116,8 +116,18 @@ def test_json_holds_all_of_it() -> None:
         "is_open": True,
         "outline": "/ → /pricing; plan chosen",
         "signals": [
-            {"kind": "form_not_sent", "at": 200, "text": "form on /pricing started, not sent"},
-            {"kind": "rage_click", "at": 210, "text": 'button "Pay" on /pricing'},
+            {
+                "kind": "form_not_sent",
+                "at": 200,
+                "text": "form on /pricing started, not sent",
+                "page": "/pricing",
+            },
+            {
+                "kind": "rage_click",
+                "at": 210,
+                "text": 'button "Pay" on /pricing',
+                "page": "/pricing",
+            },
         ],
         "more_signals": {},
         "entries": [
