@@ -383,6 +383,6 @@ def test_json_holds_the_same_as_the_timeline(events: list[SessionEvent]) -> None
         (one["action"], one.get("what", ""), one.get("times", 1)) for one in held["entries"]
     ] == [(entry.action, entry.text, entry.times) for entry in timeline.entries]
     assert [tuple(one.values()) for one in held["signals"]] == [
-        (signal.kind, round(signal.at, 1), signal.text) for signal in timeline.signals
+        (signal.kind, round(signal.at, 1), signal.text, signal.page) for signal in timeline.signals
     ]
     assert sum(held["dropped"].values()) == timeline.dropped.total()
