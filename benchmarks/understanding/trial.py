@@ -16,7 +16,7 @@ from benchmarks.understanding.figures import sign_test, wilson
 from benchmarks.understanding.questions import NOT_KNOWN, Question
 from benchmarks.understanding.reading import answer_by_rule
 from benchmarks.understanding.scoring import is_not_known, is_right
-from benchmarks.understanding.scripts import Script
+from benchmarks.understanding.scripts import Script, all_scripts
 from benchmarks.understanding.sessions import payloads_of
 from enrichment_pipeline.classification import Rules
 
@@ -124,9 +124,10 @@ def by_rule(scripts: Iterable[Script], rules: Rules) -> Scores:
 
 
 def without_reading(scripts: Sequence[Script]) -> Scores:
-    """The scores of whoever reads nothing: what the others must be measured by."""
+    """The scores of whoever reads nothing, but may know how all scripts are answered: what the
+    others must be measured by."""
     answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for script in scripts:
+    for script in all_scripts():
         for question in script.questions:
             answers[question.kind][question.answer] += 1
     scores = {FIRST_CHOICE: Score(), COMMONEST: Score()}
