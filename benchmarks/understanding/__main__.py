@@ -128,6 +128,7 @@ def _as_json(scripts: Sequence[Script], scored: Mapping[str, Scores]) -> Mapping
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "scripts": len(scripts),
+        "models": {name: PACKAGED[name].full_name for name in scored if name in PACKAGED},
         "scores": {
             who: {form: score.as_json(beside(scores, form)) for form, score in scores.items()}
             for who, scores in scored.items()

@@ -144,7 +144,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_serves_a_packaged_model_and_asks_it(packages: Path) -> None:
     ran = run("--packaged", "smollm2-135m", "--sessions", "1", "--json")
     assert ran.returncode == 0, ran.stderr
-    scores = json.loads(ran.stdout)["scores"]
+    written = json.loads(ran.stdout)
+    assert written["models"] == {"smollm2-135m": "SmolLM2-135M-Instruct, Q4_1"}
+    scores = written["scores"]
     assert scores.keys() == {"by rule", "no reader", "smollm2-135m"}
     assert scores["smollm2-135m"]["timeline"]["questions"] > 0
 
