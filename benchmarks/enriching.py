@@ -18,7 +18,7 @@ COLD = "(b) enrichment, cold"
 
 _COLUMNS = """occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id,
     session_id, path, path_template, title, element_tag, element_label, description, properties,
-    device, rules_version, enriched_at, touch"""
+    device, rules_version, enriched_at, touch, tab"""
 
 
 def measure(report: Report, store: Store, rules: Rules, rounds: int, payloads: list[bytes]) -> None:

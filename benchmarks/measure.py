@@ -4,12 +4,16 @@ What is measured belongs to the module of its subject.
 """
 
 import json
+import os
 import platform
+import shutil
 import socket
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -106,7 +110,13 @@ class Report:
         rates = [
             {**asdict(rate), "rate": rate.rate, "ratio": self.ratio(rate)} for rate in self.rates
         ]
-        machine = {"machine": platform.machine(), "python": platform.python_version()}
+        machine = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": _commit(),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        }
         content = {
             "settings": {**machine, **self.settings},
             "rates": rates,
@@ -116,6 +126,21 @@ class Report:
             ],
         }
         file.write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def _commit() -> str | None:
+    """What was measured; None outside of a repository."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    found = subprocess.run(
+        [git, "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or None
 
 
 def wait_until_stopped(home: Path) -> None:
