@@ -1,10 +1,13 @@
 """What a trial counts, how sure its figures are, and what whoever reads nothing gets right."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.understanding.contexts import TIMELINE
+from benchmarks.understanding.contexts import FORMS, TIMELINE
 from benchmarks.understanding.figures import sign_test, wilson
 from benchmarks.understanding.questions import NOT_KNOWN
 from benchmarks.understanding.scripts import all_scripts
@@ -17,6 +20,7 @@ from benchmarks.understanding.trial import (
     without_reading,
 )
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "understanding" / "results"
 SCRIPT = next(one for one in all_scripts() if one.name == "bought at once")
 BOUGHT, FORM, *_ = SCRIPT.questions
 
@@ -88,3 +92,16 @@ def test_the_first_scripts_of_a_short_run_are_those_of_every_longer_one() -> Non
     assert in_order(all_scripts()) == ordered
     kinds = {one.kind for script in ordered[:20] for one in script.questions}
     assert len(kinds) >= 15
+
+
+def test_what_was_published_is_of_the_questions_that_there_are() -> None:
+    files = sorted(RESULTS.glob("*.json"))
+    assert len(files) == 2
+    for file in files:
+        published = json.loads(file.read_text())
+        asked = in_order(all_scripts())[: published["scripts"]]
+        questions = sum(len(script.questions) for script in asked)
+        [model] = published["models"]
+        scores = published["scores"][model]
+        assert tuple(scores) == FORMS
+        assert {score["questions"] for score in scores.values()} == {questions}
