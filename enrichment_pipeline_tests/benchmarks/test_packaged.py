@@ -126,6 +126,29 @@ def test_a_server_has_a_process_of_its_own_and_ends_with_its_block(
     assert not psutil.pid_exists(process)
 
 
+def test_a_server_ends_with_whoever_started_it_however_that_ends(
+    packages: Path, tmp_path: Path
+) -> None:
+    model = joined("whole", PARTS, tmp_path / "cache")
+    code = f"""
+from pathlib import Path
+from benchmarks.understanding.packaged import served
+with served(Path({str(model)!r})) as url:
+    print(url, flush=True)
+    input()
+"""
+    command = [sys.executable, "-c", code]
+    folder = Path(__file__).parents[2]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, text=True) as starter:
+        assert starter.stdout
+        url = starter.stdout.readline().strip().removesuffix("/v1")
+        server = psutil.Process(httpx.get(f"{url}/health").json()["process"])
+        starter.kill()
+    gone, _ = psutil.wait_procs([server], timeout=20)
+    assert gone == [server]
+
+
 def test_a_model_that_cannot_be_loaded_is_one_line(packages: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.touch()
