@@ -50,7 +50,8 @@ def main(
         typer.Option(help=f"Serve and ask a model that packages ship: {', '.join(PACKAGED)}, all."),
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help=f"Where joined models are kept. [{default_cache()}]")
+        Path | None,
+        typer.Option(help="Where joined models are kept; unset: in the user's cache folder."),
     ] = None,
     sessions: Annotated[
         int | None, typer.Option(min=1, help="Ask of so many scripts only, mixed.")
