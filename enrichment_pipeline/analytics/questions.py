@@ -27,7 +27,7 @@ from enrichment_pipeline.analytics.asking import (
     shown_where,
     step_of,
 )
-from enrichment_pipeline.store.analytics.counting import By, Counted, count_acts
+from enrichment_pipeline.store.analytics.counting import OF_SESSIONS, By, Counted, count_acts
 from enrichment_pipeline.store.analytics.funnels import Reached, follow
 from enrichment_pipeline.store.analytics.selection import About, Step
 from enrichment_pipeline.wording import UserError, counted
@@ -43,7 +43,7 @@ def count(connection: Connection, asked: Asked, *, by: By = "event", limit: int 
     """
     about = about_of(connection, asked)
     everything, *found = count_acts(connection, about, by, limit)
-    is_of_sessions = by in ("signal", "signal_page")
+    is_of_sessions = by in OF_SESSIONS
     columns = [by, "events", "sessions", "people"]
     if about.before:
         columns += ["events_before", "sessions_before", "sessions_change_%"]

@@ -19,7 +19,7 @@ from enrichment_pipeline.analytics.questions import funnel as funnel_of
 from enrichment_pipeline.analytics.retention import EVERIES
 from enrichment_pipeline.analytics.retention import retention as retention_of
 from enrichment_pipeline.llm.periods import bounds, moment_of
-from enrichment_pipeline.store.analytics.counting import BYS
+from enrichment_pipeline.store.analytics.counting import BYS, OF_SESSIONS
 from enrichment_pipeline.store.analytics.paths import DIRECTIONS
 from enrichment_pipeline.store.analytics.selection import ANY_SIGNAL, About
 from enrichment_pipeline.store.database.engine import Store
@@ -52,7 +52,7 @@ def count(store: Store, given: Given) -> Shown:
         about = about_of(connection, asked)
         asked = asked._replace(start=about.start, end=about.end)
         answer = count_of(connection, asked, by=by, limit=limit + 1)
-    is_of_events = by not in ("signal", "signal_page") and not given.text("compare_to")
+    is_of_events = by not in OF_SESSIONS and not given.text("compare_to")
     measure = "events" if is_of_events else "sessions"
     shown = answer._replace(rows=answer.rows[:limit])
     facts = _table(given, shown, measure, partial(_sessions_of, about, by)) | {

@@ -126,7 +126,7 @@ _SIGNALS = """
         ON listed.project = act.project AND listed.session_id = act.session AND {listed}
     LEFT JOIN LATERAL unnest(listed.{column}) AS signal ON true
 """
-_OF_SESSIONS = {"signal": "signals", "signal_page": "signal_pages"}
+OF_SESSIONS = {"signal": "signals", "signal_page": "signal_pages"}
 """What a session as a whole has, and the column of `session_timeline` that says it."""
 
 _AT = "CASE WHEN is_before THEN act.occurred_at + CAST({} AS interval) ELSE act.occurred_at END"
@@ -145,13 +145,13 @@ def count_acts(connection: Connection, about: About, by: By, limit: int) -> list
     """
     acts = Acts(connection, about)
     acts.parameters["limit"] = limit
-    first = _MOST_SESSIONS_FIRST if by in _OF_SESSIONS else _MOST_FIRST
+    first = _MOST_SESSIONS_FIRST if by in OF_SESSIONS else _MOST_FIRST
     order = _MOST_CHANGED_FIRST if about.before else first
     statement = _COUNT.format(
         what=_what(acts, by),
         acts=acts.table,
-        signals=_SIGNALS.format(listed=acts.listed(), column=_OF_SESSIONS[by])
-        if by in _OF_SESSIONS
+        signals=_SIGNALS.format(listed=acts.listed(), column=OF_SESSIONS[by])
+        if by in OF_SESSIONS
         else "",
         order="what" if by in ("hour", "day") else order,
         examples=EXAMPLES,

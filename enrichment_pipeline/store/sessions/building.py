@@ -119,18 +119,22 @@ class Build:
         connection.execute(text("SET LOCAL work_mem = '128MB'"))
         for name, columns in _TABLES.items():
             connection.execute(text(f"CREATE TEMPORARY TABLE {name} ({columns}) ON COMMIT DROP"))
-        self._run(_WANTED if self.is_whole else _CHANGED)
+        self._want(_WANTED if self.is_whole else _CHANGED)
         # Most stores have few events without a session id, or none.
         if not self.is_whole or self._run(_IS_ANY_QUIET).scalar_one():
-            self._run(_PARTICIPANTS)
+            self._want(_PARTICIPANTS)
             if self._run(_QUIET).rowcount:
-                for statement in (_ALSO_WANTED, _PARTICIPANTS, _JOINED):
-                    self._run(statement)
+                self._want(_ALSO_WANTED)
+                self._want(_PARTICIPANTS)
+                self._run(_JOINED)
+
+    def _want(self, statement: str) -> None:
+        """Add to the sessions to build; PostgreSQL plans badly without its statistics."""
+        self._run(statement)
+        self._connection.execute(text("ANALYZE wanted_session"))
 
     def _run(self, statement: str) -> CursorResult[Any]:
-        result = self._connection.execute(text(statement), self._parameters)
-        self._connection.execute(text("ANALYZE wanted_session"))
-        return result
+        return self._connection.execute(text(statement), self._parameters)
 
     @property
     def _parameters(self) -> dict[str, object]:
@@ -218,9 +222,9 @@ _IS_ANY_QUIET = """
     )
 """
 
-# All ids of the people whose events without session ids may have come to belong elsewhere.
 _NEAR = f"interval '{NEAR.total_seconds():.0f}s'"
 _SEEN = "SELECT DISTINCT project, distinct_id FROM wanted_session"
+# All ids of the people whose events without session ids may have come to belong elsewhere.
 _QUIET = f"""
     INSERT INTO quiet_person
     WITH who AS MATERIALIZED ({all_ids_sql(_SEEN)})
