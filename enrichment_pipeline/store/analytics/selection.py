@@ -360,12 +360,11 @@ class Acts:
             SELECT DISTINCT event.project, event.distinct_id FROM enriched_event event
             WHERE event.session_id IS NULL AND {self._chosen}
         """
-        reach = f"interval '{REACH.total_seconds():.0f}s'"
         first = "start" if self.about.before is None else "before"
         joined = joined_sql(
             all_ids_sql(quiet),
-            f"CAST(:{first} AS timestamptz) - {reach}",
-            f"CAST(:end AS timestamptz) + {reach}",
+            f"CAST(:{first} AS timestamptz) - {REACH}",
+            f"CAST(:end AS timestamptz) + {REACH}",
         )
         return _WITHOUT_SESSION.format(
             joined=joined,

@@ -16,9 +16,9 @@ from enrichment_pipeline.store.ingest.people import person_join, person_sql
 NEAR = timedelta(minutes=30)
 """How far an event without a session id may be from one of the session that it joins."""
 
-REACH = 2 * NEAR
-"""How far around a period events must be read: an event at its edge may have joined a session that
-has an event this far away."""
+REACH = f"interval '{2 * NEAR.total_seconds():.0f}s'"
+"""SQL: how far around a period events must be read: an event at its edge may have joined a session
+that has an event this far away."""
 
 # Time and session of an event as one text, whose greatest is the latest and whose least is the
 # earliest. Times before 1970 must sort, too.
@@ -93,22 +93,20 @@ def joined_of_ids_sql() -> str:
     """SQL: as `joined_sql`, of the people who have one of `:ids` in `:project`, among the events
     between `:start` and `:end`."""
     given = "SELECT :project AS project, unnest(CAST(:ids AS text[])) AS distinct_id"
-    reach = f"interval '{REACH.total_seconds():.0f}s'"
     return joined_sql(
         all_ids_sql(given),
-        f"CAST(:start AS timestamptz) - {reach}",
-        f"CAST(:end AS timestamptz) + {reach}",
+        f"CAST(:start AS timestamptz) - {REACH}",
+        f"CAST(:end AS timestamptz) + {REACH}",
     )
 
 
 def in_session_sql(of: str) -> str:
     """SQL: whether a row of `of`, an alias of `enriched_event`, is of the session `:session_id`."""
     theirs = "FROM enriched_event WHERE session_id = :session_id"
-    reach = f"interval '{REACH.total_seconds():.0f}s'"
     joined = joined_sql(
         all_ids_sql(f"SELECT DISTINCT project, distinct_id {theirs}"),
-        f"(SELECT min(occurred_at) - {reach} {theirs})",
-        f"(SELECT max(occurred_at) + {reach} {theirs})",
+        f"(SELECT min(occurred_at) - {REACH} {theirs})",
+        f"(SELECT max(occurred_at) + {REACH} {theirs})",
     )
     return f"""({of}.session_id = :session_id OR ({of}.occurred_at, {of}.uuid, {of}.project) IN (
         SELECT occurred_at, uuid, project FROM ({joined}) joined
