@@ -9,7 +9,7 @@ CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy examples
 # tests start compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all test-slow test-clients postgres faults brokers rolling \
+.PHONY: help install demo wheel test test-all test-slow test-clients postgres faults brokers rolling \
 	screenshots lint bench understanding requirements
 
 help:  ## this list
@@ -43,6 +43,10 @@ installed = if [ -x $(BIN)/uv ] && $(UV) $(1); then echo "Installed by uv."; \
 
 demo: .venv/runs  ## the whole pipeline with a sample in it
 	@$(BIN)/enrichment-pipeline demo
+
+# Two wheels: the pipeline, and its classification alone (deploy/slim).
+wheel: .venv/runs  ## what pip installs, into dist/
+	@$(PIP) wheel --quiet --no-deps --wheel-dir dist . deploy/slim && ls dist
 
 CLIENTS := enrichment_pipeline_tests/clients
 POSTGRES := enrichment_pipeline_tests/postgres

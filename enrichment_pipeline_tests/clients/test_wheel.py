@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
 import venv
 from pathlib import Path
+
+import yaml
 
 from enrichment_pipeline_tests.conftest import free_port
 
@@ -62,6 +65,22 @@ def test_a_wheel_runs_the_demo_and_a_backfill_in_an_empty_folder(tmp_path: Path)
     report = json.loads(done.stdout)
     assert report["finished"]
     assert report["failed"] == []
+
+
+def test_the_slim_wheel_classifies_with_no_other_package_than_pyyaml(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    install_it = ["install", "--no-deps", "--target", str(site), str(PROJECT / "deploy" / "slim")]
+    subprocess.run([*pip, *install_it], check=True)
+    shutil.copytree(Path(yaml.__file__).parent, site / "yaml")
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); import enrichment_pipeline as it; "
+        "print(it.__file__, it.classify_event('Product Clicked', {}).action_type)"
+    )
+    # Isolated, and without the packages of the environment.
+    alone = [sys.executable, "-I", "-S", "-c", code]
+    said = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said.split() == [str(site / "enrichment_pipeline" / "__init__.py"), "click"]
 
 
 def page_of(port: str) -> str:
