@@ -1,5 +1,5 @@
 """What an event costs PostgreSQL: bytes on disk, bytes of WAL, and commits; for the arithmetic of
-docs/scaling.md. How fast it goes belongs to the other modules."""
+docs/explanation/scaling.md. How fast it goes belongs to the other modules."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -4,7 +4,7 @@
     .venv/bin/python deploy/backup.py restore backups/2026-03-01
 
 Which server is meant, the embedded one or DATABASE_URL, the settings say, as everywhere. What a
-restore means for events that were accepted after the backup is described in docs/backup.md.
+restore means for events that were accepted after the backup is described in docs/how-to/backup.md.
 """
 
 import hashlib

@@ -153,7 +153,7 @@ class Settings(BaseModel):
         "logged, and kept in the table alert.",
     )
     alert_webhook: SecretStr | None = Field(
-        None, description="URL that gets each alert as JSON, by POST; see docs/alerts.md."
+        None, description="URL that gets each alert as JSON, by POST; see docs/how-to/alerts.md."
     )
     alert_silence_minutes: Minutes = Field(
         30, description="Alert after so long without an event, where some used to come; 0: never."

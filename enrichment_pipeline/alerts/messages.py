@@ -1,4 +1,4 @@
-"""The wording of messages, and their form as JSON, which docs/alerts.md describes."""
+"""The wording of messages, and their form as JSON, which docs/how-to/alerts.md describes."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence

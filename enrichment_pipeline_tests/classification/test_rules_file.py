@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from enrichment_pipeline.classification import Rules, RulesFileError, load_rules
 
-GUIDE = Path(__file__).parents[2] / "docs" / "rules.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "rules.md"
 
 
 def guide_block(language: str) -> str:

@@ -419,5 +419,5 @@ def documented(page: str) -> set[str]:
 
 
 def test_every_reason_code_is_documented() -> None:
-    assert REASONS - documented("dead_letters.md") == set()
-    assert set(RejectionReason) - documented("api.md") == set()
+    assert REASONS - documented("how-to/dead_letters.md") == set()
+    assert set(RejectionReason) - documented("reference/api.md") == set()

@@ -24,7 +24,7 @@ from enrichment_pipeline_tests.conftest import HOUR, raw_events
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 COUNT = int(os.environ.get("ENRICHMENT_TEST_BACKFILL", "120"))
-"""Of windows. `docs/architecture.md` has figures of 2,000."""
+"""Of windows. `docs/explanation/architecture.md` has figures of 2,000."""
 
 
 def code_servers(pipeline: Pipeline) -> list[psutil.Process]:

@@ -22,7 +22,7 @@ _BREAK = "ALTER TABLE enriched_event ADD CONSTRAINT broken CHECK (event <> 'orde
 _MEND = "ALTER TABLE enriched_event DROP CONSTRAINT broken"
 
 
-# As docs/dead_letters.md has it.
+# As docs/how-to/dead_letters.md has it.
 _BACKFILL = """
 mutation($partitions: [String!]) {
   launchPartitionBackfill(backfillParams: {

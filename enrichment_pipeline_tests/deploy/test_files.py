@@ -27,7 +27,7 @@ from enrichment_pipeline_tests.deploy.files import (
 VARIABLES = {variable_name(field) for field in Settings.model_fields}
 VALUES = read(KUBERNETES / "dagster-values.yaml")
 CODE = VALUES["dagster-user-deployments"]["deployments"]
-GUIDE = (PROJECT / "docs" / "deploy.md").read_text(encoding="utf-8")
+GUIDE = (PROJECT / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-8")
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 REQUIRED = re.compile(r"\$\{(\w+):\?\}")

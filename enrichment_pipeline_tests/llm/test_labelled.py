@@ -17,7 +17,7 @@ SESSIONS = all_sessions()
 PARTS = {"dev": 110, "given": 5, "held": 85}
 PRECISION = {"form_not_sent": 0.9, "rage_click": 0.9, "dead_click": 0.95, "error": 0.95}
 RECALL = {"form_not_sent": 0.8, "rage_click": 0.8, "dead_click": 0.95, "error": 0.95}
-DOCS = Path(__file__).parents[2] / "docs" / "rules.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "rules.md"
 
 
 def test_there_are_two_hundred_sessions_with_and_without_each_signal() -> None:

@@ -1,5 +1,5 @@
 """Work that must not grow with the store: each statement finds its rows by an index or reads the
-partitions of its days alone. Measured at 5 million events in docs/scaling.md."""
+partitions of its days alone. Measured at 5 million events in docs/explanation/scaling.md."""
 
 import re
 from collections.abc import Callable, Iterator

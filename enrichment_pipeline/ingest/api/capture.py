@@ -1,7 +1,7 @@
 """The routes that take events: PostHog's v0 and v1, and events that PostHog forwards.
 
 Each reads a request, passes its events to the micro-batcher, and responds after their commit.
-PostHog defines which responses SDKs expect; see docs/api.md.
+PostHog defines which responses SDKs expect; see docs/reference/api.md.
 """
 
 import asyncio

@@ -37,7 +37,7 @@ GET  /metrics /openapi.json                            for Prometheus; every rou
 
 A browser that opens / gets pages for people: what users did, counted and session by session.
 
-More is in docs/api.md.
+More is in docs/reference/api.md.
 """
 
 Handler = Callable[[Request], Awaitable[Response]]

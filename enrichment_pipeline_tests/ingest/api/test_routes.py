@@ -132,7 +132,13 @@ def test_a_person_who_opens_the_api_reads_what_it_is(client: TestClient) -> None
     page = client.get("/")
     assert page.status_code == 200
     assert page.headers["Content-Type"].startswith("text/plain")
-    for expected in ("PostHog", "http://testserver", "/batch/", "/healthz", "docs/api.md"):
+    for expected in (
+        "PostHog",
+        "http://testserver",
+        "/batch/",
+        "/healthz",
+        "docs/reference/api.md",
+    ):
         assert expected in page.text, expected
     assert TOKEN not in page.text
     assert client.head("/").status_code == 200
