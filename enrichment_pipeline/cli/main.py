@@ -76,6 +76,9 @@ _SUBCOMMANDS = {
     "rules": _Subcommand(
         "rules", "app", "How events are classified, and what other rules would change."
     ),
+    "dagster-files": _Subcommand(
+        "dagster_files", "dagster_files", "Write what Dagster's own commands need into a folder."
+    ),
     "alerts": _Subcommand("alerts", "app", "What is wrong now, and whether alerts arrive."),
     "migrate": _Subcommand("migrate", "migrate", "Bring the schema of a store up to date."),
     "forget": _Subcommand("forget", "forget", "Remove a person from every table."),

@@ -47,6 +47,7 @@ AS_IT_ARRIVED = {
 OF_NO_EVENT = {
     "config": "settings",
     "migrate": "versions of the schema",
+    "dagster-files": "names of files that it has written",
     "alerts test": "channels",
     "rules show": "a rules file",
     "rules check": "a rules file",
