@@ -38,7 +38,11 @@ installed = if [ -x $(BIN)/uv ] && $(UV) $(1); then echo "Installed by uv."; \
 
 .venv/installed: .venv/runs
 	@echo "Installing some 90 packages more for the tests, once …"
-	@$(call installed,--requirement requirements.txt)
+	@$(call installed,--constraint requirements.txt --editable ".[dev]")
+	@touch $@
+
+.venv/compiled: .venv/installed
+	@$(call installed,--constraint requirements.txt --editable ".[dev-compiled]")
 	@touch $@
 
 demo: .venv/runs  ## the whole pipeline with a sample in it
@@ -63,8 +67,9 @@ test-all: test-slow test-clients postgres  ## all tests that `make test` leaves 
 test-slow: install  ## tests that take seconds each
 	$(BIN)/pytest --numprocesses 4 --dist worksteal -m slow $(IN_PROCESS)
 
-# Real clients, brokers, processes and outages of twenty seconds; wants npm and Debian's chromium.
-test-clients: install  ## with real clients, brokers and a browser
+# Real clients, brokers, processes and outages of twenty seconds; wants npm, Debian's chromium, a C
+# compiler and Python's headers.
+test-clients: .venv/compiled  ## with real clients, brokers and a browser
 	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS) $(BROKER_TESTS)
 
 # PostgreSQL as it is elsewhere; wants Debian's postgresql and pgbouncer. Another version:
@@ -77,8 +82,8 @@ faults: install  ## faults in real processes
 	$(BIN)/python -m enrichment_pipeline_tests.faults $(FAULTS)
 
 # What each broker goes through, half a minute each that lasts; BROKERS=--short: four seconds. Wants
-# Debian's rabbitmq-server.
-brokers: install  ## what each broker goes through
+# Debian's rabbitmq-server, a C compiler and Python's headers.
+brokers: .venv/compiled  ## what each broker goes through
 	$(BIN)/python -m enrichment_pipeline_tests.conformance $(BROKERS)
 
 # The version of the commit OLD and this one at work together, while this one migrates the store.
@@ -110,5 +115,5 @@ understanding: install  ## whether models understand timelines
 
 # The pins, for every Python and platform at once; names no package registry.
 requirements: install  ## the pins, renewed
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra dev-compiled --upgrade \
 		--no-header --no-emit-index-url --output-file requirements.txt pyproject.toml
