@@ -22,7 +22,7 @@ from enrichment_pipeline.events.people import MAX_ID_LENGTH, other_id
 from enrichment_pipeline.events.sameness import names, written_time
 from enrichment_pipeline.events.tabs import tab_of
 from enrichment_pipeline.events.targets import within_site
-from enrichment_pipeline.events.text import clean_text, read_json
+from enrichment_pipeline.events.text import MAX_DEPTH, clean_text, read_json
 from enrichment_pipeline.events.times import (
     is_too_far_ahead,
     milliseconds_before,
@@ -259,7 +259,7 @@ def _decode(payload: bytes) -> dict[str, object]:
         fields = read_json(payload)
     except RecursionError as error:
         raise EventRejectedError(
-            RejectionReason.TOO_DEEP, "nested too deeply to be read"
+            RejectionReason.TOO_DEEP, f"nested more than {MAX_DEPTH} levels deep"
         ) from error
     # ValueError: msgspec's own errors, and integers of more digits than Python converts.
     except ValueError as error:

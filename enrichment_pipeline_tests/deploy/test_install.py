@@ -53,7 +53,7 @@ def test_it_is_installed_by_uv(project: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Installing some 150 packages")
     assert "--python .venv/bin/python --constraint requirements.txt --editable ." in done.stdout
-    assert "--python .venv/bin/python --requirement requirements.txt" in done.stdout
+    assert "--constraint requirements.txt --editable .[dev]" in done.stdout
     assert done.stdout.endswith("Installed by uv.\n")
     assert "Installing" not in install(project).stdout, "once"
 
@@ -64,7 +64,7 @@ def test_where_uv_cannot_pip_does_it(project: Path, variables: dict[str, str]) -
     assert done.returncode == 0, done.stderr
     pip = "pip --disable-pip-version-check install"
     assert f"{pip} --constraint requirements.txt --editable ." in done.stdout
-    assert f"{pip} --requirement requirements.txt" in done.stdout
+    assert f"{pip} --constraint requirements.txt --editable .[dev]" in done.stdout
     assert done.stdout.endswith("Installed by pip.\n")
 
 
@@ -79,5 +79,5 @@ def test_what_could_not_be_installed_is_no_success(project: Path) -> None:
 def test_the_demo_needs_nothing_of_the_tests(project: Path) -> None:
     done = install(project, ".venv/runs")
     assert done.returncode == 0, done.stderr
-    assert "--requirement" not in done.stdout
+    assert "[dev]" not in done.stdout
     assert "Installing some 90 packages more" in install(project).stdout
