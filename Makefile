@@ -3,14 +3,14 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy examples
+CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy examples reference
 
 # Whatever the environment says, bytecode is kept: otherwise each of the hundreds of processes that
 # tests start compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo wheel test test-all test-slow test-clients postgres faults brokers rolling \
-	screenshots lint bench understanding requirements
+	screenshots lint bench understanding requirements reference docs docs-serve
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -96,11 +96,24 @@ screenshots: install  ## the pictures of docs/
 	ENRICHMENT_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/pytest $(CLIENTS)/test_dagster_ui.py \
 		$(CLIENTS)/test_pages.py
 
+# From the code: commands, settings, metrics, tables, reason codes, alerts, tools, routes.
+reference: install  ## the pages of docs/reference that the code writes
+	@$(BIN)/python -m reference
+
+docs: install  ## the documentation as a site, in build/site
+	@$(BIN)/zensical build --strict --clean
+	@$(BIN)/python -m reference.for_models build/site
+	@echo "Open build/site/index.html"
+
+docs-serve: install  ## the site while you write, on http://127.0.0.1:8100
+	@$(BIN)/zensical serve
+
 lint: install  ## ruff, mypy, and which package may import which
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/mypy deploy
+	$(BIN)/mypy reference
 	$(BIN)/lint-imports
 
 bench: install  ## figures, beside the limit and the peers; PART="enrich api": of these, PART=--quick

@@ -27,7 +27,7 @@ def worker(
         QueueName, typer.Option(help="What to handle: notifications, or what failed too often.")
     ] = QueueName.ENRICH,
     processes: Annotated[
-        int, typer.Option(min=1, help="How many work at once; by default one for each core.")
+        int, typer.Option(min=1, help="How many work at once.", show_default="one for each core")
     ] = os.cpu_count() or 1,
 ) -> None:
     """Enrich events as soon as the API notifies. Needs BROKER_URL; start as many workers as you

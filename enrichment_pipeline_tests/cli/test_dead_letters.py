@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.cli import console, dead_letters, replay_letters
-from enrichment_pipeline.cli.letter_options import REASONS
 from enrichment_pipeline.enrichment import replay as replaying
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.enrichment.replay import ReplayReport
@@ -26,7 +25,6 @@ from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
 from enrichment_pipeline_tests.poison import IS_BAD, RAISES, poisoned
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-DOCS = Path(__file__).parents[2] / "docs"
 BROKEN = b'{"half": "\\ud800"'
 
 
@@ -406,18 +404,3 @@ def test_an_export_that_fails_leaves_what_was_there(
 @pytest.mark.parametrize("command", ["list", "show", "replay", "discard", "export"])
 def test_the_help_of_every_command_of_the_ledger_has_an_example(command: str) -> None:
     assert f"enrichment-pipeline dead-letters {command}" in run(command, "--help").stdout
-
-
-def documented(page: str) -> set[str]:
-    """The reason codes in the first columns of a page's tables."""
-    cells = [
-        line.split("|")[1]
-        for line in (DOCS / page).read_text(encoding="utf-8").splitlines()
-        if line.startswith("|")
-    ]
-    return {word for cell in cells for word in cell.replace(",", " ").replace("`", " ").split()}
-
-
-def test_every_reason_code_is_documented() -> None:
-    assert REASONS - documented("how-to/dead_letters.md") == set()
-    assert set(RejectionReason) - documented("reference/api.md") == set()
