@@ -7,6 +7,9 @@ from reference.markdown import code, page, plain, said, table
 
 INTRODUCTION = """\
 Settings come from the environment, or from an `.env` file in the working folder; the environment wins.
+Those that matter first: `DATABASE_URL`, `BROKER_URL`, `ENRICHMENT_HOME`, `ENRICHMENT_PROJECT_TOKENS`,
+`ENRICHMENT_WINDOW_MINUTES`, `ENRICHMENT_RULES_FILE` and `ENRICHMENT_RETENTION_DAYS`.
+
 `enrichment-pipeline config` prints them with their values, and every command warns of variables that look like settings
 and are none. A wrong value ends the command with one line that names the variable. A variable that is set to an empty
 text counts as unset."""

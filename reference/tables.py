@@ -19,7 +19,7 @@ _DIALECT = dialect()  # type: ignore[no-untyped-call]
 
 def tables_page() -> str:
     """The page, as Markdown."""
-    return page("Tables and columns", INTRODUCTION, *map(_section, metadata.sorted_tables))
+    return page("Tables and columns", INTRODUCTION, *map(_section, metadata.tables.values()))
 
 
 def _section(one: Table) -> str:
