@@ -9,8 +9,9 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple, cast
 
+from enrichment_pipeline.file_systems import one_line
 from enrichment_pipeline.ingest.file_records import DamageError, OtherContentError
-from enrichment_pipeline.ingest.file_source import is_passed_over, one_line
+from enrichment_pipeline.ingest.file_source import is_passed_over
 
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _OFFICE = "[Content_Types].xml"

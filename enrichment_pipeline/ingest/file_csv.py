@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterator
 
 from enrichment_pipeline.events.raw_event import RejectionReason
+from enrichment_pipeline.file_systems import one_line
 from enrichment_pipeline.ingest.file_records import MAX_RECORD_BYTES, DamageError, FileRecord
 from enrichment_pipeline.ingest.file_rows import (
     are_events,
@@ -15,7 +16,6 @@ from enrichment_pipeline.ingest.file_rows import (
     encoded_record,
     event_record,
 )
-from enrichment_pipeline.ingest.file_source import one_line
 from enrichment_pipeline.wording import counted
 
 _DELIMITERS = (",", ";", "\t", "|")

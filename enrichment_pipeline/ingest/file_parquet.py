@@ -15,9 +15,9 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from enrichment_pipeline.file_systems import one_line
 from enrichment_pipeline.ingest.file_records import DamageError, FileRecord
 from enrichment_pipeline.ingest.file_rows import check_columns, event_record
-from enrichment_pipeline.ingest.file_source import one_line
 
 _UUID_BYTES = 16
 

@@ -9,11 +9,13 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from glob import has_magic
 from typing import IO, cast
 
 import fsspec
 import zstandard
 
+from enrichment_pipeline.file_systems import file_system_of, is_url, one_line, reason
 from enrichment_pipeline.ingest.file_records import DamageError, SourceError
 
 CHUNK_BYTES = 256 * 1024
@@ -48,26 +50,43 @@ def is_passed_over(path: str) -> bool:
 
 
 def expand_source(source: str) -> list[str]:
-    """The files of a folder, at any depth, in order; for any other source, the source itself.
+    """The files of a folder, at any depth, in order, or those of a pattern, such as
+    `s3://bucket/2026-03-*/*.parquet`; for any other source, the source itself.
 
-    Raises SourceError where the folder cannot be read, or holds no files.
+    Raises SourceError where the folder cannot be read, or no files are found.
     """
     if source == STDIN or source.startswith(_FOLDERLESS):
         return [source]
     try:
-        file_system, root = fsspec.core.url_to_fs(source)
-        if not file_system.isdir(root):
+        file_system, root = file_system_of(source)
+        # A name may hold the characters of a pattern.
+        if has_magic(root) and not file_system.exists(root):
+            kind, found = "pattern matches", _matching(file_system, root)
+        elif file_system.isdir(root):
+            kind, found = "folder holds", _below(file_system, root)
+        else:
             return [source]
-        found = sorted(file_system.find(root))
     except Exception as error:
         # As in open_source: each file system has errors of its own.
         raise _unreadable(source, error) from error
-    files = [path for path in found if not is_passed_over(path.removeprefix(root))]
-    if not files:
-        raise SourceError(f"cannot read {source}: the folder holds no files")
-    if not _is_url(source):
-        return [f"{source.rstrip('/')}{path.removeprefix(root)}" for path in files]
-    return [str(file_system.unstrip_protocol(path)) for path in files]
+    if not found:
+        raise SourceError(f"cannot read {source}: the {kind} no files")
+    if not is_url(source):
+        # As they were named: relative to here.
+        return [os.path.relpath(path) if not os.path.isabs(source) else path for path in found]
+    return [str(file_system.unstrip_protocol(path)) for path in found]
+
+
+def _matching(file_system: fsspec.AbstractFileSystem, pattern: str) -> list[str]:
+    found: set[str] = set()
+    for path in file_system.glob(pattern):
+        found.update(_below(file_system, path) if file_system.isdir(path) else [path])
+    return sorted(path for path in found if not is_passed_over(path.rpartition("/")[2]))
+
+
+def _below(file_system: fsspec.AbstractFileSystem, folder: str) -> list[str]:
+    found = sorted(file_system.find(folder))
+    return [path for path in found if not is_passed_over(path.removeprefix(folder))]
 
 
 def open_source(source: str) -> IO[bytes]:
@@ -78,7 +97,7 @@ def open_source(source: str) -> IO[bytes]:
     try:
         if source == STDIN:
             return open(sys.stdin.fileno(), "rb", closefd=False)
-        if _is_url(source):
+        if is_url(source):
             return cast("IO[bytes]", fsspec.open(source, "rb").open())
         return open(source, "rb")
     except Exception as error:
@@ -94,9 +113,9 @@ def source_size(source: str) -> int | None:
     try:
         if source == STDIN:
             return None
-        if not _is_url(source):
+        if not is_url(source):
             return os.stat(source).st_size
-        file_system, path = fsspec.core.url_to_fs(source)
+        file_system, path = file_system_of(source)
         size = file_system.size(path)
     except Exception as error:
         # As in open_source: each file system has errors of its own.
@@ -104,35 +123,8 @@ def source_size(source: str) -> int | None:
     return None if size is None else int(size)
 
 
-def _is_url(source: str) -> bool:
-    return "://" in source or "::" in source
-
-
 def _unreadable(source: str, error: Exception) -> SourceError:
-    if isinstance(error, ImportError):
-        # fsspec's own words, such as "Install s3fs to access S3", say what to do.
-        return SourceError(f"cannot read {source}: a package is missing: {one_line(error)}")
-    if isinstance(error, OSError) and error.strerror:
-        return SourceError(f"cannot read {source}: {error.strerror}")
-    return SourceError(f"cannot read {source}: {_why(error, source)}")
-
-
-def _why(error: BaseException, source: str) -> str:
-    """The message of an error, or of its cause where it names only the source: over HTTP, fsspec
-    reports every error as a file that is not found."""
-    said = one_line(error)
-    if said not in {"", source}:
-        return said
-    if error.__cause__ is None:
-        return type(error).__name__
-    if status := getattr(error.__cause__, "status", None):
-        return f"the server answers {status} {getattr(error.__cause__, 'message', '')}".rstrip()
-    return _why(error.__cause__, source)
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an exception with its line breaks folded."""
-    return " ".join(str(error).split())
+    return SourceError(f"cannot read {source}: {reason(error, source)}")
 
 
 class SourceReader:

@@ -9,7 +9,8 @@ import gzip
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -17,11 +18,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
-import fsspec
-
 from enrichment_pipeline.events.masked import masked_id, masked_path, masked_text, masked_word
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH
 from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
+from enrichment_pipeline.file_systems import file_system_of, reason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreError
 from enrichment_pipeline.store.reading.exporting import (
@@ -88,27 +88,73 @@ def run_export(
             that case nothing is written.
     """
     report = ExportReport()
-    try:
-        files, root = fsspec.core.url_to_fs(export.target)
-    except (ImportError, ValueError) as error:
-        raise ExportError(f"{export.target}: {error}") from error
-    folders = {day: f"{root}/{export.what}/day={day}" for day in days}
-    try:
-        for folder in folders.values():
-            _refuse_other_formats(export, files, folder)
-        for day, folder in folders.items():
-            _write_day(store, export, files, folder, day, report, on_progress)
-            report.days.append(day)
-    except OSError as error:
-        why = error.strerror or error
-        raise ExportError(f"{export.target}: cannot be written: {why}") from error
+    target = _Target(export.target)
+    folders = {day: f"{target.root}/{export.what}/day={day}" for day in days}
+    for folder in folders.values():
+        _refuse_other_formats(export, target, folder)
+    for day, folder in folders.items():
+        try:
+            _write_day(store, export, target, folder, day, report, on_progress)
+        except OSError as error:
+            # Of the files on this machine, before they are sent.
+            raise ExportError(f"{export.target}: cannot be written: {error}") from error
+        report.days.append(day)
     return report
 
 
-def _refuse_other_formats(export: Export, files: Any, folder: str) -> None:
+class _Target:
+    """The folder or bucket that is written to."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        with self._reported():
+            self._files, self.root = file_system_of(url)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            # Each file system raises what its client library raises, which have no common base.
+            why = f"cannot be written: {reason(error, self._url)}"
+            raise ExportError(f"{self._url}: {why}") from error
+
+    def parts_in(self, folder: str) -> list[str]:
+        """The paths of the finished files of a folder, which need not be there."""
+        with self._reported():
+            # Some file systems cache their listings.
+            self._files.invalidate_cache()
+            if not self._files.isdir(folder):
+                return []
+            return [one for one in self._files.ls(folder, detail=False) if "/part-" in one]
+
+    def put(self, local: Path, path: str) -> None:
+        """Write a file, with the folders that it is in."""
+        with self._reported():
+            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._files.put_file(str(local), path)
+
+    def move(self, path: str, to: str) -> None:
+        """Rename a file; one that has the name is replaced at once, and is never missing."""
+        with self._reported():
+            self._files.mv(path, to)
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        with self._reported():
+            self._files.rm_file(path)
+
+    def remove_what_is_there(self, paths: Iterable[str]) -> None:
+        """Remove files, some of which may not be there, or all out of reach: then they stay."""
+        for path in paths:
+            with suppress(ExportError):
+                self.remove(path)
+
+
+def _refuse_other_formats(export: Export, target: _Target, folder: str) -> None:
     """Refuse: a reader of the folder would find each event twice, and other files must not be
     deleted without the user's request."""
-    for part in _parts_there(files, folder):
+    for part in target.parts_in(folder):
         if not part.endswith(f".{_SUFFIXES[export.format]}"):
             raise ExportError(
                 f"{folder} has files of another format, such as {part.rpartition('/')[2]}: choose "
@@ -116,45 +162,39 @@ def _refuse_other_formats(export: Export, files: Any, folder: str) -> None:
             )
 
 
-def _parts_there(files: Any, folder: str) -> list[str]:
-    # Some file systems cache their listings.
-    files.invalidate_cache()
-    if not files.isdir(folder):
-        return []
-    return [one for one in files.ls(folder, detail=False) if "/part-" in one]
-
-
 def _write_day(
     store: Store,
     export: Export,
-    files: Any,
+    target: _Target,
     folder: str,
     day: date,
     report: ExportReport,
     on_progress: Callable[[int], None],
 ) -> None:
-    files.makedirs(folder, exist_ok=True)
     # Readers of data skip names with a dot in front.
     token = uuid4().hex[:8]
     suffix = _SUFFIXES[export.format]
-    written: list[tuple[str, str]] = []
-    with tempfile.TemporaryDirectory(prefix="export-") as local:
-        for number, file in enumerate(_parts(store, export, day, Path(local), report, on_progress)):
-            hidden = f"{folder}/.{token}-{number:04}"
-            report.bytes += file.stat().st_size
-            files.put_file(str(file), hidden)
-            file.unlink()
-            written.append((hidden, f"{folder}/part-{number:04}.{suffix}"))
-    before = _parts_there(files, folder)
-    for hidden, final in written:
-        if files.exists(final):
-            files.rm_file(final)
-        files.mv(hidden, final)
-        report.files.append(final)
-    kept = {final.rsplit("/", 1)[-1] for _, final in written}
+    written: dict[str, str] = {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="export-") as local:
+            parts = _parts(store, export, day, Path(local), report, on_progress)
+            for number, file in enumerate(parts):
+                hidden = f"{folder}/.{token}-{number:04}"
+                written[hidden] = f"{folder}/part-{number:04}.{suffix}"
+                report.bytes += file.stat().st_size
+                target.put(file, hidden)
+                file.unlink()
+        before = target.parts_in(folder)
+        for hidden, final in written.items():
+            target.move(hidden, final)
+            report.files.append(final)
+    except BaseException:
+        target.remove_what_is_there(written)
+        raise
+    kept = {final.rsplit("/", 1)[-1] for final in written.values()}
     for one in before:
         if one.rsplit("/", 1)[-1] not in kept:
-            files.rm_file(one)
+            target.remove(one)
 
 
 def _parts(

@@ -10,8 +10,9 @@ from typing import NamedTuple, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from enrichment_pipeline.file_systems import file_system_of, reason
 from enrichment_pipeline.ingest.chunks import ImportSummary
-from enrichment_pipeline.ingest.file_source import is_passed_over, one_line
+from enrichment_pipeline.ingest.file_source import is_passed_over
 from enrichment_pipeline.ingest.files import SourceError
 from enrichment_pipeline.ingest.importer import import_source
 from enrichment_pipeline.ingest.pull.errors import PullError, PullRefusedError
@@ -139,13 +140,12 @@ def _files(folder: str, report: FolderReport) -> Iterator[FoundFile]:
 
 def _file_system(folder: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
-        file_system, root = fsspec.core.url_to_fs(folder)
+        return file_system_of(folder)
     except (ImportError, ValueError) as error:
-        # No such protocol, or the package for it is missing: fsspec's words say which.
-        raise PullRefusedError(f"ENRICHMENT_PULL_FOLDER={folder}: {one_line(error)}") from error
+        # No such protocol, or the package for it is missing.
+        raise _refused(folder, error) from error
     except Exception as error:
         raise _unlisted(folder, error) from error
-    return file_system, root
 
 
 def _listing(
@@ -162,15 +162,18 @@ def _listing(
             f"ENRICHMENT_PULL_FOLDER={folder}: there is no such folder, or nothing has landed yet"
         ) from error
     except PermissionError as error:
-        raise PullRefusedError(f"ENRICHMENT_PULL_FOLDER={folder}: {one_line(error)}") from error
+        raise _refused(folder, error) from error
     except Exception as error:
         raise _unlisted(folder, error) from error
 
 
+def _refused(folder: str, error: Exception) -> PullRefusedError:
+    return PullRefusedError(f"ENRICHMENT_PULL_FOLDER={folder}: {reason(error, folder)}")
+
+
 def _unlisted(folder: str, error: Exception) -> PullError:
     # Each file system raises what its client library raises, which have no common base.
-    reason = one_line(error) or type(error).__name__
-    return PullError(f"ENRICHMENT_PULL_FOLDER={folder} cannot be listed: {reason}")
+    return PullError(f"ENRICHMENT_PULL_FOLDER={folder} cannot be listed: {reason(error, folder)}")
 
 
 def _is_export(path: str) -> bool:

@@ -23,8 +23,8 @@ from tenacity import (
 
 from enrichment_pipeline.events.text import read_json, valid_json
 from enrichment_pipeline.events.times import parse_timestamp
+from enrichment_pipeline.file_systems import one_line
 from enrichment_pipeline.ingest.file_records import FileRecord
-from enrichment_pipeline.ingest.file_source import one_line
 from enrichment_pipeline.ingest.pull.errors import (
     PullAwayError,
     PullError,
