@@ -53,11 +53,12 @@ wheel: .venv/runs  ## what pip installs, into dist/
 	@$(PIP) wheel --quiet --no-deps --wheel-dir dist . deploy/slim && ls dist
 
 CLIENTS := enrichment_pipeline_tests/clients
+BUCKETS := enrichment_pipeline_tests/buckets
 POSTGRES := enrichment_pipeline_tests/postgres
 BROKER_TESTS := $(patsubst %,enrichment_pipeline_tests/workers/test_%.py,sqs kafka pubsub service_bus)
 
 BENCHMARKS := enrichment_pipeline_tests/benchmarks
-IN_PROCESS := $(addprefix --ignore=,$(CLIENTS) $(POSTGRES) $(BROKER_TESTS))
+IN_PROCESS := $(addprefix --ignore=,$(CLIENTS) $(BUCKETS) $(POSTGRES) $(BROKER_TESTS))
 
 test: install  ## the tests that are run after each change
 	$(BIN)/pytest --numprocesses 4 --dist worksteal -m "not slow" $(IN_PROCESS) --ignore=$(BENCHMARKS)
@@ -67,10 +68,10 @@ test-all: test-slow test-clients postgres  ## all tests that `make test` leaves 
 test-slow: install  ## tests that take seconds each
 	$(BIN)/pytest --numprocesses 4 --dist worksteal -m slow $(IN_PROCESS)
 
-# Real clients, brokers, processes and outages of twenty seconds; wants npm, Debian's chromium, a C
-# compiler and Python's headers.
-test-clients: .venv/compiled  ## with real clients, brokers and a browser
-	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS) $(BROKER_TESTS)
+# Real clients, brokers, buckets, processes and outages of twenty seconds; wants npm, Debian's
+# chromium, a C compiler and Python's headers.
+test-clients: .venv/compiled  ## with real clients, brokers, buckets and a browser
+	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS) $(BUCKETS) $(BROKER_TESTS)
 
 # PostgreSQL as it is elsewhere; wants Debian's postgresql and pgbouncer. Another version:
 # POSTGRES_BIN=/the/folder/of/its/programs.

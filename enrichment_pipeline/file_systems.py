@@ -40,6 +40,12 @@ def file_system_of(place: str) -> tuple[fsspec.AbstractFileSystem, str]:
     return file_system, path
 
 
+def has_folders(place: str) -> bool:
+    """Whether files can be written only into folders that are there; stores of objects have none,
+    and their clients may make a bucket where they are asked for a folder."""
+    return _extra(place) is None
+
+
 def reason(error: BaseException, place: str) -> str:
     """Why a place cannot be used, in one line: the error's message, or its cause's where it says no
     more than the place itself."""
@@ -52,7 +58,7 @@ def reason(error: BaseException, place: str) -> str:
 
 def _why(error: BaseException, place: str) -> str:
     said = one_line(error)
-    if said not in _SAYS_NOTHING and not place.endswith(said):
+    if said not in _SAYS_NOTHING and not _is_place(said, place):
         return said
     if error.__cause__ is not None:
         # Over HTTP, fsspec reports every error as a file that is not found.
@@ -63,15 +69,29 @@ def _why(error: BaseException, place: str) -> str:
     return _MISSING if isinstance(error, FileNotFoundError) else type(error).__name__
 
 
+def _is_place(said: str, place: str) -> bool:
+    """Whether a message is no more than the place, as a store of objects may name it."""
+    return " " not in said and _last(said) == _last(place)
+
+
+def _last(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
 def one_line(error: BaseException) -> str:
     """The message of an exception with its line breaks folded."""
     return " ".join(str(error).split())
 
 
 def _remedy(error: ImportError, place: str) -> str:
-    schemes = [scheme.lower() for scheme in _SCHEME.findall(place)]
-    for scheme in reversed(schemes):
-        if extra := _EXTRAS.get(scheme):
-            return f"pip install 'enrichment-pipeline[{extra}]'"
+    if extra := _extra(place):
+        return f"pip install 'enrichment-pipeline[{extra}]'"
     # fsspec's own words say which, such as: SFTPFileSystem requires "paramiko" to be installed
     return one_line(error)
+
+
+def _extra(place: str) -> str | None:
+    """The extra for the store of objects that a URL names, if it names one."""
+    # Of a chain such as `filecache::s3://bucket`, the last one.
+    schemes = _SCHEME.findall(place)
+    return _EXTRAS.get(schemes[-1].lower()) if schemes else None

@@ -31,7 +31,10 @@ _INTERRUPTED = 130
 def import_files(
     files: Annotated[
         list[str],
-        typer.Argument(help="Paths, folders, URLs that fsspec knows, or - for standard input."),
+        typer.Argument(
+            help="Paths, folders, URLs such as s3://bucket/folder, patterns of these, or - for "
+            "standard input."
+        ),
     ],
     project: Annotated[
         str, typer.Option(help="The project that the events belong to.")

@@ -21,7 +21,7 @@ from uuid import uuid4
 from enrichment_pipeline.events.masked import masked_id, masked_path, masked_text, masked_word
 from enrichment_pipeline.events.pages import MAX_PATH_LENGTH
 from enrichment_pipeline.events.raw_event import MAX_EVENT_NAME_LENGTH
-from enrichment_pipeline.file_systems import file_system_of, reason
+from enrichment_pipeline.file_systems import file_system_of, has_folders, reason
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreError
 from enrichment_pipeline.store.reading.exporting import (
@@ -107,6 +107,7 @@ class _Target:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._has_folders = has_folders(url)
         with self._reported():
             self._files, self.root = file_system_of(url)
 
@@ -131,7 +132,8 @@ class _Target:
     def put(self, local: Path, path: str) -> None:
         """Write a file, with the folders that it is in."""
         with self._reported():
-            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if self._has_folders:
+                self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._files.put_file(str(local), path)
 
     def move(self, path: str, to: str) -> None:

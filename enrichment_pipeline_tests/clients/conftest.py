@@ -1,13 +1,9 @@
 """What the tests with real clients share: an API that runs, and the SDKs that npm installs."""
 
-import fcntl
 import io
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from PIL import Image
@@ -18,6 +14,7 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals
 from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api, ApiProcess, served_api
 from enrichment_pipeline_tests.clients.visits import served_site
+from enrichment_pipeline_tests.needs import cannot_run, installed_by_npm
 from enrichment_pipeline_tests.served import served_by_a_thread
 
 HERE = Path(__file__).parent
@@ -34,14 +31,6 @@ _ARGUMENTS = [
     # Nothing but this machine can be reached.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-_NPM_INSTALL = ("install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
-
-
-def cannot_run(reason: str) -> NoReturn:
-    """Skip the test; where everything must run, let it fail."""
-    if "CI" in os.environ:
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
@@ -108,20 +97,5 @@ def shot(tmp_path: Path) -> Callable[[Page, str], None]:
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """Where the SDKs of package.json are installed: beside it, once for all workers and runs."""
-    npm = shutil.which("npm")
-    if npm is None:
-        cannot_run("npm is needed to install posthog-node and posthog-js")
-    wanted = HERE / "package.json"
-    installed = HERE / "node_modules"
-    stamp = installed / ".installed_for"
-    with wanted.open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_bytes() != wanted.read_bytes():
-            done = subprocess.run(
-                [npm, *_NPM_INSTALL], cwd=HERE, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                cannot_run(f"npm could not install posthog-node and posthog-js: {done.stderr}")
-            shutil.copyfile(wanted, stamp)
-    return installed
+    """Where the SDKs of package.json are installed."""
+    return installed_by_npm(HERE)

@@ -33,7 +33,8 @@ from enrichment_pipeline.workers.queues import Queue
 from enrichment_pipeline_tests.conformance.worker import DELIVERIES
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.faults.stage import Part as Process
-from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+from enrichment_pipeline_tests.processes import await_port
+from enrichment_pipeline_tests.workers.parts.part import Part
 
 GRACE_SECONDS = 5
 _STOP_SECONDS = 30

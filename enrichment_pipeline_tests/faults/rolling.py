@@ -25,7 +25,7 @@ from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store, connect_store
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.faults.stage import Load, accounts
-from enrichment_pipeline_tests.workers.parts.part import await_port
+from enrichment_pipeline_tests.processes import await_port
 
 _HERE = Path(__file__).parents[2]
 _TOGETHER_SECONDS = 10.0

@@ -8,7 +8,8 @@ from confluent_kafka import Producer
 
 from enrichment_pipeline.workers.queues import Queue
 from enrichment_pipeline_tests.conftest import free_port
-from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+from enrichment_pipeline_tests.processes import await_port
+from enrichment_pipeline_tests.workers.parts.part import Part
 
 _SECONDS = 10
 

@@ -11,7 +11,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from enrichment_pipeline.workers.brokers.pubsub import PubSub
 from enrichment_pipeline.workers.queues import Queue
 from enrichment_pipeline_tests.conftest import free_port
-from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+from enrichment_pipeline_tests.processes import await_port
+from enrichment_pipeline_tests.workers.parts.part import Part
 
 _STAND_IN = "enrichment_pipeline_tests.workers.stand_ins.pubsub"
 

@@ -8,7 +8,8 @@ from azure.servicebus import ServiceBusMessage
 from enrichment_pipeline.workers.brokers.service_bus import ServiceBus
 from enrichment_pipeline.workers.queues import Queue
 from enrichment_pipeline_tests.conftest import free_port
-from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+from enrichment_pipeline_tests.processes import await_port
+from enrichment_pipeline_tests.workers.parts.part import Part
 
 _STAND_IN = "enrichment_pipeline_tests.workers.stand_ins.service_bus"
 

@@ -9,7 +9,8 @@ import boto3
 
 from enrichment_pipeline.workers.queues import Queue
 from enrichment_pipeline_tests.conftest import free_port
-from enrichment_pipeline_tests.workers.parts.part import Part, await_port
+from enrichment_pipeline_tests.processes import await_port
+from enrichment_pipeline_tests.workers.parts.part import Part
 
 REGION = "eu-central-1"
 

@@ -1,0 +1,1 @@
+"""Folders in buckets: S3, Google Cloud Storage, Azure Blob Storage."""
