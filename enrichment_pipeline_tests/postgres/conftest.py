@@ -1,6 +1,9 @@
 """The servers of these tests, and the places on them where a store can be."""
 
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -10,7 +13,9 @@ from enrichment_pipeline_tests.postgres.servers import Server, pgbouncer, postgr
 
 PLAIN, POOLED, SCHEMA, LIMITED = "plain", "pooled", "schema", "limited"
 
-_SEARCH_PATH = "?options=-csearch_path%3Dapp"
+_PROGRAMS = Path(__file__).parents[2] / "deploy" / "postgres_programs.py"
+
+_SEARCH_PATH = {"options": "-csearch_path=app"}
 
 # What somebody may have set for a role. The limits are short, so that a test need not last.
 _OF_A_ROLE = {
@@ -30,7 +35,7 @@ class Place(NamedTuple):
     url: str
     """For DATABASE_URL."""
     direct: str
-    """The same, without what pools connections."""
+    """The same, without what pools connections; over TLS, if there are client programs for that."""
     empty: str
     """Another such place, for a restore, not pooled."""
 
@@ -54,21 +59,44 @@ def pooled_port(elsewhere: Server) -> Iterator[int]:
         yield port
 
 
+@pytest.fixture(scope="session")
+def programs() -> ModuleType:
+    """The module of the backup that runs PostgreSQL's programs."""
+    spec = spec_from_file_location(_PROGRAMS.stem, _PROGRAMS)
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def sslmode(elsewhere: Server, programs: ModuleType) -> str:
+    """What client programs can do: those of the wheel know no TLS, and older ones no newer
+    server."""
+    [(version,)] = elsewhere.do("SELECT current_setting('server_version_num')::int / 10000")
+    known = [programs._version_of(folder) for folder in programs._installed()]
+    return "require" if max(known, default=0) >= version else "disable"
+
+
 @pytest.fixture(params=[PLAIN, POOLED, SCHEMA, LIMITED])
 def place(
-    request: pytest.FixtureRequest, elsewhere: Server, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    elsewhere: Server,
+    sslmode: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Place]:
     """Each of the places in turn; DATABASE_URL names it."""
     role = request.param
     port = request.getfixturevalue("pooled_port") if role == POOLED else None
-    query = _SEARCH_PATH if role == SCHEMA else ""
+    parameters = _SEARCH_PATH if role == SCHEMA else {}
     name = f"{role}_{uuid4().hex[:8]}"
     for database in (name, f"{name}_empty"):
         elsewhere.make_databases(database, role)
     found = Place(
-        elsewhere.url(name, role, port, query),
-        elsewhere.url(name, role, query=query),
-        elsewhere.url(f"{name}_empty", role, query=query),
+        elsewhere.url(name, role, port, **parameters),
+        elsewhere.url(name, role, sslmode=sslmode, **parameters),
+        elsewhere.url(f"{name}_empty", role, sslmode=sslmode, **parameters),
     )
     monkeypatch.setenv("DATABASE_URL", found.url)
     yield found

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
 from psycopg import sql
@@ -53,9 +54,10 @@ class Server:
         self.port = port
 
     def url(
-        self, database: str, role: str = ADMIN, port: int | None = None, query: str = ""
+        self, database: str, role: str = ADMIN, port: int | None = None, **parameters: str
     ) -> str:
         """The URL of a database, on the server or on what stands before it."""
+        query = f"?{urlencode(parameters)}" if parameters else ""
         return f"postgresql://{role}@127.0.0.1:{port or self.port}/{database}{query}"
 
     def do(self, statement: str, *names: str, database: str = ADMIN) -> list[tuple[Any, ...]]:

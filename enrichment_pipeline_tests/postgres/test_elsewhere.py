@@ -139,11 +139,11 @@ def test_a_schema_that_the_pooler_does_not_hear_of_is_no_other_schema(
     elsewhere: Server, owner: str
 ) -> None:
     elsewhere.make_databases(owner, owner)
-    query_string = "?options=-csearch_path%3Dapp"
+    options = "-csearch_path=app"
     with pgbouncer(elsewhere, [owner]) as port:
-        assert "options" in refusal(elsewhere.url(owner, owner, port, query_string))
+        assert "options" in refusal(elsewhere.url(owner, owner, port, options=options))
     with pgbouncer(elsewhere, [owner], ignore_startup_parameters="options") as port:
-        error = refusal(elsewhere.url(owner, owner, port, query_string))
+        error = refusal(elsewhere.url(owner, owner, port, options=options))
         assert f'run: ALTER ROLE "{owner}" SET search_path' in error
 
 

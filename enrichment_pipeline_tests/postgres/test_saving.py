@@ -4,7 +4,6 @@ what would make another store of it, and refused in one line where it cannot be.
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ from types import ModuleType
 import psycopg
 import pytest
 import typer
+from sqlalchemy import make_url
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import opened_store
@@ -23,16 +23,6 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 in_place = pytest.mark.parametrize
-
-
-@pytest.fixture
-def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module that runs PostgreSQL's programs."""
-    monkeypatch.syspath_prepend(str(DEPLOY))
-    import postgres_programs
-
-    yield postgres_programs
-    sys.modules.pop("postgres_programs")
 
 
 def backup(what: str, folder: Path, url: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +42,10 @@ def refusal(what: str, folder: Path, url: str) -> str:
     return done.stderr
 
 
+def without_tls(url: str) -> str:
+    return str(make_url(url).update_query_dict({"sslmode": "disable"}))
+
+
 def fill(url: str) -> None:
     with opened_store(Settings(database_url=url)) as store:
         load_events(store, raw_events(3, NOON), [], "test")
@@ -61,8 +55,8 @@ def fill(url: str) -> None:
 def test_a_backup_of_one_schema_is_not_restored_into_another(place: Place, tmp_path: Path) -> None:
     fill(place.url)
     saved = tmp_path / "saved"
-    assert backup("save", saved, f"{place.url}&sslmode=require").returncode == 0
-    elsewhere = place.empty.partition("?")[0]
+    assert backup("save", saved, place.direct).returncode == 0
+    elsewhere = str(make_url(place.empty).difference_update_query(["options"]))
     assert "add ?options=-csearch_path=app" in refusal("restore", saved, elsewhere)
     with psycopg.connect(elsewhere) as connection:
         found = connection.execute("SELECT to_regclass('public.raw_batch')").fetchone()
@@ -87,8 +81,8 @@ def test_a_newer_program_restores_on_an_older_server(
     fill(place.url)
     monkeypatch.setattr(programs, "_installed", list)
     dump = tmp_path / "store.dump"
-    programs.dump(dump, f"{place.url}?sslmode=disable", "public")
-    programs.restore_dump(dump, f"{place.empty}?sslmode=disable", "public")
+    programs.dump(dump, without_tls(place.direct), "public")
+    programs.restore_dump(dump, without_tls(place.empty), "public")
     with opened_store(Settings(database_url=place.empty)) as store, store.transaction() as found:
         assert found.exec_driver_sql("SELECT count(*) FROM raw_event").scalar_one() == 3
 
@@ -113,7 +107,7 @@ def test_a_backup_that_is_damaged_leaves_nothing_behind(
 ) -> None:
     fill(place.url)
     dump = tmp_path / "store.dump"
-    programs.dump(dump, place.url, "public")
+    programs.dump(dump, place.direct, "public")
     dump.write_bytes(dump.read_bytes()[:-100])
     with pytest.raises(typer.Exit):
         programs.restore_dump(dump, place.empty, "public")
