@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from enrichment_pipeline.events.people import ledger_name
 from enrichment_pipeline.settings import Settings
-from enrichment_pipeline.store.database import schema
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store, open_store
 from enrichment_pipeline.store.database.errors import StoreError, StoreUnavailableError
@@ -24,6 +23,7 @@ from enrichment_pipeline.store.database.partitions import ensure_partitions
 from enrichment_pipeline.store.database.schema import downgrade, migrate, schema_version, upgrade
 from enrichment_pipeline.store.database.secrets import LEDGER_KEY, PSEUDONYM_KEY, secret
 from enrichment_pipeline.store.database.tables import metadata
+from enrichment_pipeline.store.migrations import online
 from enrichment_pipeline_tests.databases import database_url
 
 
@@ -171,20 +171,17 @@ def test_a_migration_gives_way_to_those_at_work_and_tries_again(
 ) -> None:
     older(store)
     begun, tries = Event(), []
-    upgrade_once = schema.upgrade
 
-    def upgrade_and_say(connection: Connection) -> None:
+    def soon() -> float:
         tries.append(1)
-        if len(tries) == 2:
+        if len(tries) > 2:
             begun.set()
-        upgrade_once(connection)
+        return 0.05
 
-    monkeypatch.setattr(schema, "upgrade", upgrade_and_say)
-    monkeypatch.setattr(schema, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(online, "lock_seconds", soon)
     with ThreadPoolExecutor(1) as pool:
         with store.transaction() as connection:
             connection.execute(text("SELECT FROM raw_event"))
             done = pool.submit(migrate, store.engine, store.window)
             assert begun.wait(30)
         assert done.result(30) == ("0016", "0018")
-    assert len(tries) > 1

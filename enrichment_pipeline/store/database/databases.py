@@ -1,8 +1,6 @@
 """The databases on the server: connecting to them, creating missing ones, and refusing those that
 cannot hold a store. Creating their contents belongs to `schema`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -10,7 +8,7 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from enrichment_pipeline.store.database.errors import StoreError, StoreUnavailableError, first_line
-from enrichment_pipeline.store.database.transactions import LIMITS, settings_of_ours
+from enrichment_pipeline.store.database.transactions import settings_of_ours, without_limits
 
 # After a fail-over, or when a firewall forgets a connection, the server says nothing: without these
 # parameters a client would wait for hours.
@@ -99,7 +97,7 @@ def _is_there_now(url: URL) -> bool:
     except psycopg.OperationalError:
         return False
     name, user = url.database, maintenance.info.user
-    with maintenance as connection, _without_limits(connection):
+    with maintenance as connection, without_limits(connection):
         if _has(connection, url):
             return True
         statement = sql.SQL("CREATE DATABASE {} {}").format(
@@ -115,17 +113,6 @@ def _is_there_now(url: URL) -> bool:
                 f'run: CREATE DATABASE "{name}" OWNER "{user}"'
             ) from error
     return True
-
-
-@contextmanager
-def _without_limits(connection: _Connection) -> Iterator[None]:
-    """For statements that cannot run in a transaction; a pooler's connection is left as it was."""
-    connection.execute("; ".join(f"SET {limit} TO 0" for limit in LIMITS))
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("; ".join(f"RESET {limit}" for limit in LIMITS))
 
 
 def _encoding(connection: _Connection) -> str:

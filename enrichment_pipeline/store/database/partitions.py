@@ -69,13 +69,18 @@ def ensure_partitions(connection: Connection, days: Iterable[date]) -> None:
         hold_partitions(connection, days)
 
 
+def lock_partitions(connection: Connection) -> None:
+    """Let nobody else create or drop partitions until the end of the transaction."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
+
+
 def hold_partitions(connection: Connection, days: Iterable[date]) -> None:
     """Create the missing partitions of these days; none can be dropped until the transaction ends.
 
     None can be created by others meanwhile either, so it is for a transaction that failed without
     it because a partition was dropped.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
+    lock_partitions(connection)
     for table, day in _missing(connection, days):
         _make(connection, table, day)
 
@@ -87,14 +92,14 @@ def lock_for_dropping(connection: Connection) -> None:
     It first takes the lock of those who create partitions, then locks the tables in the order in
     which enrichment does: any other order could deadlock.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
+    lock_partitions(connection)
     tables = ", ".join(reversed(PARTITIONED))
     connection.execute(text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
 
 
 def drop_partition(connection: Connection, table: str, day: date) -> None:
     """Drop the partition of one day, with its rows."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PARTITION_LOCK})
+    lock_partitions(connection)
     connection.execute(text(f"DROP TABLE IF EXISTS {partition_name(table, day)}"))
 
 

@@ -3,18 +3,25 @@
 The tables belong to `tables`, their history to `migrations`.
 """
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
-from enrichment_pipeline.store.database.errors import StoreError, driver_error
+from enrichment_pipeline.store.database.errors import StoreError
+from enrichment_pipeline.store.database.locks import (
+    GIVE_UP_SECONDS,
+    gave_way,
+    lock_seconds,
+    patiently,
+)
 from enrichment_pipeline.store.database.roles import ensure_reader
-from enrichment_pipeline.store.database.transactions import begin
+from enrichment_pipeline.store.database.transactions import begin, wait_long
 from enrichment_pipeline.wording import command
 
 if TYPE_CHECKING:
@@ -23,8 +30,7 @@ if TYPE_CHECKING:
 # Any number will do, if nothing else on the server locks the same one.
 _MIGRATION_LOCK = 7_263_409_112
 
-_LOCK_SECONDS = 1
-_GIVE_UP_SECONDS = 60
+_POLL_SECONDS = 0.1
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
@@ -41,64 +47,84 @@ def migrate(engine: Engine, window: timedelta, *, is_wanted: bool = True) -> Mig
     """Bring the schema up to date; a new store records its window length. Unless it `is_wanted`,
     only an empty database gets a schema, and an older one is refused.
 
-    Safe to call from several processes at once. Those that are at work are held up for a second at
-    most at a time: a migration that has to wait for their locks gives way and tries again.
+    Safe to call from several processes at once. Each migration is a transaction of its own, after
+    steps that can be done again: where a process is killed, the next one goes on. Those that are at
+    work are held up for less than a second at a time: see `migrations.online`.
 
     Raises:
         StoreError: the schema is older and must not change now, or newer than this version; the
             store was made with windows of another length; or its tables were in use for
-            `_GIVE_UP_SECONDS`.
+            `GIVE_UP_SECONDS`.
     """
+    newest = newest_version()
+    with begin(engine) as connection:
+        before = version = schema_version(connection)
+        if before == newest:
+            _remember_window(connection, window)
+    if before not in {None, newest} and not is_wanted:
+        raise StoreError(
+            f"the database has schema version {before}, and this version of "
+            f"enrichment-pipeline needs {newest}; run: {command('migrate')}"
+        )
     try:
-        return _migrate(engine, window, is_wanted)
+        while version != newest:
+            version = _advance(engine, window)
     except DBAPIError as error:
-        if _waits_for_a_lock(error):
+        if gave_way(error):
             raise StoreError(
-                f"tables of the store were in use for {_GIVE_UP_SECONDS} s, so that its schema "
+                f"tables of the store were in use for {GIVE_UP_SECONDS} s, so that its schema "
                 "could not change; end the transaction that uses them (pg_stat_activity shows it), "
                 "and try again"
             ) from error
         raise
+    return Migration(before, newest)
 
 
-def _waits_for_a_lock(error: BaseException) -> bool:
-    return isinstance(driver_error(error), psycopg.errors.LockNotAvailable)
-
-
-@retry(
-    retry=retry_if_exception(_waits_for_a_lock),
-    wait=wait_random(0.5, 1.5),
-    stop=stop_after_delay(_GIVE_UP_SECONDS),
-    reraise=True,
-)
-def _migrate(engine: Engine, window: timedelta, is_wanted: bool) -> Migration:
-    with begin(engine) as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        before, newest = schema_version(connection), newest_version()
-        if before != newest:
-            if before is not None and not is_wanted:
-                raise StoreError(
-                    f"the database has schema version {before}, and this version of "
-                    f"enrichment-pipeline needs {newest}; run: {command('migrate')}"
-                )
-            # What waits for a lock holds up everybody who comes after it.
-            connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
+@patiently
+def _advance(engine: Engine, window: timedelta) -> str:
+    """Run the next migration, or in an empty database all; returns the version after it."""
+    with _alone(engine) as connection:
+        version, versions = schema_version(connection), schema_versions()
+        if version is None:
             upgrade(connection)
+            _remember_window(connection, window)
+            version = versions[-1]
+        elif version != versions[-1]:
+            version = versions[versions.index(version) + 1]
+            connection.execute(text(f"SET LOCAL lock_timeout = '{lock_seconds()}s'"))
+            upgrade(connection, version, engine)
+        if version == versions[-1]:
             ensure_reader(connection)
-        _remember_window(connection, window)
-        return Migration(before, newest)
+        return version
 
 
-def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Run the migrations up to `revision`."""
-    from alembic import command as alembic  # see _versions
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that no other process is in at the same time."""
+    locked = text("SELECT pg_try_advisory_xact_lock(:key)")
+    while True:
+        with begin(engine) as connection:
+            # Nobody waits in a statement: for that, an index that is made concurrently would wait.
+            if connection.execute(locked, {"key": _MIGRATION_LOCK}).scalar_one():
+                wait_long(connection)
+                yield connection
+                return
+        time.sleep(_POLL_SECONDS)
 
-    alembic.upgrade(_config(connection), revision)
+
+def upgrade(connection: Connection, revision: str = "head", engine: Engine | None = None) -> None:
+    """Run the migrations up to `revision`: all in this transaction, or with an `engine` each step
+    in one of its own, while others are at work."""
+    from alembic import command as alembic  # see schema_versions
+
+    config = _config(connection)
+    config.attributes["engine"] = engine
+    alembic.upgrade(config, revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
     """Undo the migrations down to `revision`; `base` is the empty database."""
-    from alembic import command as alembic  # see _versions
+    from alembic import command as alembic  # see schema_versions
 
     alembic.downgrade(_config(connection), revision)
 
@@ -112,7 +138,7 @@ def schema_version(connection: Connection) -> str | None:
     if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
     version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    if version is not None and version not in _versions():
+    if version is not None and version not in schema_versions():
         raise StoreError(
             f"the database has schema version {version}, which this version of "
             "enrichment-pipeline does not know; upgrade enrichment-pipeline"
@@ -122,17 +148,17 @@ def schema_version(connection: Connection) -> str | None:
 
 def newest_version() -> str:
     """The schema's version that this program needs."""
-    return _versions()[-1]
+    return schema_versions()[-1]
 
 
-def _versions() -> list[str]:
+def schema_versions() -> list[str]:
     """The schema's versions in order, read from the names of the files: opening an up-to-date store
     then need not wait half a second for Alembic."""
     return sorted(file.name[:4] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def _config(connection: Connection) -> "Config":
-    from alembic.config import Config  # see _versions
+    from alembic.config import Config  # see schema_versions
 
     config = Config(attributes={"connection": connection})
     # Alembic reads the option through configparser, for which % begins a substitution.

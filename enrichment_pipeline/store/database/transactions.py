@@ -7,6 +7,7 @@ start-up parameter `options`, and passes a connection with its parameters to the
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Connection, Engine
 
 # The format of values: times are shown as they come, and psycopg reads only one form of some.
@@ -20,11 +21,12 @@ _LIMITED_WHOLE = 17
 
 # The server holds our locks: this lets it notice that the client is gone, even while it waits for a
 # lock or for our next statement.
+_PRESENT = {"client_connection_check_interval": "5s"}
 _PRESENCE = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
-    "client_connection_check_interval": "5s",
+    **_PRESENT,
     "idle_in_transaction_session_timeout": "10min",
 }
 
@@ -40,9 +42,6 @@ apply."""
 _SET_ALL = _local({**_FORMS, **_NO_LIMITS, **_PRESENCE})
 _SET_ALL_FROM_17 = _local({**_FORMS, **_NO_LIMITS, **_NO_LIMITS_FROM_17, **_PRESENCE})
 
-LIMITS = tuple(_NO_LIMITS)
-"""The limits that all server versions know."""
-
 
 def settings_of_ours(server: int) -> str:
     """Statements at the beginning of a transaction of our own, by the server's major version."""
@@ -56,6 +55,19 @@ def begin(engine: Engine) -> Iterator[Connection]:
         server = (connection.dialect.server_version_info or (0,))[0]
         connection.exec_driver_sql(settings_of_ours(int(server)))
         yield connection
+
+
+@contextmanager
+def without_limits(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[None]:
+    """For statements that cannot run in a transaction; a pooler's connection is left as it was."""
+    is_newer = connection.info.server_version // 10_000 >= _LIMITED_WHOLE
+    values = {**_NO_LIMITS, **(_NO_LIMITS_FROM_17 if is_newer else {}), **_PRESENT}
+    connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in values.items()))
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("; ".join(f"RESET {name}" for name in values))
 
 
 def wait_long(connection: Connection) -> None:

@@ -12,11 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables, and the index that says which windows something was finished in."""
+    """Make the tables. An index that 0007 would drop again is not made."""
     op.execute(
         """
-        CREATE INDEX raw_batch_finished ON raw_batch (finished_at) WHERE finished_at IS NOT NULL;
-
         CREATE TABLE told_window (
             window_start timestamptz PRIMARY KEY,
             enriched bigint NOT NULL,
@@ -46,6 +44,6 @@ def downgrade() -> None:
         """
         DROP TABLE enrichment_latency;
         DROP TABLE told_window;
-        DROP INDEX raw_batch_finished;
+        DROP INDEX IF EXISTS raw_batch_finished;
         """
     )

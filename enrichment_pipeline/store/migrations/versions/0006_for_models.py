@@ -5,6 +5,8 @@ Frozen, as 0001 is.
 
 from alembic import op
 
+from enrichment_pipeline.store.migrations import online
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -13,14 +15,12 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the columns (empty for what is there, so that no row is written) and make the tables."""
+    online.add_columns("raw_event", detail="text", device="text")
+    online.add_columns("enriched_event", device="text")
+    online.add_columns("enrichment_input", unmasked="text")
+    online.create_index("enriched_event_person", "enriched_event (distinct_id)")
     op.execute(
         """
-        ALTER TABLE raw_event ADD COLUMN detail text, ADD COLUMN device text;
-        ALTER TABLE enriched_event ADD COLUMN device text;
-        ALTER TABLE enrichment_input ADD COLUMN unmasked text;
-
-        CREATE INDEX enriched_event_person ON enriched_event (distinct_id);
-
         CREATE TABLE person (
             project text NOT NULL,
             distinct_id text NOT NULL,

@@ -6,6 +6,8 @@ Frozen, as 0001 is.
 
 from alembic import op
 
+from enrichment_pipeline.store.migrations import online
+
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
@@ -13,13 +15,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make them; events that come in meanwhile wait."""
-    op.execute(
-        """
-        CREATE INDEX event_key_batch ON event_key (batch_id);
-        CREATE INDEX raw_event_input ON raw_event (input_key);
-        """
-    )
+    """Make them."""
+    online.create_index("event_key_batch", "event_key (batch_id)")
+    online.create_index("raw_event_input", "raw_event (input_key)")
 
 
 def downgrade() -> None:

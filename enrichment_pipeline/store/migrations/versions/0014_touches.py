@@ -7,6 +7,8 @@ Frozen, as 0001 is.
 
 from alembic import op
 
+from enrichment_pipeline.store.migrations import online
+
 revision = "0014"
 down_revision = "0013"
 branch_labels = None
@@ -15,12 +17,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the columns."""
-    op.execute(
-        """
-        ALTER TABLE enrichment_output ADD COLUMN touch text;
-        ALTER TABLE enriched_event ADD COLUMN touch text
-        """
-    )
+    online.add_columns("enrichment_output", touch="text")
+    online.add_columns("enriched_event", touch="text")
 
 
 def downgrade() -> None:

@@ -7,6 +7,8 @@ Frozen, as 0001 is.
 
 from alembic import op
 
+from enrichment_pipeline.store.migrations import online
+
 revision = "0016"
 down_revision = "0015"
 branch_labels = None
@@ -15,12 +17,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the column, and the index of the few sessions that have any."""
-    op.execute(
-        """
-        ALTER TABLE session_timeline ADD COLUMN others text[];
-        CREATE INDEX session_timeline_others ON session_timeline USING gin (others)
-            WHERE others IS NOT NULL
-        """
+    online.add_columns("session_timeline", others="text[]")
+    online.create_index(
+        "session_timeline_others", "session_timeline USING gin (others) WHERE others IS NOT NULL"
     )
 
 

@@ -5,6 +5,8 @@ Frozen, as 0001 is.
 
 from alembic import op
 
+from enrichment_pipeline.store.migrations import online
+
 revision = "0017"
 down_revision = "0016"
 branch_labels = None
@@ -13,12 +15,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the columns."""
-    op.execute(
-        """
-        ALTER TABLE raw_event ADD COLUMN tab smallint;
-        ALTER TABLE enriched_event ADD COLUMN tab smallint
-        """
-    )
+    online.add_columns("raw_event", tab="smallint")
+    online.add_columns("enriched_event", tab="smallint")
 
 
 def downgrade() -> None:

@@ -6,6 +6,8 @@ Frozen, as 0001 is.
 
 from alembic import op
 
+from enrichment_pipeline.store.migrations import online
+
 revision = "0018"
 down_revision = "0017"
 branch_labels = None
@@ -14,7 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the column."""
-    op.execute("ALTER TABLE session_timeline ADD COLUMN signal_pages text[]")
+    online.add_columns("session_timeline", signal_pages="text[]")
 
 
 def downgrade() -> None:
