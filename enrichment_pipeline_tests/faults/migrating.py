@@ -39,7 +39,6 @@ from enrichment_pipeline_tests.faults.old_store import (
 PAUSE_SECONDS = 1.0
 """What commits may be held up for."""
 
-_BEFORE_SECONDS = 2.0
 _HOUR = timedelta(hours=1)
 
 console = Console(width=110)
@@ -54,7 +53,7 @@ class Migrated(NamedTuple):
     commits: int
     """What was committed meanwhile."""
     usual: Pause
-    """The longest pause of the two seconds before."""
+    """The longest pause before."""
     pause: Pause
     """The longest one since."""
     version: str
@@ -90,8 +89,11 @@ def main(
         raise typer.Exit(1)
 
 
-def migrated(server: EmbeddedPostgres, events: int, versions: Sequence[str]) -> Iterator[Migrated]:
-    """Migrate a store of this many events from each of these schemas in turn."""
+def migrated(
+    server: EmbeddedPostgres, events: int, versions: Sequence[str], seconds: float = 2.0
+) -> Iterator[Migrated]:
+    """Migrate a store of this many events from each of these schemas in turn, after some seconds of
+    commits."""
     with _database(server, "old_store") as engine:
         with begin(engine) as connection:
             fill(connection, events)
@@ -105,18 +107,18 @@ def migrated(server: EmbeddedPostgres, events: int, versions: Sequence[str]) -> 
                 upgrade(connection, version)
             engine.dispose()
             with _database(server, "migrated_store", template="old_store") as copy:
-                yield _migrated(copy, version)
+                yield _migrated(copy, version, seconds)
 
 
-def _migrated(engine: Engine, version: str) -> Migrated:
+def _migrated(engine: Engine, version: str, seconds: float) -> Migrated:
     commits = Commits(engine, sessions=version >= SESSIONS_FROM)
     with commits.running(), _watched(engine) as versions:
         started = time.monotonic()
-        time.sleep(_BEFORE_SECONDS)
+        time.sleep(seconds)
         begun, before = time.monotonic(), commits.count()
         migrate(engine, _HOUR)
         ended, after = time.monotonic(), commits.count()
-        time.sleep(_BEFORE_SECONDS / 4)
+        time.sleep(seconds / 4)
     pause = commits.longest(begun, ended)
     then = max((found for at, found in versions if at <= pause.at), default=version)
     usual = commits.longest(started, begun)

@@ -125,6 +125,7 @@ def fill(connection: Connection, events: int) -> None:
     upgrade(connection, "0001")
     ensure_partitions(connection, [_FIRST + timedelta(days=day) for day in range(DAYS)])
     connection.execute(text(_FILL.replace(":events", str(events))))
+    connection.execute(text("ANALYZE"))
 
 
 def fill_sessions(connection: Connection, events: int) -> None:

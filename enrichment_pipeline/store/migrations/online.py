@@ -19,8 +19,8 @@ from enrichment_pipeline.store.database.transactions import begin, without_limit
 
 _VACUUM_SECONDS = 10
 
-BATCH = 5_000
-"""Rows that a transaction of `in_batches` changes at most."""
+BATCH = 1_000
+"""Rows that a transaction of `in_batches` changes: whoever wants to change one of them waits."""
 
 
 def execute(statements: str, *tables: str) -> None:
