@@ -179,12 +179,23 @@ def _shown(
         # Otherwise Dagster would show the checks as failed too, as if events were lost.
         yield from (evaluation(ENRICHED_EVENTS, result) for result in outcome.checks)
         return
-    for window, metadata in outcome.finished.items():
-        context.add_asset_metadata(metadata, partition_key=partition_key(window))
+    _add_metadata(context, outcome.finished)
     yield dg.MaterializeResult()
     tags = code_version_tags(pipeline.rules.version)
     yield from _newest_last(ENRICHED_EVENTS, outcome.finished, tags)
     yield from evaluated(ENRICHED_EVENTS, outcome.checks)
+
+
+def _add_metadata(context: dg.AssetExecutionContext, finished: Mapping[datetime, Metadata]) -> None:
+    """As `context.add_asset_metadata` for each window. That reads the keys of all partitions each
+    time: minutes for a run over 500 windows of 10,000."""
+    step = context.get_step_execution_context()
+    added = step._metadata_accumulator
+    for window, metadata in finished.items():
+        added = added.with_additional_asset_metadata(
+            asset_key=context.asset_key, partition_key=partition_key(window), metadata=metadata
+        )
+    step._metadata_accumulator = added
 
 
 def _newest_last(
@@ -216,8 +227,7 @@ def _pull(
             publish_of_failing_run(context.instance, _materializations(RAW_EVENTS, finished))
             raise unpulled(error) from error
     shown = raw_metadata(pipeline, windows, report)
-    for window, metadata in shown.items():
-        context.add_asset_metadata(metadata, partition_key=partition_key(window))
+    _add_metadata(context, shown)
     yield dg.MaterializeResult()
     yield from _newest_last(RAW_EVENTS, shown)
     if is_of_schedule:

@@ -3,8 +3,9 @@
 Pictures belong to `plots`, reading the numbers to `store`, judging them to `checks`.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -17,9 +18,11 @@ from enrichment_pipeline.orchestration.plots import plot_by_reason
 from enrichment_pipeline.store.dead_letters.summary import BrokenNow
 from enrichment_pipeline.store.queue.rewriting import Change
 from enrichment_pipeline.store.windows.books import WindowBooks
+from enrichment_pipeline.store.windows.contents import Counted, Described
 from enrichment_pipeline.wording import command
 
 _LONGEST_BAR = 16
+_MINUTE = timedelta(minutes=1)
 _NEWEST_LETTER = {"letter": "newest_letter"}
 
 
@@ -65,43 +68,51 @@ def folder_metadata(report: FolderReport) -> dict[str, dg.MetadataValue[Any]]:
 
 
 def window_metadata(
-    counts: pd.DataFrame, newest_events: pd.DataFrame
+    counts: Sequence[Counted], newest_events: Sequence[Described]
 ) -> dict[str, dg.MetadataValue[Any]]:
     """The enriched events of a window that is not empty: counts by type and action, a preview.
 
-    `counts` and `newest_events` are what `store.windows.contents.classified` and `preview` give.
+    `counts` and `newest_events` are of `store.windows.contents.classified` and `preview`. Without
+    pandas, which takes a tenth of a second for ten windows.
     """
-    by_type = counts.groupby(["event_type", "action_type"])["events"].sum().reset_index()
-    seen = newest_events.assign(time=newest_events["occurred_at"].map(_time_of_day))
+    by_type: Counter[tuple[str, str]] = Counter()
+    for row in counts:
+        by_type[row.event_type, row.action_type] += row.events
     return {
         # What people want to see stands first: what users did, then how many did it when. Few
         # columns: beside its menus, Dagster leaves a table a quarter of the page.
-        "preview": table(seen[["time", "description"]]),
+        "preview": _table_of(
+            {"time": "string", "description": "string"},
+            [(f"{event.occurred_at:%H:%M:%S}", event.description) for event in newest_events],
+        ),
         "events_by_time": bars(_by_five_minutes(counts)),
-        "by_type_and_action": table(by_type.sort_values("events", ascending=False)),
+        "by_type_and_action": _table_of(
+            {"event_type": "string", "action_type": "string", "events": "int"},
+            [(*kind, events) for kind, events in by_type.most_common()],
+        ),
     }
 
 
-def bars(counts: "pd.Series[int]") -> dg.TableMetadataValue:
+def bars(counts: Mapping[str, int]) -> dg.TableMetadataValue:
     """Counts as bars of text: Dagster shows a table in its place, and a picture behind a link."""
-    most = max(counts.max(), 1)
+    most = max(counts.values(), default=1)
     rows = [
         (name, "█" * round(_LONGEST_BAR * count / most) or "▏" * (count > 0), count)
         for name, count in counts.items()
     ]
-    return table(pd.DataFrame(rows, columns=["time", "bar", "events"]))
+    return _table_of({"time": "string", "bar": "string", "events": "int"}, rows)
 
 
-def _by_five_minutes(counts: pd.DataFrame) -> "pd.Series[int]":
+def _by_five_minutes(counts: Sequence[Counted]) -> dict[str, int]:
     """Events by five minutes, from the first that have some to the last. Empty ones between are
     included: without them, gaps in time would not be visible."""
-    by_time = counts.groupby(pd.to_datetime(counts["minute"]).dt.floor("5min"))["events"].sum()
-    by_time = by_time.asfreq("5min", fill_value=0)
-    return by_time.set_axis([f"{moment:%H:%M}" for moment in by_time.index])
-
-
-def _time_of_day(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}"
+    by_time: Counter[datetime] = Counter()
+    for row in counts:
+        by_time[row.minute - row.minute.minute % 5 * _MINUTE] += row.events
+    first, last = min(by_time), max(by_time)
+    spans = (last - first) // (5 * _MINUTE) + 1
+    moments = (first + 5 * number * _MINUTE for number in range(spans))
+    return {f"{moment:%H:%M}": by_time[moment] for moment in moments}
 
 
 def changes_table(changes: Sequence[Change]) -> dg.TableMetadataValue:
@@ -148,6 +159,16 @@ def _run_of(worker: str | None) -> dg.DagsterRunMetadataValue | None:
     """The run that a worker's name stands for, if it is one."""
     kind, _, run_id = (worker or "").partition(" ")
     return dg.MetadataValue.dagster_run(run_id) if kind == "run" else None
+
+
+def _table_of(
+    columns: Mapping[str, str], rows: Iterable[tuple[str | int, ...]]
+) -> dg.TableMetadataValue:
+    """Rows as a table: the type of each column, by its name."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]),
+    )
 
 
 def table(frame: pd.DataFrame) -> dg.TableMetadataValue:

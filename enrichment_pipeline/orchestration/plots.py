@@ -2,11 +2,14 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
+
+from enrichment_pipeline.store.windows.contents import Counted
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -14,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def plot_over_time(
-    counts: pd.DataFrame, start: datetime, end: datetime
+    counts: Sequence[Counted], start: datetime, end: datetime
 ) -> dg.MarkdownMetadataValue:
     """Events per minute between `start` and `end`, by event type, as a picture."""
-    by_minute = counts.pivot_table(
+    by_minute = pd.DataFrame(counts).pivot_table(
         index="minute", columns="event_type", values="events", aggfunc="sum", fill_value=0
     )
     minutes = pd.date_range(start, end, freq="min", inclusive="left")

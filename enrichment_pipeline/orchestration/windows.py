@@ -98,17 +98,12 @@ def read_windows(
         counted = counted_books(connection, windows, store.window)
     outcome.waits = waiting[0].due_in if waiting else None
     unfinished = outcome.dead.keys() | {batch.window_start for batch in waiting}
-    unknown = 0
-    # Plots take four fifths of the time of a run over fifty small windows, so only the newest
-    # have one; materializing a window by itself gives it one too.
-    plotted = {window.window_start for window in counted[-_MOST_PLOTS:]}
-    for window in counted:
-        metadata, unknown_here = _read(
-            store, window, outcome.report, with_plot=window.window_start in plotted
-        )
-        unknown += unknown_here
-        if window.window_start not in unfinished:
-            outcome.finished[window.window_start] = metadata
+    shown, unknown = _contents(store, counted, outcome.report)
+    outcome.finished = {
+        window.window_start: books_metadata(window) | shown.get(window.window_start, {})
+        for window in counted
+        if window.window_start not in unfinished
+    }
     enriched = sum(window.enriched for window in counted)
     outcome.checks = [books_balance(outcome.books, counted), few_unknown(enriched, unknown)]
     return outcome
@@ -128,26 +123,38 @@ def read_open_windows(store: Store, windows: Sequence[datetime]) -> Outcome:
     return outcome
 
 
-def _read(
-    store: Store, window: WindowBooks, report: EnrichmentReport, *, with_plot: bool
-) -> tuple[Metadata, int]:
-    metadata = books_metadata(window)
-    if not window.enriched:
-        return metadata, 0
-    start, end = window.window_start, window.window_start + store.window
+def _contents(
+    store: Store, counted: Sequence[WindowBooks], report: EnrichmentReport
+) -> tuple[dict[datetime, Metadata], int]:
+    """What to show of the events of each window that has some, and how many are of unknown type."""
+    filled = [window.window_start for window in counted if window.enriched]
     with store.transaction() as connection:
-        counts = classified(connection, start, end)
-        newest_events = preview(connection, start, end, _PREVIEW_ROWS)
-    metadata |= window_metadata(counts, newest_events)
-    if with_plot:
-        metadata["events_over_the_window"] = plot_over_time(counts, start, end)
-    if report.events:
-        # The duration of the run, which may have had other windows too.
-        metadata["run_seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
-        rate = round(report.events / report.seconds)
-        metadata["run_events_per_second"] = dg.MetadataValue.int(rate)
-    unknown = counts.loc[counts["event_type"] == "unknown", "events"].sum()
-    return metadata, int(unknown)
+        counts = classified(connection, filled, store.window)
+        newest_events = preview(connection, filled, store.window, _PREVIEW_ROWS)
+    of_run = _of_run(report)
+    # Retention may have dropped the events of a window meanwhile.
+    shown = {start: window_metadata(counts[start], newest_events[start]) for start in counts}
+    # Plots take four fifths of the time of a run over fifty small windows, so only the newest
+    # have one; materializing a window by itself gives it one too.
+    for window in counted[-_MOST_PLOTS:]:
+        if counts_of_it := counts.get(start := window.window_start):
+            plot = plot_over_time(counts_of_it, start, start + store.window)
+            shown[start]["events_over_the_window"] = plot
+    unknown = sum(
+        row.events for rows in counts.values() for row in rows if row.event_type == "unknown"
+    )
+    return {start: metadata | of_run for start, metadata in shown.items()}, unknown
+
+
+def _of_run(report: EnrichmentReport) -> Metadata:
+    """How long the run took, which may have had several windows."""
+    if not report.events:
+        return {}
+    rate = round(report.events / report.seconds)
+    return {
+        "run_seconds": dg.MetadataValue.float(round(report.seconds, 3)),
+        "run_events_per_second": dg.MetadataValue.int(rate),
+    }
 
 
 def failure_message(dead: dict[datetime, int]) -> str:

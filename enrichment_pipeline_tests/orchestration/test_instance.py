@@ -8,7 +8,8 @@ import dagster as dg
 import psutil
 import pytest
 import yaml
-from sqlalchemy import create_engine, inspect
+from dagster_postgres import PostgresEventLogStorage
+from sqlalchemy import create_engine, event, inspect
 
 from enrichment_pipeline.cli import up
 from enrichment_pipeline.orchestration import instance
@@ -23,12 +24,12 @@ from enrichment_pipeline.orchestration.instance import (
     write_workspace,
 )
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
-from enrichment_pipeline.orchestration.partitions import add_windows
+from enrichment_pipeline.orchestration.partitions import add_windows, partition_key, range_tags
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.store.database.embedded_server import ServerFiles
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
-from enrichment_pipeline_tests.conftest import raw_events
+from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.orchestration.conftest import START
 from enrichment_pipeline_tests.orchestration.test_runs import a_job, origin
 
@@ -59,6 +60,35 @@ def test_dagster_keeps_its_history_in_a_database_of_its_own_beside_the_store(
     assert {"runs", "event_logs", "alembic_version"} <= set(inspect(engine).get_table_names())
     engine.dispose()
     assert "runs" not in inspect(store.engine).get_table_names()
+
+
+@pytest.mark.slow
+def test_what_a_run_over_many_windows_plans_and_makes_is_written_at_once(
+    store: Store, definitions: dg.Definitions, dagster_home: Path
+) -> None:
+    windows = [START + number * HOUR for number in range(6)]
+    load_events(store, [one for window in windows for one in raw_events(1, window)], [], "test")
+    job = definitions.resolve_job_def(ENRICHMENT_JOB)
+    written: list[str] = []
+    connected: list[object] = []
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        add_windows(instance, windows)
+        log = instance.event_log_storage
+        assert isinstance(log, PostgresEventLogStorage)
+        event.listen(log._engine, "connect", lambda *new: connected.append(new))
+        event.listen(log._engine, "before_execute", lambda *one: written.append(str(one[1])))
+        assert job.execute_in_process(instance=instance, tags=range_tags(windows)).success
+        at_once = [one for one in written if "INSERT INTO event_logs" in one and "_m5)" in one]
+        assert len(at_once) == 4, "of two assets, what is planned and what is made"
+        [run] = instance.get_runs()
+        for kind in (
+            dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+            dg.DagsterEventType.ASSET_MATERIALIZATION,
+        ):
+            found = instance.get_records_for_run(run.run_id, of_type=kind).records
+            made = {one.partition_key for one in found if one.asset_key == ENRICHED_EVENTS}
+            assert made == {partition_key(window) for window in windows}
+        assert len(connected) < 10, "a connection is kept"
 
 
 @pytest.mark.slow

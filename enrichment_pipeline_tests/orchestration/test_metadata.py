@@ -20,9 +20,9 @@ from enrichment_pipeline.orchestration.metadata import (
 from enrichment_pipeline.orchestration.plots import plot_over_time
 from enrichment_pipeline.store.dead_letters.summary import BrokenNow
 from enrichment_pipeline.store.windows.books import WindowBooks
+from enrichment_pipeline.store.windows.contents import Counted, Described
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-NOTHING = pd.DataFrame({"occurred_at": [], "description": []})
 MARKDOWN_IN_ITS_PLACE = 1_000
 """Characters; Dagster puts what is longer behind a link."""
 
@@ -32,9 +32,8 @@ def columns_of(value: object) -> list[str]:
     return [column.name for column in value.schema.columns]
 
 
-def counts_at(*minutes: int, events: int = 1) -> pd.DataFrame:
-    rows = [(NOON.replace(minute=minute), "click", "click", events) for minute in minutes]
-    return pd.DataFrame(rows, columns=["minute", "event_type", "action_type", "events"])
+def counts_at(*minutes: int) -> list[Counted]:
+    return [Counted(NOON.replace(minute=minute), "click", "click", 1) for minute in minutes]
 
 
 def broken() -> BrokenNow:
@@ -59,11 +58,7 @@ def broken() -> BrokenNow:
 
 
 def test_of_a_window_the_sentences_come_first_and_beside_them_the_time_alone() -> None:
-    events = pd.DataFrame(
-        [(NOON, "e", "custom", "click", "Viewed /", "me")],
-        columns=["occurred_at", "event", "event_type", "action_type", "description", "distinct_id"],
-    )
-    shown = window_metadata(counts_at(0, 7), events)
+    shown = window_metadata(counts_at(0, 7), [Described(NOON, "Viewed /")])
     assert list(shown) == ["preview", "events_by_time", "by_type_and_action"]
     assert columns_of(shown["preview"]) == ["time", "description"]
     times = shown["events_by_time"]
@@ -72,7 +67,7 @@ def test_of_a_window_the_sentences_come_first_and_beside_them_the_time_alone() -
 
 
 def test_five_minutes_without_events_between_others_are_shown_as_such() -> None:
-    shown = window_metadata(counts_at(3, 17), NOTHING)["events_by_time"]
+    shown = window_metadata(counts_at(3, 17), [])["events_by_time"]
     assert isinstance(shown, dg.TableMetadataValue)
     assert [(record.data["time"], record.data["events"]) for record in shown.records] == [
         *(("12:00", 1), ("12:05", 0)),
@@ -87,7 +82,7 @@ def test_what_has_arrived_is_shown_without_what_becomes_of_it() -> None:
 
 
 def test_a_bar_is_as_long_as_its_share_and_never_nothing() -> None:
-    shown = bars(pd.Series({"12:00": 1_000, "12:05": 500, "12:10": 1}))
+    shown = bars({"12:00": 1_000, "12:05": 500, "12:10": 1})
     assert [dict(record.data) for record in shown.records] == [
         {"time": "12:00", "bar": "█" * 16, "events": 1_000},
         {"time": "12:05", "bar": "█" * 8, "events": 500},
@@ -96,7 +91,7 @@ def test_a_bar_is_as_long_as_its_share_and_never_nothing() -> None:
 
 
 def test_a_full_window_has_a_bar_for_each_five_minutes() -> None:
-    shown = window_metadata(counts_at(*range(60)), NOTHING)["events_by_time"]
+    shown = window_metadata(counts_at(*range(60)), [])["events_by_time"]
     assert isinstance(shown, dg.TableMetadataValue)
     assert [record.data["events"] for record in shown.records] == [5] * 12
 
