@@ -30,7 +30,7 @@ def process_count() -> int:
 def process_pool(settings: Settings, processes: int) -> ProcessPoolExecutor:
     """A pool of processes, in which `process_store` opens the store that the settings name."""
     # Spawned, not forked: a copy of this process would share its connections.
-    return ProcessPoolExecutor(processes, get_context("spawn"), _start, (settings,))
+    return ProcessPoolExecutor(processes, get_context("spawn"), begin_process, (settings,))
 
 
 @contextmanager
@@ -72,7 +72,9 @@ def sigint_deferred() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _start(settings: Settings) -> None:
+def begin_process(settings: Settings) -> None:
+    """What a process that was started does first: it will end with the process that started it, and
+    `process_store` knows its settings."""
     Thread(target=_end_with_the_parent, daemon=True).start()
     _settings.append(settings)
 

@@ -5,19 +5,24 @@ The commit itself belongs to `accept`, grouping submissions to `micro_batch`.
 
 import asyncio
 import logging
+import pickle
 import signal
-import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_context, resource_tracker
+from time import monotonic
+from typing import Protocol
+from weakref import finalize
 
 from enrichment_pipeline.events.masked import masked_line, masked_traceback
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, accept
-from enrichment_pipeline.ingest.processes import process_pool, process_store, sigint_blocked
+from enrichment_pipeline.ingest.processes import begin_process, process_store, sigint_blocked
+from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import (
+    StoreError,
     StoreUnavailableError,
     first_line,
     is_store_failure,
@@ -28,6 +33,7 @@ COMMIT_SECONDS = 60
 error."""
 
 _CLOSE_SECONDS = 5
+_LENGTH_BYTES = 8
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +51,6 @@ class Writers:
         self._processes = processes
         self.count = processes or 2
         """The most commits at the same time."""
-        # A pool for each writer, so that one that dies or hangs does not take others along.
         self._free = [self._started() for _ in range(self.count)]
 
     async def commit(self, group: Sequence[Submission]) -> Accepted:
@@ -56,80 +61,144 @@ class Writers:
                 helps.
             CommitError: the events could not be taken, and the store is not to blame.
         """
-        executor = self._free.pop()
+        writer = self._free.pop()
         try:
-            return await self._commit_by(executor, group)
-        except (BrokenProcessPool, _HangsError) as error:
-            _kill(_processes_of(executor))
-            executor.shutdown(wait=False)
-            executor = self._started()
-            raise StoreUnavailableError(str(error)) from error
+            return await asyncio.wait_for(writer.commit(group), COMMIT_SECONDS)
+        except (TimeoutError, EOFError, OSError) as error:
+            writer.kill()
+            writer = self._started()
+            hangs = isinstance(error, TimeoutError)
+            why = f"takes more than {COMMIT_SECONDS} seconds" if hangs else "ended with its process"
+            raise StoreUnavailableError(f"a commit {why}") from error
         finally:
-            self._free.append(executor)
-
-    async def _commit_by(self, executor: Executor, group: Sequence[Submission]) -> Accepted:
-        loop = asyncio.get_running_loop()
-        if self._processes:
-            commit = loop.run_in_executor(executor, _commit_in_process, group)
-        else:
-            commit = loop.run_in_executor(executor, _commit, self._store, group)
-        # Marks the exception as retrieved: nobody waits for a commit that was given up.
-        commit.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
-        if not commit.done():
-            raise _HangsError(f"a commit takes more than {COMMIT_SECONDS} seconds")
-        return commit.result()
+            self._free.append(writer)
 
     def close(self) -> None:
         """End the processes; a process that is still working after a few seconds is killed."""
-        processes = [process for executor in self._free for process in _processes_of(executor)]
-        for executor in self._free:
-            executor.shutdown(wait=False)
-        _kill(_still_there(processes, _CLOSE_SECONDS))
-        for executor in self._free:
-            executor.shutdown()
+        for writer in self._free:
+            writer.stop()
+        deadline = monotonic() + _CLOSE_SECONDS
+        for writer in self._free:
+            writer.join(deadline - monotonic())
 
-    def _started(self) -> Executor:
-        if not self._processes:
-            return ThreadPoolExecutor(1, "commit")
-        pool = process_pool(self._store.settings, 1)
-        with sigint_blocked(signal.SIGTERM):
-            # A pool starts its process with the first task.
-            pool.submit(_connect)
-        return pool
+    def _started(self) -> "_Writer":
+        return _Process(self._store.settings) if self._processes else _Thread(self._store)
 
 
-class _HangsError(Exception):
-    """A commit does not end."""
+class _Writer(Protocol):
+    """What commits one group at a time."""
+
+    async def commit(self, group: Sequence[Submission]) -> Accepted:
+        """As `Writers.commit`; EOFError or OSError where the process has died."""
+
+    def stop(self) -> None:
+        """Ask it to end after what it is doing."""
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end at most so long, then kill it."""
+
+    def kill(self) -> None:
+        """End it at once."""
 
 
-def _processes_of(executor: Executor) -> Sequence[BaseProcess]:
-    # Before Python 3.14 no public attribute has the processes, and hanging ones must be killed.
-    running = executor._processes if isinstance(executor, ProcessPoolExecutor) else None
-    return list((running or {}).values())
+class _Thread:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._executor = ThreadPoolExecutor(1, "commit")
+
+    async def commit(self, group: Sequence[Submission]) -> Accepted:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, _commit, self._store, group)
+
+    def stop(self) -> None:
+        self._executor.shutdown(wait=False)
+
+    def join(self, _: float) -> None:
+        self._executor.shutdown()
+
+    def kill(self) -> None:
+        self.stop()
 
 
-def _still_there(processes: Iterable[BaseProcess], seconds: float) -> Sequence[BaseProcess]:
-    """The processes that have not ended within `seconds`."""
-    left = {process.sentinel: process for process in processes}
-    deadline = time.monotonic() + seconds
-    while left and (remaining := deadline - time.monotonic()) > 0:
-        for ended in wait(list(left), remaining):
-            del left[ended]  # type: ignore[arg-type]
-    return list(left.values())
+class _Process:
+    """A process at the other end of a socket. Each message is a pickle behind its length."""
+
+    # Not a pool of `concurrent.futures`: its two threads and their queues take as long as all else
+    # that the process that speaks HTTP does for a request with one event.
+
+    def __init__(self, settings: Settings) -> None:
+        self._socket, other_end = socket.socketpair()
+        self._socket.setblocking(False)
+        self._process = get_context("spawn").Process(target=_run, args=(settings, other_end))
+        # Python starts it with the first process, and then unblocks the signals.
+        resource_tracker.ensure_running()
+        with other_end, sigint_blocked(signal.SIGTERM):
+            self._process.start()
+        # Also where nobody calls `stop`: Python waits at its exit for the processes that it started.
+        self._hang_up = finalize(self, self._socket.close)
+        self._is_answering = False
+
+    async def commit(self, group: Sequence[Submission]) -> Accepted:
+        if self._is_answering:
+            raise EOFError("the commit before was abandoned")
+        self._is_answering = True
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self._socket, _framed(group))
+        length = int.from_bytes(await self._exactly(_LENGTH_BYTES))
+        answer: Accepted | Exception = pickle.loads(await self._exactly(length))  # noqa: S301  ours
+        self._is_answering = False
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _exactly(self, size: int) -> bytearray:
+        loop = asyncio.get_running_loop()
+        content = bytearray(size)
+        rest = memoryview(content)
+        while rest:
+            read = await loop.sock_recv_into(self._socket, rest)
+            if not read:
+                raise EOFError("the process has ended")
+            rest = rest[read:]
+        return content
+
+    def stop(self) -> None:
+        self._hang_up()
+
+    def join(self, seconds: float) -> None:
+        self._process.join(max(0.0, seconds))
+        self.kill()
+
+    def kill(self) -> None:
+        self._hang_up()
+        self._process.kill()
+        self._process.join()
 
 
-def _kill(processes: Iterable[BaseProcess]) -> None:
-    for process in processes:
-        process.kill()
+def _framed(message: object) -> bytes:
+    content = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    return len(content).to_bytes(_LENGTH_BYTES) + content
 
 
-def _connect() -> None:
-    process_store()
+def _run(settings: Settings, connection: socket.socket) -> None:
+    """What a process does until the other end of its socket is closed."""
+    begin_process(settings)
+    try:
+        process_store()
+    except StoreError as error:
+        logger.warning("%s; it is tried again with the first commit", first_line(error))
+    # A lost connection: nobody waits for the answer any more.
+    with connection, connection.makefile("rb") as requests, suppress(ConnectionError):
+        while length := int.from_bytes(requests.read(_LENGTH_BYTES)):
+            group: Sequence[Submission] = pickle.loads(requests.read(length))  # noqa: S301  ours
+            connection.sendall(_framed(_answer(group)))
 
 
-def _commit_in_process(group: Sequence[Submission]) -> Accepted:
-    return _commit(process_store(), group)
+def _answer(group: Sequence[Submission]) -> Accepted | Exception:
+    try:
+        return _commit(process_store(), group)
+    except (StoreError, CommitError) as error:
+        return error
 
 
 def _commit(store: Store, group: Sequence[Submission]) -> Accepted:
