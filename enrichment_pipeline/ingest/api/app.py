@@ -8,8 +8,6 @@ from types import MappingProxyType
 from typing import Protocol
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -17,15 +15,16 @@ from starlette.routing import Route
 from enrichment_pipeline.alerts.watcher import Watcher
 from enrichment_pipeline.ingest.api import browser
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission
-from enrichment_pipeline.ingest.api.capture import REQUEST_ID, Capture
+from enrichment_pipeline.ingest.api.capture import Capture
+from enrichment_pipeline.ingest.api.cors import Application, for_pages_of_any_origin
+from enrichment_pipeline.ingest.api.exchange import Endpoint
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.ingest.api.micro_batch import Budget, MicroBatcher
 from enrichment_pipeline.ingest.api.status import Handler, Status
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens, read_token
-from enrichment_pipeline.ingest.api.writers import CommitError, Writers
+from enrichment_pipeline.ingest.api.writers import Writers
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
-from enrichment_pipeline.store.database.errors import StoreUnavailableError
 
 MEMORY_BYTES = 256 * 1024 * 1024
 """Memory that all requests under way may take together; past that the response is 503."""
@@ -34,7 +33,6 @@ _V0 = ("/e", "/i/v0/e", "/i/v0/ai/batch", "/capture", "/track", "/batch")
 _V1 = "/i/v1/analytics/events"
 _OPTIONS = (*_V0, "/engage", "/s", _V1, "/flags", "/decide")
 _SEND = ["GET", "POST"]
-_DAY_SECONDS = 86_400
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +92,7 @@ def create_app(
     async def commit(group: Sequence[Submission]) -> Accepted:
         try:
             accepted = await writers.commit(group)
-        except (StoreUnavailableError, CommitError) as error:
+        except Exception as error:
             logger.warning("no commit, senders are asked to send their events again: %s", error)
             raise
         metrics.count(group[0].origin.source, accepted.result)
@@ -123,14 +121,19 @@ def create_app(
             await asyncio.to_thread(notifier.close)
         await asyncio.to_thread(watcher.stop)
 
-    v0 = capture.v0()
+    v0 = Endpoint(capture.v0())
+    by_get = {
+        **{path: v0 for name in _V0 for path in _both(name)},
+        **dict.fromkeys(_both("/engage"), Endpoint(capture.v0("$identify"))),
+        **dict.fromkeys(_both("/s"), Endpoint(capture.recording)),
+    }
+    by_post = {**by_get, **dict.fromkeys(_both(_V1), Endpoint(capture.v1))}
+    webhook = Endpoint(capture.webhook)
     routes = [
-        *(Route(path, v0, methods=_SEND) for name in _V0 for path in _both(name)),
+        *(Route(path, by_get[path], methods=_SEND) for path in by_get),
+        *(Route(path, by_post[path], methods=["POST"]) for path in _both(_V1)),
+        *(Route(path, webhook, methods=["POST"]) for path in _both("/webhook/{project}")),
         *(Route(path, _options, methods=["OPTIONS"]) for name in _OPTIONS for path in _both(name)),
-        *(Route(path, capture.v0("$identify"), methods=_SEND) for path in _both("/engage")),
-        *(Route(path, capture.recording, methods=_SEND) for path in _both("/s")),
-        *(Route(path, capture.v1, methods=["POST"]) for path in _both(_V1)),
-        *(Route(path, capture.webhook, methods=["POST"]) for path in _both("/webhook/{project}")),
         Route("/array/{token}/config", browser.config),
         Route("/array/{token}/config.js", browser.config_script),
         *(Route(path, browser.flags, methods=_SEND) for path in _both("/flags")),
@@ -144,12 +147,14 @@ def create_app(
         *(Route(path, status.for_readers(handler)) for path, handler in readable.items()),
         *(pages.routes if pages else ()),
     ]
-    return Starlette(
+    app = Application(
         routes=routes,
         lifespan=lifespan,
-        middleware=[_for_pages_of_any_origin()],
+        middleware=[for_pages_of_any_origin()],
         exception_handlers={404: _no_route},
     )
+    app.direct = by_post
+    return app
 
 
 async def _no_route(_: Request, __: Exception) -> Response:
@@ -163,19 +168,3 @@ async def _options(_: Request) -> Response:
 
 def _both(path: str) -> tuple[str, str]:
     return path, f"{path}/"
-
-
-def _for_pages_of_any_origin() -> Middleware:
-    """The CORS headers. A page's token decides whether it may send; the origin is mirrored, because
-    a browser that sends credentials takes no star. So are all headers that a page wants to send.
-    `Retry-After` is exposed, because posthog-js reads it."""
-    return Middleware(
-        CORSMiddleware,
-        allow_origin_regex=".*",
-        allow_credentials=True,
-        allow_methods=["GET", "POST", "OPTIONS"],
-        allow_headers=["*"],
-        allow_private_network=True,
-        expose_headers=["Retry-After", REQUEST_ID],
-        max_age=_DAY_SECONDS,
-    )

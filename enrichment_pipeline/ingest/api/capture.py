@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
 
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.events.text import readable_json
@@ -24,12 +22,21 @@ from enrichment_pipeline.ingest.api.bodies import (
     read_body,
     sent_at_parameter,
 )
+from enrichment_pipeline.ingest.api.cors import REQUEST_ID
 from enrichment_pipeline.ingest.api.encodings import (
     MAX_BODY_BYTES,
     RequestError,
     TooLargeError,
     data_parameter,
     json_text,
+)
+from enrichment_pipeline.ingest.api.exchange import (
+    NO_CONTENT,
+    DisconnectedError,
+    Request,
+    Response,
+    json_response,
+    plain_response,
 )
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.ingest.api.micro_batch import (
@@ -44,16 +51,10 @@ from enrichment_pipeline.ingest.projects import PROJECT, PROJECT_RULE
 SOURCE = "api"
 WEBHOOK_SOURCE = "webhook"
 
-REQUEST_ID = "PostHog-Request-Id"
-"""The header that a response of v1 echoes."""
-
 ACKNOWLEDGE_SECONDS = 10
 """A request whose commit takes longer gets a 503 and is sent again. posthog-python waits 15 s."""
 
-BODY_SECONDS = 30
-"""How long a request may take to send its body, whose beginning is held in memory meanwhile."""
-
-_RETRY_AFTER = "3"
+_RETRY_AFTER = b"3"
 # The size of a body, in any of its forms, that is decoded in the event loop; more would block other
 # requests for too long. A batch of a hundred events has half of it.
 _DECODED_AT_ONCE = 512 * 1024
@@ -63,6 +64,7 @@ _DECODED_IN_THREADS = 2
 _DECODING_BYTES = 2 * MAX_BODY_BYTES
 # Memory of a waiting event besides its payload: its object and its places in lists.
 _EVENT_BYTES = 64
+_REQUEST_ID = REQUEST_ID.lower().encode()
 _OK = b'{"status":"Ok"}'
 
 Route = Callable[[Request], Awaitable[Response]]
@@ -104,9 +106,9 @@ class Capture:
             arrival = datetime.now(UTC)
 
             def read(body: bytes, most: int) -> Sent:
-                compression = request.query_params.get("compression", "")
+                compression = request.parameters.get("compression", "")
                 if request.method == "GET":
-                    text = data_parameter(request.query_params.get("data", ""), compression, most)
+                    text = data_parameter(request.parameters.get("data", ""), compression, most)
                 else:
                     text = json_text(body, *_headers(request), compression, most)
                 return read_body(text)
@@ -114,8 +116,8 @@ class Capture:
             async def take(sent: Sent, reservation: Reservation) -> Response:
                 sent_at = (
                     sent.sent_at
-                    or sent_at_parameter(request.query_params.get("sent_at"))
-                    or sent_at_parameter(request.query_params.get("_"))
+                    or sent_at_parameter(request.parameters.get("sent_at"))
+                    or sent_at_parameter(request.parameters.get("_"))
                 )
                 submission = Submission(
                     Origin(SOURCE, sent.historical),
@@ -133,28 +135,30 @@ class Capture:
     async def v1(self, request: Request) -> Response:
         """The route `/i/v1/analytics/events`, which has a result for each event."""
         arrival = datetime.now(UTC)
-        request_id = request.headers.get(REQUEST_ID, "")
+        request_id = request.header(_REQUEST_ID)
 
         def read(body: bytes, most: int) -> Sent:
             return read_body(json_text(body, *_headers(request), "", most))
 
         async def take(sent: Sent, reservation: Reservation) -> Response:
-            sent_at = read_time(request.headers.get("PostHog-Request-Timestamp")) or sent.sent_at
+            sent_at = read_time(request.header(b"posthog-request-timestamp")) or sent.sent_at
             submission = Submission(
                 Origin(SOURCE, sent.historical), project, sent.events, Arrival(arrival, sent_at)
             )
             verdicts = await self._committed(submission, reservation)
             results = msgspec.json.encode({"results": _results(submission, verdicts)})
-            return Response(results, media_type="application/json")
+            return json_response(results)
 
         try:
-            project = self._tokens.project_of(bearer(request.headers.get("Authorization")))
+            project = self._tokens.project_of(bearer(request.header(b"authorization")))
         except RequestError as error:
             response = self._refused(error)
         else:
             response = await self._answer(request, read, take)
         if request_id:
-            response.headers[REQUEST_ID] = request_id
+            response = response._replace(
+                headers=[*response.headers, (_REQUEST_ID, request_id.encode("latin-1"))]
+            )
         return response
 
     async def recording(self, request: Request) -> Response:
@@ -173,7 +177,7 @@ class Capture:
     async def webhook(self, request: Request) -> Response:
         """The route `/webhook/{project}`, for PostHog's HTTP destination."""
         arrival = datetime.now(UTC)
-        project = request.path_params["project"]
+        project = request.path_parameters["project"]
 
         def read(body: bytes, most: int) -> Sent:
             text = json_text(body, *_headers(request), "", most)
@@ -184,10 +188,10 @@ class Capture:
                 Origin(WEBHOOK_SOURCE), project, sent.events, Arrival(arrival, is_recorded=True)
             )
             await self._committed(submission, reservation)
-            return Response(_OK, media_type="application/json")
+            return json_response(_OK)
 
         try:
-            self._check_webhook(project, bearer(request.headers.get("Authorization")))
+            self._check_webhook(project, bearer(request.header(b"authorization")))
         except RequestError as error:
             return self._refused(error)
         return await self._answer(request, read, take)
@@ -218,20 +222,17 @@ class Capture:
             return self._later("overloaded")
         except _NotCommittedError:
             return self._later("the store does not answer")
-        except ClientDisconnect:
+        except DisconnectedError:
             reservation.release()
-            return Response(status_code=400)
-        self._metrics.requests.labels(response.status_code).inc()
+            return plain_response(400, "the body is not whole")
+        self._metrics.requests.labels(response.status).inc()
         return response
 
     async def _read(self, request: Request, reservation: Reservation, read: Read) -> Sent:
         """The events of the request. The body is not kept beside them, because a request may wait
         long for its commit."""
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await self._body(request, reservation)
-        except TimeoutError as error:
-            raise RequestError(408, f"the body takes more than {BODY_SECONDS} seconds") from error
+        body = await request.body(reservation.add)
+        self._metrics.bytes.inc(len(body))
         try:
             sent = read(body, _DECODED_AT_ONCE)
         except TooLargeError:
@@ -253,43 +254,37 @@ class Capture:
         finally:
             self._decoding.release()
 
-    async def _body(self, request: Request, reservation: Reservation) -> bytes:
-        declared = request.headers.get("Content-Length", "")
-        if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-            raise TooLargeError(MAX_BODY_BYTES)
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                raise TooLargeError(MAX_BODY_BYTES)
-            reservation.add(len(chunk))
-            chunks.append(chunk)
-        self._metrics.bytes.inc(size)
-        return b"".join(chunks)
-
     async def _committed(self, submission: Submission, reservation: Reservation) -> Verdicts:
         started = time.perf_counter()
-        future = self._batcher.submit(submission)
-        # The memory is in use until the commit, even if the client has gone.
-        future.add_done_callback(lambda _: reservation.release())
-        await asyncio.wait({future}, timeout=ACKNOWLEDGE_SECONDS)
-        if not future.done() or future.exception():
-            raise _NotCommittedError
+        # The memory is in use until the commit, even if nobody waits for it any more.
+        future = self._batcher.submit(submission, reservation.release)
+        loop = asyncio.get_running_loop()
+        too_late = loop.call_later(ACKNOWLEDGE_SECONDS, _give_up, future)
+        try:
+            verdicts = await future
+        except Exception as error:
+            raise _NotCommittedError from error
+        finally:
+            too_late.cancel()
         self._metrics.acknowledge.observe(time.perf_counter() - started)
-        return future.result()
+        return verdicts
 
     def _refused(self, error: RequestError) -> Response:
         self._metrics.requests.labels(error.status).inc()
-        return PlainTextResponse(str(error), error.status)
+        return plain_response(error.status, str(error))
 
     def _later(self, why: str) -> Response:
         self._metrics.requests.labels(503).inc()
-        return PlainTextResponse(f"{why}; try again", 503, {"Retry-After": _RETRY_AFTER})
+        return plain_response(503, f"{why}; try again", [(b"retry-after", _RETRY_AFTER)])
 
 
 class _NotCommittedError(Exception):
     """The events are not committed: the store failed, or takes too long."""
+
+
+def _give_up(future: asyncio.Future[Verdicts]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
 
 
 def size_of(sent: Sent) -> int:
@@ -299,13 +294,13 @@ def size_of(sent: Sent) -> int:
 
 def _ok(request: Request) -> Response:
     # Only for beacons do browsers expect 204.
-    if request.query_params.get("beacon") == "1":
-        return Response(status_code=204)
-    return Response(_OK, media_type="application/json")
+    if request.parameters.get("beacon") == "1":
+        return NO_CONTENT
+    return json_response(_OK)
 
 
 def _headers(request: Request) -> tuple[str, str]:
-    return request.headers.get("Content-Type", ""), request.headers.get("Content-Encoding", "")
+    return request.header(b"content-type"), request.header(b"content-encoding")
 
 
 def _results(submission: Submission, verdicts: Verdicts) -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ share the next. The commit itself belongs to `accept`.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, Verdicts
 
@@ -69,6 +70,12 @@ class Reservation:
         self._taken = 0
 
 
+class _Waiting(NamedTuple):
+    submission: Submission
+    future: asyncio.Future[Verdicts]
+    done: Callable[[], object]
+
+
 class MicroBatcher:
     """Commits submissions in groups, each of one origin, `at_once` groups at a time: the next is
     parsed while PostgreSQL writes one.
@@ -82,7 +89,7 @@ class MicroBatcher:
     ) -> None:
         self._commit = commit
         self._at_once = at_once
-        self._waiting: deque[tuple[Submission, asyncio.Future[Verdicts]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._work = asyncio.Event()
         self._free = at_once
         self._writers: list[asyncio.Task[None]] = []
@@ -94,18 +101,19 @@ class MicroBatcher:
         """Begin to commit, in the running event loop."""
         self._writers = [asyncio.create_task(self._run()) for _ in range(self._at_once)]
 
-    def submit(self, submission: Submission) -> asyncio.Future[Verdicts]:
-        """Queue a submission; the future is done once its commit is.
+    def submit(
+        self, submission: Submission, done: Callable[[], object] = lambda: None
+    ) -> asyncio.Future[Verdicts]:
+        """Queue a submission; the future is done once its commit is, and `done` is called then.
 
-        The caller may stop waiting for the future: the commit is shared, and goes on.
+        The caller may stop waiting, and cancel the future or end it otherwise: the commit is
+        shared, and goes on.
         """
-        future: asyncio.Future[Verdicts] = asyncio.get_running_loop().create_future()
-        # Marks the exception as retrieved: perhaps nobody waits for the future any more.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._waiting.append((submission, future))
+        waiting = _Waiting(submission, asyncio.get_running_loop().create_future(), done)
+        self._waiting.append(waiting)
         self.waiting_events += len(submission.payloads)
         self._work.set()
-        return future
+        return waiting.future
 
     async def close(self) -> None:
         """Commit what is queued, then stop. What is not committed within some seconds is left: no
@@ -130,33 +138,35 @@ class MicroBatcher:
             else:
                 self._work.clear()
 
-    def _next_group(self) -> list[tuple[Submission, asyncio.Future[Verdicts]]]:
+    def _next_group(self) -> list[_Waiting]:
         """The next submissions of one origin: as many as one free writer should take."""
-        group: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
-        passed_over: list[tuple[Submission, asyncio.Future[Verdicts]]] = []
+        group: list[_Waiting] = []
+        passed_over: list[_Waiting] = []
         events, size = 0, 0
         share = max(SHARED_EVENTS, self.waiting_events // self._free)
         while self._waiting and events < min(share, MOST_EVENTS) and size < MOST_BYTES:
-            submission, future = self._waiting.popleft()
-            if group and submission.origin != group[0][0].origin:
-                passed_over.append((submission, future))
+            waiting = self._waiting.popleft()
+            submission = waiting.submission
+            if group and submission.origin != group[0].submission.origin:
+                passed_over.append(waiting)
                 continue
-            group.append((submission, future))
+            group.append(waiting)
             events += len(submission.payloads)
             size += sum(map(len, submission.payloads))
         self._waiting.extendleft(reversed(passed_over))
         self.waiting_events -= events
         return group
 
-    async def _commit_group(
-        self, group: Sequence[tuple[Submission, asyncio.Future[Verdicts]]]
-    ) -> None:
-        submissions = [submission for submission, _ in group]
+    async def _commit_group(self, group: Sequence[_Waiting]) -> None:
         try:
-            accepted = await self._commit(submissions)
+            accepted = await self._commit([waiting.submission for waiting in group])
         except Exception as error:  # noqa: BLE001  raised to those who wait
-            for _, future in group:
-                future.set_exception(error)
+            for waiting in group:
+                waiting.done()
+                if not waiting.future.done():
+                    waiting.future.set_exception(error)
             return
-        for (_, future), verdicts in zip(group, accepted.verdicts, strict=True):
-            future.set_result(verdicts)
+        for waiting, verdicts in zip(group, accepted.verdicts, strict=True):
+            waiting.done()
+            if not waiting.future.done():
+                waiting.future.set_result(verdicts)

@@ -134,7 +134,7 @@ class _Process:
         resource_tracker.ensure_running()
         with other_end, sigint_blocked(signal.SIGTERM):
             self._process.start()
-        # Also where nobody calls `stop`: Python waits at its exit for the processes that it started.
+        # Also where nobody calls `stop`: Python waits at its exit for processes that it started.
         self._hang_up = finalize(self, self._socket.close)
         self._is_answering = False
 

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.events.raw_event import TIME_IS_ARRIVAL, TOO_FAR_AHEAD, UNREADABLE
-from enrichment_pipeline.ingest.api import capture
+from enrichment_pipeline.ingest.api import capture, exchange
 from enrichment_pipeline.ingest.api.app import MEMORY_BYTES
 from enrichment_pipeline.ingest.api.bodies import read_body
 from enrichment_pipeline.ingest.api.encodings import json_text
@@ -499,7 +499,7 @@ def test_a_large_request_waits_for_the_room_that_its_decoding_takes(
 def test_a_body_that_does_not_come_is_a_408_and_gives_its_memory_back(
     store: Store, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capture, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(exchange, "BODY_SECONDS", 0.2)
     with served_by_a_thread(store, api_settings) as url:
         port = int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 20) as stalled:

@@ -197,3 +197,15 @@ def test_every_route_is_described(client: TestClient) -> None:
     assert routes == {
         (path.rstrip("/"), method.upper()) for path, item in described.items() for method in item
     }
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://shop.example"}])
+def test_a_response_past_the_framework_has_the_headers_of_one_through_it(
+    client: TestClient, headers: dict[str, str]
+) -> None:
+    # No token: both are refused alike.
+    past = client.post("/e/", json={"event": "a", "distinct_id": "d"}, headers=headers)
+    through = client.get("/e/", params={"data": "{}"}, headers=headers)
+    assert past.status_code == through.status_code == 401
+    assert {**past.headers, "content-length": ""} == {**through.headers, "content-length": ""}
+    assert ("access-control-allow-origin" in past.headers) == ("Origin" in headers)
