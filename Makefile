@@ -10,7 +10,8 @@ CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy examples
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo wheel test test-all test-slow test-clients postgres postgres-newest faults \
-	brokers rolling migrating screenshots lint bench understanding requirements reference docs docs-serve
+	brokers rolling migrating screenshots lint bench understanding requirements reference freeze docs \
+	docs-serve
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -130,6 +131,10 @@ screenshots: install  ## the pictures of docs/
 # From the code: commands, settings, metrics, tables, reason codes, alerts, tools, routes.
 reference: install  ## the pages of docs/reference that the code writes
 	@$(BIN)/python -m reference
+
+# At a release, after the version and the changelog: CONTRIBUTING.md.
+freeze: install  ## what this version promises, for the tests of later ones
+	@$(BIN)/python -m enrichment_pipeline_tests.released
 
 docs: install  ## the documentation as a site, in build/site
 	@$(BIN)/zensical build --strict --clean

@@ -27,7 +27,7 @@ _WHERE = "ingest/api/openapi.yaml"
 def routes_page() -> str:
     """The page, as Markdown."""
     api = description()
-    found = list(_operations(api))
+    found = list(every_operation(api))
     parts = [
         f"## {title}\n\n" + "\n\n".join(_operation(api, *one) for one in _grouped(found, tag))
         for tag, title in _TAGS.items()
@@ -37,10 +37,11 @@ def routes_page() -> str:
 
 def every_tag() -> set[str]:
     """The tags of the description, each of which has a title here."""
-    return {tag for _, one in _operations(description()) for tag in one["tags"]}
+    return {tag for _, one in every_operation(description()) for tag in one["tags"]}
 
 
-def _operations(api: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def every_operation(api: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The operations of a description, by method and path."""
     for path, item in api["paths"].items():
         for method in _METHODS:
             if method in item:
@@ -76,7 +77,7 @@ def _parameters(
     api: Mapping[str, Any], name: str, one: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
     for parameter in one.get("parameters", ()):
-        found = _followed(api, parameter)
+        found = followed(api, parameter)
         words = said(found.get("description"), f"{found['name']} of {name}", _WHERE)
         where = f"{found['in']}, needed" if found.get("required") else str(found["in"])
         yield code(found["name"]), where, plain(words)
@@ -84,11 +85,11 @@ def _parameters(
 
 def _answers(api: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[str]:
     for status, answer in one["responses"].items():
-        words = str(_followed(api, answer)["description"]).strip().rstrip(".")
+        words = str(followed(api, answer)["description"]).strip().rstrip(".")
         yield f"**{status}** {plain(' '.join(words.split()))}"
 
 
-def _followed(api: Mapping[str, Any], one: Mapping[str, Any]) -> Mapping[str, Any]:
+def followed(api: Mapping[str, Any], one: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a reference of the description refers to."""
     if "$ref" not in one:
         return one

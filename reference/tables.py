@@ -35,10 +35,11 @@ def _rows(one: Table) -> Iterator[tuple[str, str, str]]:
     for column in one.columns:
         words = MEANINGS.get(one.name, {}).get(column.name)
         meaning = said(words, f"{one.name}.{column.name}", "store/database/meanings.py")
-        yield code(column.name), _type(column), plain(meaning)
+        yield code(column.name), column_type(column), plain(meaning)
 
 
-def _type(column: Column[object]) -> str:
+def column_type(column: Column[object]) -> str:
+    """The type of a column in PostgreSQL's words, and whether it is a key or may be NULL."""
     name = str(column.type.compile(dialect=_DIALECT)).lower()
     name = name.replace("timestamp with time zone", "timestamptz")
     if column.primary_key:

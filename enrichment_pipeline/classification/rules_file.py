@@ -24,7 +24,7 @@ from enrichment_pipeline.classification.yaml_nodes import (
 )
 
 _BUILT_IN_FILE = Path(__file__).with_name("default_rules.yaml")
-_SECTIONS = ("events", "patterns", "event_types", "action_types")
+SECTIONS = ("events", "patterns", "event_types", "action_types")
 _DEFAULT_EVENT_TYPE = "custom"
 _NAME_OF_POSTHOGS = re.compile(r"\$+[^\W\d]")
 
@@ -47,7 +47,7 @@ def load_rules(path: Path | None = None) -> Rules:
     root = None if path is None else read_yaml(path)
     if root is None:
         return built_in
-    sections = fields(root, "the rules file", _SECTIONS)
+    sections = fields(root, "the rules file", SECTIONS)
     vocabulary = _vocabulary(sections, _Vocabulary(built_in.event_types, built_in.action_types))
     events = _events(sections, vocabulary)
     return Rules(
@@ -68,7 +68,7 @@ def _built_in_rules() -> Rules:
     root = read_yaml(_BUILT_IN_FILE)
     if root is None:
         raise ValueError(f"{_BUILT_IN_FILE} is empty; install the package again")
-    sections = fields(root, "the built-in rules", (*_SECTIONS, "sub_types", "fallbacks"))
+    sections = fields(root, "the built-in rules", (*SECTIONS, "sub_types", "fallbacks"))
     vocabulary = _vocabulary(sections, _Vocabulary((), ()))
     return Rules(
         event_types=vocabulary.event_types,

@@ -70,22 +70,27 @@ def test_every_command_with_json_is_here() -> None:
 def test_json_is_one_document_and_errors_are_lines_of_their_own(
     store: Store, rules: Rules, tmp_path: Path, *, command: str, is_filled: bool
 ) -> None:
-    (tmp_path / "events.jsonl").write_bytes(make_event(at=NOON) if is_filled else b"")
-    (tmp_path / "answer.txt").write_text("Somebody came (s1).")
-    [event] = raw_events(1, NOON, properties={"$session_id": "s"})
-    if is_filled:
-        broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "not JSON", b"{", NOON)
-        load_events(store, [event], [broken], "test")
-        enrich_due(store, rules)
-    letter = call("sql", "SELECT coalesce(max(id), 1) AS id FROM dead_letter", "--json")
-    values = {
-        "LETTER": str(json.loads(letter.stdout)[0]["id"]),
-        "EVENT": str(event.uuid),
-        "SESSION": "s",
-    }
+    values = prepared(store, rules, tmp_path, is_filled=is_filled)
     arguments = [values.get(argument, argument) for argument in ARGUMENTS[command]]
     result = call(*command.split(), *arguments, "--json", ENRICHMENT_ALERT_URLS=NOWHERE)
     if result.stdout or result.returncode == 0:
         json.loads(result.stdout)
     assert bool(result.stderr) == bool(result.returncode), result
     assert "Traceback" not in result.stderr
+
+
+def prepared(store: Store, rules: Rules, folder: Path, *, is_filled: bool) -> dict[str, str]:
+    """What commands are called on, in a folder and a store; the values of names in ARGUMENTS."""
+    (folder / "events.jsonl").write_bytes(make_event(at=NOON) if is_filled else b"")
+    (folder / "answer.txt").write_text("Somebody came (s1).")
+    [event] = raw_events(1, NOON, properties={"$session_id": "s"})
+    if is_filled:
+        broken = RejectedEvent("default", RejectionReason.INVALID_JSON, "not JSON", b"{", NOON)
+        load_events(store, [event], [broken], "test")
+        enrich_due(store, rules)
+    letter = call("sql", "SELECT coalesce(max(id), 1) AS id FROM dead_letter", "--json")
+    return {
+        "LETTER": str(json.loads(letter.stdout)[0]["id"]),
+        "EVENT": str(event.uuid),
+        "SESSION": "s",
+    }
