@@ -26,21 +26,21 @@ SET row_security = off;
 CREATE FUNCTION public.append_batch_changes() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
-        BEGIN
-            INSERT INTO enriched_change (consumer, window_start, batch_ids)
-            SELECT consumer.name, changed.window_start, array_agg(changed.id)
-            FROM (
-                SELECT after.id, after.window_start,
-                    after.enriched_count <> before.enriched_count AS events
-                FROM new_batch after JOIN old_batch before USING (id)
-                WHERE (after.enriched_count, after.dead_count, after.state)
-                    IS DISTINCT FROM (before.enriched_count, before.dead_count, before.state)
-            ) changed
-            JOIN (VALUES ('windows'), ('sessions')) AS consumer (name)
-                ON consumer.name = 'windows' OR changed.events
-            GROUP BY 1, 2;
-            RETURN NULL;
-        END $$;
+BEGIN
+    INSERT INTO enriched_change (consumer, window_start, batch_ids)
+    SELECT consumer.name, changed.window_start, array_agg(changed.id)
+    FROM (
+        SELECT after.id, after.window_start,
+            after.enriched_count <> before.enriched_count AS events
+        FROM new_batch after JOIN old_batch before USING (id)
+        WHERE (after.enriched_count, after.dead_count, after.state)
+            IS DISTINCT FROM (before.enriched_count, before.dead_count, before.state)
+    ) changed
+    JOIN (VALUES ('windows'), ('sessions')) AS consumer (name)
+        ON consumer.name = 'windows' OR changed.events
+    GROUP BY 1, 2;
+    RETURN NULL;
+END $$;
 
 
 --
@@ -50,13 +50,13 @@ CREATE FUNCTION public.append_batch_changes() RETURNS trigger
 CREATE FUNCTION public.append_letter_changes() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
-        BEGIN
-            INSERT INTO enriched_change (consumer, window_start)
-            SELECT consumer.name, letter.window_start
-            FROM (SELECT DISTINCT window_start FROM changed_letter) letter
-            CROSS JOIN (VALUES ('windows'), ('dead_letters')) AS consumer (name);
-            RETURN NULL;
-        END $$;
+BEGIN
+    INSERT INTO enriched_change (consumer, window_start)
+    SELECT consumer.name, letter.window_start
+    FROM (SELECT DISTINCT window_start FROM changed_letter) letter
+    CROSS JOIN (VALUES ('windows'), ('dead_letters')) AS consumer (name);
+    RETURN NULL;
+END $$;
 
 
 --
@@ -66,24 +66,24 @@ CREATE FUNCTION public.append_letter_changes() RETURNS trigger
 CREATE FUNCTION public.merge_enriched_changes() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
-        BEGIN
-            IF EXISTS (SELECT FROM added WHERE id % 10000 = 0) THEN
-                WITH many AS (
-                    SELECT consumer, window_start FROM enriched_change
-                    GROUP BY 1, 2 HAVING count(*) > 10
-                ),
-                merged AS (
-                    DELETE FROM enriched_change WHERE id IN (
-                        SELECT id FROM enriched_change JOIN many USING (consumer, window_start)
-                        FOR UPDATE OF enriched_change SKIP LOCKED
-                    )
-                    RETURNING consumer, window_start, changed_at
-                )
-                INSERT INTO enriched_change (consumer, window_start, changed_at)
-                SELECT consumer, window_start, min(changed_at) FROM merged GROUP BY 1, 2;
-            END IF;
-            RETURN NULL;
-        END $$;
+BEGIN
+    IF EXISTS (SELECT FROM added WHERE id % 10000 = 0) THEN
+        WITH many AS (
+            SELECT consumer, window_start FROM enriched_change
+            GROUP BY 1, 2 HAVING count(*) > 10
+        ),
+        merged AS (
+            DELETE FROM enriched_change WHERE id IN (
+                SELECT id FROM enriched_change JOIN many USING (consumer, window_start)
+                FOR UPDATE OF enriched_change SKIP LOCKED
+            )
+            RETURNING consumer, window_start, changed_at
+        )
+        INSERT INTO enriched_change (consumer, window_start, changed_at)
+        SELECT consumer, window_start, min(changed_at) FROM merged GROUP BY 1, 2;
+    END IF;
+    RETURN NULL;
+END $$;
 
 
 SET default_tablespace = '';
@@ -612,7 +612,7 @@ COPY public.alert_message (id, alert_key, channel, message, created_at, due_at, 
 --
 
 COPY public.dead_letter (id, kind, state, batch_id, window_start, event_count, source, project, event, reason_code, message, traceback, attempts, rules_version, first_failed_at, last_failed_at, payload, sent_at, uuid, occurred_at, distinct_id, worker, replays, closed_at, closing_note) FROM stdin;
-1	event	open	1	2026-03-01 12:00:00+00	1	test	default	\N	invalid_json	not JSON	\N	0	\N	2026-11-29 11:28:50.982362+00	2026-11-29 11:28:50.982362+00	\\x28b52ffd2101010900007b	\N	\N	\N	\N	\N	0	\N	\N
+1	event	open	1	2026-03-01 12:00:00+00	1	test	default	\N	invalid_json	not JSON	\N	0	\N	2026-11-29 11:33:07.894202+00	2026-11-29 11:33:07.894202+00	\\x28b52ffd2101010900007b	\N	\N	\N	\N	\N	0	\N	\N
 \.
 
 
@@ -621,9 +621,9 @@ COPY public.dead_letter (id, kind, state, batch_id, window_start, event_count, s
 --
 
 COPY public.enriched_change (id, consumer, window_start, batch_ids, changed_at) FROM stdin;
-1	windows	2026-03-01 12:00:00+00	\N	2026-11-29 11:28:51.008266+00
-2	dead_letters	2026-03-01 12:00:00+00	\N	2026-11-29 11:28:51.008395+00
-4	windows	2026-03-01 12:00:00+00	{1}	2026-11-29 11:28:51.812288+00
+1	windows	2026-03-01 12:00:00+00	\N	2026-11-29 11:33:07.908766+00
+2	dead_letters	2026-03-01 12:00:00+00	\N	2026-11-29 11:33:07.908908+00
+4	windows	2026-03-01 12:00:00+00	{1}	2026-11-29 11:33:08.317331+00
 \.
 
 
@@ -632,7 +632,7 @@ COPY public.enriched_change (id, consumer, window_start, batch_ids, changed_at) 
 --
 
 COPY public.enriched_event_20260301 (occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id, session_id, path, path_template, title, element_tag, element_label, description, properties, rules_version, enriched_at, device, touch, tab) FROM stdin;
-2026-03-01 12:00:00+00	5e2ac418-99e4-4ada-8f50-40526e2865ec	default	1	$pageview	pageview	view	user-1	s	/pricing	/pricing	\N	\N	\N	Viewed /pricing	\N	882245c1cca9d3c2	2026-11-29 11:28:51.019871+00	\N	\N	\N
+2026-03-01 12:00:00+00	a4d009bf-a33a-4aec-b280-5d2ddc5df7c5	default	1	$pageview	pageview	view	user-1	s	/pricing	/pricing	\N	\N	\N	Viewed /pricing	\N	882245c1cca9d3c2	2026-11-29 11:33:07.917868+00	\N	\N	\N
 \.
 
 
@@ -659,9 +659,9 @@ COPY public.enrichment_output (version, input_key, event_type, action_type, path
 --
 
 COPY public.event_key (project, uuid, batch_id) FROM stdin;
-default	5e2ac418-99e4-4ada-8f50-40526e2865ec	1
+default	a4d009bf-a33a-4aec-b280-5d2ddc5df7c5	1
 default	e370f95e-1d5c-8c12-8bd5-9af9a7f50d3c	1
-default	fac8c1ef-84e1-466f-b55f-063c48d46f12	2
+default	9b6470c2-6553-466b-b5d8-e070db82f197	2
 \.
 
 
@@ -718,8 +718,8 @@ COPY public.pulled_file (url, version, pulled_at, accepted, duplicates, quaranti
 --
 
 COPY public.raw_batch (id, window_start, source, state, event_count, enriched_count, dead_count, attempts, due_at, last_error, created_at, finished_at, historical) FROM stdin;
-1	2026-03-01 12:00:00+00	test	enriched	2	1	1	0	2026-11-29 11:28:50.982362+00	\N	2026-11-29 11:28:50.982362+00	2026-11-29 11:28:51.811789+00	f
-2	2026-03-01 12:00:00+00	import	pending	1	0	0	0	2026-11-29 11:28:55.028949+00	\N	2026-11-29 11:28:55.028949+00	\N	f
+1	2026-03-01 12:00:00+00	test	enriched	2	1	1	0	2026-11-29 11:33:07.894202+00	\N	2026-11-29 11:33:07.894202+00	2026-11-29 11:33:08.316608+00	f
+2	2026-03-01 12:00:00+00	import	pending	1	0	0	0	2026-11-29 11:33:10.024788+00	\N	2026-11-29 11:33:10.024788+00	\N	f
 \.
 
 
@@ -728,8 +728,8 @@ COPY public.raw_batch (id, window_start, source, state, event_count, enriched_co
 --
 
 COPY public.raw_event_20260301 (batch_id, project, uuid, occurred_at, event, distinct_id, session_id, path, title, properties, input_key, payload, detail, device, tab) FROM stdin;
-1	default	5e2ac418-99e4-4ada-8f50-40526e2865ec	2026-03-01 12:00:00+00	$pageview	user-1	s	/pricing	\N	\N	051e705f-0a42-d204-18d9-6b8663d68c5e	\\x28b52ffd2101f6f503002386139349c44724c7125920911c3954108163078802e9c123871672e45041c498c5981418b318b3241601cda9c9914305911c395410c991430511c5f878b2936cf60c373fb4d0deb2ff735c85927124470dfc87da018087d486b1392a132884b21ef58e0a5926bbb73dd9dd5dbd25ec8dd0d549912ec8a24b016c0391aa	\N	\N	\N
-2	default	fac8c1ef-84e1-466f-b55f-063c48d46f12	2026-03-01 12:00:00+00	$pageview	user-1	\N	/pricing	\N	\N	051e705f-0a42-d204-18d9-6b8663d68c5e	\\x28b52ffd2101e29d0300a3c511934924470e1544e0d801a2407af0c8a1851c3954103166312605c62cc62c894540736a72e4504124470e154472e4504124b19d5dbe4a8fb9c69cae9db3876cfd1a43e50ab5488e0cfcdca636ecd7a88c53219489a97754af992cbf0d62d9bb7a28ec8de8d1496159904517016c03aeaa	\N	\N	\N
+1	default	a4d009bf-a33a-4aec-b280-5d2ddc5df7c5	2026-03-01 12:00:00+00	$pageview	user-1	s	/pricing	\N	\N	051e705f-0a42-d204-18d9-6b8663d68c5e	\\x28b52ffd2101f6fd030023c6139349c44724c7125920911c3954108163078802e9c123871672e45041c498c5981418b318b3241601cda9c9914305911c395410c99143051156dd16abb572f119cf748aa13da48aaea537662d8ae4080dfc87da018087d486b1392a132884b21ef58e0a59267b6f83787757cf12565fae4e4ae9822c6a0a601ba05505	\N	\N	\N
+2	default	9b6470c2-6553-466b-b5d8-e070db82f197	2026-03-01 12:00:00+00	$pageview	user-1	\N	/pricing	\N	\N	051e705f-0a42-d204-18d9-6b8663d68c5e	\\x28b52ffd2101e2a50300a3c511934924470e1544e0d801a2407af0c8a1851c3954103166312605c62cc62c894540736a72e4504124470e154472e45041a41f5b7a5aa60d3b5f9c2e9db3a7cce75299de933e92230cfcdca636ecd7a88c53219489a97754af992cbfedc966efeaadb037828e4eca644116ad08601b245405	\N	\N	\N
 \.
 
 
@@ -738,7 +738,7 @@ COPY public.raw_event_20260301 (batch_id, project, uuid, occurred_at, event, dis
 --
 
 COPY public.session_timeline (project, session_id, day, distinct_id, started_at, ended_at, events, pages, entry, exit, device, outline, signals, timeline, built_at, number, others, signal_pages) FROM stdin;
-default	s	2026-03-01	user-1	2026-03-01 12:00:00+00	2026-03-01 12:00:00+00	1	1	/pricing	/pricing	\N	/pricing	{}	session s, 2026-03-01 12:00:00 UTC\n0s, 1 event; device unknown\noutline: /pricing\nseconds action what\n0 view /pricing\n	2026-11-29 11:28:52.049493+00	1	\N	{}
+default	s	2026-03-01	user-1	2026-03-01 12:00:00+00	2026-03-01 12:00:00+00	1	1	/pricing	/pricing	\N	/pricing	{}	session s, 2026-03-01 12:00:00 UTC\n0s, 1 event; device unknown\noutline: /pricing\nseconds action what\n0 view /pricing\n	2026-11-29 11:33:08.582336+00	1	\N	{}
 \.
 
 
@@ -747,8 +747,8 @@ default	s	2026-03-01	user-1	2026-03-01 12:00:00+00	2026-03-01 12:00:00+00	1	1	/p
 --
 
 COPY public.store_secret (name, value) FROM stdin;
-pseudonym_key	3e519ca0-210b-4ddc-ae36-f3b601076f6b
-ledger_key	dd66d815-04f4-4374-912f-7a77f26c511f
+pseudonym_key	85cee086-6efe-47d4-bf35-6259995bce69
+ledger_key	a4a30cff-5f63-4ee5-ab1a-aa2e6102d209
 \.
 
 
