@@ -58,6 +58,8 @@ class Report:
     settings: Mapping[str, object]
     load: float = field(default_factory=lambda: os.getloadavg()[0])
     """How many processes ran or waited for a core in the minute before."""
+    commit: str | None = field(default_factory=lambda: _commit())
+    """What is measured, as it is when the run begins."""
     rates: list[Rate] = field(default_factory=list)
     facts: list[tuple[str, str, str]] = field(default_factory=list)
     """What is no rate: name, value, target."""
@@ -129,7 +131,7 @@ class Report:
         ]
         machine = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": _commit(),
+            "commit": self.commit,
             "machine": platform.machine(),
             "processor": _processor(),
             "cores": os.cpu_count(),
