@@ -8,7 +8,7 @@ from enrichment_pipeline.ingest.api.metrics import Metrics
 from reference.markdown import code, page, plain, said, table
 
 INTRODUCTION = """\
-`GET /metrics` of the API has these, in Prometheus' text format; it needs the [read token](api.md#who-may-send-who-may-read).
+`GET /metrics` of the API has these, in Prometheus' text format; it needs the [read token](../how-to/send.md#who-may-send-who-may-read).
 What is read from the store or the broker is the same at every API: take the maximum of it, not the sum. A histogram has
 `_bucket`, `_sum` and `_count` behind its name."""
 
