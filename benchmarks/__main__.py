@@ -184,8 +184,9 @@ def main(
         for name in wanted:
             report.begin(name)
             parts[name]()
+            # After each part: a run that is ended keeps what it has measured.
+            report.write(out)
     report.print()
-    report.write(out)
     console.print(f"Written to {out}")
 
 

@@ -283,8 +283,13 @@ def _await_events(workers: Workers, events: int) -> None:
     """Return once the workers have reported so many; the store is not asked, which would cost the
     drain."""
     while events > 0:
-        if found := re.search(r" (\d+) events in ", workers.next_line()):
-            events -= int(found[1])
+        events -= handled_events(workers.next_line())
+
+
+def handled_events(line: str) -> int:
+    """How many events a line of a worker's log says that it has handled."""
+    found = re.search(r" ([\d,]+) events? in ", line)
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def _load_first(store: Store, start: datetime) -> None:
