@@ -34,7 +34,7 @@ from enrichment_pipeline.settings import Settings, load_settings
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store, opened_store
 from enrichment_pipeline.store.queue.claims import queue_depth
-from enrichment_pipeline_tests.workers.parts.part import await_port
+from enrichment_pipeline_tests.processes import await_port
 from enrichment_pipeline_tests.workers.parts.rabbitmq import RabbitMQPart
 
 CELERY = "(h) one Celery task per event, ORM, a commit each"
