@@ -116,7 +116,10 @@ def _object(text: bytes) -> Sent:
 
 def _has_few_commas(text: bytes) -> bool:
     # bytes.count searches anew after each comma, and takes five times as long.
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(","))) <= _FEW_COMMAS
+    return (
+        len(text) <= _FEW_COMMAS
+        or int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(","))) <= _FEW_COMMAS
+    )
 
 
 def _elements(text: bytes) -> list[bytes]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import msgspec
+from prometheus_client import Counter
 from starlette.concurrency import run_in_threadpool
 
 from enrichment_pipeline.events.raw_event import Arrival
@@ -96,6 +97,7 @@ class Capture:
         self._batcher = batcher
         self._budget = budget
         self._metrics = metrics
+        self._by_status: dict[int, Counter] = {}
         self._decoding = asyncio.Semaphore(_DECODED_IN_THREADS)
 
     def v0(self, default_name: str | None = None) -> Route:
@@ -225,7 +227,7 @@ class Capture:
         except DisconnectedError:
             reservation.release()
             return plain_response(400, "the body is not whole")
-        self._metrics.requests.labels(response.status).inc()
+        self._count(response.status)
         return response
 
     async def _read(self, request: Request, reservation: Reservation, read: Read) -> Sent:
@@ -269,12 +271,18 @@ class Capture:
         self._metrics.acknowledge.observe(time.perf_counter() - started)
         return verdicts
 
+    def _count(self, status: int) -> None:
+        counter = self._by_status.get(status)
+        if counter is None:
+            counter = self._by_status[status] = self._metrics.requests.labels(status)
+        counter.inc()
+
     def _refused(self, error: RequestError) -> Response:
-        self._metrics.requests.labels(error.status).inc()
+        self._count(error.status)
         return plain_response(error.status, str(error))
 
     def _later(self, why: str) -> Response:
-        self._metrics.requests.labels(503).inc()
+        self._count(503)
         return plain_response(503, f"{why}; try again", [(b"retry-after", _RETRY_AFTER)])
 
 

@@ -8,13 +8,15 @@ import logging
 import pickle
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context, resource_tracker
 from time import monotonic
 from typing import Protocol
 from weakref import finalize
+
+import msgspec
 
 from enrichment_pipeline.events.masked import masked_line, masked_traceback
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, accept
@@ -34,6 +36,10 @@ error."""
 
 _CLOSE_SECONDS = 5
 _LENGTH_BYTES = 8
+
+# Pickling a submission takes thirty times as long.
+_encode: Callable[[Sequence[Submission]], bytes] = msgspec.msgpack.Encoder().encode
+_decode: Callable[[bytes], list[Submission]] = msgspec.msgpack.Decoder(list[Submission]).decode
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +127,7 @@ class _Thread:
 
 
 class _Process:
-    """A process at the other end of a socket. Each message is a pickle behind its length."""
+    """A process at the other end of a socket. Each message stands behind its length."""
 
     # Not a pool of `concurrent.futures`: its two threads and their queues take as long as all else
     # that the process that speaks HTTP does for a request with one event.
@@ -143,7 +149,7 @@ class _Process:
             raise EOFError("the commit before was abandoned")
         self._is_answering = True
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._socket, _framed(group))
+        await loop.sock_sendall(self._socket, _framed(_encode(group)))
         length = int.from_bytes(await self._exactly(_LENGTH_BYTES))
         answer: Accepted | Exception = pickle.loads(await self._exactly(length))  # noqa: S301  ours
         self._is_answering = False
@@ -175,8 +181,7 @@ class _Process:
         self._process.join()
 
 
-def _framed(message: object) -> bytes:
-    content = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+def _framed(content: bytes) -> bytes:
     return len(content).to_bytes(_LENGTH_BYTES) + content
 
 
@@ -190,8 +195,8 @@ def _run(settings: Settings, connection: socket.socket) -> None:
     # A lost connection: nobody waits for the answer any more.
     with connection, connection.makefile("rb") as requests, suppress(ConnectionError):
         while length := int.from_bytes(requests.read(_LENGTH_BYTES)):
-            group: Sequence[Submission] = pickle.loads(requests.read(length))  # noqa: S301  ours
-            connection.sendall(_framed(_answer(group)))
+            answer = _answer(_decode(requests.read(length)))
+            connection.sendall(_framed(pickle.dumps(answer)))
 
 
 def _answer(group: Sequence[Submission]) -> Accepted | Exception:

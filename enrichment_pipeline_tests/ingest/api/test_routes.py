@@ -2,10 +2,14 @@
 
 import gzip
 import json
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from enrichment_pipeline.ingest.api import exchange
 from enrichment_pipeline.ingest.api.app import create_app
 from enrichment_pipeline.ingest.api.encodings import MAX_BODY_BYTES
 from enrichment_pipeline.settings import Settings
@@ -209,3 +213,10 @@ def test_a_response_past_the_framework_has_the_headers_of_one_through_it(
     assert past.status_code == through.status_code == 401
     assert {**past.headers, "content-length": ""} == {**through.headers, "content-length": ""}
     assert ("access-control-allow-origin" in past.headers) == ("Origin" in headers)
+
+
+@given(st.lists(st.tuples(st.text("ab_+%4= "), st.text("1Tä&-:+%2 ="))))
+def test_parameters_of_a_url_are_read_as_everywhere(pairs: list[tuple[str, str]]) -> None:
+    for query in (urlencode(pairs), "&".join(f"{name}={value}" for name, value in pairs)):
+        expected = dict(parse_qsl(query, keep_blank_values=True))
+        assert exchange._parameters(query) == expected

@@ -128,3 +128,13 @@ def test_a_signal_to_all_processes_leaves_what_is_under_way_to_be_finished(
             time.sleep(0.5)
         work.join(_SECONDS)
         assert [accepted.result.accepted for accepted in results] == [1]
+
+
+@pytest.mark.parametrize("sent_at", [None, NOW, NOW.replace(tzinfo=None)])
+def test_a_process_gets_what_was_submitted(sent_at: datetime | None) -> None:
+    sent = Submission(
+        Origin("api", historical=True), "shop", [b"{\xff"], Arrival(NOW, sent_at, "$x")
+    )
+    [received] = module._decode(module._encode([sent]))
+    assert (received.origin, received.project) == (sent.origin, sent.project)
+    assert (received.payloads, received.arrival) == (sent.payloads, sent.arrival)
