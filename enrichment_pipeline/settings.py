@@ -129,6 +129,11 @@ class Settings(BaseModel):
     sensor_seconds: Annotated[int, Field(ge=1)] = Field(
         30, description="How often the sensor looks for due windows."
     )
+    sensor_waits: bool = Field(
+        False,
+        description="Whether a tick of the sensor waits for due windows until the next tick; it "
+        "blocks a daemon without sensors.use_threads. `up` and `demo` set it.",
+    )
     retention_days: Days | None = Field(
         None,
         description="Raw events older than this are dropped, and what goes with them; unset: "

@@ -42,6 +42,7 @@ _READY_SECONDS = 180
 _TURN_SECONDS = 0.5
 _READ_SECONDS = 5
 _KNOWN_AFTER_SECONDS = 30
+_DAEMON = "enrichment_pipeline.orchestration.daemon"
 _RUN_SECONDS = 2
 """What a run under way is given to end, when everything is stopped."""
 
@@ -210,6 +211,8 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
     return {
         "ENRICHMENT_HOME": str(home),
         "ENRICHMENT_SENSOR_SECONDS": str(settings.sensor_seconds),
+        # With a broker, workers enrich what is due.
+        "ENRICHMENT_SENSOR_WAITS": str(not settings.broker_url),
         "DAGSTER_HOME": str(home / "dagster"),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         # So that a backfill waits for a code server that is away, and does not take its assets for
@@ -265,7 +268,12 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
             # This service takes seconds to end, and killing it loses nothing.
             stopping=Stopping(is_idle=lambda _: True),
         )
-        services.start("daemon", [_program("dagster-daemon"), "run", "--workspace", str(workspace)])
+        services.start(
+            "daemon",
+            [sys.executable, "-m", _DAEMON, "run", "--workspace", str(workspace)],
+            # A tick that waits for events ends with the daemon.
+            stopping=Stopping(patience_seconds=_RUN_SECONDS),
+        )
         wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
         wait_until(services, lambda: _answers(f"{api_url(settings)}/readyz"), "the API")
 

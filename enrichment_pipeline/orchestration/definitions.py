@@ -10,6 +10,7 @@ from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.orchestration.alerting import alerts
 from enrichment_pipeline.orchestration.assets import build_assets
 from enrichment_pipeline.orchestration.changed_sensor import build_changed_sensor
+from enrichment_pipeline.orchestration.forked_runs import fork_runs
 from enrichment_pipeline.orchestration.maintenance import (
     build_maintenance,
     build_maintenance_schedule,
@@ -46,7 +47,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         jobs=[enrichment, sessions, enrichment_sweep, maintenance],
         schedules=schedules,
         sensors=[
-            build_sensor(enrichment, settings.sensor_seconds, grace),
+            build_sensor(enrichment, settings.sensor_seconds, grace, waits=settings.sensor_waits),
             build_changed_sensor(enrichment, sessions, settings.sensor_seconds),
             alerts,
         ],
@@ -68,4 +69,5 @@ def _rules_version(settings: Settings) -> str | None:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
+    fork_runs()
     return build_definitions(load_settings())

@@ -14,6 +14,7 @@ import psutil
 import yaml
 from dagster_graphql import DagsterGraphQLClient
 
+from enrichment_pipeline.orchestration.forked_runs import is_run
 from enrichment_pipeline.orchestration.runs import WILL_RETRY
 
 LOCATION = "enrichment_pipeline"
@@ -73,12 +74,10 @@ def reload_location(host: str, port: int) -> None:
 
 
 def runs_nothing(code_server: int) -> bool:
-    """Whether the code server with this process id has no run under way: a run is a process that
-    one of the server's children has spawned. An idle server takes seconds to end, and may be
-    killed."""
+    """Whether the code server with this process id has no run under way. An idle server takes
+    seconds to end, and may be killed."""
     try:
-        below = psutil.Process(code_server).children(recursive=True)
-        return not any("spawn_main" in " ".join(process.cmdline()) for process in below)
+        return not any(map(is_run, psutil.Process(code_server).children(recursive=True)))
     except psutil.Error:
         return False
 

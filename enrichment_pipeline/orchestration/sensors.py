@@ -1,5 +1,6 @@
 """The sensor `due_windows`: reads what is due, lets `planning` decide, and launches the runs."""
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -22,6 +23,7 @@ from enrichment_pipeline.orchestration.private_errors import keeps_errors_privat
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, runs_under_way
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, SweepConfig, enrichment_sweep
+from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.queue.claims import due_windows
 from enrichment_pipeline.wording import counted
 
@@ -29,6 +31,12 @@ ENRICHMENT_JOB = "enrichment"
 
 # The type that define_asset_job returns has no public name.
 Job = Any
+
+_LOOKS_EVERY = 0.5
+"""Seconds; an event waits half of it on average, and a look costs a millisecond."""
+
+_LONGEST_TICK = 45
+"""Seconds; Dagster gives up a tick after a minute."""
 
 _PRIORITY = "dagster/priority"
 _ASSETS = [RAW_EVENTS, ENRICHED_EVENTS, DEAD_LETTER]
@@ -43,14 +51,19 @@ def build_enrichment_job() -> Job:
     )
 
 
-def build_sensor(job: Job, seconds: int, grace: timedelta = timedelta(0)) -> dg.SensorDefinition:
+def build_sensor(
+    job: Job, seconds: int, grace: timedelta = timedelta(0), *, waits: bool = False
+) -> dg.SensorDefinition:
     """The sensor, which ticks every `seconds`; for as long as `grace`, what is due is left to the
-    workers."""
+    workers. Where it `waits`, a tick that finds nothing to launch looks again until the next one is
+    due, and ticks follow each other without a break; not where they are rarer than Dagster lets one
+    last."""
+    waits = waits and seconds <= _LONGEST_TICK
 
     @dg.sensor(
         name="due_windows",
         jobs=[job, enrichment_sweep],
-        minimum_interval_seconds=seconds,
+        minimum_interval_seconds=1 if waits else seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Launches partitioned runs for the windows that hold due batches.",
     )
@@ -59,22 +72,33 @@ def build_sensor(job: Job, seconds: int, grace: timedelta = timedelta(0)) -> dg.
     def due_windows_sensor(
         context: dg.SensorEvaluationContext, pipeline: Pipeline
     ) -> dg.SensorResult | dg.SkipReason:
-        with pipeline.store.transaction() as connection:
-            due = due_windows(connection, grace)
-        if not due:
-            return dg.SkipReason("nothing is due")
-        add_windows(context.instance, [window.window_start for window in due])
-        shown = places(context.instance)
-        under_way = set(windows_under_way(context.instance, shown))
-        launches = plan(due, under_way, shown)
-        if not launches:
-            return dg.SkipReason(
-                f"{counted(len(due), 'window is', 'windows are')} due; runs are at work or waiting"
-            )
-        requests = [_request(launch) for launch in launches]
-        return dg.SensorResult(run_requests=requests)
+        until = time.monotonic() + (seconds if waits else 0)
+        while True:
+            found = _look(context.instance, pipeline.store, grace)
+            if isinstance(found, dg.SensorResult) or time.monotonic() >= until:
+                return found
+            time.sleep(_LOOKS_EVERY)
 
     return due_windows_sensor
+
+
+def _look(
+    instance: dg.DagsterInstance, store: Store, grace: timedelta
+) -> dg.SensorResult | dg.SkipReason:
+    """The runs to launch now, or why none is."""
+    with store.transaction() as connection:
+        due = due_windows(connection, grace)
+    if not due:
+        return dg.SkipReason("nothing is due")
+    add_windows(instance, [window.window_start for window in due])
+    shown = places(instance)
+    under_way = set(windows_under_way(instance, shown))
+    launches = plan(due, under_way, shown)
+    if not launches:
+        return dg.SkipReason(
+            f"{counted(len(due), 'window is', 'windows are')} due; runs are at work or waiting"
+        )
+    return dg.SensorResult(run_requests=[_request(launch) for launch in launches])
 
 
 def windows_under_way(

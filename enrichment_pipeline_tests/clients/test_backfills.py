@@ -13,6 +13,7 @@ import pytest
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.llm.session_days import build_day
+from enrichment_pipeline.orchestration.forked_runs import is_run
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS
 from enrichment_pipeline.orchestration.partitions import WINDOWS, add_windows, partition_key
 from enrichment_pipeline.settings import Settings
@@ -37,6 +38,16 @@ def code_servers(pipeline: Pipeline) -> list[psutil.Process]:
         if "code-server" in process.cmdline()
         and "enrichment_pipeline.orchestration.definitions" in process.cmdline()
     ]
+
+
+def is_forked(pipeline: Pipeline) -> bool:
+    """Whether a run under way was forked."""
+    [server] = code_servers(pipeline)
+    return any(
+        "multiprocessing.forkserver" in " ".join(parent.cmdline())
+        for process in server.children(recursive=True)
+        if is_run(process) and (parent := process.parent())
+    )
 
 
 @pytest.mark.parametrize("is_killed", KILLED, ids=str)
@@ -69,6 +80,7 @@ def test_a_large_backfill_ends_green_though_the_code_server_is_killed_meanwhile(
             return any(run.status is dg.DagsterRunStatus.STARTED for run in runs())
 
         wait_until(is_at_work, "a run of the backfill is at work", _SECONDS)
+        assert is_forked(pipeline), "a run that is spawned would import for seconds"
         if is_killed:
             for process in code_servers(pipeline):
                 process.send_signal(signal.SIGKILL)

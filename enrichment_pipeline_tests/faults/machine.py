@@ -168,7 +168,7 @@ def _kill_code_server(stage: Stage, load: Load, seconds: float) -> None:
 
 def _kill_daemon(stage: Stage, load: Load, seconds: float) -> None:
     with _machine(stage).run_in_the_middle():
-        _kill_service(_machine(stage), "dagster-daemon")
+        _kill_service(_machine(stage), "enrichment_pipeline.orchestration.daemon")
 
 
 def _kill_api(stage: Stage, load: Load, seconds: float) -> None:

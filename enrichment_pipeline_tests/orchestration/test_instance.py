@@ -213,8 +213,9 @@ def test_the_package_has_the_files_that_dagster_reads_as_the_project_has_them(na
     assert packaged.read_text() == (Path(__file__).parents[2] / name).read_text()
 
 
-def test_a_code_server_is_idle_while_no_run_is_at_work_below_it() -> None:
-    at_work = "import multiprocessing as m, sys; p = m.get_context('spawn').Process(target=input)"
+@pytest.mark.parametrize("started", ["spawn", "forkserver"])
+def test_a_code_server_is_idle_while_no_run_is_at_work_below_it(started: str) -> None:
+    at_work = f"import multiprocessing as m; p = m.get_context('{started}').Process(target=input)"
     code = f"{at_work}; print('idle', flush=True); input(); p.start(); print('busy', flush=True)"
     with subprocess.Popen(
         [sys.executable, "-c", f"{code}; input(); p.kill()"],

@@ -10,10 +10,13 @@ import yaml
 from sqlalchemy import text
 
 import enrichment_pipeline
+from enrichment_pipeline.orchestration import sensors
+from enrichment_pipeline.orchestration.definitions import build_definitions
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB
 from enrichment_pipeline.orchestration.sweep import SWEEP_OP, enrichment_sweep
+from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.windows.books import books
@@ -130,6 +133,31 @@ def test_the_maintenance_job_runs_and_drops_nothing_unless_asked_to(
     assert definitions.resolve_job_def("maintenance").execute_in_process(instance=instance).success
     with store.transaction() as connection:
         assert [window.accepted for window in books(connection)] == [1]
+
+
+def test_a_tick_that_waits_launches_what_comes_due_meanwhile(
+    store: Store, settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def an_event_comes_after_the_second_look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            load_events(store, raw_events(1, START), [], "test")
+
+    monkeypatch.setattr(sensors.time, "sleep", an_event_comes_after_the_second_look)
+    waiting = settings.model_copy(update={"sensor_waits": True})
+    [request] = Ticks(build_definitions(waiting), instance).asked("due_windows")
+    assert request.tags["windows"] == "2026-03-01-00:00"
+    assert len(looks) == 2
+
+
+def test_a_tick_does_not_wait_longer_than_dagster_lets_it(
+    store: Store, settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors.time, "sleep", lambda _: pytest.fail("it waits"))
+    rare = settings.model_copy(update={"sensor_waits": True, "sensor_seconds": 3600})
+    assert not Ticks(build_definitions(rare), instance).asked("due_windows")
 
 
 def test_the_code_location_has_one_name_everywhere() -> None:

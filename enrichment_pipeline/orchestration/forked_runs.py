@@ -1,0 +1,39 @@
+"""Runs that start in a fraction of a second: each is forked from a process that has imported what
+runs need. Dagster's code server starts a new interpreter for each run, whose imports take seconds.
+"""
+
+import multiprocessing
+import sys
+from multiprocessing.context import ForkServerProcess, SpawnProcess
+
+import psutil
+
+# With what only a run imports.
+_PRELOADED = [
+    "enrichment_pipeline.orchestration.definitions",
+    "dagster._core.execution.api",
+    "dagster._grpc.impl",
+    "dagster_postgres",
+    "matplotlib.figure",
+    "psycopg2",
+]
+
+_SPAWNED = "multiprocessing.spawn"
+_FORKING = "multiprocessing.forkserver"
+
+
+def fork_runs() -> None:
+    """In a code server, fork its runs; elsewhere do nothing. The first run waits for imports."""
+    if sys.argv[1:3] != ["api", "grpc"]:
+        return
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
+    # The server asks for processes that are spawned, and can be told nothing else.
+    SpawnProcess._Popen = staticmethod(ForkServerProcess._Popen)  # type: ignore[assignment]
+
+
+def is_run(process: psutil.Process) -> bool:
+    """Whether this process below a code server is a run: forked, or spawned by a server that forks
+    none."""
+    parent = process.parent()
+    is_forked = parent is not None and _FORKING in " ".join(parent.cmdline())
+    return is_forked or _SPAWNED in " ".join(process.cmdline())
