@@ -128,6 +128,10 @@ def test_the_chart_sets_what_our_dagster_yaml_sets() -> None:
             }
         },
         "dequeue": coordinator["dequeueIntervalSeconds"],
+        "sensors": {
+            "use_threads": daemon["sensors"]["useThreads"],
+            "num_workers": daemon["sensors"]["numWorkers"],
+        },
         "run_retries": {
             "enabled": retries["enabled"],
             "max_retries": retries["maxRetries"],
