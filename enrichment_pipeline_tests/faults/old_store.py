@@ -28,9 +28,14 @@ _FIRST = date(2026, 3, 1)
 _IN_A_BATCH = 10
 _IN_A_SESSION = 20
 _PARTITION_EACH = 100
+_TO_A_LETTER = 100
 
+_DAY = f"n / {_IN_A_BATCH} % {DAYS}"
+
+# A batch is of one window, which is an hour long.
 _MOMENT = f"""
-timestamptz '{_FIRST} 00:00+00' + n % {DAYS} * interval '1 day' + n % 86400 * interval '1 second'
+timestamptz '{_FIRST} 00:00+00' + {_DAY} * interval '1 day'
+    + n / {_IN_A_BATCH * DAYS} % 24 * interval '1 hour' + n % 3600 * interval '1 second'
 """
 
 _UUID = "md5(n::text)::uuid"
@@ -66,16 +71,22 @@ INSERT INTO enrichment_input (input_key, event) SELECT DISTINCT input, '$pagevie
 INSERT INTO enrichment_output (version, input_key, event_type, action_type, description)
 SELECT '1', input_key, 'pageview', 'view', 'Viewed a page' FROM enrichment_input;
 
+WITH refused AS (
+    INSERT INTO raw_batch (window_start, source, state, event_count, dead_count, due_at)
+    VALUES ('{_FIRST} 00:00+00', 'test', 'enriched', :events / {_TO_A_LETTER},
+        :events / {_TO_A_LETTER}, now())
+    RETURNING id, window_start
+)
 INSERT INTO dead_letter (kind, state, batch_id, window_start, event_count, source, reason_code,
     message)
-SELECT 'event', 'open', batch, date_trunc('hour', at, 'UTC'), 1, 'test', 'invalid', 'no event'
-FROM made WHERE n % 100 = 0;
+SELECT 'event', 'open', id, window_start, 1, 'test', 'invalid_json', 'no event'
+FROM refused, generate_series(1, :events / {_TO_A_LETTER});
 """
 
 _SESSIONS = f"""
 INSERT INTO session_timeline (project, session_id, day, distinct_id, started_at, ended_at, events,
     pages, outline, signals, timeline)
-SELECT 'default', 'session-' || n, date '{_FIRST}' + n % {DAYS}, 'user-' || n / 3, {_MOMENT},
+SELECT 'default', 'session-' || n, date '{_FIRST}' + {_DAY}, 'user-' || n / 3, {_MOMENT},
     {_MOMENT}, {_IN_A_SESSION}, 5, 'Viewed pages', '{{}}', repeat('Viewed /page ' || n, 100)
 FROM generate_series(0, :events / {_IN_A_SESSION}) n;
 """
@@ -121,7 +132,8 @@ ON CONFLICT (project, session_id) DO UPDATE SET built_at = now(), events = old.e
 
 
 def fill(connection: Connection, events: int) -> None:
-    """Make the first schema in an empty database, and this many events, all enriched."""
+    """Make the first schema in an empty database, and this many events, all enriched; beside them,
+    one in a hundred was refused."""
     upgrade(connection, "0001")
     ensure_partitions(connection, [_FIRST + timedelta(days=day) for day in range(DAYS)])
     connection.execute(text(_FILL.replace(":events", str(events))))

@@ -29,6 +29,9 @@ _OF_A_ROLE = {
 }
 
 
+_OF_A_ROLE_FROM_17 = {"transaction_timeout": "200ms"}
+
+
 class Place(NamedTuple):
     """Where a store is to be: its databases are there and empty, its owner may make no others."""
 
@@ -48,7 +51,8 @@ def elsewhere() -> Iterator[Server]:
         server.do("CREATE ROLE enrichment_reader LOGIN")
         for role in (PLAIN, POOLED, SCHEMA):
             server.make_role(role)
-        server.make_role(LIMITED, **_OF_A_ROLE)
+        newer = _OF_A_ROLE_FROM_17 if server.version() >= 17 else {}
+        server.make_role(LIMITED, **_OF_A_ROLE, **newer)
         yield server
 
 
@@ -74,9 +78,8 @@ def programs() -> ModuleType:
 def sslmode(elsewhere: Server, programs: ModuleType) -> str:
     """What client programs can do: those of the wheel know no TLS, and older ones no newer
     server."""
-    [(version,)] = elsewhere.do("SELECT current_setting('server_version_num')::int / 10000")
     known = [programs._version_of(folder) for folder in programs._installed()]
-    return "require" if max(known, default=0) >= version else "disable"
+    return "require" if max(known, default=0) >= elsewhere.version() else "disable"
 
 
 @pytest.fixture(params=[PLAIN, POOLED, SCHEMA, LIMITED])

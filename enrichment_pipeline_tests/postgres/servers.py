@@ -67,6 +67,11 @@ class Server:
             done = connection.execute(composed)
             return done.fetchall() if done.description else []
 
+    def version(self) -> int:
+        """The major one."""
+        [(version,)] = self.do("SELECT current_setting('server_version_num')::int / 10000")
+        return int(version)
+
     def make_role(self, role: str, **settings: str) -> None:
         """A role that may log in and nothing else, with settings of its own."""
         self.do("CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE", role)

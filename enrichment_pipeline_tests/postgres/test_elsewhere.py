@@ -135,6 +135,20 @@ def test_a_schema_that_is_missing_and_may_not_be_made_is_named(
         assert connection.execute(text("SELECT to_regclass('public.raw_batch')")).scalar() is None
 
 
+@only("path", ["app, public", ""])
+def test_a_search_path_that_names_no_schema_is_refused(
+    elsewhere: Server, owner: str, path: str
+) -> None:
+    elsewhere.make_databases(owner, owner)
+    elsewhere.do(f"ALTER ROLE {{}} SET search_path TO '{path}'", owner)
+    error = refusal(elsewhere.url(owner, owner))
+    assert f'search_path, "{path}", names no schema' in error
+    _, _, statement = error.partition("run: ")
+    elsewhere.do(statement)
+    with opened_store(Settings(database_url=elsewhere.url(owner, owner))) as store:
+        store.ensure_dagster_database()
+
+
 def test_a_schema_that_the_pooler_does_not_hear_of_is_no_other_schema(
     elsewhere: Server, owner: str
 ) -> None:

@@ -18,6 +18,7 @@ from enrichment_pipeline.store.database.engine import opened_store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.postgres.conftest import PLAIN, POOLED, SCHEMA, Place
+from enrichment_pipeline_tests.postgres.servers import Server
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -85,6 +86,27 @@ def test_a_newer_program_restores_on_an_older_server(
     programs.restore_dump(dump, without_tls(place.empty), "public")
     with opened_store(Settings(database_url=place.empty)) as store, store.transaction() as found:
         assert found.exec_driver_sql("SELECT count(*) FROM raw_event").scalar_one() == 3
+
+
+@in_place("place", [PLAIN], indirect=True)
+def test_of_the_programs_that_are_there_those_of_the_servers_own_version_are_run(
+    place: Place,
+    elsewhere: Server,
+    programs: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    own = elsewhere.version()
+    folders = {version: tmp_path / str(version) for version in (own + 1, own, own - 1)}
+    for version, folder in folders.items():
+        folder.mkdir()
+        for name in ("pg_dump", "pg_restore", "psql"):
+            (folder / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) {version}.1'\n")
+            (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folders[own]}:{os.environ['PATH']}")
+    assert folders[own] in programs._installed()
+    monkeypatch.setattr(programs, "_installed", lambda: list(folders.values()))
+    assert programs._programs(place.url) == folders[own]
 
 
 @in_place("place", [PLAIN], indirect=True)

@@ -12,9 +12,10 @@ from enrichment_pipeline.store.database.schema import newest_version
 from enrichment_pipeline_tests.cli.test_commands import call
 from enrichment_pipeline_tests.conftest import make_event
 from enrichment_pipeline_tests.faults.old_store import fill
-from enrichment_pipeline_tests.postgres.test_walk import said
+from enrichment_pipeline_tests.postgres.conftest import PLAIN, Place
+from enrichment_pipeline_tests.postgres.test_walk import backup, books, said
 
-EVENTS = 1_000
+EVENTS, REFUSED = 1_000, 10
 
 
 @pytest.mark.usefixtures("place")
@@ -33,4 +34,16 @@ def test_an_older_store_is_brought_up_to_date_when_a_person_says_so(tmp_path: Pa
     file = tmp_path / "events.jsonl"
     file.write_bytes(make_event())
     assert said("import", str(file))["accepted"] == 1
-    assert said("status")["total"]["accepted"] == EVENTS + 1
+    assert books() == (EVENTS + REFUSED + 1, EVENTS, REFUSED, 1)
+
+
+@pytest.mark.parametrize("place", [PLAIN], indirect=True)
+def test_a_backup_of_an_older_store_is_brought_up_to_date_by_its_restore(
+    place: Place, tmp_path: Path
+) -> None:
+    with closing(connect_store(load_settings())) as store, store.transaction() as connection:
+        fill(connection, EVENTS)
+    saved = tmp_path / "saved"
+    backup("save", saved, place.direct)
+    assert f"restored {EVENTS + REFUSED:,} events" in backup("restore", saved, place.empty)
+    assert books(DATABASE_URL=place.empty) == (EVENTS + REFUSED, EVENTS, REFUSED, 0)

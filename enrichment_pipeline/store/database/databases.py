@@ -155,12 +155,20 @@ def _ensure_schema(connection: _Connection, options: str) -> None:
         return
     name = str(path).split(",")[0].strip().strip('"').replace("$user", user)
     try:
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name)))
+        if name:
+            create = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name))
+            connection.execute(create)
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreError(
             f'schema "{name}" of the search_path does not exist in "{connection.info.dbname}" and '
             f'{user} may not create it; run there: CREATE SCHEMA "{name}" AUTHORIZATION "{user}"'
         ) from error
+    if connection.execute("SELECT current_schema()").fetchone() == (None,):
+        names = str(path).replace('"', "") or "public"  # most likely, one string names several
+        raise StoreError(
+            f"the search_path, {path or 'empty'}, names no schema that can be used; "
+            f'run: ALTER ROLE "{user}" SET search_path TO {names}'
+        )
 
 
 def _connect(url: URL, **parameters: int) -> _Connection:
