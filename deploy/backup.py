@@ -28,7 +28,7 @@ from enrichment_pipeline.store.database.engine import Store, connect_store, open
 from enrichment_pipeline.store.database.errors import StoreError, first_line, is_store_failure
 from enrichment_pipeline.store.database.roles import ensure_reader
 from enrichment_pipeline.store.database.schema import schema_version
-from enrichment_pipeline.store.database.transactions import wait_long
+from enrichment_pipeline.store.database.transactions import wait_long, without_limits
 from enrichment_pipeline.store.queue.changes import append_all_changes
 from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline.wording import counted
@@ -87,10 +87,12 @@ def restore(folder: Folder) -> None:
             _refuse_to_mix(store, name, manifest)
         for name in DUMPS:
             restore_dump(folder / name, _conninfo(store, name), _schema(store, name))
-            with psycopg.connect(_conninfo(store, name), autocommit=True) as connection:
-                connection.execute("SET statement_timeout = 0")
+            with (
+                psycopg.connect(_conninfo(store, name), autocommit=True) as restored,
+                without_limits(restored),
+            ):
                 # A dump has no statistics, without which PostgreSQL plans badly.
-                connection.execute("ANALYZE")
+                restored.execute("ANALYZE")
         with store.transaction() as connection:
             if schema_version(connection) != manifest["schema_version"]:
                 fail(f"{STORE} was restored, and the store is not there: is it in another schema?")

@@ -18,6 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from enrichment_pipeline.cli.console import fail
+from enrichment_pipeline.store.database.transactions import no_limits
 
 _PROGRAMS = ("pg_dump", "pg_restore", "psql")
 
@@ -100,10 +101,15 @@ def _fail(what: str, said: IO[bytes]) -> None:
 
 
 def _address(conninfo: str) -> tuple[str, dict[str, str]]:
-    """What a program is given of it. Whoever lists the processes reads their arguments, so the
-    password is in the environment."""
+    """What a program is given of it, without the limits of the role. Whoever lists the processes
+    reads their arguments, so the password is in the environment."""
     parameters = conninfo_to_dict(conninfo)
     password = parameters.pop("password", None)
+    with psycopg.connect(conninfo) as connection:
+        limits = no_limits(connection.info.server_version // 10_000)
+    # A script sets them too late, if the role has little time for a transaction.
+    given = [str(parameters.pop("options", "")), *(f"-c{name}=0" for name in limits)]
+    parameters["options"] = " ".join(given).strip()
     environment = {**os.environ, "LC_ALL": "C"}
     if password:
         environment["PGPASSWORD"] = str(password)

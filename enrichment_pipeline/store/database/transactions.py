@@ -57,11 +57,17 @@ def begin(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def no_limits(server: int) -> tuple[str, ...]:
+    """The limits on time that a server of this major version has for a session; 0 is none."""
+    newer = _NO_LIMITS_FROM_17 if server >= _LIMITED_WHOLE else {}
+    return (*_NO_LIMITS, *newer, "idle_in_transaction_session_timeout")
+
+
 @contextmanager
 def without_limits(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[None]:
     """For statements that cannot run in a transaction; a pooler's connection is left as it was."""
-    is_newer = connection.info.server_version // 10_000 >= _LIMITED_WHOLE
-    values = {**_NO_LIMITS, **(_NO_LIMITS_FROM_17 if is_newer else {}), **_PRESENT}
+    limits = no_limits(connection.info.server_version // 10_000)
+    values = {**dict.fromkeys(limits, "0"), **_PRESENT}
     connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in values.items()))
     try:
         yield
