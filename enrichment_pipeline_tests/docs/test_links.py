@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-PAGES = sorted({*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("*/*.md")})
+GLOBS = ("*.md", "*/*.md", "docs/**/*.md", "examples/*/*.md")
+PAGES = sorted({page for pattern in GLOBS for page in PROJECT.glob(pattern)})
 FENCED = re.compile(r"^( *)(`{3,}|~{3,}).*?^\1\2", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"(`+)(?!`).*?\1", re.DOTALL)
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\(([^()\s]*)\)")
