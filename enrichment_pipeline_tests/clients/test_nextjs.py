@@ -36,7 +36,7 @@ class Application(Server):
         super().__init__(folder)
         self._port = free_port()
         self._variables = {
-            "ENRICHMENT_API_URL": api.url,
+            "EVENTS_API_URL": api.url,
             "NEXT_PUBLIC_POSTHOG_KEY": TOKEN,
             "NEXT_TELEMETRY_DISABLED": "1",
         }
