@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from enrichment_pipeline.alerts.channels import channels
 from enrichment_pipeline.classification import RulesFileError, load_rules
 from enrichment_pipeline.cli.api import api_url, check_api_port, pages_line
+from enrichment_pipeline.cli.code_servers import CodeServer, code_server
 from enrichment_pipeline.cli.console import fail, out, print_error, print_warning, say, waiting
 from enrichment_pipeline.cli.services import (
     ServiceError,
@@ -41,7 +41,6 @@ from enrichment_pipeline.wording import command, counted
 _READY_SECONDS = 180
 _TURN_SECONDS = 0.5
 _READ_SECONDS = 5
-_KNOWN_AFTER_SECONDS = 30
 _DAEMON = "enrichment_pipeline.orchestration.daemon"
 _RUN_SECONDS = 2
 """What a run under way is given to end, when everything is stopped."""
@@ -233,13 +232,12 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
     workspace = instance.write_workspace(dagster_home, sockets)
     with waiting("Starting Dagster …"):
         instance.prepare_instance(dagster_home, alone=alone)
-        dagster = [sys.executable, "-m", "dagster"]
         for location, module in instance.LOCATIONS.items():
-            start = (*dagster, "code-server", "start", "--socket", str(sockets[location]))
-            server = _CodeServer(dagster_home, location, sockets[location])
+            server = CodeServer(dagster_home, location, sockets[location])
             services.start(
                 f"code-server-{location}",
-                [*start, "--module-name", module],
+                # When the rules change.
+                code_server(sockets[location], module, reloads=location == instance.LOCATION),
                 before_again=server.clean_up,
                 after_again=server.end_lost_runs,
                 # The daemon starts runs.
@@ -268,76 +266,15 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
             # This service takes seconds to end, and killing it loses nothing.
             stopping=Stopping(is_idle=lambda _: True),
         )
+        wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
+        wait_until(services, lambda: _answers(f"{api_url(settings)}/readyz"), "the API")
+        # Last: nobody waits for it.
         services.start(
             "daemon",
             [sys.executable, "-m", _DAEMON, "run", "--workspace", str(workspace)],
             # A tick that waits for events ends with the daemon.
             stopping=Stopping(patience_seconds=_RUN_SECONDS),
         )
-        wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
-        wait_until(services, lambda: _answers(f"{api_url(settings)}/readyz"), "the API")
-
-
-class _CodeServer:
-    """What a code server leaves behind when it ends: its socket, and its runs, which nothing else
-    would end. The runs are ended once the server is back: Dagster starts them again, and before
-    that would find no server and give them up."""
-
-    def __init__(self, dagster_home: Path, location: str, socket: Path) -> None:
-        self._dagster_home = dagster_home
-        self._location = location
-        self._socket = socket
-        self._left: dict[str, datetime] = {}
-        self._there_since: float | None = None
-
-    def clean_up(self) -> None:
-        """Called after the code server has ended, before it is started again."""
-        self._socket.unlink(missing_ok=True)
-        self._there_since = None
-        self._find_runs()
-
-    def end_lost_runs(self) -> bool:
-        """End the server's runs, once it is back and Dagster knows; returns whether it is done."""
-        if not self._socket.exists():
-            return False
-        self._there_since = self._there_since or time.monotonic()
-        if time.monotonic() - self._there_since < _KNOWN_AFTER_SECONDS:
-            return False
-        self._end_runs("ended with it")
-        return True
-
-    def interrupt(self) -> None:
-        """End the server's runs: it was killed, because everything is stopped."""
-        self._find_runs()
-        self._end_runs("stopped part-way")
-
-    def _find_runs(self) -> None:
-        from enrichment_pipeline.orchestration import instance
-
-        try:
-            self._left |= instance.running_runs(self._dagster_home, self._location)
-        except Exception as error:  # noqa: BLE001  whatever it is, the code server is to run again
-            # The sensor gives up runs that have given no sign for a quarter of an hour.
-            print_error(f"the runs of {self._location} could not be found: {first_line(error)}")
-
-    def _end_runs(self, how: str) -> None:
-        from enrichment_pipeline.orchestration import instance
-
-        try:
-            ended = instance.end_runs(self._dagster_home, self._left)
-        except Exception as error:  # noqa: BLE001  as above
-            print_error(f"the runs of {self._location} could not be ended: {first_line(error)}")
-            return
-        self._left = {}
-        if ended.again:
-            runs = counted(ended.again, "run")
-            print_error(f"{runs} of {self._location} {how}, and will be started again")
-        if ended.given_up:
-            runs = counted(len(ended.given_up), "run")
-            print_error(
-                f"{runs} of {self._location} {how} once too often: materialize the failed "
-                f"partitions again in Dagster (the first run: {ended.given_up[0]})"
-            )
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:

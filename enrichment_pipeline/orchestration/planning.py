@@ -17,6 +17,9 @@ MAX_RANGES = 4
 MAX_WINDOWS = 500
 """Windows in one run: a failure costs no more than these, and the UI shows the progress."""
 
+_SHORT_RUN = 3.0
+_RESTS = 3.0
+
 _FIRST_EPOCH = timedelta(minutes=1)
 _DOUBLINGS = 6  # 1, 3, 7, 15, 31, 63 minutes; after that, hourly
 _LAST_EPOCH = timedelta(hours=1)
@@ -82,6 +85,15 @@ def _launch(
     stretch = f"{windows[0]:%Y%m%dT%H%M}-{windows[-1]:%Y%m%dT%H%M}:{len(windows)}"
     run_key = f"{kind}:{stretch}:{newest}:{attempts}:{epoch}"
     return Launch(windows, is_sweep, run_key, is_behind)
+
+
+def rest_after(took: float, longest: float) -> float:
+    """Seconds until the next run after one that took so many, where ticks wait for what comes due.
+
+    A run counts the rows of its windows. Small ones may follow each other at once; without a rest,
+    those over an hour with millions of events would do nothing else.
+    """
+    return min(_RESTS * max(took - _SHORT_RUN, 0.0), longest)
 
 
 def launch_number(waited: timedelta) -> int:

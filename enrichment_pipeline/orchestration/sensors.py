@@ -18,7 +18,7 @@ from enrichment_pipeline.orchestration.partitions import (
     windows_of,
     windows_tag,
 )
-from enrichment_pipeline.orchestration.planning import Launch, plan
+from enrichment_pipeline.orchestration.planning import Launch, plan, rest_after
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR, runs_under_way
@@ -74,7 +74,7 @@ def build_sensor(
     ) -> dg.SensorResult | dg.SkipReason:
         until = time.monotonic() + (seconds if waits else 0)
         while True:
-            found = _look(context.instance, pipeline.store, grace)
+            found = _look(context.instance, pipeline.store, grace, seconds if waits else 0)
             if isinstance(found, dg.SensorResult) or time.monotonic() >= until:
                 return found
             time.sleep(_LOOKS_EVERY)
@@ -83,7 +83,7 @@ def build_sensor(
 
 
 def _look(
-    instance: dg.DagsterInstance, store: Store, grace: timedelta
+    instance: dg.DagsterInstance, store: Store, grace: timedelta, longest_rest: float
 ) -> dg.SensorResult | dg.SkipReason:
     """The runs to launch now, or why none is."""
     with store.transaction() as connection:
@@ -98,7 +98,23 @@ def _look(
         return dg.SkipReason(
             f"{counted(len(due), 'window is', 'windows are')} due; runs are at work or waiting"
         )
+    if longest_rest and _rests(instance, longest_rest):
+        return dg.SkipReason("the last run took long; the next one waits a little")
     return dg.SensorResult(run_requests=[_request(launch) for launch in launches])
+
+
+def _rests(instance: dg.DagsterInstance, longest: float) -> bool:
+    """Whether the last run of the sensors ended so lately that the next one is to wait."""
+    ended = dg.RunsFilter(
+        job_name=ENRICHMENT_JOB,
+        tags={LAUNCHED_BY_SENSOR: "true"},
+        statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE],
+    )
+    return any(
+        time.time() < run.end_time + rest_after(run.end_time - run.start_time, longest)
+        for run in instance.get_run_records(ended, limit=1)
+        if run.start_time and run.end_time
+    )
 
 
 def windows_under_way(

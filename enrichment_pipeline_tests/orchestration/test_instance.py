@@ -11,7 +11,7 @@ import yaml
 from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import create_engine, event, inspect
 
-from enrichment_pipeline.cli import up
+from enrichment_pipeline.cli.code_servers import CodeServer
 from enrichment_pipeline.orchestration import instance
 from enrichment_pipeline.orchestration.instance import (
     LOCATION,
@@ -160,7 +160,7 @@ def test_runs_that_a_stop_interrupts_are_those_of_the_server_and_are_started_aga
             instance.create_run_for_job(
                 a_job, status=dg.DagsterRunStatus.STARTED, remote_job_origin=origin(name)
             )
-        up._CodeServer(dagster_home, location, tmp_path / "socket").interrupt()
+        CodeServer(dagster_home, location, tmp_path / "socket").interrupt()
         found = {
             run.remote_job_origin.location_name: (run.status, run.tags.get("dagster/will_retry"))
             for run in instance.get_runs()

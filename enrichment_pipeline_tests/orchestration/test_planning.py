@@ -13,6 +13,7 @@ from enrichment_pipeline.orchestration.planning import (
     MAX_WINDOWS,
     Launch,
     plan,
+    rest_after,
 )
 from enrichment_pipeline.store.queue.claims import DueWindow
 
@@ -136,3 +137,10 @@ def test_every_due_window_that_no_run_works_on_is_in_exactly_one_launch(
     ranges = [launch for launch in found if not launch.is_sweep and len(launch.windows) > 1]
     assert len(ranges) <= MAX_RANGES
     assert len({launch.run_key for launch in found}) == len(found)
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0.5, 0), (3, 0), (5, 6), (60, 30)])
+def test_after_a_long_run_the_next_one_waits_and_never_longer_than_a_tick(
+    took: float, rest: float
+) -> None:
+    assert rest_after(took, longest=30) == rest

@@ -152,6 +152,22 @@ def test_a_tick_that_waits_launches_what_comes_due_meanwhile(
     assert len(looks) == 2
 
 
+@pytest.mark.slow
+def test_a_tick_that_waits_lets_the_next_run_rest_after_a_long_one(
+    store: Store, settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = settings.model_copy(update={"sensor_waits": True, "sensor_seconds": 1})
+    ticks = Ticks(build_definitions(waiting), instance)
+    load_events(store, raw_events(1, START), [], "test")
+    [request] = ticks.asked("due_windows")
+    assert ticks.run(request).success
+    load_events(store, raw_events(1, START + HOUR), [], "test")
+    monkeypatch.setattr(sensors, "rest_after", lambda took, longest: 1_000)
+    assert "took long" in str(ticks.tick("due_windows"))
+    monkeypatch.setattr(sensors, "rest_after", lambda took, longest: 0)
+    assert ticks.asked("due_windows")
+
+
 def test_a_tick_does_not_wait_longer_than_dagster_lets_it(
     store: Store, settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
