@@ -152,6 +152,7 @@ lint: install  ## ruff, mypy, and which package may import which
 	$(BIN)/mypy reference
 	$(BIN)/lint-imports
 
+# Wants Debian's wrk, and for the scaled mode rabbitmq-server.
 bench: install  ## figures, beside the limit and the peers; PART="enrich api": of these, PART=--quick
 	$(BIN)/python -m benchmarks $(PART)
 

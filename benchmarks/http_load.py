@@ -1,17 +1,22 @@
-"""The sender of the HTTP benchmarks: a process of its own with several connections, each of which
-sends its next request when the last one is answered, or at a given rate.
+"""The senders of the HTTP benchmarks, each a process of its own with several connections.
 
-Requests are made beforehand, so that the sender costs as little as it can on the cores it shares.
+wrk sends the next request of a connection when the last one is answered, and costs next to nothing
+on the cores that it shares. One in Python sends at a given rate.
 """
 
+import shutil
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import NamedTuple
 
+_SCRIPT = Path(__file__).with_name("send.lua")
 _ANSWER_BYTES = 65_536
 _END_OF_HEADERS = b"\r\n\r\n"
 
@@ -46,7 +51,33 @@ def batches(payloads: Sequence[bytes], size: int, token: str) -> list[bytes]:
     ]
 
 
-def send(port: int, requests: Sequence[bytes], connections: int, rate: float | None = None) -> Sent:
+class Answered(NamedTuple):
+    """What wrk measured."""
+
+    requests: int
+    refused: int
+    """Requests answered with an error, or not in time."""
+    seconds: float
+
+
+def send_at_once(port: int, path: str, bodies: Iterable[bytes], connections: int) -> Answered:
+    """Send bodies by wrk, as fast as they are answered. What the other connections wait for when
+    the last one is answered is not counted."""
+    wrk = shutil.which("wrk")
+    assert wrk, "wrk sends the requests; install Debian's package wrk"
+    with tempfile.NamedTemporaryFile() as file:
+        file.writelines(body + b"\n" for body in bodies)
+        file.flush()
+        at_most = ["--threads", "1", "--duration", "3600s", "--timeout", "30s"]
+        command = [wrk, *at_most, "--connections", str(connections), "--script", str(_SCRIPT)]
+        address = f"http://127.0.0.1:{port}{path}"
+        done = subprocess.run([*command, address, "--", file.name], capture_output=True, check=True)
+    _, _, found = done.stdout.partition(b"RESULT ")
+    requests, refused, microseconds = map(int, found.split())
+    return Answered(requests, refused, microseconds / 1e6)
+
+
+def send(port: int, requests: Sequence[bytes], connections: int, rate: float) -> Sent:
     """Send all requests from a process of its own; `rate` is requests a second, all together."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(send_here, port, list(requests), connections, rate).result()

@@ -308,7 +308,7 @@ def _warm_up(store: Store, port: int, start: datetime) -> None:
     """Let every process connect, and partitions be made, before it counts."""
     payloads = list(generate_events(_WARM_UP_EVENTS, seed=time.time_ns(), start=start))
     bodies = http_load.batches(payloads, _BATCH, LOCAL_TOKEN)
-    sent = http_load.send(port, [http_load.request("/batch/", body, port) for body in bodies], 1)
+    sent = http_load.send_at_once(port, "/batch/", bodies, 1)
     assert sent.refused == 0, sent.refused
 
 
