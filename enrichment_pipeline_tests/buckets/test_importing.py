@@ -19,6 +19,7 @@ from enrichment_pipeline_tests.cli.test_commands import Called, call
 from enrichment_pipeline_tests.cli.test_import import process
 from enrichment_pipeline_tests.conftest import free_port, make_event
 from enrichment_pipeline_tests.ingest.stored_files import parquet
+from enrichment_pipeline_tests.ingest.test_file_source import peak_memory
 from enrichment_pipeline_tests.llm.stored_sessions import take_in
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -89,6 +90,14 @@ def test_many_objects_of_a_folder_are_all_found(s3: Bucket) -> None:
     names = [f"many/{number:05}.jsonl" for number in range(1_001)]
     s3.put(dict.fromkeys(names, b"{}"))
     assert len(expand_source(f"{s3.url}/many")) == len(names)
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_however_large_the_object(bucket: Bucket) -> None:
+    line = make_event(properties={"x": "x" * 2_000}) + b"\n"
+    bucket.put({"large.jsonl": line * 40_000})
+    assert bucket.files.size(f"{bucket.name}/large.jsonl") > 80_000_000
+    assert peak_memory(f"{bucket.url}/large.jsonl") < 40_000_000
 
 
 @pytest.mark.slow
