@@ -4,10 +4,15 @@ Which files are read belongs to `ingest`, what is written to `llm.exporting`.
 """
 
 import errno
+import logging
 import os
 import re
 
 import fsspec
+
+# What goes wrong is raised, and said by whoever reads or writes; Python would print it too where
+# nobody takes it.
+logging.getLogger("fsspec").addHandler(logging.NullHandler())
 
 _EXTRAS = {
     "s3": "s3",
@@ -58,7 +63,7 @@ def reason(error: BaseException, place: str) -> str:
 
 def _why(error: BaseException, place: str) -> str:
     said = one_line(error)
-    if said not in _SAYS_NOTHING and not _is_place(said, place):
+    if said not in _SAYS_NOTHING and not _is_place(said, error, place):
         return said
     if error.__cause__ is not None:
         # Over HTTP, fsspec reports every error as a file that is not found.
@@ -69,9 +74,11 @@ def _why(error: BaseException, place: str) -> str:
     return _MISSING if isinstance(error, FileNotFoundError) else type(error).__name__
 
 
-def _is_place(said: str, place: str) -> bool:
+def _is_place(said: str, error: BaseException, place: str) -> bool:
     """Whether a message is no more than the place, as a store of objects may name it."""
-    return " " not in said and _last(said) == _last(place)
+    if " " in said:
+        return False
+    return isinstance(error, FileNotFoundError) or _last(said) == _last(place)
 
 
 def _last(path: str) -> str:

@@ -172,7 +172,7 @@ class SourceReader:
             return self.raw.read(size)
         except Exception as error:
             # A network file system can fail half-way with any error of its client library.
-            raise DamageError(f"reading failed: {one_line(error)}") from error
+            raise DamageError(f"reading failed: {reason(error, '')}") from error
 
 
 def read_chunks(reader: SourceReader) -> Iterator[bytes]:

@@ -75,7 +75,8 @@ def _bucket(server: BucketServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[B
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     forget_connections(server.scheme)
-    files = fsspec.filesystem(server.scheme)
+    # Not that of the commands, which would know at once what it puts there.
+    files = fsspec.filesystem(server.scheme, skip_instance_cache=True)
     name = f"tests-{uuid4().hex[:12]}"
     files.mkdir(name)
     yield Bucket(f"{server.scheme}://{name}", name, files, server)
