@@ -612,7 +612,7 @@ COPY public.alert_message (id, alert_key, channel, message, created_at, due_at, 
 --
 
 COPY public.dead_letter (id, kind, state, batch_id, window_start, event_count, source, project, event, reason_code, message, traceback, attempts, rules_version, first_failed_at, last_failed_at, payload, sent_at, uuid, occurred_at, distinct_id, worker, replays, closed_at, closing_note) FROM stdin;
-1	event	open	1	2026-03-01 12:00:00+00	1	test	default	\N	invalid_json	not JSON	\N	0	\N	2026-11-29 11:33:07.894202+00	2026-11-29 11:33:07.894202+00	\\x28b52ffd2101010900007b	\N	\N	\N	\N	\N	0	\N	\N
+1	event	open	1	2026-03-01 12:00:00+00	1	test	default	\N	invalid_json	not JSON	\N	0	\N	2026-11-29 12:06:15.120883+00	2026-11-29 12:06:15.120883+00	\\x28b52ffd2101010900007b	\N	\N	\N	\N	\N	0	\N	\N
 \.
 
 
@@ -621,9 +621,9 @@ COPY public.dead_letter (id, kind, state, batch_id, window_start, event_count, s
 --
 
 COPY public.enriched_change (id, consumer, window_start, batch_ids, changed_at) FROM stdin;
-1	windows	2026-03-01 12:00:00+00	\N	2026-11-29 11:33:07.908766+00
-2	dead_letters	2026-03-01 12:00:00+00	\N	2026-11-29 11:33:07.908908+00
-4	windows	2026-03-01 12:00:00+00	{1}	2026-11-29 11:33:08.317331+00
+1	windows	2026-03-01 12:00:00+00	\N	2026-11-29 12:06:15.185717+00
+2	dead_letters	2026-03-01 12:00:00+00	\N	2026-11-29 12:06:15.185862+00
+4	windows	2026-03-01 12:00:00+00	{1}	2026-11-29 12:06:16.697468+00
 \.
 
 
@@ -632,7 +632,7 @@ COPY public.enriched_change (id, consumer, window_start, batch_ids, changed_at) 
 --
 
 COPY public.enriched_event_20260301 (occurred_at, uuid, project, batch_id, event, event_type, action_type, distinct_id, session_id, path, path_template, title, element_tag, element_label, description, properties, rules_version, enriched_at, device, touch, tab) FROM stdin;
-2026-03-01 12:00:00+00	a4d009bf-a33a-4aec-b280-5d2ddc5df7c5	default	1	$pageview	pageview	view	user-1	s	/pricing	/pricing	\N	\N	\N	Viewed /pricing	\N	882245c1cca9d3c2	2026-11-29 11:33:07.917868+00	\N	\N	\N
+2026-03-01 12:00:00+00	be226245-bbdf-46fe-afd0-fd64bce308dc	default	1	$pageview	pageview	view	user-1	s	/pricing	/pricing	\N	\N	\N	Viewed /pricing	\N	882245c1cca9d3c2	2026-11-29 12:06:15.201919+00	\N	\N	\N
 \.
 
 
@@ -659,9 +659,9 @@ COPY public.enrichment_output (version, input_key, event_type, action_type, path
 --
 
 COPY public.event_key (project, uuid, batch_id) FROM stdin;
-default	a4d009bf-a33a-4aec-b280-5d2ddc5df7c5	1
+default	be226245-bbdf-46fe-afd0-fd64bce308dc	1
 default	e370f95e-1d5c-8c12-8bd5-9af9a7f50d3c	1
-default	9b6470c2-6553-466b-b5d8-e070db82f197	2
+default	2ff7ab51-ad09-4655-9fef-8a6c14ac82e4	2
 \.
 
 
@@ -718,8 +718,8 @@ COPY public.pulled_file (url, version, pulled_at, accepted, duplicates, quaranti
 --
 
 COPY public.raw_batch (id, window_start, source, state, event_count, enriched_count, dead_count, attempts, due_at, last_error, created_at, finished_at, historical) FROM stdin;
-1	2026-03-01 12:00:00+00	test	enriched	2	1	1	0	2026-11-29 11:33:07.894202+00	\N	2026-11-29 11:33:07.894202+00	2026-11-29 11:33:08.316608+00	f
-2	2026-03-01 12:00:00+00	import	pending	1	0	0	0	2026-11-29 11:33:10.024788+00	\N	2026-11-29 11:33:10.024788+00	\N	f
+1	2026-03-01 12:00:00+00	test	enriched	2	1	1	0	2026-11-29 12:06:15.120883+00	\N	2026-11-29 12:06:15.120883+00	2026-11-29 12:06:16.696907+00	f
+2	2026-03-01 12:00:00+00	import	pending	1	0	0	0	2026-11-29 12:06:20.112282+00	\N	2026-11-29 12:06:20.112282+00	\N	f
 \.
 
 
@@ -728,8 +728,8 @@ COPY public.raw_batch (id, window_start, source, state, event_count, enriched_co
 --
 
 COPY public.raw_event_20260301 (batch_id, project, uuid, occurred_at, event, distinct_id, session_id, path, title, properties, input_key, payload, detail, device, tab) FROM stdin;
-1	default	a4d009bf-a33a-4aec-b280-5d2ddc5df7c5	2026-03-01 12:00:00+00	$pageview	user-1	s	/pricing	\N	\N	051e705f-0a42-d204-18d9-6b8663d68c5e	\\x28b52ffd2101f6fd030023c6139349c44724c7125920911c3954108163078802e9c123871672e45041c498c5981418b318b3241601cda9c9914305911c395410c99143051156dd16abb572f119cf748aa13da48aaea537662d8ae4080dfc87da018087d486b1392a132884b21ef58e0a59267b6f83787757cf12565fae4e4ae9822c6a0a601ba05505	\N	\N	\N
-2	default	9b6470c2-6553-466b-b5d8-e070db82f197	2026-03-01 12:00:00+00	$pageview	user-1	\N	/pricing	\N	\N	051e705f-0a42-d204-18d9-6b8663d68c5e	\\x28b52ffd2101e2a50300a3c511934924470e1544e0d801a2407af0c8a1851c3954103166312605c62cc62c894540736a72e4504124470e154472e45041a41f5b7a5aa60d3b5f9c2e9db3a7cce75299de933e92230cfcdca636ecd7a88c53219489a97754af992cbfedc966efeaadb037828e4eca644116ad08601b245405	\N	\N	\N
+1	default	be226245-bbdf-46fe-afd0-fd64bce308dc	2026-03-01 12:00:00+00	$pageview	user-1	s	/pricing	\N	\N	051e705f-0a42-d204-18d9-6b8663d68c5e	\\x28b52ffd2101f605040023c6139349c44724c7125920911c3954108163078802e9c123871672e45041c498c5981418b318b3241601cda9c9914305911c395410c991430511b5dc285369cf6a675643c7dad96b2ba5e3cd93c95224470dfc87da018087d486b1392a132884b21ef58e0a5926bbb73dd9dd5dbd25ec8dd0d549511764803105b00d5baa02	\N	\N	\N
+2	default	2ff7ab51-ad09-4655-9fef-8a6c14ac82e4	2026-03-01 12:00:00+00	$pageview	user-1	\N	/pricing	\N	\N	051e705f-0a42-d204-18d9-6b8663d68c5e	\\x28b52ffd2101e2a50300a3c511934924470e1544e0d801a2407af0c8a1851c3954103166312605c62cc62c894540736a72e4504124470e154472e450416459ba428bea20bfc6da1ff3d97bb3d02127d4ad6524470cfcdca636ecd7a88c53219489a97754af992cbfedc966efea8dc2ead3d149b12cc8004304b00dceaa02	\N	\N	\N
 \.
 
 
@@ -738,7 +738,7 @@ COPY public.raw_event_20260301 (batch_id, project, uuid, occurred_at, event, dis
 --
 
 COPY public.session_timeline (project, session_id, day, distinct_id, started_at, ended_at, events, pages, entry, exit, device, outline, signals, timeline, built_at, number, others, signal_pages) FROM stdin;
-default	s	2026-03-01	user-1	2026-03-01 12:00:00+00	2026-03-01 12:00:00+00	1	1	/pricing	/pricing	\N	/pricing	{}	session s, 2026-03-01 12:00:00 UTC\n0s, 1 event; device unknown\noutline: /pricing\nseconds action what\n0 view /pricing\n	2026-11-29 11:33:08.582336+00	1	\N	{}
+default	s	2026-03-01	user-1	2026-03-01 12:00:00+00	2026-03-01 12:00:00+00	1	1	/pricing	/pricing	\N	/pricing	{}	session s, 2026-03-01 12:00:00 UTC\n0s, 1 event; device unknown\noutline: /pricing\nseconds action what\n0 view /pricing\n	2026-11-29 12:06:17.227923+00	1	\N	{}
 \.
 
 
@@ -747,8 +747,8 @@ default	s	2026-03-01	user-1	2026-03-01 12:00:00+00	2026-03-01 12:00:00+00	1	1	/p
 --
 
 COPY public.store_secret (name, value) FROM stdin;
-pseudonym_key	85cee086-6efe-47d4-bf35-6259995bce69
-ledger_key	a4a30cff-5f63-4ee5-ab1a-aa2e6102d209
+pseudonym_key	e2a1eaa7-9c2f-4ade-b9d2-cea1eeb62ee8
+ledger_key	6e2fe652-19ad-4c00-a7c2-d13bb333c2ad
 \.
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import yaml
+
 import enrichment_pipeline
 from enrichment_pipeline.classification.rules_file import SECTIONS
 from enrichment_pipeline.ingest.api.status import description
@@ -52,6 +54,7 @@ def interface() -> Interface:
         },
         "sections of a rules file": list(SECTIONS),
         "assets": sorted(_assets()),
+        "code locations": sorted(_code_locations()),
         "metrics": sorted(metric.describe()[0].name for metric in every_metric()),
         "extras": _extras(),
         "Python": list(enrichment_pipeline.__all__),
@@ -147,6 +150,11 @@ def _argument(one: Mapping[str, Any]) -> Interface:
 def _assets() -> list[str]:
     graph = build_definitions(load_settings()).resolve_asset_graph()
     return [key.to_user_string() for key in graph.get_all_asset_keys()]
+
+
+def _code_locations() -> list[str]:
+    loaded = yaml.safe_load(PROJECT.with_name("workspace.yaml").read_text())["load_from"]
+    return [one["location_name"] for entry in loaded for one in entry.values()]
 
 
 def _extras() -> list[str]:
