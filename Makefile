@@ -38,7 +38,7 @@ installed = if [ -x $(BIN)/uv ] && $(UV) $(1); then echo "Installed by uv."; \
 	@touch $@
 
 .venv/installed: .venv/runs
-	@echo "Installing some 90 packages more for the tests, once …"
+	@echo "Installing some 110 packages more for the tests, once …"
 	@$(call installed,--constraint requirements.txt --editable ".[dev]")
 	@touch $@
 

@@ -80,4 +80,4 @@ def test_the_demo_needs_nothing_of_the_tests(project: Path) -> None:
     done = install(project, ".venv/runs")
     assert done.returncode == 0, done.stderr
     assert "[dev]" not in done.stdout
-    assert "Installing some 90 packages more" in install(project).stdout
+    assert "Installing some 110 packages more" in install(project).stdout
