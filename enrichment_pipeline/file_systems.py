@@ -42,7 +42,8 @@ def file_system_of(place: str) -> tuple[fsspec.AbstractFileSystem, str]:
     Raises ImportError, ValueError or whatever the client of a store raises; `reason` words it.
     """
     file_system, path = fsspec.core.url_to_fs(place)
-    return file_system, path
+    # A slash at the end would be a part of the keys of what is put there.
+    return file_system, path if has_folders(place) else path.rstrip("/")
 
 
 def has_folders(place: str) -> bool:

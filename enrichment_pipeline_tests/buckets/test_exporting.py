@@ -66,8 +66,8 @@ def names_in(bucket: Bucket, key: str) -> set[str]:
 def test_days_are_written_and_written_again(three: Store, rules: Rules, bucket: Bucket) -> None:
     take_in(three, rules, [make_event("next_day", NOON + timedelta(days=1))])
     target = f"{bucket.url}/out"
-    for _ in range(2):
-        result = call("export", "events", target)
+    for written in (target, f"{target}/"):
+        result = call("export", "events", written)
         assert result.returncode == 0, result.stderr
         days = [f"out/events/day=2026-03-0{day}/part-0000.parquet" for day in (1, 2)]
         assert bucket.listed() == days
