@@ -69,5 +69,7 @@ def _rules_version(settings: Settings) -> str | None:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
-    fork_runs()
-    return build_definitions(load_settings())
+    settings = load_settings()
+    # Who waits for events wants them soon.
+    fork_runs(ready=settings.sensor_waits)
+    return build_definitions(settings)

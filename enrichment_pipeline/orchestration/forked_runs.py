@@ -4,6 +4,8 @@ runs need. Dagster's code server starts a new interpreter for each run, whose im
 
 import multiprocessing
 import sys
+import threading
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess, SpawnProcess
 
 import psutil
@@ -18,17 +20,25 @@ _PRELOADED = [
     "psycopg2",
 ]
 
+_READY_SECONDS = 15.0
+
 _SPAWNED = "multiprocessing.spawn"
 _FORKING = "multiprocessing.forkserver"
 
 
-def fork_runs() -> None:
-    """In a code server, fork its runs; elsewhere do nothing. The first run waits for imports."""
+def fork_runs(*, ready: bool) -> None:
+    """In a code server, fork its runs; elsewhere do nothing. The first run waits for the imports,
+    unless the server is to be `ready` for it soon after its own start."""
     if sys.argv[1:3] != ["api", "grpc"]:
         return
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
     # The server asks for processes that are spawned, and can be told nothing else.
     SpawnProcess._Popen = staticmethod(ForkServerProcess._Popen)  # type: ignore[assignment]
+    if ready:
+        # Not at once: all that starts beside it needs the processors.
+        timer = threading.Timer(_READY_SECONDS, forkserver.ensure_running)
+        timer.daemon = True
+        timer.start()
 
 
 def is_run(process: psutil.Process) -> bool:

@@ -17,7 +17,7 @@ MAX_RANGES = 4
 MAX_WINDOWS = 500
 """Windows in one run: a failure costs no more than these, and the UI shows the progress."""
 
-_SHORT_RUN = 3.0
+_SHORT_RUN = 5.0
 _RESTS = 3.0
 
 _FIRST_EPOCH = timedelta(minutes=1)
