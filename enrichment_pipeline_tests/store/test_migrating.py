@@ -66,7 +66,7 @@ class UnderLocks:
         self.most: tuple[int, list[str]] = (0, [])
         """Of all the transactions, the most rows, and the tables that were locked."""
         self.alone: list[str] = []
-        """Statements that ran outside of a transaction."""
+        """What was done to indexes outside of a transaction."""
         self._before: dict[Connection, int] = {}
 
     def begin(self, connection: Connection) -> None:
@@ -83,7 +83,7 @@ class UnderLocks:
 
     def execute(self, connection: Connection, _: object, statement: str, *__: object) -> None:
         is_alone = "isolation_level" in connection.get_execution_options()
-        if is_alone and self._is_of_it(connection) and statement != _ROWS:
+        if is_alone and " INDEX " in statement and self._is_of_it(connection):
             self.alone.append(statement)
 
     @staticmethod

@@ -13,9 +13,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
+from tenacity import stop_after_attempt
 
 from enrichment_pipeline.events.people import ledger_name
 from enrichment_pipeline.settings import Settings
+from enrichment_pipeline.store.database import schema
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store, open_store
 from enrichment_pipeline.store.database.errors import StoreError, StoreUnavailableError
@@ -185,3 +187,17 @@ def test_a_migration_gives_way_to_those_at_work_and_tries_again(
             done = pool.submit(migrate, store.engine, store.window)
             assert begun.wait(30)
         assert done.result(30) == ("0016", "0018")
+
+
+def test_who_holds_up_a_migration_for_too_long_is_to_be_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older(store, "0015")
+    monkeypatch.setattr(online, "GIVE_UP_SECONDS", 0.1)
+    for patient in (schema._advance, online._concurrently):
+        monkeypatch.setattr(patient.retry, "stop", stop_after_attempt(1))  # type: ignore[attr-defined]
+    with store.snapshot() as somebody:
+        somebody.execute(text("SELECT"))
+        with pytest.raises(StoreError, match=r"were in use for 300 s, .* end the transaction"):
+            migrate(store.engine, store.window)
+    assert migrate(store.engine, store.window) == ("0015", "0018")

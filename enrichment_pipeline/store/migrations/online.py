@@ -13,7 +13,7 @@ import psycopg
 from alembic import context, op
 from sqlalchemy import Connection, Engine, text
 
-from enrichment_pipeline.store.database.locks import lock_seconds, patiently
+from enrichment_pipeline.store.database.locks import GIVE_UP_SECONDS, lock_seconds, patiently
 from enrichment_pipeline.store.database.partitions import lock_partitions
 from enrichment_pipeline.store.database.transactions import begin, without_limits
 
@@ -187,4 +187,6 @@ def _outside_of_transactions(engine: Engine, statement: str) -> None:
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         with without_limits(cast(psycopg.Connection, connection.connection.driver_connection)):
+            # For each of those that it waits for, who are not held up by it.
+            connection.exec_driver_sql(f"SET lock_timeout TO '{GIVE_UP_SECONDS}s'")
             connection.exec_driver_sql(statement)
