@@ -1,6 +1,7 @@
 """Backup and restore on a server that is not the embedded one: with which programs, over TLS, past
 what would make another store of it, and refused in one line where it cannot be."""
 
+import json
 import os
 import subprocess
 import sys
@@ -63,6 +64,18 @@ def test_a_backup_of_one_schema_is_not_restored_into_another(place: Place, tmp_p
         found = connection.execute("SELECT to_regclass('public.raw_batch')").fetchone()
     assert found == (None,), "nothing was made"
     assert "restored 3 events" in backup("restore", saved, place.empty).stdout
+
+
+@in_place("place", [PLAIN], indirect=True)
+def test_a_restore_without_the_events_of_the_backup_fails(place: Place, tmp_path: Path) -> None:
+    fill(place.url)
+    saved = tmp_path / "saved"
+    assert backup("save", saved, place.direct).returncode == 0
+    manifest = json.loads((saved / "backup.json").read_text())
+    assert manifest["accepted"] == 3
+    (saved / "backup.json").write_text(json.dumps({**manifest, "accepted": 20_000}))
+    error = refusal("restore", saved, place.empty)
+    assert "the backup has 20,000 events, of which 3 came back" in error
 
 
 @in_place("place", [POOLED], indirect=True)
