@@ -90,7 +90,7 @@ postgres: install $(FETCHED)  ## PostgreSQL as it is elsewhere: VERSION=14 to 18
 # Without `make help`: what a store goes through, on the newest version.
 postgres-newest:
 	$(MAKE) postgres VERSION=18 \
-		ELSEWHERE="$(POSTGRES)/test_walk.py $(POSTGRES)/test_upgrade.py -k 'plain or pooled'"
+		ELSEWHERE="$(addprefix $(POSTGRES)/test_,walk.py upgrade.py saving.py) -k 'plain or pooled'"
 
 .venv/postgres/%/installed:
 	@test -n "$(filter $*.%,$(SERVERS))" || { echo "VERSION=$*: give one from 14 to 18"; exit 1; }

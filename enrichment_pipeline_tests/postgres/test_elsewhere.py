@@ -182,7 +182,7 @@ def test_a_limit_of_the_role_is_none_of_our_transactions_but_who_waits_has_one(
     place: Place, store_there: Store
 ) -> None:
     with store_there.transaction() as connection:
-        connection.execute(text("SELECT pg_sleep(0.5)"))  # past each of its limits
+        connection.execute(text("SELECT pg_sleep(2.5)"))  # past each of its limits
     with pytest.raises(DBAPIError) as raised, store_there.bounded(1) as connection:
         connection.execute(text("SELECT pg_sleep(60)"))
     assert took_too_long(raised.value)

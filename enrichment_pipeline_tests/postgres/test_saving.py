@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import opened_store
+from enrichment_pipeline.store.database.transactions import no_limits
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline_tests.conftest import raw_events
 from enrichment_pipeline_tests.postgres.conftest import PLAIN, POOLED, SCHEMA, Place
@@ -86,6 +87,24 @@ def test_nothing_is_saved_or_restored_through_a_pool_of_connections(
     assert "name the server's own address" in refusal("save", tmp_path / "saved", place.url)
     assert backup("save", tmp_path / "whole", place.direct).returncode == 0
     assert "name the server's own address" in refusal("restore", tmp_path / "whole", place.url)
+
+
+@in_place("place", [PLAIN], indirect=True)
+def test_a_role_with_no_time_for_anything_is_saved_and_restored(
+    place: Place, elsewhere: Server, programs: ModuleType, tmp_path: Path
+) -> None:
+    fill(place.url)
+    limits = no_limits(elsewhere.version())
+    for name in limits:
+        elsewhere.do(f"ALTER ROLE {{}} SET {name} TO '1ms'", PLAIN)
+    try:
+        programs.dump(tmp_path / "store.dump", place.direct, "public")
+        programs.restore_dump(tmp_path / "store.dump", place.empty, "public")
+    finally:
+        for name in limits:
+            elsewhere.do(f"ALTER ROLE {{}} RESET {name}", PLAIN)
+    with opened_store(Settings(database_url=place.empty)) as store, store.transaction() as found:
+        assert found.exec_driver_sql("SELECT count(*) FROM raw_event").scalar_one() == 3
 
 
 @in_place("place", [PLAIN], indirect=True)
