@@ -73,18 +73,20 @@ def main(
     chosen = [*filter(None, versions.split(","))] or schema_versions()[:-1]
     table = Table("from", "took", "commits", "usual pause", "longest pause", "whose", "schema then")
     longest = 0.0
-    with (
-        tempfile.TemporaryDirectory(prefix="migrating-", ignore_cleanup_errors=True) as home,
-        EmbeddedPostgres(Path(home)) as server,
-    ):
-        for done in migrated(server, events, chosen):
-            longest = max(longest, done.pause.seconds)
-            table.add_row(
-                *(done.before, f"{done.seconds:.1f} s", f"{done.commits:,}"),
-                *(f"{done.usual.seconds:.2f} s", f"{done.pause.seconds:.2f} s"),
-                *(done.pause.who, done.version),
-            )
-    console.print(table)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="migrating-", ignore_cleanup_errors=True) as home,
+            EmbeddedPostgres(Path(home)) as server,
+        ):
+            for done in migrated(server, events, chosen):
+                longest = max(longest, done.pause.seconds)
+                table.add_row(
+                    *(done.before, f"{done.seconds:.1f} s", f"{done.commits:,}"),
+                    *(f"{done.usual.seconds:.2f} s", f"{done.pause.seconds:.2f} s"),
+                    *(done.pause.who, done.version),
+                )
+    finally:
+        console.print(table)
     if longest > PAUSE_SECONDS:
         raise typer.Exit(1)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from enrichment_pipeline.store.database.partitions import ensure_partitions
+from enrichment_pipeline.store.database.partitions import ensure_partitions, hold_partitions
 from enrichment_pipeline.store.database.schema import upgrade
 from enrichment_pipeline.store.database.transactions import begin
 
@@ -218,8 +218,9 @@ class Commits:
         day = DAYS + number // _PARTITION_EACH
         at = datetime(_FIRST.year, _FIRST.month, _FIRST.day, 12, tzinfo=UTC) + timedelta(days=day)
         if number % _PARTITION_EACH == 0 or number == 1:
+            # Held: another one may be about to commit the same.
             with begin(self._engine) as connection:
-                ensure_partitions(connection, [at.date()])
+                hold_partitions(connection, [at.date()])
         with begin(self._engine) as connection:
             connection.execute(text(_TAKE_IN), {"at": at})
 
