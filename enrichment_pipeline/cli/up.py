@@ -42,6 +42,7 @@ _READY_SECONDS = 180
 _TURN_SECONDS = 0.5
 _READ_SECONDS = 5
 _DAEMON = "enrichment_pipeline.orchestration.daemon"
+_TICK_SECONDS = 1
 _RUN_SECONDS = 2
 """What a run under way is given to end, when everything is stopped."""
 
@@ -272,8 +273,8 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
         services.start(
             "daemon",
             [sys.executable, "-m", _DAEMON, "run", "--workspace", str(workspace)],
-            # A tick that waits for events ends with the daemon.
-            stopping=Stopping(patience_seconds=_RUN_SECONDS),
+            # A tick that waits for events ends with the daemon; all else is done in a second.
+            stopping=Stopping(patience_seconds=_TICK_SECONDS),
         )
 
 
