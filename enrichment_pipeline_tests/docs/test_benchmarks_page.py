@@ -11,9 +11,11 @@ from benchmarks.measure import Rate, Report
 from benchmarks.page import INTRODUCTION, PAGE, main, page
 
 
-def measured(file: Path, date: str, rates: dict[str, float]) -> dict[str, Any]:
+def measured(
+    file: Path, date: str, rates: dict[str, float], *, quick: bool = False
+) -> dict[str, Any]:
     """A run of the parts `load` and `api`, as `make bench` writes it."""
-    report = Report({"events": 20_000, "rounds": 1, "quick": True})
+    report = Report({"events": 20_000, "rounds": 1, "quick": quick})
     for part, rate in rates.items():
         report.begin(part)
         report.add(Rate(f"{part}: bare COPY", 10, [1000.0]))
@@ -48,6 +50,17 @@ def test_a_part_that_was_measured_again_takes_the_place_of_the_earlier_one(
     assert "| api: ours | 500 |" in text
     assert text.index("Measured on 2026-03-02") < text.index("Measured on 2026-03-01")
     assert str(out) in capsys.readouterr().out
+
+
+def test_a_small_run_does_not_take_the_place_of_a_whole_one(tmp_path: Path) -> None:
+    whole, small, out = (tmp_path / name for name in ("a.json", "b.json", "page.md"))
+    measured(whole, "2026-03-01", {"load": 840.0})
+    measured(small, "2026-03-02", {"api": 500.0, "load": 900.0}, quick=True)
+    main([whole, small], out)
+    text = out.read_text()
+    assert "0.84" in text
+    assert "0.90" not in text
+    assert "| api: ours | 500 |" in text
 
 
 def test_without_a_run_a_line_says_what_to_run(
