@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from enrichment_pipeline.cli.console import fail, print_json, write
+from enrichment_pipeline.cli.console import fail, print_json, say, write
 from enrichment_pipeline.settings import load_settings
 from enrichment_pipeline.store.database.engine import connect_store, must_exist
 from enrichment_pipeline.store.database.schema import (
@@ -18,6 +18,14 @@ from enrichment_pipeline.store.database.schema import (
 )
 from enrichment_pipeline.store.database.schema import migrate as migrate_store
 from enrichment_pipeline.wording import command
+
+
+def _say(version: str) -> None:
+    say(f"{version} is done.")
+
+
+def _ignored(_: str) -> None:
+    """Nothing but JSON is printed."""
 
 
 def migrate(
@@ -41,7 +49,7 @@ def migrate(
             with store.transaction() as connection:
                 done = Migration(schema_version(connection), newest_version())
         else:
-            done = migrate_store(store.engine, store.window)
+            done = migrate_store(store.engine, store.window, report=_ignored if as_json else _say)
     if as_json:
         print_json({"before": done.before, "newest": done.after, "checked": check})
     if done.before == done.after:

@@ -36,7 +36,11 @@ def test_a_schema_is_checked_and_brought_up_to_date(store: Store) -> None:
     assert "the schema is 0016, this version needs 0018; run: " in checked.stderr
     refused = run_cli("status")
     assert "this version of enrichment-pipeline needs 0018; run: " in str(refused.exception)
-    assert run_cli("migrate").stdout == "The schema is 0018 now; before, 0016.\n"
+    assert run_cli("migrate").stdout.splitlines() == [
+        "0017 is done.",
+        "0018 is done.",
+        "The schema is 0018 now; before, 0016.",
+    ]
     again = json.loads(run_cli("migrate", "--json").stdout)
     assert again == {"before": "0018", "newest": "0018", "checked": False}
 
@@ -46,3 +50,23 @@ def test_an_empty_database_is_no_store_to_check_and_gets_its_tables() -> None:
     assert "there is no store" in str(run_cli("migrate", "--check").exception)
     assert "before, there was none" in run_cli("migrate").stdout
     assert run_cli("migrate", "--check").exit_code == 0
+
+
+@pytest.fixture
+def guest(server: EmbeddedPostgres) -> Iterator[str]:
+    """A role that may connect, and nothing else."""
+    role = sql.Identifier(name := f"guest_{uuid.uuid4().hex[:12]}")
+    execute(server, sql.SQL("CREATE ROLE {} LOGIN").format(role))
+    yield name
+    execute(server, sql.SQL("DROP ROLE {}").format(role))
+
+
+@pytest.mark.parametrize("arguments", [["migrate"], ["import", "-"]])
+def test_a_role_that_may_not_make_tables_is_told_what_to_run(
+    store: Store, guest: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    url = store.engine.url.set(drivername="postgresql", username=guest)
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    refused = str(run_cli(*arguments).exception)
+    assert refused.startswith(f"{guest} may not make what the store needs: ")
+    assert refused.endswith(f'; run: ALTER DATABASE "{url.database}" OWNER TO "{guest}"')

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
@@ -21,7 +20,6 @@ from enrichment_pipeline.store.database.embedded_server import ServerFiles
 from enrichment_pipeline.store.database.errors import (
     StoreError,
     StoreUnavailableError,
-    driver_error,
     first_line,
 )
 from enrichment_pipeline.store.database.transactions import begin
@@ -114,14 +112,8 @@ def open_store(settings: Settings) -> Store:
     is_ours = store.embedded is not None
     try:
         migrate(store.engine, store.window, is_wanted=is_ours or settings.auto_migrate)
-    except BaseException as error:
+    except BaseException:
         store.close()
-        if isinstance(driver_error(error), psycopg.errors.InsufficientPrivilege):
-            url = store.engine.url
-            raise StoreError(
-                f"{url.username} may not make what the store needs: {first_line(error)}; "
-                f'run: ALTER DATABASE "{url.database}" OWNER TO "{url.username}"'
-            ) from error
         raise
     return store
 

@@ -4,16 +4,17 @@ The tables belong to `tables`, their history to `migrations`.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from enrichment_pipeline.store.database.errors import StoreError
+from enrichment_pipeline.store.database.errors import StoreError, driver_error, first_line
 from enrichment_pipeline.store.database.locks import (
     GIVE_UP_SECONDS,
     gave_way,
@@ -43,9 +44,16 @@ class Migration(NamedTuple):
     after: str
 
 
-def migrate(engine: Engine, window: timedelta, *, is_wanted: bool = True) -> Migration:
+def migrate(
+    engine: Engine,
+    window: timedelta,
+    *,
+    is_wanted: bool = True,
+    report: Callable[[str], object] = lambda _: None,
+) -> Migration:
     """Bring the schema up to date; a new store records its window length. Unless it `is_wanted`,
-    only an empty database gets a schema, and an older one is refused.
+    only an empty database gets a schema, and an older one is refused. `report` is called with each
+    version that an older store has come to.
 
     Safe to call from several processes at once. Each migration is a transaction of its own, after
     steps that can be done again: where a process is killed, the next one goes on. Those that are at
@@ -53,9 +61,37 @@ def migrate(engine: Engine, window: timedelta, *, is_wanted: bool = True) -> Mig
 
     Raises:
         StoreError: the schema is older and must not change now, or newer than this version; the
-            store was made with windows of another length; or its tables were in use for
-            `GIVE_UP_SECONDS`.
+            store was made with windows of another length; its tables were in use for
+            `GIVE_UP_SECONDS`; or the role may not make them.
     """
+    try:
+        return _migrate(engine, window, is_wanted, report)
+    except DBAPIError as error:
+        if refusal := _refusal(engine, error):
+            raise refusal from error
+        raise
+
+
+def _refusal(engine: Engine, error: DBAPIError) -> StoreError | None:
+    """What a person can do about an error of PostgreSQL, if there is something."""
+    if gave_way(error):
+        return StoreError(
+            f"tables of the store were in use for {GIVE_UP_SECONDS} s, so that its schema "
+            "could not change; end the transaction that uses them (pg_stat_activity shows it), "
+            "and try again"
+        )
+    if isinstance(driver_error(error), psycopg.errors.InsufficientPrivilege):
+        url = engine.url
+        return StoreError(
+            f"{url.username} may not make what the store needs: {first_line(error)}; "
+            f'run: ALTER DATABASE "{url.database}" OWNER TO "{url.username}"'
+        )
+    return None
+
+
+def _migrate(
+    engine: Engine, window: timedelta, is_wanted: bool, report: Callable[[str], object]
+) -> Migration:
     newest = newest_version()
     with begin(engine) as connection:
         before = version = schema_version(connection)
@@ -66,17 +102,10 @@ def migrate(engine: Engine, window: timedelta, *, is_wanted: bool = True) -> Mig
             f"the database has schema version {before}, and this version of "
             f"enrichment-pipeline needs {newest}; run: {command('migrate')}"
         )
-    try:
-        while version != newest:
-            version = _advance(engine, window)
-    except DBAPIError as error:
-        if gave_way(error):
-            raise StoreError(
-                f"tables of the store were in use for {GIVE_UP_SECONDS} s, so that its schema "
-                "could not change; end the transaction that uses them (pg_stat_activity shows it), "
-                "and try again"
-            ) from error
-        raise
+    while version != newest:
+        version = _advance(engine, window)
+        if before:
+            report(version)
     return Migration(before, newest)
 
 
