@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from enrichment_pipeline_tests.conftest import free_port
+
 
 class Server(ABC):
     """A server on this machine, on a port of its own; leaving the block ends it."""
@@ -18,6 +20,7 @@ class Server(ABC):
     def __init__(self, folder: Path) -> None:
         """Choose a port; what it writes goes to the folder, which is there."""
         self.folder = folder
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod

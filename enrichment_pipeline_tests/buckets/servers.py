@@ -45,10 +45,6 @@ class S3(BucketServer):
     key, secret = "tests", "a-secret-of-the-tests"
     reader_key, reader_secret = "nobody", "a-secret-of-nobody"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.port = free_port()
-
     @property
     def environment(self) -> Mapping[str, str]:
         return {
@@ -119,10 +115,6 @@ class Google(BucketServer):
     name = "fake-gcs-server"
     not_run = "Google Cloud Storage"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.port = free_port()
-
     @property
     def environment(self) -> Mapping[str, str]:
         return {
@@ -156,10 +148,6 @@ class Azure(BucketServer):
     not_run = "Azure Blob Storage"
     account = "tests"
     key = base64.b64encode(b"a secret of the tests").decode()
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.port = free_port()
 
     @property
     def environment(self) -> Mapping[str, str]:

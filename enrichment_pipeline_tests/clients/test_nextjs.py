@@ -13,7 +13,6 @@ from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline_tests.clients.arrivals import Arrivals, enriched
 from enrichment_pipeline_tests.clients.serving import PROJECT, TOKEN, Api
-from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.needs import cannot_run, installed_by_npm
 from enrichment_pipeline_tests.processes import Server, await_port
 
@@ -34,13 +33,12 @@ class Application(Server):
 
     def __init__(self, folder: Path, api: Api) -> None:
         super().__init__(folder)
-        self._port = free_port()
         self._variables = {
             "EVENTS_API_URL": api.url,
             "NEXT_PUBLIC_POSTHOG_KEY": TOKEN,
             "NEXT_TELEMETRY_DISABLED": "1",
         }
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         node = shutil.which("node") or cannot_run("node is needed to run Next.js")
@@ -55,10 +53,10 @@ class Application(Server):
         )
         assert built.returncode == 0, built.stdout
         self._run(
-            [node, next_js, "start", str(EXAMPLE), f"--port={self._port}", "-H", "127.0.0.1"],
+            [node, next_js, "start", str(EXAMPLE), f"--port={self.port}", "-H", "127.0.0.1"],
             self._variables,
         )
-        await_port(self._port)
+        await_port(self.port)
 
 
 @pytest.fixture

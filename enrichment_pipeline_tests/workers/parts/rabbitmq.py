@@ -23,7 +23,7 @@ class RabbitMQPart(Part):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._port, self._distribution_port = free_port(), free_port()
+        self._distribution_port = free_port()
         # Nodes of one machine share a directory of names.
         self._node = f"test{uuid.uuid4().hex[:8]}@localhost"
 
@@ -33,7 +33,7 @@ class RabbitMQPart(Part):
 
     @property
     def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self._port}"
+        return f"amqp://guest:guest@127.0.0.1:{self.port}"
 
     def start(self) -> None:
         (self.folder / "plugins").write_text("[].")
@@ -56,7 +56,7 @@ class RabbitMQPart(Part):
             "HOME": folder,
             "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self._port),
+            "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
             "RABBITMQ_LOG_BASE": f"{folder}/log",

@@ -22,20 +22,18 @@ class ServiceBusPart(Part):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._port, self._admin_port = free_port(), free_port()
+        self._admin_port = free_port()
 
     @property
     def url(self) -> str:
         # A key may have slashes in it.
-        return (
-            f"azureservicebus://test:some/key=@127.0.0.1:{self._port}?emulator={self._admin_port}"
-        )
+        return f"azureservicebus://test:some/key=@127.0.0.1:{self.port}?emulator={self._admin_port}"
 
     def start(self) -> None:
-        ports = (str(self._port), str(self._admin_port))
+        ports = (str(self.port), str(self._admin_port))
         self._run([sys.executable, "-m", _STAND_IN, *ports, str(self.folder / "service_bus")])
         await_port(self._admin_port)
-        await_port(self._port)
+        await_port(self.port)
 
     def put_foreign(self, body: bytes) -> None:
         with (

@@ -2,13 +2,11 @@
 
 import base64
 import sys
-from pathlib import Path
 from typing import Any
 
 import boto3
 
 from enrichment_pipeline.workers.queues import Queue
-from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.processes import await_port
 from enrichment_pipeline_tests.workers.parts.part import Part
 
@@ -22,22 +20,18 @@ class SQSPart(Part):
     stands_in = "moto's server"
     keeps_messages = False
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._port = free_port()
-
     @property
     def url(self) -> str:
-        return f"sqs://test:test@127.0.0.1:{self._port}?region={REGION}"
+        return f"sqs://test:test@127.0.0.1:{self.port}?region={REGION}"
 
     def start(self) -> None:
-        self._run([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)])
-        await_port(self._port)
+        self._run([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)])
+        await_port(self.port)
 
     def client(self) -> Any:
         """AWS' own client of it."""
         session = boto3.Session("test", "test", region_name=REGION)
-        return session.client("sqs", endpoint_url=f"http://127.0.0.1:{self._port}")
+        return session.client("sqs", endpoint_url=f"http://127.0.0.1:{self.port}")
 
     def put_foreign(self, body: bytes) -> None:
         # SQS takes text alone.
