@@ -20,14 +20,6 @@ from enrichment_pipeline.store.database.schema import migrate as migrate_store
 from enrichment_pipeline.wording import command
 
 
-def _say(version: str) -> None:
-    say(f"{version} is done.")
-
-
-def _ignored(_: str) -> None:
-    """Nothing but JSON is printed."""
-
-
 def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit status 1 where it is older.")
@@ -49,7 +41,11 @@ def migrate(
             with store.transaction() as connection:
                 done = Migration(schema_version(connection), newest_version())
         else:
-            done = migrate_store(store.engine, store.window, report=_ignored if as_json else _say)
+            done = migrate_store(
+                store.engine,
+                store.window,
+                report=lambda version: None if as_json else say(f"{version} is done."),
+            )
     if as_json:
         print_json({"before": done.before, "newest": done.after, "checked": check})
     if done.before == done.after:
