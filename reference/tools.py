@@ -18,7 +18,7 @@ All only read. Tools with *text and data* give their answer twice: as lines with
 
 def tools_page() -> str:
     """The page, as Markdown."""
-    words = "## Instructions\n\nWhat the server tells every model:\n\n"
+    words = "## Instructions\n\nWhat the server sends to every model:\n\n"
     quoted = "\n".join(f"> {line}" for line in plain(INSTRUCTIONS).splitlines())
     tools = sorted(every_tool(), key=lambda tool: tool.name)
     return page("Tools of MCP", INTRODUCTION, *map(_section, tools), words + quoted)

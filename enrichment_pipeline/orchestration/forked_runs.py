@@ -32,7 +32,7 @@ def fork_runs(*, ready: bool) -> None:
     if sys.argv[1:3] != ["api", "grpc"]:
         return
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
-    # The server asks for processes that are spawned, and can be told nothing else.
+    # The server asks for processes that are spawned, and has no option for others.
     SpawnProcess._Popen = staticmethod(ForkServerProcess._Popen)  # type: ignore[assignment]
     if ready:
         # Not at once: all that starts beside it needs the processors.
