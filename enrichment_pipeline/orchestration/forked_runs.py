@@ -43,7 +43,8 @@ def fork_runs(*, ready: bool) -> None:
 
 def is_run(process: psutil.Process) -> bool:
     """Whether this process below a code server is a run: forked, or spawned by a server that forks
-    none."""
-    parent = process.parent()
-    is_forked = parent is not None and _FORKING in " ".join(parent.cmdline())
-    return is_forked or _SPAWNED in " ".join(process.cmdline())
+    none. One that started a moment ago, and has its parent's command line or none yet, may be."""
+    command, parent = process.cmdline(), process.parent()
+    above = parent.cmdline() if parent is not None else []
+    is_new = command in ([], above)
+    return is_new or _FORKING in " ".join(above) or _SPAWNED in " ".join(command)

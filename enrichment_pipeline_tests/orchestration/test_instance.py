@@ -213,12 +213,18 @@ def test_the_package_has_the_files_that_dagster_reads_as_the_project_has_them(na
     assert packaged.read_text() == (Path(__file__).parents[2] / name).read_text()
 
 
-@pytest.mark.parametrize("started", ["spawn", "forkserver"])
+@pytest.mark.parametrize("started", ["spawn", "forkserver", "fork"])
 def test_a_code_server_is_idle_while_no_run_is_at_work_below_it(started: str) -> None:
-    at_work = f"import multiprocessing as m; p = m.get_context('{started}').Process(target=input)"
-    code = f"{at_work}; print('idle', flush=True); input(); p.start(); print('busy', flush=True)"
+    server_code = (
+        "import multiprocessing, signal\n"
+        f"process = multiprocessing.get_context('{started}').Process\n"
+        "run = process(target=signal.pause, daemon=True)\n"
+        "print('idle', flush=True); input()\n"
+        "run.start(); print('busy', flush=True); input()\n"
+        "run.kill()"
+    )
     with subprocess.Popen(
-        [sys.executable, "-c", f"{code}; input(); p.kill()"],
+        [sys.executable, "-c", server_code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
