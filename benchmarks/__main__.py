@@ -27,6 +27,8 @@ from benchmarks import (
 )
 from benchmarks.generate import generate_events
 from benchmarks.measure import RESULTS, Report, console, wait_until_stopped
+from benchmarks.parts import TITLES
+from benchmarks.show import print_run
 from enrichment_pipeline.classification import load_rules
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store, opened_store
@@ -186,20 +188,14 @@ def main(
             parts[name]()
             # After each part: a run that is ended keeps what it has measured.
             report.write(out)
-    report.print()
+    print_run(report.content())
     console.print(f"Written to {out}")
 
 
-PARTS = (
-    *("classify", "tokens", "footprint", "load", "enrich", "grow", "api", "sessions", "replay"),
-    *("windows", "scaled", "backlog"),
-)
-
-
 def _wanted(named: list[str]) -> list[str]:
-    if unknown := sorted(set(named) - set(PARTS)):
-        sys.exit(f"no part {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
-    return [name for name in PARTS if not named or name in named]
+    if unknown := sorted(set(named) - set(TITLES)):
+        sys.exit(f"no part {', '.join(unknown)}; the parts are {', '.join(TITLES)}")
+    return [name for name in TITLES if not named or name in named]
 
 
 if __name__ == "__main__":

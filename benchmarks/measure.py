@@ -1,6 +1,6 @@
-"""Measuring: rounds in turn, medians, and the table of rates and ratios.
+"""Measuring: rounds in turn, medians, rates and ratios, and the JSON of a run.
 
-What is measured belongs to the module of its subject.
+What is measured belongs to the module of its subject, printing it to `show`.
 """
 
 import json
@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 from rich.console import Console
-from rich.table import Table
 
 from enrichment_pipeline.store.database.embedded_server import ServerFiles, try_lock
 
@@ -96,36 +96,13 @@ class Report:
             return statistics.median(mine / theirs for mine, theirs in pairs)
         return rate.rate / other.rate
 
-    def print(self) -> None:
-        """Print the tables: figures stand whole, however narrow the terminal; words are folded."""
-        table = Table(title="make bench")
-        table.add_column("measured", ratio=3)
-        table.add_column("events/s", justify="right", no_wrap=True)
-        table.add_column("of", ratio=2)
-        for name in ("ratio", "target"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for rate in self.rates:
-            ratio = self.ratio(rate)
-            table.add_row(
-                rate.name,
-                f"{rate.rate:,.0f}",
-                rate.against or "",
-                "" if ratio is None else f"{ratio:.2f}",
-                "" if rate.target is None else f"{rate.target:g}",
-            )
-        console.print(table)
-        # Their values are phrases, which would take the room of the figures above.
-        facts = Table()
-        facts.add_column("measured", ratio=3)
-        facts.add_column("value", ratio=2)
-        facts.add_column("target", ratio=1)
-        for fact in self.facts:
-            facts.add_row(*fact)
-        console.print(facts)
-
     def write(self, file: Path) -> None:
         """Write everything as JSON."""
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(self.content(), indent=2, default=str) + "\n")
+
+    def content(self) -> dict[str, Any]:
+        """Everything, as it is written."""
         rates = [
             {**asdict(rate), "rate": rate.rate, "ratio": self.ratio(rate)} for rate in self.rates
         ]
@@ -139,7 +116,7 @@ class Report:
             "load": round(self.load, 1),
             "python": platform.python_version(),
         }
-        content = {
+        return {
             "settings": {**machine, **self.settings},
             "rates": rates,
             "facts": [
@@ -147,7 +124,6 @@ class Report:
                 for (name, value, target), part in zip(self.facts, self._part_of_facts, strict=True)
             ],
         }
-        file.write_text(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def _processor() -> str | None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.measure import RESULTS
+from benchmarks.parts import TITLES
 
 BAR = "\\|"
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
@@ -29,20 +30,6 @@ PART=--quick` all of them small, in one round. `make bench-page` writes this pag
 Machines are noisy, and a *load* above the number of cores says that others were at work: read the ratios, which
 compare rounds that were run in turn. *Asked for* is the ratio or the value that the project sets itself."""
 
-TITLES = {
-    "classify": "Classifying, in memory",
-    "tokens": "Tokens of timelines",
-    "footprint": "Bytes on disk and in the log",
-    "load": "Import",
-    "enrich": "Enrichment",
-    "grow": "The same in a store that grows",
-    "api": "The API under load",
-    "sessions": "Timelines of sessions",
-    "replay": "Replaying dead letters",
-    "windows": "Due windows, by Dagster",
-    "scaled": "API, broker and workers",
-    "backlog": "A backlog, drained by one worker and by two",
-}
 NOTES = {
     "enrich": "*Cold*: the outputs of all action inputs have to be derived first; *warm*: they are there.",
     "load": "The import parses in a process for each core, a bare COPY runs on one connection.",

@@ -13,7 +13,13 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "module",
-    ["benchmarks", "benchmarks.counting", "benchmarks.generate", "benchmarks.understanding"],
+    [
+        "benchmarks",
+        "benchmarks.counting",
+        "benchmarks.generate",
+        "benchmarks.show",
+        "benchmarks.understanding",
+    ],
 )
 def test_each_command_has_help(module: str) -> None:
     done = subprocess.run(
