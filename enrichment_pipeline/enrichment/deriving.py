@@ -11,8 +11,8 @@ from uuid import UUID
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.attempts import FailureReason
 from enrichment_pipeline.enrichment.derive import derive, output_version
-from enrichment_pipeline.enrichment.sandbox import Fault, FaultKind, sandbox
-from enrichment_pipeline.events.inputs import EnrichmentOutput
+from enrichment_pipeline.enrichment.sandbox import SANDBOXES, Fault, FaultKind, sandbox
+from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.queue.enriched import EventFailure
 from enrichment_pipeline.store.queue.inputs import read_inputs, remember_outputs
@@ -24,7 +24,7 @@ _REASONS = {
     FaultKind.CRASHED: FailureReason.CRASHED,
 }
 
-_KEPT_AT_ONCE = 3_000
+_KEPT_AT_ONCE = 2_000
 
 
 @dataclass
@@ -36,38 +36,48 @@ class Derived:
     errors: dict[UUID, str] = field(default_factory=dict)
     """Failures that are not about the data: the name of each error's class."""
 
-    def add(
-        self, keys: Sequence[UUID], results: Sequence[EnrichmentOutput | Fault]
-    ) -> dict[UUID, EnrichmentOutput]:
-        """Add results of these inputs; returns those that are outputs."""
-        outputs: dict[UUID, EnrichmentOutput] = {}
-        for key, result in zip(keys, results, strict=True):
-            if not isinstance(result, Fault):
-                outputs[key] = result
-                continue
-            self.failures[key] = failure_of(result)
-            if result.error:
-                self.errors[key] = result.error
-        self.outputs |= outputs
-        return outputs
+    def count(self, key: UUID, result: EnrichmentOutput | Fault) -> None:
+        """Add the result of an input."""
+        if not isinstance(result, Fault):
+            self.outputs[key] = result
+            return
+        self.failures[key] = failure_of(result)
+        if result.error:
+            self.errors[key] = result.error
+
+    def add(self, other: "Derived") -> None:
+        """Add the results of other inputs."""
+        self.outputs |= other.outputs
+        self.failures |= other.failures
+        self.errors |= other.errors
 
 
 def derive_missing(store: Store, keys: Sequence[UUID], rules: Rules) -> Derived:
     """Derive what these rules have not said yet: the outputs of the action inputs of these keys.
     They are kept, some thousands at a time, while the next ones are derived."""
+    # The same element stands together, and is read once.
+    inputs = sorted(read_inputs(store, keys).items(), key=by_element, reverse=True)
+    portions = [inputs[at : at + _KEPT_AT_ONCE] for at in range(0, len(inputs), _KEPT_AT_ONCE)]
     derived = Derived()
-    inputs = list(read_inputs(store, keys).items())
-    version, function = output_version(rules), partial(derive, rules=rules)
-    with ThreadPoolExecutor(1) as keeping:
-        kept = []
-        for start in range(0, len(inputs), _KEPT_AT_ONCE):
-            portion = inputs[start : start + _KEPT_AT_ONCE]
-            results = sandbox().run(function, [(one,) for _, one in portion])
-            outputs = derived.add([key for key, _ in portion], results)
-            kept.append(keeping.submit(remember_outputs, store, version, outputs))
-    for future in kept:
-        future.result()
+    with ThreadPoolExecutor(SANDBOXES) as threads:
+        for part in threads.map(partial(_derive, store, rules), portions):
+            derived.add(part)
     return derived
+
+
+def _derive(store: Store, rules: Rules, inputs: Sequence[tuple[UUID, EnrichmentInput]]) -> Derived:
+    with sandbox() as child:
+        results = child.run(partial(derive, rules=rules), [(one,) for _, one in inputs])
+    derived = Derived()
+    for (key, _), result in zip(inputs, results, strict=True):
+        derived.count(key, result)
+    remember_outputs(store, output_version(rules), derived.outputs)
+    return derived
+
+
+def by_element(found: tuple[UUID, EnrichmentInput]) -> tuple[str, str]:
+    """A key to sort inputs by, so that those of one element stand together."""
+    return found[1].elements_chain or "", found[1].element_text or ""
 
 
 def failure_of(fault: Fault) -> EventFailure:

@@ -7,6 +7,7 @@ masked, made safe and quoted, unless it is a path without spaces or the short na
 
 import re
 from collections.abc import Set
+from functools import lru_cache
 
 from enrichment_pipeline.events.allowed import NOTHING, Private, parse_allowed
 from enrichment_pipeline.events.controls import MAX_LABEL_LENGTH, ElementName
@@ -101,7 +102,9 @@ def describe(inputs: EnrichmentInput, element: ElementName) -> str:
     return with_page if len(with_page) <= MAX_LENGTH else cut(sentence, MAX_LENGTH)
 
 
-def _of_element(inputs: EnrichmentInput, element: ElementName, allowed: Set[Private]) -> str | None:
+def _of_element(
+    inputs: EnrichmentInput, element: ElementName, allowed: frozenset[Private]
+) -> str | None:
     """The sentence of an event about an element; None if it is none, or has none to speak of."""
     form = _VERBS_OF_ELEMENTS.get(inputs.event)
     is_sure = bool(element.tag or element.label) or inputs.event not in _SENTENCES
@@ -135,11 +138,14 @@ def _name(event: str, allowed: Set[Private]) -> str:
     return name if is_name else f'Sent event "{name}"'
 
 
-def _page(path: str | None, allowed: Set[Private]) -> str:
+@lru_cache(maxsize=4_096)
+def _page(path: str | None, allowed: frozenset[Private]) -> str:
     return masked_path(path, _MAX_PATH, allowed) if path else ""
 
 
-def _element(element: ElementName, allowed: Set[Private]) -> str:
+# As `controls.name_element`.
+@lru_cache(maxsize=256)
+def _element(element: ElementName, allowed: frozenset[Private]) -> str:
     label = _quoted(element.label, _MAX_LABEL, allowed)
     target = target_of(element.target, is_download=element.is_download, is_named=bool(label))
     shown = masked_path(target, _MAX_TARGET, allowed) if target else ""

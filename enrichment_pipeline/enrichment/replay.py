@@ -280,9 +280,9 @@ class _Replay:
 def _parsed(store: Store, letters: Sequence[Letter]) -> list[RawEvent | EventFailure]:
     """The events of letters refused at ingestion, parsed by today's rules of ingestion."""
     oldest = oldest_possible_start(datetime.now(UTC), store.window)
-    results = sandbox().run(
-        partial(parse_again, oldest=oldest), [_to_parse(store, letter) for letter in letters]
-    )
+    payloads = [_to_parse(store, letter) for letter in letters]
+    with sandbox() as child:
+        results = child.run(partial(parse_again, oldest=oldest), payloads)
     return [_event_or_failure(result) for result in results]
 
 

@@ -12,9 +12,10 @@ import selectors
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
-from threading import Lock
+from queue import LifoQueue
 from time import monotonic
 from typing import IO, Any, NamedTuple, TypeVar, TypeVarTuple, cast
 
@@ -29,6 +30,9 @@ START_SECONDS = 60.0
 
 MEMORY = 512 * 1024**2
 """Bytes that the child may use beyond those it starts with."""
+
+SANDBOXES = 2
+"""The children that a process may have; the second is started once two are in use."""
 
 _CHUNK = 500
 """Items of one request: more would not be faster."""
@@ -73,7 +77,7 @@ class _NoAnswerError(Exception):
 
 
 class Sandbox:
-    """A child process, started when it is needed and restarted after it died."""
+    """A child process, started when it is needed and restarted after it died; for one thread."""
 
     def __init__(self, item_seconds: float = ITEM_SECONDS, memory: int = MEMORY) -> None:
         self._item_seconds = item_seconds
@@ -84,7 +88,6 @@ class Sandbox:
         self._function: bytes | None = None
         self._done = 0
         """How many items this child has been given."""
-        self._lock = Lock()
 
     def run(
         self,
@@ -99,9 +102,8 @@ class Sandbox:
         """
         wanted = pickle.dumps(function)
         results: list[Any] = []
-        with self._lock:
-            for start in range(0, len(items), _CHUNK):
-                results += self._results(wanted, items[start : start + _CHUNK])
+        for start in range(0, len(items), _CHUNK):
+            results += self._results(wanted, items[start : start + _CHUNK])
         return results
 
     def _results(self, function: bytes, items: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -224,17 +226,29 @@ class Sandbox:
             return child.wait()
 
 
-# One per process: a forked process must not talk to its parent's child.
-_sandboxes: dict[int, Sandbox] = {}
+# By process: a forked one must not talk to its parent's children.
+_free: dict[int, LifoQueue[Sandbox]] = {}
 
 
-def sandbox() -> Sandbox:
-    """The sandbox of this process."""
-    found = _sandboxes.get(os.getpid())
-    if found is None:
-        found = _sandboxes.setdefault(os.getpid(), Sandbox())
-        atexit.register(found.stop)
-    return found
+@contextmanager
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox of this process that no other thread uses; there are `SANDBOXES`."""
+    free = _free.get(os.getpid()) or _free.setdefault(os.getpid(), _new_sandboxes())
+    # The one that was used last: its child runs, another's has to be started.
+    found = free.get()
+    try:
+        yield found
+    finally:
+        free.put(found)
+
+
+def _new_sandboxes() -> LifoQueue[Sandbox]:
+    free: LifoQueue[Sandbox] = LifoQueue()
+    for _ in range(SANDBOXES):
+        new = Sandbox()
+        atexit.register(new.stop)
+        free.put(new)
+    return free
 
 
 def _how_it_ended(code: int) -> str:

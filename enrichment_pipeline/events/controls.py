@@ -7,7 +7,7 @@ innermost element; the control is that element or one around it. Names that prog
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from functools import lru_cache
 from typing import NamedTuple
 
 from enrichment_pipeline.events.control_words import (
@@ -101,9 +101,11 @@ class ElementName(NamedTuple):
     is_download: bool = False
 
 
+# One element is acted on at many pages; who derives for many inputs sorts them by their chains.
+@lru_cache(maxsize=256)
 def name_element(chain: str | None, element_text: str | None) -> ElementName:
     """The name of the element that was acted on; `element_text` is its `$el_text`."""
-    elements = list(islice(parse_chain(chain), _MOST_ELEMENTS)) if chain else []
+    elements = parse_chain(chain)[:_MOST_ELEMENTS] if chain else ()
     if not elements:
         return ElementName(None, _clean(element_text))
     at, word = control_of(elements)

@@ -6,6 +6,7 @@ here, what people call its elements to `controls`.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 # A chain repeats all ancestors in the page; the name of a click is in its first elements.
@@ -31,8 +32,14 @@ class Element(NamedTuple):
     attributes: dict[str, str]
 
 
-def parse_chain(chain: str) -> Iterator[Element]:
+# Its name and its touch are of the same chain.
+@lru_cache(maxsize=16)
+def parse_chain(chain: str) -> tuple[Element, ...]:
     """The elements of a chain, the acted-on one first; what cannot be parsed is left out."""
+    return tuple(_elements(chain))
+
+
+def _elements(chain: str) -> Iterator[Element]:
     position = 0
     while head := _HEAD.match(chain, position):
         attributes, position = _parse_attributes(chain, head.end())

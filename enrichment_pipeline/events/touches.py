@@ -178,9 +178,15 @@ def touch_of(inputs: EnrichmentInput) -> Touch | None:
         return None
     is_click = inputs.event != "$autocapture"
     act = "click" if is_click else _ACTS.get(inputs.sub_type or "", "click")
-    chain = list(parse_chain(inputs.elements_chain)) if inputs.elements_chain else []
+    return _touch(act, inputs.elements_chain or "", inputs.element_text or "")
+
+
+# As `controls.name_element`.
+@lru_cache(maxsize=256)
+def _touch(act: str, elements_chain: str, element_text: str) -> Touch:
+    chain = parse_chain(elements_chain)
     if not chain:
-        return Touch(act, UNKNOWN, _digest([inputs.element_text or ""]))
+        return Touch(act, UNKNOWN, _digest([element_text]))
     at = next((at for at, one in enumerate(chain) if _is_control(one)), 0)
     where = next((at for at, one in enumerate(chain) if one.tag == "form"), None)
     form = _group_key(chain, at) if where is None else _form_key(chain[where:])

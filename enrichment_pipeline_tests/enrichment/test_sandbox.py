@@ -10,10 +10,10 @@ import pytest
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import deriving
-from enrichment_pipeline.enrichment import sandbox as sandboxes
 from enrichment_pipeline.enrichment.derive import derive, output_version
-from enrichment_pipeline.enrichment.deriving import derive_missing
-from enrichment_pipeline.enrichment.sandbox import Fault, FaultKind, Sandbox, SandboxError
+from enrichment_pipeline.enrichment.deriving import by_element, derive_missing
+from enrichment_pipeline.enrichment.sandbox import Fault, FaultKind, Sandbox, SandboxError, sandbox
+from enrichment_pipeline.events.controls import name_element
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.queue.inputs import missing_outputs, remember_inputs
@@ -161,10 +161,34 @@ def test_what_is_derived_is_kept_by_portions(
     assert derived.outputs.keys() == some.keys()
 
 
-def test_a_process_has_one_sandbox_and_a_forked_one_its_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    mine = sandboxes.sandbox()
-    assert sandboxes.sandbox() is mine
+def test_whoever_is_alone_gets_the_sandbox_that_was_used_last() -> None:
+    with sandbox() as mine:
+        pass
+    with sandbox() as again, sandbox() as other:
+        assert again is mine
+        assert other is not mine
+
+
+def test_a_forked_process_has_sandboxes_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sandbox() as mine:
+        pass
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert sandboxes.sandbox() is not mine
+    with sandbox() as one, sandbox() as other:
+        assert mine not in (one, other)
+
+
+def test_one_element_is_read_once_for_all_its_pages(store: Store, rules: Rules) -> None:
+    chains = [f'button:attr__id="b{n}"text="Save {n}"' for n in range(400)]
+    of_pages = [
+        EnrichmentInput("$autocapture", "click", f"/p{page}", chain, None)
+        for page in range(4)
+        for chain in chains
+    ]
+    keys = {UUID(int=n): one for n, one in enumerate(of_pages)}
+    remember_inputs(store, keys)
+    derived = derive_missing(store, list(keys), rules)
+    assert derived.outputs == {key: derive(one, rules) for key, one in keys.items()}
+    name_element.cache_clear()
+    for _, one in sorted(keys.items(), key=by_element):
+        derive(one, rules)
+    assert name_element.cache_info().misses == len(chains)
