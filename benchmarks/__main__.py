@@ -14,8 +14,10 @@ import typer
 from benchmarks import (
     api,
     backlog,
+    browsers,
     enriching,
     footprint,
+    fresh,
     growth,
     in_memory,
     loading,
@@ -111,6 +113,14 @@ class Bench:
         sensor.measure(self.report, self._home / "sensor", windows)
         wait_until_stopped(self._home / "sensor")
 
+    def fresh(self, events: int) -> None:
+        """From the acknowledgement to the enriched row, embedded."""
+        fresh.measure(self.report, self._home / "fresh", events)
+
+    def browsers(self, count: int, minutes: float) -> None:
+        """Many browsers, one event now and then."""
+        browsers.measure(self.report, self._home / "browsers", count, minutes)
+
     def scaled(self, minutes: float) -> None:
         """API, broker and workers."""
         if self._has_broker():
@@ -139,6 +149,13 @@ def main(
     windows: Annotated[int, typer.Option(help="Due windows for the sensor.")] = 50,
     letters: Annotated[int, typer.Option(help="Letters to replay.")] = 100_000,
     soak: Annotated[float, typer.Option(help="Minutes of the API's soak; 0: leave out.")] = 10,
+    fresh_events: Annotated[
+        int, typer.Option("--fresh", help="Events sent one at a time to the embedded mode.")
+    ] = 40,
+    browsers_of: Annotated[
+        int, typer.Option("--browsers", help="Browsers that send an event every 5 s.")
+    ] = 10_000,
+    browser_minutes: Annotated[float, typer.Option(help="Minutes for which they do.")] = 2,
     scaled_minutes: Annotated[float, typer.Option(help="Minutes of load on the scaled mode.")] = 5,
     waiting: Annotated[
         int, typer.Option("--backlog", help="Events that one worker and two drain; 0: leave out.")
@@ -156,14 +173,15 @@ def main(
 ) -> None:
     """Measure ours, the limit and the peers side by side, on a PostgreSQL of its own with fsync on.
 
-    Parts: classify, tokens, footprint, load, enrich, grow, api, sessions, replay, windows, scaled,
-    backlog.
+    Parts: classify, tokens, footprint, load, enrich, grow, api, sessions, replay, windows, fresh,
+    browsers, scaled, backlog.
 
     Examples: python -m benchmarks enrich, python -m benchmarks --quick
     """
     if quick:
         events, rounds, times, windows, letters = 20_000, 1, 2, 10, 5_000
         soak, scaled_minutes, waiting, deep, sessions_of = 0, 0.2, 40_000, 0, 40_000
+        fresh_events, browsers_of, browser_minutes = 10, 1_000, 0.2
     settings = {"events": events, "rounds": rounds, "times": times, "seed": seed, "quick": quick}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         report = Report(settings)
@@ -180,6 +198,8 @@ def main(
             "sessions": lambda: bench.sessions(sessions_of),
             "replay": lambda: bench.replay(letters),
             "windows": lambda: bench.windows(windows),
+            "fresh": lambda: bench.fresh(fresh_events),
+            "browsers": lambda: bench.browsers(browsers_of, browser_minutes),
             "scaled": lambda: bench.scaled(scaled_minutes),
             "backlog": lambda: bench.backlog(waiting, deep),
         }

@@ -60,16 +60,21 @@ class Answered(NamedTuple):
     seconds: float
 
 
+def wrk() -> str:
+    """The path of wrk."""
+    found = shutil.which("wrk")
+    assert found, "wrk sends the requests; install Debian's package wrk"
+    return found
+
+
 def send_at_once(port: int, path: str, bodies: Iterable[bytes], connections: int) -> Answered:
     """Send bodies by wrk, as fast as they are answered. What the other connections wait for when
     the last one is answered is not counted."""
-    wrk = shutil.which("wrk")
-    assert wrk, "wrk sends the requests; install Debian's package wrk"
     with tempfile.NamedTemporaryFile() as file:
         file.writelines(body + b"\n" for body in bodies)
         file.flush()
         at_most = ["--threads", "1", "--duration", "3600s", "--timeout", "30s"]
-        command = [wrk, *at_most, "--connections", str(connections), "--script", str(_SCRIPT)]
+        command = [wrk(), *at_most, "--connections", str(connections), "--script", str(_SCRIPT)]
         address = f"http://127.0.0.1:{port}{path}"
         done = subprocess.run([*command, address, "--", file.name], capture_output=True, check=True)
     _, _, found = done.stdout.partition(b"RESULT ")

@@ -11,6 +11,8 @@ TITLES = {
     "sessions": "Timelines of sessions",
     "replay": "Replaying dead letters",
     "windows": "Due windows, by Dagster",
+    "fresh": "From the acknowledgement to the enriched row, embedded",
+    "browsers": "Many browsers, one event now and then",
     "scaled": "API, broker and workers",
     "backlog": "A backlog, drained by one worker and by two",
 }

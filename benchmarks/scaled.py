@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,54 +19,38 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
 from typing import IO, NamedTuple
-from unittest.mock import patch
 
 import psutil
-from sqlalchemy import text
 
 from benchmarks import celery_per_event, http_load, orm_queue
+from benchmarks.embedded import (
+    NOTES_COMMITS,
+    Freshness,
+    await_idle,
+    freshness,
+    last_batch,
+    up,
+    warm_up,
+)
 from benchmarks.generate import generate_events
 from benchmarks.measure import Rate, Report, console, free_port, wait_until_stopped
-from enrichment_pipeline.cli.up import running, wait_until
 from enrichment_pipeline.ingest.api.tokens import LOCAL_TOKEN
-from enrichment_pipeline.settings import Settings, load_settings
+from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres
 from enrichment_pipeline.store.database.engine import Store, opened_store
-from enrichment_pipeline.store.queue.claims import queue_depth
 from enrichment_pipeline_tests.processes import await_port
 from enrichment_pipeline_tests.workers.parts.rabbitmq import RabbitMQPart
 
 CELERY = "(h) one Celery task per event, ORM, a commit each"
 ORM = "(i) ORM, one row at a time, beside the scaled mode"
 
-_OURS = ("ENRICHMENT_", "BROKER_URL", "DATABASE_URL")
-_NOTES_COMMITS = {"track_commit_timestamp": "on"}
 _RATE = 5_500
 _BATCH = 20  # as posthog-node and a busy page of posthog-js send them
 _CONNECTIONS = 32
-_WARM_UP_EVENTS = 200
 _PEER_ROUNDS = 3
 _EMBEDDED_SHARE = 0.4
 _STOP_SECONDS = 60
 _QUIET_SECONDS = 600
-_POLL_SECONDS = 0.5
-
-# Commit to commit, as PostgreSQL wrote them down: the acknowledgement follows the first one, and
-# the row can be seen from the second on.
-_LATENCY = text(
-    """
-    SELECT count(*),
-        percentile_cont(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (ORDER BY extract(epoch FROM
-            done - taken)::float8),
-        extract(epoch FROM max(done) - min(taken))::float8
-    FROM (
-        SELECT pg_xact_commit_timestamp(raw.xmin) AS taken,
-            pg_xact_commit_timestamp(enriched.xmin) AS done
-        FROM raw_event raw JOIN enriched_event enriched USING (project, uuid)
-        WHERE raw.batch_id > :after
-    ) AS event
-    """
-)
 
 
 class Workers:
@@ -154,7 +137,7 @@ def staged(home: Path) -> Iterator[Stage]:
     broker_home = home / "broker"
     broker_home.mkdir(parents=True)
     with (
-        EmbeddedPostgres(home, _NOTES_COMMITS),
+        EmbeddedPostgres(home, NOTES_COMMITS),
         RabbitMQPart(broker_home) as part,
         opened_store(Settings(home=home)) as store,
     ):
@@ -186,11 +169,7 @@ class _Recording(NamedTuple):
 class _Outcome(NamedTuple):
     """What became of a load."""
 
-    events: int
-    seconds: float
-    """From the first commit of a raw event to the last of an enriched one."""
-    waits: Sequence[float]
-    """p50, p99 and the longest, from the acknowledgement to the enriched row."""
+    fresh: Freshness
     acknowledged: Sequence[float]
     """Seconds from the moment a request was due to its answer."""
 
@@ -227,15 +206,15 @@ def _add_facts(
     report: Report, mode: str, outcome: _Outcome, length: str, targets: tuple[str, str]
 ) -> None:
     name = f"{mode}, HTTP to enriched row"
-    rate = outcome.events / outcome.seconds
-    report.add(Rate(name, outcome.events, [rate], against=CELERY))
-    report.add(Rate(f"{name}, again", outcome.events, [rate], against=ORM))
+    fresh = outcome.fresh
+    rate = fresh.events / fresh.seconds
+    report.add(Rate(name, fresh.events, [rate], against=CELERY))
+    report.add(Rate(f"{name}, again", fresh.events, [rate], against=ORM))
     offered = f"{_RATE:,} events/s offered for {length} in batches of {_BATCH}"
     report.fact(f"{mode}, {offered}: enriched", f"{rate:,.0f} events/s", targets[0])
-    shown = zip(("p50", "p99", "longest"), outcome.waits, strict=True)
     report.fact(
         f"{mode}: acknowledgement to enriched row",
-        ", ".join(f"{name} {seconds:.2f} s" for name, seconds in shown),
+        fresh.shown("p50", "p99", "longest"),
         targets[1],
     )
     cuts = quantiles(outcome.acknowledged, n=100)
@@ -248,25 +227,10 @@ def _add_facts(
 def _embedded(home: Path, recording: _Recording, start: datetime) -> tuple[_Outcome, int]:
     """What became of the load under `enrichment-pipeline up` without a broker, and how often its
     sensor looks."""
-    port = free_port()
-    variables = {
-        # As variables, because Dagster's processes read them too.
-        "ENRICHMENT_HOME": str(home),
-        "ENRICHMENT_API_PORT": str(port),
-        "ENRICHMENT_UI_PORT": str(free_port()),
-    }
-    # Without what another benchmark, or whoever runs this one, has set.
-    others = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    home.mkdir()
-    with (
-        patch.dict(os.environ, others | variables, clear=True),
-        EmbeddedPostgres(home, _NOTES_COMMITS),
-    ):
-        settings = load_settings()
-        with running(settings) as (services, store):
-            _warm_up(store, port, start)
-            wait_until(services, lambda: _is_idle(store), "the enrichment")
-            return _load(store, port, recording, start), settings.sensor_seconds
+    with up(home) as here:
+        warm_up(here.port, start)
+        here.await_idle()
+        return _load(here.store, here.port, recording, start), here.settings.sensor_seconds
 
 
 def _record(home: Path, events: int, start: datetime) -> _Recording:
@@ -284,19 +248,17 @@ def _record(home: Path, events: int, start: datetime) -> _Recording:
 
 def _load(store: Store, port: int, recording: _Recording, start: datetime) -> _Outcome:
     """Send everything at the rate, wait until all is enriched, and look at the commits."""
-    _warm_up(store, port, start)
-    _await_idle(store)
-    with store.transaction() as connection:
-        after = connection.execute(text("SELECT max(id) FROM raw_batch")).scalar_one()
+    warm_up(port, start)
+    await_idle(store)
+    after = last_batch(store)
     console.print(f"Sending {recording.events:,} events …", highlight=False)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         sent = pool.submit(_send, port, recording).result()
     assert sent.refused == 0, sent.refused
-    _await_idle(store)
-    with store.transaction() as connection:
-        found = connection.execute(_LATENCY, {"after": after}).one()
-    assert found[0] == recording.events, (found[0], recording.events)
-    return _Outcome(found[0], found[2], found[1], sent.latencies)
+    await_idle(store)
+    found = freshness(store, after)
+    assert found.events == recording.events, (found.events, recording.events)
+    return _Outcome(found, sent.latencies)
 
 
 def _send(port: int, recording: _Recording) -> http_load.Sent:
@@ -304,26 +266,6 @@ def _send(port: int, recording: _Recording) -> http_load.Sent:
     return http_load.send_here(port, recording.read(), _CONNECTIONS, _RATE / _BATCH)
 
 
-def _warm_up(store: Store, port: int, start: datetime) -> None:
-    """Let every process connect, and partitions be made, before it counts."""
-    payloads = list(generate_events(_WARM_UP_EVENTS, seed=time.time_ns(), start=start))
-    bodies = http_load.batches(payloads, _BATCH, LOCAL_TOKEN)
-    sent = http_load.send_at_once(port, "/batch/", bodies, 1)
-    assert sent.refused == 0, sent.refused
-
-
 def _remove(home: Path) -> None:
     wait_until_stopped(home)
     shutil.rmtree(home)
-
-
-def _await_idle(store: Store) -> None:
-    deadline = time.monotonic() + _QUIET_SECONDS
-    while not _is_idle(store):
-        assert time.monotonic() < deadline, "the enrichment does not end"
-        time.sleep(_POLL_SECONDS)
-
-
-def _is_idle(store: Store) -> bool:
-    with store.transaction() as connection:
-        return not queue_depth(connection).batches
