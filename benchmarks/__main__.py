@@ -151,7 +151,7 @@ def main(
     soak: Annotated[float, typer.Option(help="Minutes of the API's soak; 0: leave out.")] = 10,
     fresh_events: Annotated[
         int, typer.Option("--fresh", help="Events sent one at a time to the embedded mode.")
-    ] = 40,
+    ] = 60,
     browsers_of: Annotated[
         int, typer.Option("--browsers", help="Browsers that send an event every 5 s.")
     ] = 10_000,

@@ -173,12 +173,12 @@ def _measure_latency(report: Report, api: _Server, rate: float, start: datetime)
     assert sent.refused == 0, sent.refused
     report.fact(
         f"acknowledged, at {rate:,.0f} events/s in batches of 100",
-        _percentiles(sent.latencies),
+        percentiles(sent.latencies),
         "p99 ≤ 100 ms",
     )
 
 
-def _percentiles(latencies: Sequence[float]) -> str:
+def percentiles(latencies: Sequence[float]) -> str:
     cuts = quantiles(latencies, n=1_000)
     shown = {"p50": cuts[499], "p99": cuts[989], "p99.9": cuts[998]}
     return ", ".join(f"{name} {1_000 * seconds:.0f} ms" for name, seconds in shown.items())
@@ -207,7 +207,7 @@ def _soak(
         f"{sent:,}, {sent - distinct:,}, {stored - distinct:,}",
         "0, 0",
     )
-    report.fact("soak: acknowledged", _percentiles(latencies), "p99 ≤ 100 ms")
+    report.fact("soak: acknowledged", percentiles(latencies), "p99 ≤ 100 ms")
     slope = _slope(memory[len(memory) // 4 :])
     report.fact(
         "soak: resident memory, and its slope after the first quarter",

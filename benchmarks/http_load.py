@@ -125,11 +125,21 @@ def send_here(port: int, requests: Iterable[bytes], connections: int, rate: floa
 
 
 def _is_good(connection: socket.socket) -> bool:
-    answer = connection.recv(_ANSWER_BYTES)
-    while _END_OF_HEADERS not in answer:
-        answer += connection.recv(_ANSWER_BYTES)
-    head, _, body = answer.partition(_END_OF_HEADERS)
+    answer = b""
+    while not is_whole(answer):
+        more = connection.recv(_ANSWER_BYTES)
+        assert more, "the server has ended the connection"
+        answer += more
+    return is_good(answer)
+
+
+def is_whole(answer: bytes) -> bool:
+    """Whether these bytes are an answer with all of its body."""
+    head, ended, body = answer.partition(_END_OF_HEADERS)
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
-    while len(body) < length:
-        body += connection.recv(_ANSWER_BYTES)
-    return head.startswith(b"HTTP/1.1 200")
+    return bool(ended) and len(body) >= length
+
+
+def is_good(answer: bytes) -> bool:
+    """Whether an answer is 200."""
+    return answer.startswith(b"HTTP/1.1 200")

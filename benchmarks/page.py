@@ -33,6 +33,9 @@ compare rounds that were run in turn. *Asked for* is the ratio or the value that
 NOTES = {
     "enrich": "*Cold*: the outputs of all action inputs have to be derived first; *warm*: they are there.",
     "load": "The import parses in a process for each core, a bare COPY runs on one connection.",
+    "fresh": "Single events, sent to `enrichment-pipeline up` as it is by default.",
+    "browsers": "Each is a connection to `enrichment-pipeline up` as it is by default. It sends a request with one event, "
+    "and a random time after the answer the next. The sender, which shares the cores, knows when each was due.",
     "scaled": "From the acknowledgement of an event to its enriched row, with RabbitMQ and one worker, and without.",
 }
 
