@@ -73,6 +73,11 @@ class Settings(BaseModel):
     rules_file: Path | None = Field(None, description="YAML file with rules of your own.")
     host: str = Field("127.0.0.1", description="Address that the UI and the API listen on.")
     api_port: Port = Field(8000, description="Port of the ingest API.")
+    api_processes: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None,
+        description="Processes of the API that speak HTTP, all on its port; unset: one for every "
+        "four cores of the machine, at least 1 and at most 4.",
+    )
     project_tokens: str | None = Field(
         None,
         description="Who may send: token=project, … or @FILE with one a line, which is read again "

@@ -15,6 +15,7 @@ NUMBERS_FROM_ONE = [
     "ENRICHMENT_REPLAY_RATE",
     "ENRICHMENT_RUN_HISTORY_DAYS",
     "ENRICHMENT_UI_PORT",
+    "ENRICHMENT_API_PROCESSES",
 ]
 WRONG = [
     *((name, value) for name in NUMBERS_FROM_ONE for value in ("0", "-1", "many", "")),

@@ -6,9 +6,10 @@ from enrichment_pipeline.cli.console import fail, say
 from enrichment_pipeline.cli.services import url_host, why_not_listen
 from enrichment_pipeline.cli.worker import broker_of
 from enrichment_pipeline.settings import Settings, load_settings
-from enrichment_pipeline.store.database.engine import opened_store
+from enrichment_pipeline.store.database.engine import Store, opened_store
 
 if TYPE_CHECKING:
+    from enrichment_pipeline.ingest.api.app import Parts
     from enrichment_pipeline.workers.notifying import BrokerNotifier
 
 
@@ -22,17 +23,24 @@ def api() -> None:
     """
     # Importing the server takes half a second, which the other subcommands should not spend.
     from enrichment_pipeline.ingest.api.server import serve
-    from enrichment_pipeline.ingest.api.tokens import read_token
-    from enrichment_pipeline.llm.http import reading_routes
-    from enrichment_pipeline.web.pages import Pages
 
     settings = load_settings()
     check_api_port(settings)
     with opened_store(settings) as store:
         say(f"API:     {api_url(settings)}   (Ctrl-C stops it)")
         say(pages_line(settings))
-        pages = Pages(store, read_token(settings))
-        serve(store, settings, _notifier(settings), reading_routes(store), pages)
+        serve(store, _parts)
+
+
+def _parts(store: Store) -> "Parts":
+    from enrichment_pipeline.ingest.api.app import Parts
+    from enrichment_pipeline.ingest.api.tokens import read_token
+    from enrichment_pipeline.llm.http import reading_routes
+    from enrichment_pipeline.web.pages import Pages
+
+    settings = store.settings
+    pages = Pages(store, read_token(settings))
+    return Parts(_notifier(settings), reading_routes(store), pages)
 
 
 def _notifier(settings: Settings) -> "BrokerNotifier | None":

@@ -1,16 +1,17 @@
-"""Processes that parse and load, one for each core, because Python's threads share one core.
+"""Processes that parse and load, or speak HTTP, because Python's threads share one core.
 
-Their work belongs to `chunks` and `api.accept`; this module starts them, opens their store, and
-ends them with the process that they work for.
+Their work belongs to `chunks`, `api.accept` and `api.http_process`; this module starts them, opens
+their store, and ends them with the process that they work for.
 """
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.process import BaseProcess
 from threading import Thread, current_thread, main_thread
 from types import FrameType
 
@@ -31,6 +32,17 @@ def process_pool(settings: Settings, processes: int) -> ProcessPoolExecutor:
     """A pool of processes, in which `process_store` opens the store that the settings name."""
     # Spawned, not forked: a copy of this process would share its connections.
     return ProcessPoolExecutor(processes, get_context("spawn"), begin_process, (settings,))
+
+
+def started_process(target: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Start a process that calls `target`, a function of a module; SIGINT and SIGTERM are blocked
+    in it."""
+    process = get_context("spawn").Process(target=target, args=arguments)
+    # Python starts it with the first process, and then unblocks the signals.
+    resource_tracker.ensure_running()
+    with sigint_blocked(signal.SIGTERM):
+        process.start()
+    return process
 
 
 @contextmanager

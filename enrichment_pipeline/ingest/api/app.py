@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from enrichment_pipeline.ingest.api.cors import Application, for_pages_of_any_or
 from enrichment_pipeline.ingest.api.exchange import Endpoint
 from enrichment_pipeline.ingest.api.metrics import Metrics
 from enrichment_pipeline.ingest.api.micro_batch import Budget, MicroBatcher
+from enrichment_pipeline.ingest.api.shared import Share, SharedBudget
 from enrichment_pipeline.ingest.api.status import Handler, Status
 from enrichment_pipeline.ingest.api.tokens import ProjectTokens, read_token
 from enrichment_pipeline.ingest.api.writers import Writers
@@ -28,6 +29,9 @@ from enrichment_pipeline.store.database.engine import Store
 
 MEMORY_BYTES = 256 * 1024 * 1024
 """Memory that all requests under way may take together; past that the response is 503."""
+
+PUBLISH_SECONDS = 1.0
+"""How often each of several processes shows the others what it has counted."""
 
 _V0 = ("/e", "/i/v0/e", "/i/v0/ai/batch", "/capture", "/track", "/batch")
 _V1 = "/i/v1/analytics/events"
@@ -66,6 +70,14 @@ class Pages(Protocol):
         """What a browser gets at `/`."""
 
 
+class Parts(NamedTuple):
+    """What other packages add to the API; `create_app` says what each is for."""
+
+    notifier: Notifier | None = None
+    readable: Mapping[str, Handler] = MappingProxyType({})
+    pages: Pages | None = None
+
+
 def create_app(
     store: Store,
     settings: Settings,
@@ -73,19 +85,21 @@ def create_app(
     notifier: Notifier | None = None,
     readable: Mapping[str, Handler] = MappingProxyType({}),
     pages: Pages | None = None,
+    share: Share | None = None,
 ) -> Starlette:
     """The ASGI application; `processes` writers commit, and the notifier is called after each
     commit. `readable` are more routes, by path, for clients with the read token; `pages` are for
-    people.
+    people. With a `share`, this process is one of several that serve the API together.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
     """
     tokens = ProjectTokens(settings)
-    metrics = Metrics()
+    metrics = Metrics(share)
     watcher = Watcher(store, settings, metrics.count_alert_failure, metrics.set_store_down)
     metrics.alert_channels = [channel.name for channel in watcher.channels]
-    budget = Budget(MEMORY_BYTES)
+    budget = SharedBudget(MEMORY_BYTES, share) if share else Budget(MEMORY_BYTES)
+    watches = share is None or share.watches
 
     writers = Writers(store, processes)
 
@@ -113,13 +127,19 @@ def create_app(
             notifier.count, notifier.measure = metrics.count_notifications, metrics.measure_queue
             notifier.start()
         batcher.start()
-        watcher.start()
+        if watches:
+            watcher.start()
+        publishing = asyncio.create_task(status.keep_publishing(PUBLISH_SECONDS)) if share else None
         yield
         await batcher.close()
         writers.close()
         if notifier:
             await asyncio.to_thread(notifier.close)
-        await asyncio.to_thread(watcher.stop)
+        if watches:
+            await asyncio.to_thread(watcher.stop)
+        if publishing:
+            publishing.cancel()
+            metrics.publish()
 
     v0 = Endpoint(capture.v0())
     by_get = {

@@ -8,9 +8,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.samples import Sample
 from sqlalchemy import Connection
 
 from enrichment_pipeline.alerts.conditions import Kind
+from enrichment_pipeline.ingest.api.shared import Share, SharedCounts
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import LoadResult
 from enrichment_pipeline.store.monitoring.alerts import count_open, count_undelivered
@@ -18,14 +20,16 @@ from enrichment_pipeline.store.queue.claims import queue_depth
 from enrichment_pipeline.store.windows.freshness import recent_latency
 
 _QUANTILES = (0.5, 0.95, 0.99)
+_OF_A_PROCESS = {"enrichment_waiting_events", "enrichment_pool_connections"}
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class Metrics:
-    """All metrics, in a registry of their own."""
+    """All metrics, in a registry of their own; with a share, as several processes count them."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._shared = SharedCounts(self.registry, share, self._adds) if share else None
         self.requests = self._counter("requests", "Requests, by answer.", "status")
         self.bytes = self._counter("request_bytes", "Bytes of bodies, as they were sent.")
         self.accepted = self._counter("events_accepted", "Events taken, by source.", "source")
@@ -129,9 +133,20 @@ class Metrics:
         """Show the alert `store_down`, the only one that is not in the store."""
         self.alerts_open.labels(Kind.STORE_DOWN).set(is_notified)
 
+    def publish(self) -> None:
+        """Show the other processes what this one has counted so far."""
+        if self._shared:
+            self._shared.publish()
+
     def text(self) -> bytes:
-        """The metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """The metrics of all processes in Prometheus' text format."""
+        return generate_latest(self._shared or self.registry)
+
+    def _adds(self, gauge: Sample) -> bool:
+        """Whether this gauge is about this process alone. The others are about the store, the
+        broker or all processes."""
+        # Of the alerts, this one is known to the process that watches.
+        return gauge.name in _OF_A_PROCESS or gauge.labels.get("kind") == Kind.STORE_DOWN
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"enrichment_{name}", meaning, labels, registry=self.registry)

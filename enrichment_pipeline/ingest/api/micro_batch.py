@@ -38,7 +38,26 @@ class Budget:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.taken = 0
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """The bytes that requests take."""
+        return self._taken
+
+    def take(self, size: int) -> None:
+        """Take `size` more bytes.
+
+        Raises:
+            OverloadedError: fewer bytes are left.
+        """
+        if self._taken + size > self.most:
+            raise OverloadedError
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        """Give back some of the bytes."""
+        self._taken -= size
 
 
 class Reservation:
@@ -54,19 +73,17 @@ class Reservation:
         Raises:
             OverloadedError: fewer bytes are left.
         """
-        if self._budget.taken + size > self._budget.most:
-            raise OverloadedError
-        self._budget.taken += size
+        self._budget.take(size)
         self._taken += size
 
     def give_back(self, size: int) -> None:
         """Give back some of the bytes."""
-        self._budget.taken -= size
+        self._budget.give_back(size)
         self._taken -= size
 
     def release(self) -> None:
         """Give all bytes back."""
-        self._budget.taken -= self._taken
+        self._budget.give_back(self._taken)
         self._taken = 0
 
 

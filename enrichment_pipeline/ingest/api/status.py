@@ -80,9 +80,7 @@ class Status:
         """`/metrics`, for clients with the read token."""
         if not self._may_read(request):
             return not_for_you()
-        self._metrics.memory.set(self._budget.taken)
-        self._metrics.waiting.set(self._batcher.waiting_events)
-        self._metrics.connections.set(cast("QueuePool", self._store.engine.pool).checkedout())
+        self._measure()
         try:
             await asyncio.wait_for(
                 run_in_threadpool(self._metrics.read_queue, self._store), _ANSWER_SECONDS
@@ -91,6 +89,13 @@ class Status:
         except Exception:  # noqa: BLE001  the other metrics matter most while the store is gone
             self._metrics.store_up.set(0)
         return Response(self._metrics.text(), headers={"Content-Type": _PROMETHEUS})
+
+    async def keep_publishing(self, seconds: float) -> None:
+        """Show the other processes what this one has counted, every so many seconds."""
+        while True:
+            await asyncio.sleep(seconds)
+            self._measure()
+            self._metrics.publish()
 
     async def openapi(self, request: Request) -> Response:
         """`/openapi.json`, for clients with the read token."""
@@ -113,6 +118,11 @@ class Status:
             return await handler(request) if self._may_read(request) else not_for_you()
 
         return handle
+
+    def _measure(self) -> None:
+        self._metrics.memory.set(self._budget.taken)
+        self._metrics.waiting.set(self._batcher.waiting_events)
+        self._metrics.connections.set(cast("QueuePool", self._store.engine.pool).checkedout())
 
     def _may_read(self, request: Request) -> bool:
         return same_secret(bearer(request.headers.get("Authorization")), self._read_token)

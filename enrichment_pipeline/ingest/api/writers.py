@@ -6,12 +6,10 @@ The commit itself belongs to `accept`, grouping submissions to `micro_batch`.
 import asyncio
 import logging
 import pickle
-import signal
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from multiprocessing import get_context, resource_tracker
 from time import monotonic
 from typing import Protocol
 from weakref import finalize
@@ -20,7 +18,7 @@ import msgspec
 
 from enrichment_pipeline.events.masked import masked_line, masked_traceback
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, accept
-from enrichment_pipeline.ingest.processes import begin_process, process_store, sigint_blocked
+from enrichment_pipeline.ingest.processes import begin_process, process_store, started_process
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import (
@@ -135,11 +133,8 @@ class _Process:
     def __init__(self, settings: Settings) -> None:
         self._socket, other_end = socket.socketpair()
         self._socket.setblocking(False)
-        self._process = get_context("spawn").Process(target=_run, args=(settings, other_end))
-        # Python starts it with the first process, and then unblocks the signals.
-        resource_tracker.ensure_running()
-        with other_end, sigint_blocked(signal.SIGTERM):
-            self._process.start()
+        with other_end:
+            self._process = started_process(_run, settings, other_end)
         # Also where nobody calls `stop`: Python waits at its exit for processes that it started.
         self._hang_up = finalize(self, self._socket.close)
         self._is_answering = False
