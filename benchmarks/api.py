@@ -104,15 +104,21 @@ class _Server:
         self.process = process
 
     def processor_seconds(self) -> float:
-        """Processor time of the process that speaks HTTP, so far."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return times.user + times.system
+        """Processor time of the processes that speak HTTP, so far: of those that listen."""
+        return sum(sum(one.cpu_times()[:2]) for one in self._processes() if _listens(one))
+
+    def _processes(self) -> list[psutil.Process]:
+        process = psutil.Process(self.process.pid)
+        return [process, *process.children(recursive=True)]
 
     def resident_mb(self) -> float:
         """Resident memory of it and its children."""
-        process = psutil.Process(self.process.pid)
-        both = [process, *process.children(recursive=True)]
-        return sum(one.memory_info().rss for one in both) / 1024**2
+        return sum(one.memory_info().rss for one in self._processes()) / 1024**2
+
+
+def _listens(process: psutil.Process) -> bool:
+    connections = process.net_connections("tcp")
+    return any(one.status == psutil.CONN_LISTEN for one in connections)
 
 
 @contextmanager

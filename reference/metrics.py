@@ -9,7 +9,8 @@ from reference.markdown import code, page, plain, said, table
 
 INTRODUCTION = """\
 `GET /metrics` of the API has these, in Prometheus' text format; it needs the [read token](../how-to/send.md#who-may-send-who-may-read).
-What is read from the store or the broker is the same at every API: take the maximum of it, not the sum. A histogram has
+What is read from the store or the broker is the same at every API: take the maximum of it, not the sum. Where several
+processes of an API speak HTTP, each shows the sum of all, of the others as it was a second ago at most. A histogram has
 `_bucket`, `_sum` and `_count` behind its name."""
 
 

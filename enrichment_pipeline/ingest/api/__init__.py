@@ -1,4 +1,4 @@
-"""The HTTP API that takes events: one process speaks HTTP, the `writers` commit.
+"""The HTTP API that takes events: one process or more speak HTTP, the `writers` commit.
 
 A request goes through `capture`, `encodings`, `bodies`, `micro_batch`, `writers` and `accept`.
 """

@@ -1,8 +1,8 @@
 """The one port of several processes that speak HTTP.
 
 On Linux each has a socket of its own, and the kernel deals the connections out (SO_REUSEPORT): from
-one socket for all, whoever is awake takes all that wait, and of four processes two get everything.
-Elsewhere SO_REUSEPORT deals nothing out, so there they have one socket.
+one socket for all, the process that wakes first takes every connection that waits, and a client
+keeps its connection. Elsewhere SO_REUSEPORT deals nothing out, so there they have one socket.
 """
 
 import errno
