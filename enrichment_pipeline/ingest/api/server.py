@@ -94,6 +94,7 @@ class _Processes:
         self._running: dict[int, BaseProcess] = {}
         self._ready: set[int] = set()
         self._stopping = asyncio.Event()
+        self._has_failed = False
 
     @property
     def _was_ready(self) -> bool:
@@ -110,7 +111,7 @@ class _Processes:
         finally:
             self._stop(signal.SIGTERM)
             self._port.close()
-        return self._was_ready
+        return not self._has_failed
 
     async def _keep(self, number: int) -> None:
         wait = 0.0
@@ -124,6 +125,7 @@ class _Processes:
                 return
             if not self._was_ready:
                 logger.error("%s before all were ready; the API stops", ended)
+                self._has_failed = True
                 self._stop(signal.SIGTERM)
                 return
             if monotonic() - began > _WELL_SECONDS:
