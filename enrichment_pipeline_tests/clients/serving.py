@@ -62,6 +62,8 @@ def served_api() -> Iterator[ApiProcess]:
             "ENRICHMENT_API_PORT": str(port),
             "ENRICHMENT_PROJECT_TOKENS": f"{TOKEN}={PROJECT}",
             "ENRICHMENT_READ_TOKEN": _READ_TOKEN,
+            # Whatever the machine has; tests look for the memory and the writers of this one.
+            "ENRICHMENT_API_PROCESSES": "1",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
