@@ -110,7 +110,6 @@ class _Processes:
             await asyncio.gather(*map(self._keep, range(self._count)))
         finally:
             self._stop(signal.SIGTERM)
-            self._port.close()
         return not self._has_failed
 
     async def _keep(self, number: int) -> None:
@@ -178,6 +177,7 @@ class _Processes:
         # so the first must not be passed on as another one.
         is_second = self._stopping.is_set() and number == signal.SIGINT
         self._stopping.set()
+        self._port.close()
         for process in self._running.values():
             if process.is_alive() and process.pid:
                 os.kill(process.pid, signal.SIGINT if is_second else signal.SIGTERM)
