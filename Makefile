@@ -10,7 +10,7 @@ CODE := enrichment_pipeline enrichment_pipeline_tests benchmarks deploy examples
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo wheel test test-all test-slow test-clients postgres postgres-newest faults \
-	brokers rolling migrating screenshots lint bench bench-page understanding requirements reference freeze docs \
+	brokers rolling migrating screenshots lint bench bench-compare bench-page understanding requirements reference freeze docs \
 	docs-serve
 
 help:  ## this list
@@ -155,6 +155,11 @@ lint: install  ## ruff, mypy, and which package may import which
 # Wants Debian's wrk, and for the scaled mode rabbitmq-server.
 bench: install  ## figures, beside the limit and the peers; PART="enrich api": of these, PART=--quick
 	$(BIN)/python -m benchmarks $(PART)
+
+# Round by round in turn, with the packages of this environment.
+bench-compare: install  ## ratios to another commit: BASE=commit PART="load --events 50000"
+	@test -n "$(BASE)" || { echo "BASE=…: name a commit to compare with"; exit 1; }
+	@$(BIN)/python -m benchmarks.compare $(BASE) $(PART)
 
 bench-page: install  ## the page of figures in docs/reference, of what `make bench` measured last
 	$(BIN)/python -m benchmarks.page

@@ -5,10 +5,8 @@ The old version is that of a commit of this repository, run with the packages of
 """
 
 import os
-import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +24,7 @@ from enrichment_pipeline.store.database.engine import Store, connect_store
 from enrichment_pipeline_tests.conftest import free_port
 from enrichment_pipeline_tests.faults.stage import Load, accounts
 from enrichment_pipeline_tests.processes import await_port
+from enrichment_pipeline_tests.versions import UnknownCommitError, unpack
 
 _HERE = Path(__file__).parents[2]
 _TOGETHER_SECONDS = 10.0
@@ -54,12 +53,10 @@ def main(old: Annotated[str, typer.Argument(help="Commit of the old version.")])
     with tempfile.TemporaryDirectory(prefix="rolling-", ignore_cleanup_errors=True) as folder:
         home, tree = Path(folder) / "home", Path(folder) / "old"
         home.mkdir()
-        tree.mkdir()
-        archive = Path(folder) / "old.tar"
-        git = shutil.which("git") or "git"
-        subprocess.run([git, "archive", "--output", str(archive), old], cwd=_HERE, check=True)
-        with tarfile.open(archive) as packed:
-            packed.extractall(tree, filter="data")
+        try:
+            unpack(_HERE, old, tree)
+        except UnknownCommitError as error:
+            sys.exit(str(error))
         with EmbeddedPostgres(home) as server:
             address = server.address
             url = f"postgresql://{address.user}@/enrichment?host={address.host}&port={address.port}"
