@@ -12,14 +12,13 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import psutil
-import psycopg
-from psycopg.types.json import Json, Jsonb
 from sqlalchemy import text
 
 from benchmarks import http_load
+from benchmarks.copying import copy_rate, json_rows
 from benchmarks.generate import generate_events
-from benchmarks.measure import Rate, Report, free_port, timed
-from enrichment_pipeline.events.raw_event import Arrival, RawEvent, parse_event
+from benchmarks.measure import Rate, Report, free_port
+from enrichment_pipeline.events.raw_event import Arrival, parse_event
 from enrichment_pipeline.ingest.api.tokens import LOCAL_TOKEN
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.partitions import ensure_partitions
@@ -34,22 +33,13 @@ PEERS = {
 
 _CONNECTIONS = 8
 _CONNECTIONS_OF_ONE = 32
-_COPY_CHUNK = 10_000
 _PEER_EVENTS = 2_000
 _RATED_SECONDS = 20
 _SIZES = (100, 20, 1)
+_OF_LIMIT = {100: 0.85, 20: 0.6}
 _OF_PEERS = {100: 10, 1: 5}
 _STOP_SECONDS = 60
 _WATCH_SECONDS = 5.0
-
-_COLUMNS = (
-    "batch_id, project, uuid, occurred_at, event, distinct_id, session_id, path, title, "
-    "properties, input_key, payload"
-)
-_TYPES = (
-    *("int8", "text", "uuid", "timestamptz", "text", "text", "text", "text", "text"),
-    *("jsonb", "uuid", "json"),
-)
 
 
 def measure(
@@ -77,8 +67,9 @@ def measure(
         report.add(Rate(LIMIT, events, copies))
         for size in _SIZES:
             name = f"API, batches of {size}, acknowledged"
-            target = 0.5 if size == _SIZES[0] else None
-            report.add(Rate(name, per_size[size], sent[size], against=LIMIT, target=target))
+            report.add(
+                Rate(name, per_size[size], sent[size], against=LIMIT, target=_OF_LIMIT.get(size))
+            )
         for size, name in PEERS.items():
             report.add(Rate(name, _PEER_EVENTS, peers[size]))
             again = f"API, batches of {size}, again"
@@ -178,9 +169,9 @@ def _measure_latency(report: Report, api: _Server, rate: float, start: datetime)
     sent = http_load.send(api.port, requests, 4 * _CONNECTIONS, rate / 100)
     assert sent.refused == 0, sent.refused
     report.fact(
-        f"acknowledged, at {rate:,.0f} events/s in batches of 100",
-        percentiles(sent.latencies),
-        "p99 ≤ 100 ms",
+        "acknowledged, at half the rate of batches of 100",
+        f"{percentiles(sent.latencies)}, at {rate:,.0f} events/s",
+        "p99 ≤ 60 ms",
     )
 
 
@@ -209,11 +200,11 @@ def _soak(
         memory.append((passed, api.resident_mb()))
     stored, distinct = (now - then for now, then in zip(_stored(store), before, strict=True))
     report.fact(
-        f"soak of {minutes:g} min at {rate:,.0f} events/s: sent, lost, double",
+        f"soak of {minutes:g} min at half the rate of batches of 100: sent, lost, double",
         f"{sent:,}, {sent - distinct:,}, {stored - distinct:,}",
         "0, 0",
     )
-    report.fact("soak: acknowledged", percentiles(latencies), "p99 ≤ 100 ms")
+    report.fact("soak: acknowledged", percentiles(latencies), "p99 ≤ 60 ms")
     slope = _slope(memory[len(memory) // 4 :])
     report.fact(
         "soak: resident memory, and its slope after the first quarter",
@@ -245,35 +236,4 @@ def _copy(store: Store, payloads: Sequence[bytes], start: datetime) -> float:
     events = [parse_event(payload, "bench", Arrival(start)) for payload in payloads]
     with store.transaction() as connection:
         ensure_partitions(connection, {event.occurred_at.date() for event in events})
-    with store.engine.connect() as connection:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        driver.execute("DROP TABLE IF EXISTS bench_same_columns")
-        driver.execute("CREATE TABLE bench_same_columns AS SELECT * FROM raw_event WITH NO DATA")
-        driver.execute("ALTER TABLE bench_same_columns DROP COLUMN payload")
-        driver.execute("ALTER TABLE bench_same_columns ADD COLUMN payload json NOT NULL")
-        driver.commit()
-        rate = timed(lambda: _copy_all(driver, [_row(event) for event in events]), len(events))
-        driver.execute("DROP TABLE bench_same_columns")
-        driver.commit()
-    return rate
-
-
-def _row(event: RawEvent) -> tuple[object, ...]:
-    properties = None if event.properties is None else Jsonb(event.properties, dumps=bytes)
-    return (
-        1,
-        *(event.project, event.uuid, event.occurred_at, event.event, event.distinct_id),
-        *(event.session_id, event.path, event.title, properties, event.input_key),
-        Json(event.payload, dumps=bytes),
-    )
-
-
-def _copy_all(driver: psycopg.Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    statement = f"COPY bench_same_columns ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-    for start in range(0, len(rows), _COPY_CHUNK):
-        with driver.cursor().copy(statement.encode()) as copy:
-            copy.set_types(_TYPES)
-            for row in rows[start : start + _COPY_CHUNK]:
-                copy.write_row(row)
-        driver.commit()
+    return copy_rate(store, json_rows(events))

@@ -38,8 +38,8 @@ def measure(report: Report, store: Store, rules: Rules, rounds: int, payloads: l
         warm.append(timed(lambda: enrich_all(store, rules, events), events))
     orm = [orm_queue.measure(store, payloads) for _ in range(rounds)]
     report.add(Rate(LIMIT, events, limit))
-    report.add(Rate(WARM, events, warm, against=LIMIT, target=0.7))
-    report.add(Rate(COLD, events, cold, against=LIMIT, target=0.4))
+    report.add(Rate(WARM, events, warm, against=LIMIT, target=0.85))
+    report.add(Rate(COLD, events, cold, against=LIMIT, target=0.5))
     report.add(Rate(ORM, orm_queue.EVENTS, orm))
     report.add(Rate("(b) enrichment, warm, again", events, warm, against=ORM, target=100))
 

@@ -15,8 +15,10 @@ PROJECT = Path(__file__).parents[2]
     "module",
     [
         "benchmarks",
+        "benchmarks.compare",
         "benchmarks.counting",
         "benchmarks.generate",
+        "benchmarks.page",
         "benchmarks.show",
         "benchmarks.understanding",
     ],

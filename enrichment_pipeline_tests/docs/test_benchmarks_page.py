@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks import history
 from benchmarks.measure import Rate, Report
-from benchmarks.page import INTRODUCTION, PAGE, main, page
+from benchmarks.page import EARLIER, INTRODUCTION, PAGE, main, page
 
 
 def measured(
@@ -43,8 +44,8 @@ def test_a_part_that_was_measured_again_takes_the_place_of_the_earlier_one(
     first, second, out = (tmp_path / name for name in ("a.json", "b.json", "page.md"))
     measured(second, "2026-03-02", {"load": 900.0})
     measured(first, "2026-03-01", {"api": 500.0, "load": 840.0})
-    main([second, first], out)
-    text = out.read_text()
+    main([second, first], out, tmp_path / "history.csv")
+    text = out.read_text().partition(EARLIER)[0]
     assert "0.90" in text
     assert "0.84" not in text
     assert "| api: ours | 500 |" in text
@@ -56,11 +57,46 @@ def test_a_small_run_does_not_take_the_place_of_a_whole_one(tmp_path: Path) -> N
     whole, small, out = (tmp_path / name for name in ("a.json", "b.json", "page.md"))
     measured(whole, "2026-03-01", {"load": 840.0})
     measured(small, "2026-03-02", {"api": 500.0, "load": 900.0}, quick=True)
-    main([whole, small], out)
+    main([whole, small], out, tmp_path / "history.csv")
     text = out.read_text()
     assert "0.84" in text
     assert "0.90" not in text
     assert "| api: ours | 500 |" in text
+
+
+def test_ratios_of_earlier_runs_stand_beside_those_of_the_last_without_doubles(
+    tmp_path: Path,
+) -> None:
+    first, second, small = (tmp_path / f"{name}.json" for name in "abc")
+    out, kept = tmp_path / "page.md", tmp_path / "history.csv"
+    measured(first, "2026-03-01", {"load": 840.0})
+    main([first], out, kept)
+    # As when the results of a run were deleted, and another one was made.
+    measured(second, "2026-03-02", {"api": 500.0, "load": 900.0})
+    measured(small, "2026-03-03", {"load": 100.0}, quick=True)
+    for _ in range(2):
+        main([second, small], out, kept)
+    earlier = out.read_text().partition(EARLIER)[2]
+    header = re.search(r"^\| measured \| (.+) \| (.+) \|$", earlier, re.M)
+    assert header is not None
+    assert [one.partition(", load")[0] for one in header.groups()] == [
+        "2026-03-01, of-2026-03-01",
+        "2026-03-02, of-2026-03-02",
+    ]
+    assert "| load: ours, of load: bare COPY | 0.84 | 0.90 |" in earlier
+    assert "| api: ours, of api: bare COPY |  | 0.50 |" in earlier
+    assert "| memory \\| peak | 114 MB |" in earlier
+    assert "0.10" not in earlier
+    lines = history.read(kept)
+    assert len(lines) == len(set(lines)) == 5
+
+
+def test_what_a_commit_measured_again_on_a_day_takes_the_place_of_what_it_measured_before(
+    tmp_path: Path,
+) -> None:
+    runs = [measured(tmp_path / "a.json", "2026-03-01", {"load": rate}) for rate in (800.0, 900.0)]
+    lines = history.with_runs(history.with_runs([], runs[:1]), runs[1:])
+    assert [line.value for line in lines if line.against] == ["0.90"]
 
 
 def test_without_a_run_a_line_says_what_to_run(
