@@ -4,6 +4,7 @@ How many there are, and what happens when one dies, belongs to `server`.
 """
 
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from enrichment_pipeline.wording import UserError
 
 _STOP_SECONDS = 30
 _KEEP_ALIVE_SECONDS = 75
+_MOST_FILES = 65_536
 
 MakeParts = Callable[[Store], Parts]
 """Makes the parts that other packages add to the API; a function of a module, for other processes
@@ -60,6 +62,7 @@ def speak_http(
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
     """
+    _allow_connections()
     settings = store.settings
     config = uvicorn.Config(
         create_app(store, settings, writers, *make_parts(store), share),
@@ -77,6 +80,14 @@ def speak_http(
         # its own: that would end this process before the store is closed.
         signal.signal(number, lambda *_: None)
     _Server(config, on_ready).run(list(listening) or None)
+
+
+def _allow_connections() -> None:
+    """Allow as many open connections as this process may: Linux starts processes with 1,024 files,
+    which is 1,000 browsers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
 def run(task: Task) -> None:

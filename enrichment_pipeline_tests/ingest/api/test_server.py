@@ -3,14 +3,17 @@
 import json
 import os
 import re
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -89,7 +92,9 @@ class Api:
 
 
 @contextmanager
-def started(tmp_path: Path, **variables: str) -> Iterator[Api]:
+def started(
+    tmp_path: Path, limits: Callable[[], None] | None = None, **variables: str
+) -> Iterator[Api]:
     port, log = free_port(), tmp_path / "api.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -104,6 +109,7 @@ def started(tmp_path: Path, **variables: str) -> Iterator[Api]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=limits,
         )
     try:
         yield Api(port, log, process)
@@ -162,6 +168,20 @@ def test_when_it_is_stopped_what_is_under_way_in_every_process_is_committed_and_
         assert psutil.wait_procs(family, _SECONDS)[1] == []
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM raw_event").fetchall() == [(16,)]
+
+
+@pytest.mark.usefixtures("database")
+def test_connections_are_limited_by_what_the_process_may_open_not_by_what_it_starts_with(
+    tmp_path: Path,
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (100, hard))
+    with started(tmp_path, few) as api, ExitStack() as stack:
+        api.wait_until_ready()
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(("127.0.0.1", api.port)))
+        until(lambda: connected(api) == 300)
+        assert api.send() == 200
 
 
 def connected(api: Api) -> int:
