@@ -362,24 +362,31 @@ def _when(
     PostHog's order: the offset in milliseconds from sending; the timestamp, moved by the error of
     the sender's clock; the arrival.
     """
-    arrived = _arrived_at(fields, arrival) if arrival.is_recorded else arrival.at
     given, offset = fields.get("timestamp"), fields.get("offset")
     is_given = given is not None and given != ""
+    sent_at = None if _ignores_sent_at(fields, properties) else arrival.sent_at
     # The system that recorded it has corrected the timestamp already, also by the offset.
-    if arrived is None or (is_given and arrival.is_recorded):
+    if is_given and (offset is None or arrival.is_recorded):
         offset = None
-    if not is_given and offset is None:
+        moment = _read(given, sent_at, arrival)
+        if moment and not is_too_far_ahead(moment, arrival.at):
+            return moment, None
+    arrived = _arrived_at(fields, arrival) if arrival.is_recorded else arrival.at
+    if not is_given and (arrived is None or offset is None):
         return (arrived, None) if arrived else (arrival.at, NO_TIME)
     moment = milliseconds_before(arrived, offset) if arrived and offset is not None else None
     if moment is None and is_given:
-        written = read_time(given)
-        sent_at = None if _ignores_sent_at(fields, properties) else arrival.sent_at
-        moment = written and on_our_clock(written, sent_at, arrival.at)
+        moment = _read(given, sent_at, arrival)
     if moment is None:
         return arrived, UNREADABLE
     if is_too_far_ahead(moment, arrival.at):
         return arrived or arrival.at, TOO_FAR_AHEAD
     return moment, None
+
+
+def _read(given: object, sent_at: datetime | None, arrival: Arrival) -> datetime | None:
+    written = read_time(given)
+    return written and on_our_clock(written, sent_at, arrival.at)
 
 
 def _arrived_at(fields: dict[str, object], arrival: Arrival) -> datetime | None:
