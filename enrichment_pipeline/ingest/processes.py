@@ -4,6 +4,7 @@ Their work belongs to `chunks`, `api.accept` and `api.http_process`; this module
 their store, and ends them with the process that they work for.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -98,8 +99,17 @@ def _end_with_the_parent() -> None:
         os._exit(1)
 
 
+def keep_for_good() -> None:
+    """Spare the garbage collector what there is now, modules and the like: looking at it takes a
+    tenth of the time of parsing events, and tens of milliseconds at once."""
+    gc.collect()
+    gc.freeze()
+
+
 @cache
 def process_store() -> Store:
     """The store of this process, connected on first use."""
     # Not when the process starts: nobody would see an error there.
-    return connect_store(_settings[0])
+    store = connect_store(_settings[0])
+    keep_for_good()
+    return store
