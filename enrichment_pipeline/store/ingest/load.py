@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 
 import psycopg
 from psycopg.types.json import Jsonb
-from sqlalchemy import BigInteger, Connection, DateTime, bindparam, func, insert, text
+from sqlalchemy import BigInteger, Connection, bindparam, insert, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from enrichment_pipeline.events.raw_event import RawEvent, RejectedEvent, RejectionReason
@@ -23,7 +23,8 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import blames_data, first_line, retry_conflicts
 from enrichment_pipeline.store.database.partitions import ensure_days, hold_partitions
 from enrichment_pipeline.store.database.payloads import compress, decompress
-from enrichment_pipeline.store.database.tables import dead_letter, raw_batch
+from enrichment_pipeline.store.database.tables import dead_letter
+from enrichment_pipeline.store.database.transactions import driver_of
 from enrichment_pipeline.store.ingest.people import join_people
 from enrichment_pipeline.store.queue.inputs import remember_inputs
 
@@ -40,16 +41,14 @@ _COPY_TYPES = (
 
 # One statement with sorted keys: two transactions that take the same keys in another order
 # deadlock. With DO NOTHING the first one wins.
-_TAKE_KEYS = text(
-    """
+_TAKE_KEYS = """
     INSERT INTO event_key (project, uuid, batch_id)
     SELECT * FROM unnest(
-        CAST(:projects AS text[]), CAST(:uuids AS uuid[]), CAST(:batches AS bigint[])
+        CAST(%(projects)s AS text[]), CAST(%(uuids)s AS uuid[]), CAST(%(batches)s AS bigint[])
     ) AS key (project, uuid, batch)
     ORDER BY project, uuid
     ON CONFLICT DO NOTHING
-    """
-)
+"""
 # Only queried if keys were not taken: returning every taken key costs twice the time.
 _LOST_KEYS = text(
     """
@@ -73,13 +72,19 @@ _HOLDERS = text(
 # A window that has not begun is not yet a partition in Dagster: its events are due when it begins.
 # By the store's clock, as in the query for due batches: with our own clock, a jump made events wait
 # for hours.
-_INSERT_BATCH = insert(raw_batch).values(
-    due_at=func.greatest(func.now(), bindparam("begins", type_=DateTime(timezone=True)))
-)
+_INSERT_BATCH = """
+    INSERT INTO raw_batch (
+        id, window_start, due_at, source, historical, state, event_count, dead_count
+    )
+    VALUES (
+        %(id)s, %(window)s, greatest(now(), %(window)s), %(source)s, %(historical)s, %(state)s,
+        %(events)s, %(dead)s
+    )
+"""
 
-_NEW_BATCH_IDS = text(
-    "SELECT nextval(pg_get_serial_sequence('raw_batch', 'id')) FROM generate_series(1, :count)"
-)
+_NEW_BATCH_IDS = """
+    SELECT nextval(pg_get_serial_sequence('raw_batch', 'id')) FROM generate_series(1, %(count)s)
+"""
 
 # A rejected event must not take the key of the same text as an event without uuid, which may arrive
 # again once the cause is corrected.
@@ -261,8 +266,8 @@ def _load(
 
 
 def _new_batches(connection: Connection, windows: Sequence[datetime]) -> dict[datetime, int]:
-    ids = connection.execute(_NEW_BATCH_IDS, {"count": len(windows)}).scalars()
-    return dict(zip(windows, ids, strict=True))
+    rows = driver_of(connection).execute(_NEW_BATCH_IDS, {"count": len(windows)}).fetchall()
+    return {window: batch for window, (batch,) in zip(windows, rows, strict=True)}
 
 
 def _take_keys(connection: Connection, batches: dict[Key, int]) -> dict[Key, int]:
@@ -272,7 +277,7 @@ def _take_keys(connection: Connection, batches: dict[Key, int]) -> dict[Key, int
         "uuids": [f"{uuid:032x}" for _, uuid in batches],
         "batches": list(batches.values()),
     }
-    taken = connection.execute(_TAKE_KEYS, parameters).rowcount
+    taken = driver_of(connection).execute(_TAKE_KEYS, parameters).rowcount
     if taken == len(batches):
         return {}
     parameters["own"] = sorted(set(batches.values()))
@@ -305,8 +310,7 @@ def _holders(
 def _copy(connection: Connection, events: Sequence[tuple[int, RawEvent]]) -> None:
     """Write the events: all of them, or none and an error."""
     if events:
-        driver = cast("psycopg.Connection", connection.connection.driver_connection)
-        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+        with driver_of(connection).cursor() as cursor, cursor.copy(_COPY) as copy:
             copy.set_types(_COPY_TYPES)
             for batch, event in events:
                 copy.write_row(_row(batch, event))
@@ -319,9 +323,8 @@ def _copy_isolating(
 
     One bad row fails a whole COPY, so a failed COPY is halved until the bad row is alone.
     """
-    driver = cast("psycopg.Connection", connection.connection.driver_connection)
     try:
-        with driver.transaction():
+        with driver_of(connection).transaction():
             _copy(connection, events)
     except psycopg.Error as error:
         if not blames_data(error):
@@ -383,17 +386,16 @@ def _insert_batches(
         {
             **common,
             "id": batch,
-            "window_start": window,
-            "begins": window,
+            "window": window,
             "state": "enriched" if dead_counts[batch] == counts[batch] else "pending",
-            "event_count": counts[batch],
-            "dead_count": dead_counts[batch],
+            "events": counts[batch],
+            "dead": dead_counts[batch],
         }
         for window, batch in batches.items()
         if counts[batch]
     ]
-    if rows:
-        connection.execute(_INSERT_BATCH, rows)
+    for row in rows:
+        driver_of(connection).execute(_INSERT_BATCH, row)
 
 
 def _insert_dead_letters(

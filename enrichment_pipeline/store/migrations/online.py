@@ -7,15 +7,12 @@ after them. It may be killed between any two: so each step can be done again. An
 its schema in one transaction, and there a step is one statement of it.
 """
 
-from typing import cast
-
-import psycopg
 from alembic import context, op
 from sqlalchemy import Connection, Engine, text
 
 from enrichment_pipeline.store.database.locks import GIVE_UP_SECONDS, lock_seconds, patiently
 from enrichment_pipeline.store.database.partitions import lock_partitions
-from enrichment_pipeline.store.database.transactions import begin, without_limits
+from enrichment_pipeline.store.database.transactions import begin, driver_of, without_limits
 
 _VACUUM_SECONDS = 10
 
@@ -186,7 +183,7 @@ def _has_part(engine: Engine, index: str, partition: str) -> bool:
 def _outside_of_transactions(engine: Engine, statement: str) -> None:
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
-        with without_limits(cast(psycopg.Connection, connection.connection.driver_connection)):
+        with without_limits(driver_of(connection)):
             # For each of those that it waits for, who are not held up by it.
             connection.exec_driver_sql(f"SET lock_timeout TO '{GIVE_UP_SECONDS}s'")
             connection.exec_driver_sql(statement)

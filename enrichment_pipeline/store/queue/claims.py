@@ -5,12 +5,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import psycopg
 from psycopg.rows import class_row
 from sqlalchemy import BigInteger, Connection, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
+
+from enrichment_pipeline.store.database.transactions import driver_of
 
 _COLUMNS = """
 id, window_start, event_count - dead_count AS due_count, attempts, dead_count
@@ -173,7 +174,7 @@ def claim_again(connection: Connection, batch: Batch) -> Batch | None:
 def _fetch(
     connection: Connection, condition: str, parameters: Mapping[str, object], most_events: int
 ) -> list[Batch]:
-    driver = cast("psycopg.Connection", connection.connection.driver_connection)
+    driver = driver_of(connection)
     claimed: list[Batch] = []
     # Rows are locked when fetched, not when selected: unfetched ones stay free for others.
     with driver.cursor(name="claim", row_factory=class_row(Batch)) as cursor:

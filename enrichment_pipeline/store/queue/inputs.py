@@ -15,6 +15,7 @@ from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import retry_conflicts
 from enrichment_pipeline.store.database.tables import enrichment_input
+from enrichment_pipeline.store.database.transactions import driver_of
 from enrichment_pipeline.store.queue.unused_inputs import read_back
 
 # How many written keys a process remembers; 16 bytes of key take some 100 of memory.
@@ -24,13 +25,11 @@ _MOST_KNOWN = 50_000
 _known_keys: WeakKeyDictionary[Engine, set[UUID]] = WeakKeyDictionary()
 
 # All rows as one JSON parameter: a statement for each row takes ten times as long.
-_INSERT_INPUTS = text(
-    """
+_INSERT_INPUTS = """
     INSERT INTO enrichment_input
-    SELECT * FROM json_populate_recordset(NULL::enrichment_input, CAST(:rows AS json))
+    SELECT * FROM json_populate_recordset(NULL::enrichment_input, CAST(%(rows)s AS json))
     ON CONFLICT DO NOTHING
-    """
-)
+"""
 _INSERT_OUTPUTS = text(
     """
     INSERT INTO enrichment_output
@@ -72,7 +71,7 @@ def remember_inputs(store: Store, inputs: Mapping[UUID, EnrichmentInput]) -> Non
 @retry_conflicts
 def _insert_inputs(store: Store, rows: Sequence[Mapping[str, object]]) -> None:
     with store.transaction() as connection:
-        connection.execute(_INSERT_INPUTS, {"rows": _as_json(rows)})
+        driver_of(connection).execute(_INSERT_INPUTS, {"rows": _as_json(rows)})
 
 
 def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInput]:

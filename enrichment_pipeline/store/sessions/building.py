@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, CursorResult, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from enrichment_pipeline.store.database.transactions import driver_of
 from enrichment_pipeline.store.queue.changes import take_day
 from enrichment_pipeline.store.reading.joining import NEAR, all_ids_sql, joined_sql
 from enrichment_pipeline.store.sessions.reading import EVENT_COLUMNS, SessionEvent
@@ -153,7 +153,7 @@ class Build:
         yield from self._stream(_WITHOUT_SESSION)
 
     def _stream(self, statement: str) -> Iterator[DayEvents]:
-        driver = cast("psycopg.Connection", self._connection.connection.driver_connection)
+        driver = driver_of(self._connection)
         bounds = {"start": self._start - _DAY, "end": self._start + 2 * _DAY}
         # Raw driver rows, without SQLAlchemy's: a million of them are read in a third of the time.
         with driver.cursor(name="session_events") as cursor:
@@ -167,7 +167,7 @@ class Build:
     def write_all(self, sessions: Iterable[BuiltSession]) -> None:
         """Store the built sessions while events are still being read on the same connection."""
         for some in _batched(sessions, _WRITTEN_AT_ONCE):
-            driver = cast("psycopg.Connection", self._connection.connection.driver_connection)
+            driver = driver_of(self._connection)
             with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
                 for session in some:
                     copy.write_row(session)
