@@ -6,10 +6,10 @@ Grouping submissions belongs to `micro_batch`, storing events to `store.ingest.l
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakSet
 
+import msgspec
 from sqlalchemy import Engine
 
 from enrichment_pipeline.events.raw_event import (
@@ -43,8 +43,7 @@ class Origin(NamedTuple):
     historical: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, eq=False, array_like=True):
     """The events of one request."""
 
     origin: Origin

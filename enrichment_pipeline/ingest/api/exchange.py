@@ -6,7 +6,7 @@ routes do belongs to `capture`, which of them there are to `app`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
@@ -65,11 +65,18 @@ class Request:
         declared = self.header(b"content-length")
         if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
             raise TooLargeError(MAX_BODY_BYTES)
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        late: list[bool] = []
+        timer = asyncio.get_running_loop().call_later(BODY_SECONDS, _end, task, late)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                return await self._whole_body(take)
-        except TimeoutError as error:
-            raise RequestError(408, f"the body takes more than {BODY_SECONDS} seconds") from error
+            return await self._whole_body(take)
+        except asyncio.CancelledError:
+            if not late:
+                raise
+            task.uncancel()
+            raise RequestError(408, f"the body takes more than {BODY_SECONDS} seconds") from None
+        finally:
+            timer.cancel()
 
     async def _whole_body(self, take: Callable[[int], None]) -> bytes:
         parts: list[bytes] = []
@@ -86,6 +93,11 @@ class Request:
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+
+def _end(task: asyncio.Task[object], late: list[bool]) -> None:
+    late.append(True)
+    task.cancel()
 
 
 def _parameters(query: str) -> dict[str, str]:
