@@ -83,7 +83,8 @@ class Up(NamedTuple):
         wait_until(self.services, lambda: is_idle(self.store), "the enrichment")
 
     def processor_seconds(self) -> dict[str, float]:
-        """Processor time until now, by kind of process, of those too that have ended."""
+        """Processor time until now, by kind of process, of those too that have ended; and what the
+        machine had left."""
         found = {name: psutil.Process(one.pid) for name, one in self.services.processes.items()}
         with self.store.transaction() as connection:
             pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
@@ -93,6 +94,7 @@ class Up(NamedTuple):
             "API": _spent(found.pop("api")),
             "Dagster": sum(map(_spent, found.values())),
             "PostgreSQL": _spent(postmaster),
+            "idle": psutil.cpu_times().idle,
         }
 
 
