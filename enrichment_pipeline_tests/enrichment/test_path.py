@@ -28,6 +28,7 @@ from enrichment_pipeline.store.database.errors import is_store_failure
 from enrichment_pipeline.store.dead_letters.letters import LetterFilter, mark_for_replay
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.lifecycle.forget import forget_events
+from enrichment_pipeline.store.queue import enriched
 from enrichment_pipeline.store.queue.claims import claim, reopen_dead
 from enrichment_pipeline.store.windows.books import books, counted_books
 from enrichment_pipeline_tests.conftest import HOUR, make_event, raw_events
@@ -82,6 +83,37 @@ def test_each_raw_event_gives_one_enriched_event_with_its_columns(
     assert first.description == 'Clicked button "Buy now" on /users/:id/cart'
     assert first.properties == {"sku": 1}
     assert first.rules_version == rules.version
+
+
+def test_outputs_that_are_searched_for_give_what_all_outputs_give(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enriched, "_MANY_EVENTS", 1)
+    for name in ("$pageview", "order placed", "$autocapture"):
+        load(store, 3, event=name, properties={"$elements_chain": CHAIN})
+    found = []
+    for bytes_of_an_output in (10**9, 0):
+        monkeypatch.setattr(enriched, "_OUTPUT_BYTES", bytes_of_an_output)
+        with store.transaction() as connection:
+            connection.execute(text("TRUNCATE enriched_event"))
+            connection.execute(text("UPDATE raw_batch SET state = 'pending', enriched_count = 0"))
+            # One output stays known.
+            connection.execute(
+                text("DELETE FROM enrichment_output WHERE description <> 'order placed'")
+            )
+        assert enrich_due(store, rules).events == 9
+        found.append(
+            rows(
+                store,
+                """
+                SELECT occurred_at, event, event_type, action_type, description, element_label,
+                    touch, path_template
+                FROM enriched_event ORDER BY occurred_at, event
+                """,
+            )
+        )
+    assert found[0] == found[1]
+    assert len(found[0]) == 9
 
 
 def test_enriching_again_finds_nothing_to_do(store: Store, rules: Rules) -> None:

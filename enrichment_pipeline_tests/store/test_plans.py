@@ -18,6 +18,7 @@ from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.lifecycle.forget import forget_events
 from enrichment_pipeline.store.lifecycle.retention import FirstKept, drop_days_before
+from enrichment_pipeline.store.queue import enriched
 from enrichment_pipeline.store.queue.changes import changed_days, changed_windows
 from enrichment_pipeline.store.reading.exporting import days_to_export
 from enrichment_pipeline.store.reading.reported_errors import read_errors
@@ -98,6 +99,21 @@ def test_nothing_that_grows_is_read_whole(filled: Store, work: Callable[[Store],
         work(filled)
     assert plans
     assert scanned(plans) == []
+
+
+def test_of_many_outputs_those_of_the_events_are_searched_for(
+    filled: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enriched, "_MANY_EVENTS", 10)
+    monkeypatch.setattr(enriched, "_OUTPUT_BYTES", 0)
+    load_events(filled, raw_events(20, NOON, event="new"), [], "test")
+    with explained(filled.engine) as plans:
+        assert enrich_due(filled, rules).events == 20
+    lines = [line.strip() for plan in plans for line in plan.splitlines()]
+    reads = [at for at, line in enumerate(lines) if "Scan" in line and "enrichment_output" in line]
+    # Written twice, because of the new input that is searched for in between.
+    assert len(reads) >= 3
+    assert all("input_key = " in lines[at + 1] for at in reads)
 
 
 def test_an_export_of_a_day_counts_the_partition_of_that_day_alone(filled: Store) -> None:

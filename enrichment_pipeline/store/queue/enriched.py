@@ -60,20 +60,39 @@ INSERT_ENRICHED = f"""
 """The columns of an enriched event, from `raw` (`raw_event`) and `output` (`enrichment_output`),
 which the statement has to join."""
 
+# The outputs of some inputs, each found by the index. A subquery, for PostgreSQL takes it for no
+# loop; see `expect_many`.
+_SEARCHED = """
+    WITH found AS MATERIALIZED (
+        SELECT (
+            SELECT output FROM enrichment_output output
+            WHERE output.version = :version AND output.input_key = input.input_key
+        ) AS output
+        FROM ({inputs}) input
+    ),
+    output AS MATERIALIZED (
+        SELECT (found.output).* FROM found WHERE (found.output).input_key IS NOT NULL
+    )
+"""
+_OUTPUTS = "output ON output.input_key = raw.input_key"
+_ALL_OUTPUTS = f"enrichment_output {_OUTPUTS} AND output.version = :version"
+
+_INPUTS = f"SELECT DISTINCT raw.input_key FROM raw_event raw WHERE {_OF_BATCHES}"
+_GIVEN_INPUTS = "SELECT unnest(:keys) AS input_key"
+
 _WRITE = f"""
     {INSERT_ENRICHED}
-    FROM raw_event raw
-    JOIN enrichment_output output ON output.version = :version AND output.input_key = raw.input_key
+    FROM raw_event raw JOIN {{outputs}}
     WHERE {_OF_BATCHES}
 """
 
-_MISSING = f"""
-    SELECT DISTINCT raw.input_key
-    FROM raw_event raw
-    WHERE {_OF_BATCHES} AND NOT EXISTS (
-        SELECT FROM enrichment_output output
-        WHERE output.version = :version AND output.input_key = raw.input_key
-    )
+_MISSING = """
+    SELECT input.input_key
+    FROM ({inputs}) input
+    WHERE NOT coalesce((
+        SELECT true FROM enrichment_output output
+        WHERE output.version = :version AND output.input_key = input.input_key
+    ), false)
 """
 
 _REMOVE = f"""
@@ -85,7 +104,6 @@ _REMOVE = f"""
 
 _UUIDS = f"SELECT raw.uuid FROM raw_event raw WHERE {_OF_BATCHES}"
 
-_WITH_KEYS = " AND raw.input_key = ANY(:keys)"
 _WITH_UUIDS = " AND raw.uuid = ANY(:uuids)"
 
 _DEAD_LETTER = f"""
@@ -142,6 +160,8 @@ def _of(batches: Sequence[Batch], window: timedelta) -> dict[str, list[int] | da
 
 
 _MANY_EVENTS = 1_000
+_OUTPUT_BYTES = 200
+_SIZE_OF_OUTPUTS = text("SELECT pg_relation_size('enrichment_output')")
 
 
 def expect_many(connection: Connection, events: int) -> None:
@@ -167,14 +187,27 @@ def write_enriched(
     """Write the enriched events of these batches whose action outputs this version has (or only
     those of `keys` or `uuids`); returns how many were written. Dead events are left out."""
     parameters: dict[str, object] = {"version": version, "rules_version": rules_version}
-    statement = _WRITE + _not_dead(batches)
     if keys is not None:
-        statement += _WITH_KEYS
         parameters["keys"] = list(keys)
+    if keys is not None or _are_many_outputs(connection, batches):
+        searched = _SEARCHED.format(inputs=_INPUTS if keys is None else _GIVEN_INPUTS)
+        statement = searched + _WRITE.format(outputs=_OUTPUTS)
+    else:
+        statement = _WRITE.format(outputs=_ALL_OUTPUTS)
+    statement += _not_dead(batches)
     if uuids is not None:
         statement += _WITH_UUIDS
         parameters["uuids"] = list(uuids)
     return connection.execute(_statement(statement), _of(batches, window) | parameters).rowcount
+
+
+def _are_many_outputs(connection: Connection, batches: Sequence[Batch]) -> bool:
+    """Whether reading all outputs takes longer than searching for those of the batches."""
+    events = sum(batch.due_count for batch in batches)
+    if events < _MANY_EVENTS:
+        return False
+    size: int = connection.execute(_SIZE_OF_OUTPUTS).scalar_one()
+    return size > events * _OUTPUT_BYTES
 
 
 def _not_dead(batches: Sequence[Batch]) -> str:
@@ -186,7 +219,7 @@ def missing_inputs(
 ) -> list[UUID]:
     """The keys of the action inputs in these batches for which this version has no output yet."""
     parameters = _of(batches, window) | {"version": version}
-    statement = _statement(_MISSING + _not_dead(batches))
+    statement = _statement(_MISSING.format(inputs=_INPUTS + _not_dead(batches)))
     return list(connection.execute(statement, parameters).scalars())
 
 
