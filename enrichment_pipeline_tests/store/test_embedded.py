@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enrichment_pipeline.store.database import embedded_server
 from enrichment_pipeline.store.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from enrichment_pipeline.store.database.embedded_server import (
     ServerFiles,
@@ -500,6 +501,26 @@ def test_data_of_another_user_are_refused() -> None:
     # The root folder is never the server's: root has it run by nobody.
     with pytest.raises(EmbeddedPostgresError, match="run as the user who made it"):
         check_owner(Path("/"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "buffers"), [(512, "131072kB"), (4_096, "262144kB"), (1_000_000, None)]
+)
+def test_the_server_takes_a_share_of_the_memory_that_its_container_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, buffers: str | None
+) -> None:
+    def shared() -> str:
+        command = embedded_server.server_command(ServerFiles.of(tmp_path), [], [])
+        [found] = [one for one in command if one.startswith("shared_buffers=")]
+        return found.removeprefix("shared_buffers=")
+
+    file = tmp_path / "memory.max"
+    monkeypatch.setattr(embedded_server, "_CONTAINER_MEMORY", file)
+    without_container = shared()
+    file.write_text("max\n")
+    assert shared() == without_container
+    file.write_text(f"{limit * 1024**2}\n")
+    assert shared() == (buffers or without_container)
 
 
 def test_the_reason_of_a_failure_is_its_last_complaint_with_detail_and_hint() -> None:

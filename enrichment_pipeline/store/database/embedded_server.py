@@ -35,7 +35,6 @@ _SETTINGS = {
     "unix_socket_permissions": "0700",
     "max_connections": "200",
     "max_locks_per_transaction": "512",  # a query over a year of partitions locks every one
-    "shared_buffers": "256MB",
     "min_wal_size": "512MB",
     "max_wal_size": "4GB",
     "checkpoint_completion_target": "0.9",
@@ -46,6 +45,12 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "lc_messages": "C",  # the reason of a failed start is read from the log
 }
+
+
+_LEAST_BUFFERS = 128 * 1024**2
+_MOST_BUFFERS = 1024**3
+_SHARE_OF_MEMORY = 16
+_CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 
 class EmbeddedPostgresError(Exception):
@@ -299,6 +304,16 @@ def make_data(files: ServerFiles, wrapper: list[str]) -> None:
 def server_command(files: ServerFiles, wrapper: list[str], settings: list[str]) -> list[str]:
     """The command that runs the server; `settings` are `name=value` and override ours."""
     own = [f"{name}={value}" for name, value in _SETTINGS.items()]
+    own.append(f"shared_buffers={_buffers() // 1024}kB")
     sockets = f"unix_socket_directories={files.socket_folder}"
     options = [part for one in (*own, sockets, *settings) for part in ("-c", one)]
     return [*wrapper, _binary("postgres"), "-D", str(files.data), *options]
+
+
+def _buffers() -> int:
+    """The memory for pages that are in use: with 256 MB, enriching in a store of five million
+    events took a seventh longer than with 1 GB."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit
+        memory = min(memory, int(_CONTAINER_MEMORY.read_text()))
+    return max(_LEAST_BUFFERS, min(memory // _SHARE_OF_MEMORY, _MOST_BUFFERS))
