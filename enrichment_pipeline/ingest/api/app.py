@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from enrichment_pipeline.alerts.watcher import Watcher
 from enrichment_pipeline.ingest.api import browser
@@ -170,11 +173,17 @@ def create_app(
     app = Application(
         routes=routes,
         lifespan=lifespan,
-        middleware=[for_pages_of_any_origin()],
+        middleware=[_for_addresses_behind_a_proxy(), for_pages_of_any_origin()],
         exception_handlers={404: _no_route},
     )
     app.direct = by_post
     return app
+
+
+def _for_addresses_behind_a_proxy() -> Middleware:
+    """The scheme and the client that a proxy names; uvicorn's, with the variable that it reads."""
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    return Middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
 
 
 async def _no_route(_: Request, __: Exception) -> Response:

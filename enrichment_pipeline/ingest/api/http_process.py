@@ -71,6 +71,8 @@ def speak_http(
         access_log=False,
         log_config=None,
         server_header=False,
+        # Requests that take events need no address: `app` has the middleware for the others.
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_STOP_SECONDS,
         backlog=BACKLOG,

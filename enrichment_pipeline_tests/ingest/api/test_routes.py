@@ -29,6 +29,15 @@ def test_posthog_js_is_configured_to_capture_clicks(client: TestClient) -> None:
     assert json.loads(entry) == {"config": config, "siteApps": []}
 
 
+@pytest.mark.parametrize(("asks", "scheme"), [("127.0.0.1", "https"), ("192.0.2.1", "http")])
+def test_a_proxy_on_this_machine_says_how_it_was_asked(
+    store: Store, api_settings: Settings, asks: str, scheme: str
+) -> None:
+    proxy = TestClient(create_app(store, api_settings), client=(asks, 50_000))
+    answer = proxy.get("/", headers={"Host": "in.shop.example", "X-Forwarded-Proto": "https"})
+    assert f"{scheme}://in.shop.example" in answer.text
+
+
 @pytest.mark.parametrize("token", ["a'b", 'a"b', "</script>", "a" * 65, "é"])
 def test_a_token_that_is_none_becomes_no_part_of_a_script(client: TestClient, token: str) -> None:
     assert client.get(f"/array/{token}/config.js").status_code == 404
