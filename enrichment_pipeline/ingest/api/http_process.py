@@ -17,7 +17,11 @@ import uvicorn
 from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.ingest.api.port import BACKLOG
 from enrichment_pipeline.ingest.api.shared import Share
-from enrichment_pipeline.ingest.processes import begin_process, keep_for_good, process_store
+from enrichment_pipeline.ingest.processes import (
+    begin_process,
+    calm_garbage_collector,
+    process_store,
+)
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import first_line, is_store_failure
@@ -130,6 +134,6 @@ class _Server(uvicorn.Server):
         # Processes are started with both blocked; uvicorn's handlers are in place by now.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
         await super().startup(sockets)
-        keep_for_good()
+        calm_garbage_collector()
         if self.started:
             self._on_ready()
