@@ -26,6 +26,7 @@ from enrichment_pipeline.store.queue.claims import (
     claim,
     claim_again,
     mark_dead,
+    now_in,
     spend_attempt,
 )
 from enrichment_pipeline.wording import counted
@@ -79,10 +80,12 @@ def enrich_due(
     claim_events: int = CLAIM_EVENTS,
     worker: str | None = None,
     most_seconds: float = inf,
+    only_due_now: bool = False,
     on_progress: Callable[[EnrichmentReport], None] = lambda _: None,
 ) -> EnrichmentReport:
     """Enrich all due batches (of these windows) until none is due or the time limit is reached,
-    which is checked between two claims; `on_progress` is called there too.
+    which is checked between two claims; `on_progress` is called there too. With `only_due_now` what
+    comes due meanwhile is left: otherwise a call lasts for as long as events keep coming.
 
     A batch that fails spends an attempt and waits; after its last attempt it becomes a dead letter.
     Other batches go on. `worker` names the caller for people.
@@ -93,6 +96,8 @@ def enrich_due(
     report = EnrichmentReport()
     started = monotonic()
     path = _Path(store, rules, worker or this_worker(), report, claim_events)
+    if only_due_now:
+        path.leave_what_comes()
     while path.enrich_claim(windows):
         on_progress(report)
         if monotonic() - started > most_seconds:
@@ -117,6 +122,12 @@ class _Path:
         self._report = report
         self._claim_events = claim_events
         self._writing = Writing(store, rules, worker)
+        self._until: datetime | None = None
+
+    def leave_what_comes(self) -> None:
+        """Claim nothing that comes due after now."""
+        with self._store.transaction() as connection:
+            self._until = now_in(connection)
 
     def enrich_claim(self, windows: Sequence[datetime] | None) -> bool:
         """Enrich one claim; returns False if nothing was due."""
@@ -125,7 +136,7 @@ class _Path:
         failed = False
         try:
             with self._store.transaction() as connection:
-                claimed = claim(connection, self._claim_events, windows)
+                claimed = claim(connection, self._claim_events, windows, self._until)
                 if claimed:
                     dead = write(connection, self._writing, claimed)
         except Exception as error:  # any error of data or code is charged to the batch below

@@ -79,6 +79,8 @@ def enrich_for_run(
         pipeline.rules,
         windows,
         worker=run_name(context.run.run_id),
+        # The sensor launches another run for it; this one shows what it has done.
+        only_due_now=True,
         on_progress=lambda report: progress(f"{counted(report.events, 'event')} enriched so far"),
     )
     for failure in report.failures:

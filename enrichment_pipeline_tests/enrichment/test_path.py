@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import path, writing
 from enrichment_pipeline.enrichment.deriving import Derived, derive_missing
-from enrichment_pipeline.enrichment.path import enrich_due
+from enrichment_pipeline.enrichment.path import EnrichmentReport, enrich_due
 from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.events.raw_event import (
@@ -129,6 +129,16 @@ def test_only_the_windows_asked_for_are_enriched(store: Store, rules: Rules) -> 
     assert enrich_due(store, rules, [NOON + HOUR]).events == 3
     with store.transaction() as connection:
         assert [window.pending for window in books(connection)] == [2, 0]
+
+
+def test_what_comes_due_meanwhile_may_be_left_to_the_next_call(store: Store, rules: Rules) -> None:
+    def load_more(_: EnrichmentReport) -> None:
+        load(store, 1, NOON + HOUR)
+
+    load(store, 5)
+    left = enrich_due(store, rules, only_due_now=True, on_progress=load_more)
+    assert left.events == 5
+    assert enrich_due(store, rules).events == 1
 
 
 def test_a_claim_takes_no_more_than_it_may_and_never_less_than_a_batch(store: Store) -> None:

@@ -133,20 +133,31 @@ class DueWindow(NamedTuple):
 
 
 def claim(
-    connection: Connection, most_events: int, windows: Sequence[datetime] | None = None
+    connection: Connection,
+    most_events: int,
+    windows: Sequence[datetime] | None = None,
+    until: datetime | None = None,
 ) -> list[Batch]:
     """Lock due batches, oldest window first, until they hold `most_events` or no more are due.
 
     Live batches come before historical ones. Batches claimed by others are skipped; the claim lasts
-    as long as the transaction. At least one due batch is claimed, however large. A batch that has
-    spent an attempt is claimed after the others and alone, so that its failure is charged to no
-    other batch.
+    as long as the transaction. What came due after `until` is left. At least one due batch is
+    claimed, however large. A batch that has spent an attempt is claimed after the others and alone,
+    so that its failure is charged to no other batch.
     """
-    in_windows = "true" if windows is None else "window_start = ANY(%(windows)s)"
-    parameters = {"windows": list(windows or [])}
-    return _fetch(connection, f"attempts = 0 AND {in_windows}", parameters, most_events) or _fetch(
-        connection, f"attempts > 0 AND {in_windows}", parameters, 0
+    wanted = "true" if windows is None else "window_start = ANY(%(windows)s)"
+    if until is not None:
+        wanted += " AND due_at <= %(until)s"
+    parameters = {"windows": list(windows or []), "until": until}
+    return _fetch(connection, f"attempts = 0 AND {wanted}", parameters, most_events) or _fetch(
+        connection, f"attempts > 0 AND {wanted}", parameters, 0
     )
+
+
+def now_in(connection: Connection) -> datetime:
+    """The time by the store's clock, by which batches come due."""
+    moment: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    return moment
 
 
 def enriched_batches(connection: Connection, windows: Sequence[datetime]) -> list[Batch]:
