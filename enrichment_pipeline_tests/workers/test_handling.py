@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -68,7 +69,7 @@ def test_a_worker_whose_turn_is_over_notifies_whoever_is_free(
     store: Store, rules: Rules, notified: Notified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handling, "TURN_SECONDS", 0.0)
-    monkeypatch.setattr(path.enrich_due, "__defaults__", (None, 1, None, 0.0, lambda _: None))
+    monkeypatch.setattr(handling, "enrich_due", partial(path.enrich_due, claim_events=1))
     batches = [load_events(store, raw_events(1, NOON), [], "test").batches[0] for _ in range(3)]
     handle(store, rules, batches, notified)
     assert total(store).enriched == 1

@@ -32,6 +32,7 @@ from enrichment_pipeline.ingest.api.tokens import ProjectTokens
 from enrichment_pipeline.ingest.processes import MOST_PROCESSES, process_count, started_process
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.wording import counted
 
 _CORES_OF_EACH = 4
 _LONGEST_WAIT_SECONDS = 30.0
@@ -170,7 +171,7 @@ class _Processes:
             self._ready.add(number)
         if self._was_ready and not before:
             where = f"http://{self._settings.host}:{self._settings.api_port}"
-            logger.info("Uvicorn running on %s, in %d processes", where, self._count)
+            logger.info("Uvicorn running on %s, in %s", where, counted(self._count, "process"))
 
     def _stop(self, number: int) -> None:
         # A second Ctrl-C lets uvicorn wait for no request. It reaches all processes of a terminal,
