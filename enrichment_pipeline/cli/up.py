@@ -6,13 +6,12 @@ import hashlib
 import http.client
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +43,6 @@ _TURN_SECONDS = 0.5
 _READ_SECONDS = 5
 _DAEMON = "enrichment_pipeline.orchestration.daemon"
 _TICK_SECONDS = 1
-_NICENESS = "10"
 _RUN_SECONDS = 2
 """What a run under way is given to end, when everything is stopped."""
 
@@ -240,9 +238,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
             services.start(
                 f"code-server-{location}",
                 # When the rules change.
-                _giving_way(
-                    code_server(sockets[location], module, reloads=location == instance.LOCATION)
-                ),
+                code_server(sockets[location], module, reloads=location == instance.LOCATION),
                 before_again=server.clean_up,
                 after_again=server.end_lost_runs,
                 # The daemon starts runs.
@@ -276,17 +272,10 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
         # Last: nobody waits for it.
         services.start(
             "daemon",
-            _giving_way([sys.executable, "-m", _DAEMON, "run", "--workspace", str(workspace)]),
+            [sys.executable, "-m", _DAEMON, "run", "--workspace", str(workspace)],
             # A tick that waits for events ends with the daemon; all else is done in a second.
             stopping=Stopping(patience_seconds=_TICK_SECONDS),
         )
-
-
-def _giving_way(command: Sequence[str]) -> list[str]:
-    """A command whose processes, and those that they start, leave the cores to others: whoever
-    sends an event waits for its acknowledgement, and nobody for a run."""
-    nice = shutil.which("nice")
-    return [*([nice, "-n", _NICENESS] if nice else []), *command]
 
 
 def wait_until(services: Services, is_so: Callable[[], bool], what: str) -> None:

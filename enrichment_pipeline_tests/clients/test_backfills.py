@@ -81,8 +81,6 @@ def test_a_large_backfill_ends_green_though_the_code_server_is_killed_meanwhile(
 
         wait_until(is_at_work, "a run of the backfill is at work", _SECONDS)
         assert is_forked(pipeline), "a run that is spawned would import for seconds"
-        [server] = code_servers(pipeline)
-        assert server.nice() > pipeline.process.nice(), "who sends events would wait for runs"
         if is_killed:
             for process in code_servers(pipeline):
                 process.send_signal(signal.SIGKILL)
