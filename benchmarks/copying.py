@@ -10,6 +10,7 @@ from benchmarks.measure import timed
 from enrichment_pipeline.events.raw_event import RawEvent
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.payloads import compress
+from enrichment_pipeline.store.database.transactions import driver_of
 
 _CHUNK = 10_000  # as many events in a commit as the import has
 
@@ -39,8 +40,7 @@ def copy_rate(store: Store, rows: Rows) -> float:
     """Events a second of a COPY of these rows; making the table is not counted."""
     payload = "bytea" if isinstance(rows[0][-1], bytes) else "json"
     with store.engine.connect() as connection:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
+        driver = driver_of(connection)
         driver.execute("DROP TABLE IF EXISTS bench_same_columns")
         driver.execute("CREATE TABLE bench_same_columns AS SELECT * FROM raw_event WITH NO DATA")
         driver.execute("ALTER TABLE bench_same_columns DROP COLUMN payload")

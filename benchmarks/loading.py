@@ -13,6 +13,7 @@ from enrichment_pipeline.events.raw_event import Arrival, parse_event
 from enrichment_pipeline.ingest.chunks import ImportSummary
 from enrichment_pipeline.ingest.importer import import_source
 from enrichment_pipeline.store.database.engine import Store
+from enrichment_pipeline.store.database.transactions import driver_of
 
 LIMIT = "(e) bare COPY as json, no processing"
 STORED = "(j) bare COPY of finished rows, payloads compressed before"
@@ -57,8 +58,7 @@ def import_all(store: Store, file: Path, new: int) -> None:
 
 def _copy(store: Store, payloads: list[bytes]) -> None:
     with store.engine.connect() as connection:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
+        driver = driver_of(connection)
         driver.execute("DROP TABLE IF EXISTS bench_copy")
         driver.execute("CREATE TABLE bench_copy (event json NOT NULL)")
         driver.commit()

@@ -36,7 +36,7 @@ class Derived:
     errors: dict[UUID, str] = field(default_factory=dict)
     """Failures that are not about the data: the name of each error's class."""
 
-    def count(self, key: UUID, result: EnrichmentOutput | Fault) -> None:
+    def add_result(self, key: UUID, result: EnrichmentOutput | Fault) -> None:
         """Add the result of an input."""
         if not isinstance(result, Fault):
             self.outputs[key] = result
@@ -55,7 +55,8 @@ class Derived:
 def derive_missing(store: Store, keys: Sequence[UUID], rules: Rules) -> Derived:
     """Derive what these rules have not said yet: the outputs of the action inputs of these keys.
     They are kept, some thousands at a time, while the next ones are derived."""
-    # The same element stands together, and is read once.
+    # The same element stands together, and is read once. Those with elements come first: they take
+    # longest, and the sandboxes end at the same time.
     inputs = sorted(read_inputs(store, keys).items(), key=by_element, reverse=True)
     portions = [inputs[at : at + _KEPT_AT_ONCE] for at in range(0, len(inputs), _KEPT_AT_ONCE)]
     derived = Derived()
@@ -70,7 +71,7 @@ def _derive(store: Store, rules: Rules, inputs: Sequence[tuple[UUID, EnrichmentI
         results = child.run(partial(derive, rules=rules), [(one,) for _, one in inputs])
     derived = Derived()
     for (key, _), result in zip(inputs, results, strict=True):
-        derived.count(key, result)
+        derived.add_result(key, result)
     remember_outputs(store, output_version(rules), derived.outputs)
     return derived
 

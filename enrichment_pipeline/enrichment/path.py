@@ -96,15 +96,19 @@ def enrich_due(
     report = EnrichmentReport()
     started = monotonic()
     path = _Path(store, rules, worker or this_worker(), report, claim_events)
-    if only_due_now:
-        path.leave_what_comes()
-    while path.enrich_claim(windows):
+    until = _now(store) if only_due_now else None
+    while path.enrich_claim(windows, until):
         on_progress(report)
         if monotonic() - started > most_seconds:
             report.is_unfinished = True
             break
     report.seconds = monotonic() - started
     return report
+
+
+def _now(store: Store) -> datetime:
+    with store.transaction() as connection:
+        return now_in(connection)
 
 
 class _Path:
@@ -122,21 +126,15 @@ class _Path:
         self._report = report
         self._claim_events = claim_events
         self._writing = Writing(store, rules, worker)
-        self._until: datetime | None = None
 
-    def leave_what_comes(self) -> None:
-        """Claim nothing that comes due after now."""
-        with self._store.transaction() as connection:
-            self._until = now_in(connection)
-
-    def enrich_claim(self, windows: Sequence[datetime] | None) -> bool:
-        """Enrich one claim; returns False if nothing was due."""
+    def enrich_claim(self, windows: Sequence[datetime] | None, until: datetime | None) -> bool:
+        """Enrich one claim of what came due `until` then; returns False if nothing was due."""
         claimed: list[Batch] = []
         dead = 0
         failed = False
         try:
             with self._store.transaction() as connection:
-                claimed = claim(connection, self._claim_events, windows, self._until)
+                claimed = claim(connection, self._claim_events, windows, until)
                 if claimed:
                     dead = write(connection, self._writing, claimed)
         except Exception as error:  # any error of data or code is charged to the batch below
