@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.ingest.api.tokens import read_token
 from enrichment_pipeline.llm.http import reading_routes
 from enrichment_pipeline.settings import Settings
@@ -24,7 +24,7 @@ _SECONDS = 20
 def served_by_a_thread(store: Store, settings: Settings) -> Iterator[str]:
     """Serve the application on a real server; gives its URL."""
     pages = Pages(store, read_token(settings))
-    app = create_app(store, settings, readable=reading_routes(store), pages=pages)
+    app = create_app(store, settings, parts=Parts(readable=reading_routes(store), pages=pages))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

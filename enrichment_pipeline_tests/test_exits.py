@@ -28,7 +28,7 @@ from enrichment_pipeline.alerts.evaluation import evaluate
 from enrichment_pipeline.classification import Rules, load_rules
 from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.ingest.api.accept import Origin, Submission
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.ingest.api.writers import CommitError, Writers
 from enrichment_pipeline.llm.exporting import FORMATS, Export, Format, count_rows, run_export
 from enrichment_pipeline.llm.forms import FORMS
@@ -155,7 +155,9 @@ def _arguments(schema: dict[str, Any]) -> list[dict[str, object]]:
 
 def http(store: Store, _: Path) -> object:
     settings = store.settings.model_copy(update={"read_token": SecretStr("reader")})
-    with TestClient(create_app(store, settings, readable=reading_routes(store))) as client:
+    with TestClient(
+        create_app(store, settings, parts=Parts(readable=reading_routes(store)))
+    ) as client:
         client.headers["Authorization"] = "Bearer reader"
         paths = [path for route in reading_routes(store) for path in _paths(route)]
         paths += [f"/v1/count?by={by}&limit=200&max_tokens=8000" for by in BYS]
@@ -170,7 +172,7 @@ def http(store: Store, _: Path) -> object:
 def pages(store: Store, _: Path) -> object:
     """All pages that lead from one to another, with each choice of each form."""
     site = Pages(store, "reader")
-    with TestClient(create_app(store, store.settings, pages=site)) as client:
+    with TestClient(create_app(store, store.settings, parts=Parts(pages=site))) as client:
         client.headers |= {"Authorization": "Bearer reader", "Accept": "text/html"}
         routes = [one.path for one in site.routes if "GET" in (one.methods or ())]
         asked = [path for route in routes for path in _paths(route)]

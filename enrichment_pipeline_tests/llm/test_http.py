@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment.path import enrich_due
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.llm.http import reading_routes
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
@@ -23,7 +23,9 @@ ONE = "/v1/sessions/one/timeline"
 @pytest.fixture
 def client(store: Store, settings: Settings) -> Iterator[TestClient]:
     secret = settings.model_copy(update={"read_token": SecretStr("reader")})
-    with TestClient(create_app(store, secret, readable=reading_routes(store))) as client:
+    with TestClient(
+        create_app(store, secret, parts=Parts(readable=reading_routes(store)))
+    ) as client:
         client.headers["Authorization"] = "Bearer reader"
         yield client
 

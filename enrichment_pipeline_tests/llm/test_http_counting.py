@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.ingest.api.status import description
 from enrichment_pipeline.llm.counting import Counting
 from enrichment_pipeline.llm.http import reading_routes
@@ -37,7 +37,9 @@ QUESTIONS: dict[str, tuple[str, dict[str, object]]] = {
 @pytest.fixture
 def client(store: Store, settings: Settings) -> Iterator[TestClient]:
     secret = settings.model_copy(update={"read_token": SecretStr("reader")})
-    with TestClient(create_app(store, secret, readable=reading_routes(store))) as client:
+    with TestClient(
+        create_app(store, secret, parts=Parts(readable=reading_routes(store)))
+    ) as client:
         client.headers["Authorization"] = "Bearer reader"
         yield client
 

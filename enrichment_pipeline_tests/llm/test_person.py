@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.llm.http import reading_routes
 from enrichment_pipeline.llm.tokens import estimate_tokens
 from enrichment_pipeline.store.database.engine import Store
@@ -129,7 +129,9 @@ def test_a_model_gets_it_within_its_budget(filled: Store, rules: Rules) -> None:
 
 def test_it_is_served_over_http(filled: Store) -> None:
     settings = filled.settings.model_copy(update={"read_token": SecretStr("reader")})
-    with TestClient(create_app(filled, settings, readable=reading_routes(filled))) as client:
+    with TestClient(
+        create_app(filled, settings, parts=Parts(readable=reading_routes(filled)))
+    ) as client:
         assert client.get(f"/v1/people/{ANN}").status_code == 401
         client.headers["Authorization"] = "Bearer reader"
         assert client.get(f"/v1/people/{ANN}").text == call("person", ANN).stdout

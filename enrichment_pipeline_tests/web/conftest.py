@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.events.raw_event import RejectedEvent, RejectionReason
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.llm.session_days import build_day
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
@@ -26,7 +26,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 @pytest.fixture
 def client(store: Store, settings: Settings) -> Iterator[TestClient]:
     """A browser that is not signed in, and follows nothing by itself."""
-    app = create_app(store, settings, pages=Pages(store, TOKEN))
+    app = create_app(store, settings, parts=Parts(pages=Pages(store, TOKEN)))
     with TestClient(app, follow_redirects=False, headers=BROWSER) as browser:
         yield browser
 

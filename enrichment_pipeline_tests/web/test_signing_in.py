@@ -6,7 +6,7 @@ import time
 import pytest
 from starlette.testclient import TestClient
 
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.web.pages import Pages
@@ -140,7 +140,7 @@ def test_signing_in_leads_nowhere_else(client: TestClient, elsewhere: str) -> No
 def test_an_empty_read_token_lets_nobody_in_and_the_form_says_so(
     store: Store, settings: Settings
 ) -> None:
-    with TestClient(create_app(store, settings, pages=Pages(store, ""))) as client:
+    with TestClient(create_app(store, settings, parts=Parts(pages=Pages(store, "")))) as client:
         client.headers |= BROWSER
         assert "ENRICHMENT_READ_TOKEN is empty" in client.get("/").text
         assert client.post("/sign-in", data={"token": ""}).status_code == 401

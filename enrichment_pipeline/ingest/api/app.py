@@ -74,29 +74,33 @@ class Pages(Protocol):
 
 
 class Parts(NamedTuple):
-    """What other packages add to the API; `create_app` says what each is for."""
+    """What other packages add to the API."""
 
     notifier: Notifier | None = None
+    """Called after each commit."""
     readable: Mapping[str, Handler] = MappingProxyType({})
+    """More routes, by path, for clients with the read token."""
     pages: Pages | None = None
+    """For people."""
+
+
+_NO_PARTS = Parts()
 
 
 def create_app(
     store: Store,
     settings: Settings,
     processes: int = 0,
-    notifier: Notifier | None = None,
-    readable: Mapping[str, Handler] = MappingProxyType({}),
-    pages: Pages | None = None,
+    parts: Parts = _NO_PARTS,
     share: Share | None = None,
 ) -> Starlette:
-    """The ASGI application; `processes` writers commit, and the notifier is called after each
-    commit. `readable` are more routes, by path, for clients with the read token; `pages` are for
-    people. With a `share`, this process is one of several that serve the API together.
+    """The ASGI application; `processes` writers commit. With a `share`, this process is one of
+    several that serve the API together.
 
     Raises:
         SettingsError: the tokens, or the channels of the alerts, are wrong.
     """
+    notifier, readable, pages = parts
     tokens = ProjectTokens(settings)
     metrics = Metrics(share)
     watcher = Watcher(store, settings, metrics.count_alert_failure, metrics.set_store_down)

@@ -69,7 +69,7 @@ def speak_http(
     _allow_connections()
     settings = store.settings
     config = uvicorn.Config(
-        create_app(store, settings, writers, *make_parts(store), share),
+        create_app(store, settings, writers, make_parts(store), share),
         host=settings.host,
         port=settings.api_port,
         access_log=False,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from enrichment_pipeline.ingest.api.app import create_app
+from enrichment_pipeline.ingest.api.app import Parts, create_app
 from enrichment_pipeline.llm.http import reading_routes
 from enrichment_pipeline.settings import Settings
 from enrichment_pipeline.store.database.engine import Store
@@ -40,7 +40,7 @@ def _secret(value: str) -> object:
 def client(store: Store, api_settings: Settings) -> Iterator[TestClient]:
     """A sender to the running application."""
     pages = Pages(store, READ_TOKEN)
-    app = create_app(store, api_settings, readable=reading_routes(store), pages=pages)
+    app = create_app(store, api_settings, parts=Parts(readable=reading_routes(store), pages=pages))
     with TestClient(app, follow_redirects=False) as sender:
         yield sender
 
