@@ -32,7 +32,7 @@ from enrichment_pipeline.orchestration.publishing import (
     evaluated,
     evaluation,
     publish_of_failing_run,
-    seen_by_dagster,
+    seen_by_a_run,
 )
 from enrichment_pipeline.orchestration.pulling import (
     pull_for_run,
@@ -132,8 +132,9 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         windows = windows_of(context.partition_keys)
         report = enrich_for_run(context, pipeline, windows)
         changes = re_enrich(pipeline.store, pipeline.rules, windows) if config.re_enrich else None
-        with seen_by_dagster(pipeline.store, windows):
-            outcome = read_windows(pipeline.store, windows, report)
+        is_by_hand = is_asked_for(context.instance, context.run)
+        with seen_by_a_run(pipeline.store, windows, counts_all=is_by_hand) as shown:
+            outcome = read_windows(pipeline.store, shown, report)
             if changes:
                 context.log.info(changes.summary)
                 outcome.show_changes(changes)
@@ -162,7 +163,7 @@ def build_assets(rules_version: str | None = None) -> list[dg.AssetsDefinition]:
         with pipeline.store.transaction() as connection:
             broken = broken_now(connection)
         yield dg.MaterializeResult(metadata=broken_metadata(broken), tags=DEAD_LETTER_TAGS)
-        yield from evaluated(DEAD_LETTER, [nothing_is_dead(broken)])
+        yield from evaluated(DEAD_LETTER, [NOTHING_IS_DEAD], [nothing_is_dead(broken)])
 
     return [raw_events, enriched_events, dead_letter]
 
@@ -183,7 +184,7 @@ def _shown(
     yield dg.MaterializeResult()
     tags = code_version_tags(pipeline.rules.version)
     yield from _newest_last(ENRICHED_EVENTS, outcome.finished, tags)
-    yield from evaluated(ENRICHED_EVENTS, outcome.checks)
+    yield from evaluated(ENRICHED_EVENTS, [BOOKS_BALANCE, FEW_UNKNOWN], outcome.checks)
 
 
 def _add_metadata(context: dg.AssetExecutionContext, finished: Mapping[datetime, Metadata]) -> None:

@@ -6,12 +6,11 @@ FAILED only through a run, and a run builds the sessions of days.
 """
 
 import time
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 import dagster as dg
 
-from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.heartbeats import records_heartbeat
 from enrichment_pipeline.orchestration.keys import ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.partitions import (
@@ -27,20 +26,19 @@ from enrichment_pipeline.orchestration.private_errors import keeps_errors_privat
 from enrichment_pipeline.orchestration.publishing import (
     publish_broken,
     publish_windows,
-    seen_by_dagster,
+    seen_by_sensor,
 )
 from enrichment_pipeline.orchestration.resources import Pipeline
 from enrichment_pipeline.orchestration.runs import LAUNCHED_BY_SENSOR
 from enrichment_pipeline.orchestration.sensors import ENRICHMENT_JOB, Job, windows_under_way
 from enrichment_pipeline.orchestration.session_launches import days_that_failed, session_launches
-from enrichment_pipeline.orchestration.windows import read_open_windows, read_windows
+from enrichment_pipeline.orchestration.windows import read_windows
 from enrichment_pipeline.store.dead_letters.summary import broken_now, dead_windows, failed_windows
 from enrichment_pipeline.store.queue.changes import (
     changed_days,
     changed_windows,
     take_letter_changes,
 )
-from enrichment_pipeline.store.windows.books import books
 from enrichment_pipeline.store.windows.freshness import newest_enriched_window
 from enrichment_pipeline.wording import counted
 
@@ -52,9 +50,6 @@ _MOST_WINDOWS = 500
 _AT_ONCE = 20
 _MOST_SECONDS = 20.0
 """How long a tick publishes; Dagster gives up a tick after a minute."""
-
-_MOST_COUNTED = 50_000
-"""Events of a window that is still filling; where it has more, Dagster shows its books only."""
 
 _MOST_FAILING = 20
 """Runs that one tick launches; the next ticks launch the others."""
@@ -143,24 +138,11 @@ def _last(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dg.AssetMateriali
 
 def _publish_some(instance: dg.DagsterInstance, pipeline: Pipeline, windows: list[datetime]) -> int:
     store = pipeline.store
-    publish = instance.report_runless_asset_event
-    with seen_by_dagster(store, windows, wait=False) as free:
-        full = _full(pipeline, free)
-        rest = [window for window in free if window not in full]
-        if rest:
-            publish_windows(publish, read_windows(store, rest), pipeline.rules.version)
-        if full:
-            publish_windows(publish, read_open_windows(store, full), pipeline.rules.version)
-    return len(free)
-
-
-def _full(pipeline: Pipeline, windows: Sequence[datetime]) -> list[datetime]:
-    """Those of these windows that are still filling and hold too many rows to count them every half
-    minute."""
-    still_open = window_start(datetime.now(UTC), pipeline.store.window)
-    with pipeline.store.transaction() as connection:
-        kept = books(connection, [window for window in windows if window >= still_open])
-    return [row.window_start for row in kept if row.accepted > _MOST_COUNTED]
+    with seen_by_sensor(store, windows) as shown:
+        if shown.windows:
+            outcome = read_windows(store, shown)
+            publish_windows(instance.report_runless_asset_event, outcome, pipeline.rules.version)
+    return len(shown.windows)
 
 
 def _publish_broken(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:

@@ -21,20 +21,22 @@ _MOST_NAMED = 20
 def books_balance(
     kept: Iterable[WindowBooks], counted: Sequence[WindowBooks]
 ) -> dg.AssetCheckResult:
-    """Check that every accepted event is enriched, dead or pending: by the counts of the batches,
-    and counted row by row."""
+    """Check that every accepted event is enriched, dead or pending: by the counts of the batches
+    (`kept`) and, of the windows that are `counted`, row by row."""
     by_batch = {books.window_start: books for books in kept}
+    every = by_batch | {books.window_start: books for books in counted}
     wrong = [
         books
-        for books in counted
-        if not books.balances or books != by_batch.get(books.window_start, books)
+        for window, books in sorted(every.items())
+        if not books.balances or books != by_batch.get(window, books)
     ]
     metadata: dict[str, int | str] = {
-        "windows": len(counted),
-        "accepted": sum(books.accepted for books in counted),
-        "enriched": sum(books.enriched for books in counted),
-        "dead": sum(books.dead for books in counted),
-        "pending": sum(books.pending for books in counted),
+        "windows": len(every),
+        "counted_row_by_row": len(counted),
+        "accepted": sum(books.accepted for books in every.values()),
+        "enriched": sum(books.enriched for books in every.values()),
+        "dead": sum(books.dead for books in every.values()),
+        "pending": sum(books.pending for books in every.values()),
     }
     if wrong:
         metadata["out_of_balance"] = ", ".join(

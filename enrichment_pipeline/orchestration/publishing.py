@@ -6,19 +6,26 @@ What there is to publish is read by `windows`.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import dagster as dg
 
+from enrichment_pipeline.events.times import window_start
 from enrichment_pipeline.orchestration.checks import nothing_is_dead
 from enrichment_pipeline.orchestration.keys import DEAD_LETTER, ENRICHED_EVENTS, RAW_EVENTS
 from enrichment_pipeline.orchestration.metadata import accepted_metadata, broken_metadata
 from enrichment_pipeline.orchestration.partitions import partition_key
-from enrichment_pipeline.orchestration.windows import Outcome
+from enrichment_pipeline.orchestration.windows import Outcome, Shown
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.dead_letters.summary import BrokenNow
-from enrichment_pipeline.store.queue.changes import Consumer, lock_windows, remove_changes
+from enrichment_pipeline.store.queue.changes import (
+    Consumer,
+    append_changes_at_end,
+    lock_windows,
+    remove_changes,
+)
+from enrichment_pipeline.store.windows.books import large_windows
 
 Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 Publish: TypeAlias = Callable[[Event], None]
@@ -26,19 +33,32 @@ Publish: TypeAlias = Callable[[Event], None]
 
 
 @contextmanager
-def seen_by_dagster(
-    store: Store, windows: list[datetime], *, wait: bool = True
-) -> Iterator[list[datetime]]:
-    """In the block, publish these windows to Dagster; when it ends well, their changes count as
-    seen.
+def seen_by_a_run(store: Store, windows: list[datetime], *, counts_all: bool) -> Iterator[Shown]:
+    """In the block, a run publishes these windows to Dagster, after waiting for other processes;
+    when it ends well, their changes count as seen, and no other process publishes them meanwhile.
 
-    No other process publishes them meanwhile. Yields the windows: all of them, after waiting for
-    other processes, or with `wait` off those that no other process publishes now.
+    Unless it `counts_all`, large windows keep their changes: a run that enriches some events of
+    millions does not count the others, `changed_windows` does so once.
     """
     with store.transaction() as connection:
-        locked = lock_windows(connection, windows, wait=wait)
+        lock_windows(connection, windows, wait=True)
+        large = [] if counts_all else large_windows(connection, windows)
+        small = [window for window in windows if window not in large]
+        remove_changes(connection, Consumer.WINDOWS, small)
+        yield Shown(small, large)
+
+
+@contextmanager
+def seen_by_sensor(store: Store, windows: list[datetime]) -> Iterator[Shown]:
+    """As `seen_by_a_run`, for those windows that no other process publishes now. Large ones that
+    are still filling are to be counted when they are over."""
+    still_open = window_start(datetime.now(UTC), store.window)
+    with store.transaction() as connection:
+        locked = lock_windows(connection, windows, wait=False)
+        large = large_windows(connection, [one for one in locked if one >= still_open])
         remove_changes(connection, Consumer.WINDOWS, locked)
-        yield locked
+        append_changes_at_end(connection, large, store.window)
+        yield Shown([window for window in locked if window not in large], large)
 
 
 def publish_windows(publish: Publish, outcome: Outcome, rules_version: str) -> None:
@@ -99,14 +119,15 @@ makes it stale."""
 
 
 def evaluated(
-    asset: dg.AssetKey, results: Iterable[dg.AssetCheckResult]
+    asset: dg.AssetKey, checks: Iterable[str], results: Iterable[dg.AssetCheckResult]
 ) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
-    """What an asset yields for its checks: events. Dagster would relate results to the latest
-    materialization of the asset, and warn of a "data version mismatch" where another run, or a
-    sensor, made that."""
-    for result in results:
-        spec = dg.AssetCheckSpec(str(result.check_name), asset=asset)
+    """What an asset yields for its checks, of which some may have no result: events. Dagster would
+    relate results to the latest materialization of the asset, and warn of a "data version mismatch"
+    where another run, or a sensor, made that."""
+    for check in checks:
+        spec = dg.AssetCheckSpec(check, asset=asset)
         yield dg.Output(None, output_name=spec.get_python_identifier())
+    for result in results:
         yield evaluation(asset, result)
 
 

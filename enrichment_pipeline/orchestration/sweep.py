@@ -9,8 +9,9 @@ import dagster as dg
 from enrichment_pipeline.orchestration.assets import RETRY_OUTAGES
 from enrichment_pipeline.orchestration.partitions import windows_of
 from enrichment_pipeline.orchestration.private_errors import keeps_errors_private
-from enrichment_pipeline.orchestration.publishing import publish_windows, seen_by_dagster
+from enrichment_pipeline.orchestration.publishing import publish_windows, seen_by_a_run
 from enrichment_pipeline.orchestration.resources import Pipeline
+from enrichment_pipeline.orchestration.runs import is_asked_for
 from enrichment_pipeline.orchestration.windows import enrich_for_run, read_windows
 
 SWEEP_OP = "sweep"
@@ -33,8 +34,9 @@ def sweep(context: dg.OpExecutionContext, config: SweepConfig, pipeline: Pipelin
     """
     windows = windows_of(config.windows)
     report = enrich_for_run(context, pipeline, windows)
-    with seen_by_dagster(pipeline.store, windows):
-        outcome = read_windows(pipeline.store, windows, report)
+    is_by_hand = is_asked_for(context.instance, context.run)
+    with seen_by_a_run(pipeline.store, windows, counts_all=is_by_hand) as shown:
+        outcome = read_windows(pipeline.store, shown, report)
         # Dagster takes checks too, but its annotation does not say so yet.
         publish_windows(context.log_event, outcome, pipeline.rules.version)  # type: ignore[arg-type]
 

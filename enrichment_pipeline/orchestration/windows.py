@@ -6,7 +6,7 @@ How events are enriched belongs to `enrichment`, publishing to `publishing`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -88,54 +88,61 @@ def enrich_for_run(
     return report
 
 
-def read_windows(
-    store: Store, windows: Sequence[datetime], report: EnrichmentReport | None = None
-) -> Outcome:
+class Shown(NamedTuple):
+    """The windows that are published now."""
+
+    counted: Sequence[datetime]
+    """Those that are shown whole, with their rows counted."""
+    large: Sequence[datetime] = ()
+    """Those of which only the newest events and the books of their batches are shown."""
+
+    @property
+    def windows(self) -> list[datetime]:
+        """All of them."""
+        return [*self.counted, *self.large]
+
+
+def read_windows(store: Store, shown: Shown, report: EnrichmentReport | None = None) -> Outcome:
     """Read what these windows hold now, after the work that the report describes."""
     outcome = Outcome(report or EnrichmentReport())
     with store.snapshot() as connection:
-        outcome.dead = dead_windows(connection, list(windows))
-        waiting = waiting_batches(connection, windows)
-        outcome.books = books(connection, windows)
-        counted = counted_books(connection, windows, store.window)
+        outcome.dead = dead_windows(connection, shown.windows)
+        waiting = waiting_batches(connection, shown.windows)
+        outcome.books = books(connection, shown.windows)
+        counted = counted_books(connection, shown.counted, store.window)
+    large = [window for window in outcome.books if window.window_start in shown.large]
     outcome.waits = waiting[0].due_in if waiting else None
     unfinished = outcome.dead.keys() | {batch.window_start for batch in waiting}
-    shown, unknown = _contents(store, counted, outcome.report)
+    contents, unknown = _contents(store, counted, large, outcome.report)
     outcome.finished = {
-        window.window_start: books_metadata(window) | shown.get(window.window_start, {})
-        for window in counted
+        window.window_start: books_metadata(window) | contents.get(window.window_start, {})
+        for window in [*counted, *large]
         if window.window_start not in unfinished
     }
-    enriched = sum(window.enriched for window in counted)
-    outcome.checks = [books_balance(outcome.books, counted), few_unknown(enriched, unknown)]
-    return outcome
-
-
-def read_open_windows(store: Store, windows: Sequence[datetime]) -> Outcome:
-    """What the batches say of windows that are still filling; no row is counted."""
-    with store.snapshot() as connection:
-        dead = dead_windows(connection, list(windows))
-        kept = books(connection, windows)
-    outcome = Outcome(EnrichmentReport(), dead=dead, books=kept)
-    outcome.finished = {
-        window.window_start: books_metadata(window)
-        for window in kept
-        if window.window_start not in dead
-    }
+    outcome.checks = [books_balance(outcome.books, counted)]
+    if counted:
+        enriched = sum(window.enriched for window in counted)
+        outcome.checks.append(few_unknown(enriched, unknown))
     return outcome
 
 
 def _contents(
-    store: Store, counted: Sequence[WindowBooks], report: EnrichmentReport
+    store: Store,
+    counted: Sequence[WindowBooks],
+    large: Sequence[WindowBooks],
+    report: EnrichmentReport,
 ) -> tuple[dict[datetime, Metadata], int]:
-    """What to show of the events of each window that has some, and how many are of unknown type."""
-    filled = [window.window_start for window in counted if window.enriched]
+    """What to show of the events of each window that has some, and how many are of unknown type
+    in those that are counted."""
+    filled, not_counted = (
+        [window.window_start for window in some if window.enriched] for some in (counted, large)
+    )
     with store.transaction() as connection:
         counts = classified(connection, filled, store.window)
-        newest_events = preview(connection, filled, store.window, _PREVIEW_ROWS)
+        newest = preview(connection, [*filled, *not_counted], store.window, _PREVIEW_ROWS)
     of_run = _of_run(report)
     # Retention may have dropped the events of a window meanwhile.
-    shown = {start: window_metadata(counts[start], newest_events[start]) for start in counts}
+    shown = {start: window_metadata(counts.get(start, ()), newest[start]) for start in newest}
     # Plots take four fifths of the time of a run over fifty small windows, so only the newest
     # have one; materializing a window by itself gives it one too.
     for window in counted[-_MOST_PLOTS:]:

@@ -16,7 +16,7 @@ from enrichment_pipeline.enrichment.re_enrich import re_enrich
 from enrichment_pipeline.enrichment.replay import replay_marked
 from enrichment_pipeline.events.people import People
 from enrichment_pipeline.llm.session_days import DayReport, build_day
-from enrichment_pipeline.orchestration import changed_sensor, session_launches, session_timelines
+from enrichment_pipeline.orchestration import publishing, session_launches, session_timelines
 from enrichment_pipeline.orchestration.backfill import backfill
 from enrichment_pipeline.orchestration.checks import FEW_UNKNOWN
 from enrichment_pipeline.orchestration.definitions import build_definitions
@@ -45,6 +45,7 @@ from enrichment_pipeline.store.dead_letters.letters import LetterFilter, discard
 from enrichment_pipeline.store.ingest.load import load_events
 from enrichment_pipeline.store.lifecycle.forget import forget_events
 from enrichment_pipeline.store.monitoring.failures import RUN, Failure, note_failures
+from enrichment_pipeline.store.windows import books as window_books
 from enrichment_pipeline_tests.conftest import HOUR, raw_events
 from enrichment_pipeline_tests.llm.stored_sessions import sessions_of
 from enrichment_pipeline_tests.orchestration.conftest import START, Ticks, die
@@ -265,19 +266,60 @@ def test_a_window_is_published_again_when_more_is_finished_in_it(
 def test_a_window_that_is_still_filling_is_published_every_half_minute_and_counted_while_small(
     store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(changed_sensor, "_MOST_COUNTED", most)
+    monkeypatch.setattr(window_books, "MOST_COUNTED", most)
     load_events(store, raw_events(2, datetime.now(UTC).replace(second=0)), [], "test")
     enrich_due(store, rules)
     ticks.tick()
     assert ticks.shown() == {}
-    with store.transaction() as connection:
-        connection.execute(
-            text("UPDATE enriched_change SET changed_at = changed_at - interval '31 s'")
-        )
+    pass_over(store, "31 s")
     ticks.tick()
     [metadata] = ticks.shown().values()
     assert metadata["enriched"].value == 2
-    assert ("preview" in metadata) == (most == 2)
+    assert "preview" in metadata
+    assert ("by_type_and_action" in metadata) == (most == 2)
+
+
+def pass_over(store: Store, time: str) -> None:
+    with store.transaction() as connection:
+        connection.execute(
+            text("UPDATE enriched_change SET changed_at = changed_at - CAST(:time AS interval)"),
+            {"time": time},
+        )
+
+
+@pytest.mark.slow
+def test_a_large_window_is_counted_when_it_is_over_though_nothing_comes_any_more(
+    store: Store, rules: Rules, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_books, "MOST_COUNTED", 1)
+    load_events(store, raw_events(2, datetime.now(UTC).replace(second=0)), [], "test")
+    enrich_due(store, rules)
+    pass_over(store, "31 s")
+    ticks.tick()
+    [metadata] = ticks.shown().values()
+    assert "by_type_and_action" not in metadata
+    monkeypatch.setattr(publishing, "window_start", lambda *_: datetime.max.replace(tzinfo=UTC))
+    pass_over(store, "1 hour 31 s")
+    ticks.tick()
+    [metadata] = ticks.shown().values()
+    assert "by_type_and_action" in metadata
+    made = len(ticks.instance.fetch_materializations(ENRICHED_EVENTS, limit=9).records)
+    ticks.tick()
+    assert len(ticks.instance.fetch_materializations(ENRICHED_EVENTS, limit=9).records) == made
+
+
+@pytest.mark.slow
+def test_a_run_leaves_the_rows_of_a_large_window_to_be_counted_once(
+    store: Store, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_books, "MOST_COUNTED", 2)
+    load(store)
+    [request] = ticks.asked("due_windows")
+    assert ticks.run(request).success
+    assert "by_type_and_action" not in ticks.shown()[FIRST]
+    assert "preview" in ticks.shown()[FIRST]
+    ticks.tick()
+    assert "by_type_and_action" in ticks.shown()[FIRST]
 
 
 @pytest.mark.slow

@@ -43,6 +43,22 @@ def append_changes(connection: Connection, windows: Sequence[datetime]) -> None:
     )
 
 
+def append_changes_at_end(
+    connection: Connection, windows: Sequence[datetime], length: timedelta
+) -> None:
+    """Append a change of each of these windows for Dagster, as of its end."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO enriched_change (consumer, window_start, changed_at)
+            SELECT :consumer, window_start, window_start + CAST(:length AS interval)
+            FROM unnest(:windows) AS window_start
+            """
+        ).bindparams(_windows),
+        {"consumer": Consumer.WINDOWS, "windows": list(windows), "length": length},
+    )
+
+
 def remove_changes(connection: Connection, consumer: Consumer, windows: Sequence[datetime]) -> None:
     """Remove the changes of these windows: the consumer handles their state in this transaction."""
     connection.execute(

@@ -11,6 +11,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, DateTime, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
+MOST_COUNTED = 50_000
+"""Events of a window that may be counted row by row each time that some of them are enriched."""
+
 _windows = bindparam("windows", type_=ARRAY(DateTime(timezone=True)))
 
 
@@ -85,6 +88,12 @@ def books(connection: Connection, windows: Sequence[datetime] | None = None) -> 
     else:
         rows = connection.execute(statement.bindparams(_windows), {"windows": list(windows)})
     return [WindowBooks(*row) for row in rows]
+
+
+def large_windows(connection: Connection, windows: Sequence[datetime]) -> list[datetime]:
+    """Those of these windows that hold too many events to count them again and again."""
+    kept = books(connection, windows)
+    return [window.window_start for window in kept if window.accepted > MOST_COUNTED]
 
 
 def counted_books(
