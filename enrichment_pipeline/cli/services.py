@@ -24,6 +24,9 @@ LONGEST_WAIT_SECONDS = 30.0
 
 _POLL_SECONDS = 0.1
 
+_CAN_WAIT = 10
+"""How nice a process is that can wait."""
+
 MOST_ENDS = 5
 """Ends of a service in a row; once more, and everything is stopped."""
 
@@ -88,6 +91,7 @@ class _Service:
 
     name: str
     command: Sequence[str]
+    can_wait: bool
     before_again: Callable[[], None]
     after_again: Callable[[], bool]
     stopping: Stopping
@@ -147,29 +151,38 @@ class Services:
         before_again: Callable[[], None] = lambda: None,
         after_again: Callable[[], bool] = lambda: True,
         stopping: Stopping = _STOPPING,
+        *,
+        can_wait: bool = False,
     ) -> None:
-        """Start a process; its output goes to its log file.
+        """Start a process; its output goes to its log file. One that `can_wait` leaves the
+        processors to the others.
 
         `before_again` is called each time before a restart; `after_again` is called after it,
         repeatedly until it returns true.
         """
-        process = self._started(name, command)
+        process = self._started(name, command, can_wait=can_wait)
         self._services[name] = _Service(
-            name, command, before_again, after_again, stopping, process, self.clock()
+            name, command, can_wait, before_again, after_again, stopping, process, self.clock()
         )
 
-    def _started(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _started(
+        self, name: str, command: Sequence[str], *, can_wait: bool
+    ) -> subprocess.Popen[bytes]:
         with self.log_of(name).open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*_ending_with_us(), *command],
                 # A file in the working folder, such as click.py, must not shadow a module.
                 env={**os.environ, "PYTHONSAFEPATH": "1", **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C reaches only us; we stop the services in order.
-                start_new_session=True,
+                # Ctrl-C reaches only us; we stop the services in order. No session for each: Linux
+                # gives all sessions alike of the processors, whatever the priorities within.
+                process_group=0,
             )
+        if can_wait:
+            os.setpriority(os.PRIO_PROCESS, process.pid, _CAN_WAIT)
+        return process
 
     def log_of(self, name: str) -> Path:
         """The log file of a service."""
@@ -196,7 +209,9 @@ class Services:
                     service.is_ready = service.after_again()
             elif self.clock() >= service.again_at:
                 service.before_again()
-                service.process = self._started(service.name, service.command)
+                service.process = self._started(
+                    service.name, service.command, can_wait=service.can_wait
+                )
                 service.started_at, service.again_at = self.clock(), None
                 service.is_ready = False
                 yield f"{service.name} is started again"

@@ -245,6 +245,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
                 stopping=Stopping(
                     ["daemon"], instance.runs_nothing, _RUN_SECONDS, server.interrupt
                 ),
+                can_wait=True,
             )
         services.start("api", [_program("enrichment-pipeline"), "api"])
         if settings.broker_url:
@@ -266,6 +267,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
             ],
             # This service takes seconds to end, and killing it loses nothing.
             stopping=Stopping(is_idle=lambda _: True),
+            can_wait=True,
         )
         wait_until(services, lambda: _shows_the_assets(ui_url(settings)), "the webserver")
         wait_until(services, lambda: _answers(f"{api_url(settings)}/readyz"), "the API")
@@ -275,6 +277,7 @@ def _start(services: Services, settings: Settings, home: Path, *, alone: bool) -
             [sys.executable, "-m", _DAEMON, "run", "--workspace", str(workspace)],
             # A tick that waits for events ends with the daemon; all else is done in a second.
             stopping=Stopping(patience_seconds=_TICK_SECONDS),
+            can_wait=True,
         )
 
 
