@@ -41,6 +41,7 @@ _SETTINGS = {
     # The only method that every build has, pglz, takes as long for the pages that are written first
     # after a checkpoint as all else that PostgreSQL does to take events in.
     "wal_compression": "off",
+    "wal_init_zero": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "lc_messages": "C",  # the reason of a failed start is read from the log
