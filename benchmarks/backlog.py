@@ -322,7 +322,7 @@ def _make_due(store: Store) -> int:
             text("UPDATE raw_batch SET state = 'pending', enriched_count = 0, finished_at = NULL")
         )
         events = connection.execute(text("SELECT sum(event_count) FROM raw_batch")).scalar_one()
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with store.engine.connect() as connection:
         connection.execute(text("VACUUM (ANALYZE) raw_event, raw_batch"))
         # What is left to be written would be written during the drain.
         connection.execute(text("CHECKPOINT"))

@@ -45,10 +45,8 @@ def copy_rate(store: Store, rows: Rows) -> float:
         driver.execute("CREATE TABLE bench_same_columns AS SELECT * FROM raw_event WITH NO DATA")
         driver.execute("ALTER TABLE bench_same_columns DROP COLUMN payload")
         driver.execute(f"ALTER TABLE bench_same_columns ADD COLUMN payload {payload} NOT NULL")
-        driver.commit()
         rate = timed(lambda: _copy(driver, rows, payload), len(rows))
         driver.execute("DROP TABLE bench_same_columns")
-        driver.commit()
     return rate
 
 
@@ -69,4 +67,3 @@ def _copy(driver: psycopg.Connection, rows: Rows, payload: str) -> None:
             copy.set_types((*_TYPES, payload))
             for row in rows[start : start + _CHUNK]:
                 copy.write_row(row)
-        driver.commit()

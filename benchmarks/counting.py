@@ -103,7 +103,7 @@ def _fill(store: Store, sessions: int) -> None:
         connection.execute(text("SELECT setseed(0.5)"))
         for statement in (_SESSION, _EVENT, _LISTED, _INPUTS):
             connection.execute(text(statement), given if ":start" in statement else {})
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with store.engine.connect() as connection:
         connection.execute(text("VACUUM ANALYZE"))
 
 

@@ -52,7 +52,7 @@ def reset(store: Store, *, forget: bool = False) -> None:
         if forget:
             connection.execute(text("TRUNCATE enrichment_output"))
     # What the last round left to be written would be written during the next.
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with store.engine.connect() as connection:
         connection.execute(text("CHECKPOINT"))
 
 

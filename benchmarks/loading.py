@@ -61,16 +61,13 @@ def _copy(store: Store, payloads: list[bytes]) -> None:
         driver = driver_of(connection)
         driver.execute("DROP TABLE IF EXISTS bench_copy")
         driver.execute("CREATE TABLE bench_copy (event json NOT NULL)")
-        driver.commit()
         for start in range(0, len(payloads), _COPY_CHUNK):
             copying = driver.cursor().copy("COPY bench_copy FROM STDIN (FORMAT BINARY)")
             with copying as copy:
                 copy.set_types(["json"])
                 for payload in payloads[start : start + _COPY_CHUNK]:
                     copy.write_row((_Json(payload),))
-            driver.commit()
         driver.execute("DROP TABLE bench_copy")
-        driver.commit()
 
 
 def _Json(payload: bytes) -> psycopg.types.json.Json:  # noqa: N802

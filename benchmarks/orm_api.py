@@ -8,7 +8,7 @@ from uuid import UUID
 
 import uvicorn
 from fastapi import Body, FastAPI
-from sqlalchemy import Text, Uuid
+from sqlalchemy import Text, Uuid, create_engine
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -17,6 +17,7 @@ from enrichment_pipeline.store.database.engine import connect_store
 
 settings = load_settings()
 store = connect_store(settings)
+engine = create_engine(store.engine.url)
 app = FastAPI()
 
 
@@ -43,7 +44,7 @@ def ready() -> str:
 @app.post("/batch/")
 def batch(body: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
     """Insert each event, and commit each."""
-    with Session(store.engine) as session:
+    with Session(engine) as session:
         for event in body["batch"]:
             session.add(
                 ReceivedEvent(

@@ -157,7 +157,9 @@ def _database(server: EmbeddedPostgres, name: str, template: str | None = None) 
     else:
         execute(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     url = make_url(database_url(server, name)).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, connect_args={"prepare_threshold": None})
+    engine = create_engine(
+        url, isolation_level="AUTOCOMMIT", connect_args={"prepare_threshold": None}
+    )
     try:
         yield engine
     finally:

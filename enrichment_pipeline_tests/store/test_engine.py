@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import URL, make_url, text
@@ -156,6 +157,22 @@ def test_a_store_that_goes_away_says_so_and_can_be_used_again_when_it_is_back(
     assert "\n" not in str(raised.value)
     with store.transaction() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_connections_that_the_server_closed_while_nobody_used_them_are_not_noticed(
+    store: Store,
+) -> None:
+    with store.transaction() as first, store.transaction() as second:
+        backends = [
+            connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            for connection in (first, second)
+        ]
+    url = store.engine.url.set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False)) as other:
+        for backend in backends:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
+    with store.transaction() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() not in backends
 
 
 def test_what_a_failed_block_wrote_is_not_kept(store: Store) -> None:

@@ -128,7 +128,9 @@ class OldStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+        self.engine = create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        )
 
     def fill(self, version: str) -> None:
         """Make the schema, and events and sessions in it."""

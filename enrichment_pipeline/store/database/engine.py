@@ -22,7 +22,7 @@ from enrichment_pipeline.store.database.errors import (
     StoreUnavailableError,
     first_line,
 )
-from enrichment_pipeline.store.database.transactions import begin
+from enrichment_pipeline.store.database.transactions import READ_COMMITTED, REPEATABLE_READ, begin
 from enrichment_pipeline.wording import command
 
 EMBEDDED_DATABASE = "enrichment"
@@ -46,10 +46,19 @@ class Store:
         return self.settings.window
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A connection in a transaction that commits at the end of the block."""
-        with self._connected(self.engine) as connection:
-            yield connection
+    def transaction(self, isolation: str = READ_COMMITTED) -> Iterator[Connection]:
+        """A connection in a transaction that commits at the end of the block.
+
+        Raises:
+            StoreUnavailableError: the connection was lost.
+        """
+        try:
+            with begin(self.engine, isolation) as connection:
+                yield connection
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StoreUnavailableError(f"PostgreSQL went away: {first_line(error)}") from error
+            raise
 
     @contextmanager
     def bounded(self, seconds: int) -> Iterator[Connection]:
@@ -63,20 +72,8 @@ class Store:
     def snapshot(self) -> Iterator[Connection]:
         """The same for statements that must see one state: without it, two sums of the same events
         differ while events come in."""
-        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
-        with self._connected(engine) as connection:
+        with self.transaction(REPEATABLE_READ) as connection:
             yield connection
-
-    @staticmethod
-    @contextmanager
-    def _connected(engine: Engine) -> Iterator[Connection]:
-        try:
-            with begin(engine) as connection:
-                yield connection
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise StoreUnavailableError(f"PostgreSQL went away: {first_line(error)}") from error
-            raise
 
     def ensure_dagster_database(self) -> None:
         """Make Dagster's database where it is not there; whoever takes events in needs none.
@@ -206,10 +203,7 @@ def _connected(settings: Settings, url: URL, embedded: EmbeddedPostgres | None) 
     ensure_database(url)
     engine = create_engine(
         url,
-        # A role may have another default: after waiting for a lock, a statement would not see the
-        # changes that it waited for.
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
+        isolation_level="AUTOCOMMIT",  # `begin` begins transactions, and notices lost connections
         use_native_hstore=False,  # no column has this type, and looking for it costs a query
         hide_parameters=True,  # they are people's events, and errors end up in logs
         # PgBouncer gives the next transaction another connection, without prepared statements.

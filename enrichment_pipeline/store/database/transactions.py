@@ -10,6 +10,13 @@ from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+READ_COMMITTED = "READ COMMITTED"
+"""The isolation of transactions. A role may have another default: after waiting for a lock, a
+statement would not see the changes that it waited for."""
+
+REPEATABLE_READ = "REPEATABLE READ"
 
 # The format of values: times are shown as they come, and psycopg reads only one form of some.
 _FORMS = {"timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres"}
@@ -50,12 +57,36 @@ def settings_of_ours(server: int) -> str:
 
 
 @contextmanager
-def begin(engine: Engine) -> Iterator[Connection]:
+def begin(engine: Engine, isolation: str = READ_COMMITTED) -> Iterator[Connection]:
     """A connection in a transaction of our own that commits at the end of the block."""
-    with engine.begin() as connection:
-        server = (connection.dialect.server_version_info or (0,))[0]
-        connection.exec_driver_sql(settings_of_ours(int(server)))
+    # Closing the connection rolls back what is not committed.
+    with _begun(engine, isolation) as connection:
         yield connection
+        connection.commit()
+
+
+def _begun(engine: Engine, isolation: str) -> Connection:
+    """A connection in a transaction. One that the server has closed since it was used last is found
+    out by the first message, and another is taken."""
+    try:
+        return _begin(engine, isolation)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    return _begin(engine, isolation)
+
+
+def _begin(engine: Engine, isolation: str) -> Connection:
+    connection = engine.connect()
+    try:
+        server = (connection.dialect.server_version_info or (0,))[0]
+        settings = settings_of_ours(int(server))
+        # In one message: each takes as long as the writing of an event.
+        connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {isolation}; {settings}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def driver_of(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
