@@ -16,7 +16,7 @@ from enrichment_pipeline.enrichment.sandbox import Fault, FaultKind, Sandbox, Sa
 from enrichment_pipeline.events.controls import name_element
 from enrichment_pipeline.events.inputs import EnrichmentInput
 from enrichment_pipeline.store.database.engine import Store
-from enrichment_pipeline.store.queue.inputs import missing_outputs, remember_inputs
+from enrichment_pipeline.store.queue.inputs import missing_outputs, store_inputs
 from enrichment_pipeline_tests.poison import (
     EATS_MEMORY,
     HANGS,
@@ -143,7 +143,7 @@ def test_other_rules_are_taken_up_by_the_same_child(rules: Rules) -> None:
 
 def test_only_an_error_of_code_may_be_everybodys(store: Store, rules: Rules) -> None:
     some = {UUID(int=number): one for number, (one,) in enumerate(inputs("code", "data"))}
-    remember_inputs(store, some)
+    store_inputs(store, some)
     derived = derive_missing(store, list(some), poisoned(rules, code=RAISES, data=IS_BAD))
     assert derived.errors == {UUID(int=0): "ZeroDivisionError"}
     assert "a bug in the rules" in (derived.failures[UUID(int=0)].traceback or "")
@@ -154,7 +154,7 @@ def test_what_is_derived_is_kept_by_portions(
 ) -> None:
     monkeypatch.setattr(deriving, "_KEPT_AT_ONCE", 3)
     some = {UUID(int=n): one for n, (one,) in enumerate(inputs(*(f"name {n}" for n in range(10))))}
-    remember_inputs(store, some)
+    store_inputs(store, some)
     derived = derive_missing(store, list(some), rules)
     with store.transaction() as connection:
         assert missing_outputs(connection, output_version(rules), some.keys()) == []
@@ -185,7 +185,7 @@ def test_one_element_is_read_once_for_all_its_pages(store: Store, rules: Rules) 
         for chain in chains
     ]
     keys = {UUID(int=n): one for n, one in enumerate(of_pages)}
-    remember_inputs(store, keys)
+    store_inputs(store, keys)
     derived = derive_missing(store, list(keys), rules)
     assert derived.outputs == {key: derive(one, rules) for key, one in keys.items()}
     name_element.cache_clear()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -43,6 +44,8 @@ def _local(settings: Mapping[str, str]) -> str:
     return "; ".join(f"SET LOCAL {name} TO '{value}'" for name, value in settings.items())
 
 
+_NOT_DURABLE = _local({"synchronous_commit": "off"})
+
 SET_FORMS = _local(_FORMS)
 """Statements at the beginning of a transaction for a query from outside: the role's limits
 apply."""
@@ -57,32 +60,47 @@ def settings_of_ours(server: int) -> str:
 
 
 @contextmanager
-def begin(engine: Engine, isolation: str = READ_COMMITTED) -> Iterator[Connection]:
-    """A connection in a transaction of our own that commits at the end of the block."""
+def begin(
+    engine: Engine, isolation: str = READ_COMMITTED, *, durable: bool = True
+) -> Iterator[Connection]:
+    """A connection in a transaction of our own that commits at the end of the block.
+
+    Without `durable` the commit does not wait for the disk: if PostgreSQL crashes within a second,
+    the transaction is undone, with all that came after it.
+    """
     # Closing the connection rolls back what is not committed.
-    with _begun(engine, isolation) as connection:
+    with _begun(engine, isolation, "" if durable else _NOT_DURABLE) as connection:
         yield connection
         connection.commit()
 
 
-def _begun(engine: Engine, isolation: str) -> Connection:
-    """A connection in a transaction. One that the server has closed since it was used last is found
-    out by the first message, and another is taken."""
+def execute_alone(engine: Engine, statement: sql.Composed, *, durable: bool = True) -> None:
+    """As one statement in `begin`, in a third of the time: all of it is one message, which may have
+    to be sent twice. So no parameters, only literals."""
+    first = "" if durable else _NOT_DURABLE
+    # SQLAlchemy passes parameters, even if there are none.
+    literal = statement.as_string().replace("%", "%%")
+    _begun(engine, READ_COMMITTED, f"{first}; {literal}; COMMIT").close()
+
+
+def _begun(engine: Engine, isolation: str, more: str) -> Connection:
+    """A connection in a transaction, after `more` statements. One that the server has closed since
+    it was used last is found out by the first message, and another is taken."""
     try:
-        return _begin(engine, isolation)
+        return _begin(engine, isolation, more)
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
-    return _begin(engine, isolation)
+    return _begin(engine, isolation, more)
 
 
-def _begin(engine: Engine, isolation: str) -> Connection:
+def _begin(engine: Engine, isolation: str, more: str) -> Connection:
     connection = engine.connect()
     try:
         server = (connection.dialect.server_version_info or (0,))[0]
         settings = settings_of_ours(int(server))
         # In one message: each takes as long as the writing of an event.
-        connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {isolation}; {settings}")
+        connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {isolation}; {settings}; {more}")
     except BaseException:
         connection.close()
         raise

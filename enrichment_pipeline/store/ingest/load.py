@@ -26,7 +26,7 @@ from enrichment_pipeline.store.database.payloads import compress, decompress
 from enrichment_pipeline.store.database.tables import dead_letter
 from enrichment_pipeline.store.database.transactions import driver_of
 from enrichment_pipeline.store.ingest.people import join_people
-from enrichment_pipeline.store.queue.inputs import remember_inputs
+from enrichment_pipeline.store.queue.inputs import remember_stored, store_inputs
 
 _COPY = """
 COPY raw_event (
@@ -133,7 +133,7 @@ def load_events(
     identified by its content, so that its uuid stays free for a corrected one. Each window touched
     gets one batch; `historical` batches are enriched after all others.
     """
-    remember_inputs(store, {event.input_key: event.inputs for event in events})
+    inputs = store_inputs(store, {event.input_key: event.inputs for event in events})
     items: dict[Key, RawEvent | RejectedEvent] = {}
     for rejection in rejected:
         items.setdefault(_key_of_rejected(rejection), rejection)
@@ -150,6 +150,8 @@ def load_events(
             items.setdefault(_key_of_rejected(rejection), rejection)
         loaded = _load(store, items, common, days=_days(items))
     accepted, quarantined, batches = loaded.accepted, loaded.quarantined, loaded.batches
+    if accepted:
+        remember_stored(store, inputs)
     if others := list(_others(items, again, loaded.holders)):
         # In a commit of their own: two statements that take keys in one transaction would deadlock.
         rest = load_events(store, [own for _, own in others], [], source, historical=historical)

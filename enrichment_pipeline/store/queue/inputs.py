@@ -8,6 +8,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import msgspec
+from psycopg import sql
 from sqlalchemy import Connection, Engine, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -15,7 +16,7 @@ from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import retry_conflicts
 from enrichment_pipeline.store.database.tables import enrichment_input
-from enrichment_pipeline.store.database.transactions import driver_of
+from enrichment_pipeline.store.database.transactions import execute_alone
 from enrichment_pipeline.store.queue.unused_inputs import read_back
 
 # How many written keys a process remembers; 16 bytes of key take some 100 of memory.
@@ -24,12 +25,14 @@ _MOST_KNOWN = 50_000
 # For each engine, because a process (a test, a benchmark) can have several stores.
 _known_keys: WeakKeyDictionary[Engine, set[UUID]] = WeakKeyDictionary()
 
-# All rows as one JSON parameter: a statement for each row takes ten times as long.
-_INSERT_INPUTS = """
+# All rows as one JSON literal or parameter: a statement for each row takes ten times as long.
+_INSERT_INPUTS = sql.SQL(
+    """
     INSERT INTO enrichment_input
-    SELECT * FROM json_populate_recordset(NULL::enrichment_input, CAST(%(rows)s AS json))
+    SELECT * FROM json_populate_recordset(NULL::enrichment_input, {})
     ON CONFLICT DO NOTHING
-"""
+    """
+)
 _INSERT_OUTPUTS = text(
     """
     INSERT INTO enrichment_output
@@ -52,26 +55,30 @@ _by_key = select(*enrichment_input.c).where(
 )
 
 
-def remember_inputs(store: Store, inputs: Mapping[UUID, EnrichmentInput]) -> None:
-    """Store these action inputs under their keys.
+def store_inputs(store: Store, inputs: Mapping[UUID, EnrichmentInput]) -> Sequence[UUID]:
+    """Store these action inputs under their keys; returns the keys that may have been new.
 
     In a transaction of its own: an input may be stored before or without its events, never after.
+    It need not be durable before they are: nothing is lost without all that was committed after it.
     """
-    known = _known_keys.setdefault(store.engine, set())
     # Sorted, so that two processes that write the same new inputs do not deadlock.
-    new = sorted(inputs.keys() - known)
-    if not new:
-        return
-    _insert_inputs(store, [{"input_key": key, **inputs[key]._asdict()} for key in new])
-    if len(known) + len(new) > _MOST_KNOWN:
+    new = sorted(inputs.keys() - _known_keys.get(store.engine, set()))
+    if new:
+        _insert_inputs(store, [{"input_key": key, **inputs[key]._asdict()} for key in new])
+    return new
+
+
+def remember_stored(store: Store, keys: Sequence[UUID]) -> None:
+    """Do not store these keys again: something was durably committed after them."""
+    known = _known_keys.setdefault(store.engine, set())
+    if len(known) + len(keys) > _MOST_KNOWN:
         known.clear()
-    known.update(new)
+    known.update(keys)
 
 
 @retry_conflicts
 def _insert_inputs(store: Store, rows: Sequence[Mapping[str, object]]) -> None:
-    with store.transaction() as connection:
-        driver_of(connection).execute(_INSERT_INPUTS, {"rows": _as_json(rows)})
+    execute_alone(store.engine, _INSERT_INPUTS.format(_as_json(rows)), durable=False)
 
 
 def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInput]:
