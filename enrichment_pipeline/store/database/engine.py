@@ -46,16 +46,14 @@ class Store:
         return self.settings.window
 
     @contextmanager
-    def transaction(
-        self, isolation: str = READ_COMMITTED, *, durable: bool = True
-    ) -> Iterator[Connection]:
-        """A connection in a transaction that commits at the end of the block; see `begin`.
+    def transaction(self, isolation: str = READ_COMMITTED) -> Iterator[Connection]:
+        """A connection in a transaction that commits at the end of the block.
 
         Raises:
             StoreUnavailableError: the connection was lost.
         """
         try:
-            with begin(self.engine, isolation, durable=durable) as connection:
+            with begin(self.engine, isolation) as connection:
                 yield connection
         except DBAPIError as error:
             if error.connection_invalidated:

@@ -60,30 +60,23 @@ def settings_of_ours(server: int) -> str:
 
 
 @contextmanager
-def begin(
-    engine: Engine, isolation: str = READ_COMMITTED, *, durable: bool = True
-) -> Iterator[Connection]:
-    """A connection in a transaction of our own that commits at the end of the block.
-
-    Without `durable` the commit does not wait for the disk: if PostgreSQL crashes within a second,
-    the transaction is undone, with all that came after it.
-    """
+def begin(engine: Engine, isolation: str = READ_COMMITTED) -> Iterator[Connection]:
+    """A connection in a transaction of our own that commits at the end of the block."""
     # Closing the connection rolls back what is not committed.
-    with _begun(engine, isolation, "" if durable else _NOT_DURABLE) as connection:
+    with _begun(engine, isolation) as connection:
         yield connection
         connection.commit()
 
 
-def execute_alone(engine: Engine, statement: sql.Composed, *, durable: bool = True) -> None:
-    """As one statement in `begin`, in a third of the time: all of it is one message, which may have
-    to be sent twice. So no parameters, only literals."""
-    first = "" if durable else _NOT_DURABLE
+def execute_soon_durable(engine: Engine, statement: sql.Composed) -> None:
+    """Execute a finished statement in a transaction of its own, all of it with one message, which
+    may be sent twice. It is visible at once, and durable before all that is committed after it."""
     # SQLAlchemy passes parameters, even if there are none.
     literal = statement.as_string().replace("%", "%%")
-    _begun(engine, READ_COMMITTED, f"{first}; {literal}; COMMIT").close()
+    _begun(engine, READ_COMMITTED, f"{_NOT_DURABLE}; {literal}; COMMIT").close()
 
 
-def _begun(engine: Engine, isolation: str, more: str) -> Connection:
+def _begun(engine: Engine, isolation: str, more: str = "") -> Connection:
     """A connection in a transaction, after `more` statements. One that the server has closed since
     it was used last is found out by the first message, and another is taken."""
     try:

@@ -16,7 +16,7 @@ from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import retry_conflicts
 from enrichment_pipeline.store.database.tables import enrichment_input
-from enrichment_pipeline.store.database.transactions import execute_alone
+from enrichment_pipeline.store.database.transactions import execute_soon_durable
 from enrichment_pipeline.store.queue.unused_inputs import read_back
 
 # How many written keys a process remembers; 16 bytes of key take some 100 of memory.
@@ -78,7 +78,7 @@ def remember_stored(store: Store, keys: Sequence[UUID]) -> None:
 
 @retry_conflicts
 def _insert_inputs(store: Store, rows: Sequence[Mapping[str, object]]) -> None:
-    execute_alone(store.engine, _INSERT_INPUTS.format(_as_json(rows)), durable=False)
+    execute_soon_durable(store.engine, _INSERT_INPUTS.format(_as_json(rows)))
 
 
 def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInput]:
