@@ -24,8 +24,8 @@ LONGEST_WAIT_SECONDS = 30.0
 
 _POLL_SECONDS = 0.1
 
-_CAN_WAIT = 10
-"""How nice a process is that can wait."""
+_NICENESS = 10
+"""Of a process that can wait, beside ours."""
 
 MOST_ENDS = 5
 """Ends of a service in a row; once more, and everything is stopped."""
@@ -181,7 +181,7 @@ class Services:
                 process_group=0,
             )
         if can_wait:
-            os.setpriority(os.PRIO_PROCESS, process.pid, _CAN_WAIT)
+            os.setpriority(os.PRIO_PROCESS, process.pid, os.nice(0) + _NICENESS)
         return process
 
     def log_of(self, name: str) -> Path:

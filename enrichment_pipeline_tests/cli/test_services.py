@@ -172,6 +172,30 @@ def test_a_service_that_ends_is_started_again_after_a_wait_that_grows(tmp_path: 
         assert "in 2 s" in revived(services, clock, 2)[0]
 
 
+def test_what_can_wait_leaves_the_processors_to_the_others_also_when_it_is_started_again(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    sleep = ["sleep", "600"]
+    with Services(tmp_path / "logs", {}, clock=clock) as services:
+        services.start("urgent", sleep)
+        services.start("patient", sleep, can_wait=True)
+
+        def niceness(name: str) -> int:
+            return psutil.Process(services.processes[name].pid).nice()
+
+        assert (niceness("urgent"), niceness("patient")) == (os.nice(0), os.nice(0) + 10)
+        services.processes["patient"].kill()
+        services.processes["patient"].wait(_SECONDS)
+        list(services.revive())
+        clock.now += 1
+        assert list(services.revive()) == ["patient is started again"]
+        assert niceness("patient") == os.nice(0) + 10
+        # Linux shares out the processors among sessions first, whatever the priorities within.
+        sessions = {os.getsid(process.pid) for process in services.processes.values()}
+        assert sessions == {os.getsid(0)}
+
+
 def test_a_service_that_ends_again_and_again_ends_everything(tmp_path: Path) -> None:
     clock = Clock()
     with Services(tmp_path / "logs", {}, clock=clock) as services:
