@@ -23,6 +23,7 @@ from enrichment_pipeline.store.queue.enriched import (
     dead_letter_events,
     events_to_write,
     expect_many,
+    find_by_index,
     missing_inputs,
     remove_enriched,
     write_enriched,
@@ -62,6 +63,7 @@ def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) ->
     version = output_version(rules)
     due = sum(batch.due_count for batch in batches)
     expect_many(connection, due)
+    find_by_index(connection)
     written = write_enriched(connection, batches, store.window, version, rules.version)
     dead = 0
     # Optimistic: nearly always every action input is known; searching for missing ones first would

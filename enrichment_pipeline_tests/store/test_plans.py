@@ -29,18 +29,20 @@ DAY = timedelta(days=1)
 
 
 @contextmanager
-def explained(engine: Engine) -> Iterator[list[str]]:
+def explained(engine: Engine, *, as_it_is: bool = False) -> Iterator[list[str]]:
     """The plans of all statements in the block, as PostgreSQL makes them where an index can serve:
-    in a small table it would rather read all."""
+    in a small table it would rather read all. Or, `as_it_is`, those that it follows."""
     plans: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
         if statement.lstrip().upper().startswith(("SELECT", "DELETE", "UPDATE", "WITH", "INSERT")):
             with connection.connection.cursor() as other:
-                other.execute("SET LOCAL enable_seqscan = off")
+                if not as_it_is:
+                    other.execute("SET LOCAL enable_seqscan = off")
                 other.execute(f"EXPLAIN {statement}", parameters)
                 plans.append("\n".join(row[0] for row in other.fetchall()))
-                other.execute("SET LOCAL enable_seqscan = on")
+                if not as_it_is:
+                    other.execute("SET LOCAL enable_seqscan = on")
 
     event.listen(engine, "before_cursor_execute", explain)
     try:
@@ -99,6 +101,24 @@ def test_nothing_that_grows_is_read_whole(filled: Store, work: Callable[[Store],
         work(filled)
     assert plans
     assert scanned(plans) == []
+
+
+@pytest.mark.parametrize("many", [10, 1_000_000])
+def test_on_a_day_without_statistics_the_events_of_a_claim_are_found_by_their_batches(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(enriched, "_MANY_EVENTS", many)
+    load_events(store, raw_events(1_000, NOON), [], "test")
+    enrich_due(store, rules)
+    for _ in range(100):
+        load_events(store, raw_events(3, NOON), [], "test")
+    with explained(store.engine, as_it_is=True) as plans:
+        assert enrich_due(store, rules).events == 300
+    writes = [plan for plan in plans if "Insert on enriched_event" in plan]
+    assert writes
+    for plan in writes:
+        assert "Seq Scan on raw_event" not in plan
+        assert re.search(r"Index Cond: \(batch_id = ANY", plan)
 
 
 def test_of_many_outputs_those_of_the_events_are_searched_for(

@@ -80,10 +80,12 @@ _ALL_OUTPUTS = f"enrichment_output {_OUTPUTS} AND output.version = :version"
 _INPUTS = f"SELECT DISTINCT raw.input_key FROM raw_event raw WHERE {_OF_BATCHES}"
 _GIVEN_INPUTS = "SELECT unnest(:keys) AS input_key"
 
+# OFFSET 0, so that the events are found by their batches and not, output by output, by their
+# inputs: without statistics PostgreSQL takes the outputs for few.
 _WRITE = f"""
     {INSERT_ENRICHED}
-    FROM raw_event raw JOIN {{outputs}}
-    WHERE {_OF_BATCHES}
+    FROM (SELECT * FROM raw_event raw WHERE {_OF_BATCHES} OFFSET 0) raw JOIN {{outputs}}
+    WHERE true
 """
 
 _MISSING = """
@@ -172,6 +174,15 @@ def expect_many(connection: Connection, events: int) -> None:
     """
     if events >= _MANY_EVENTS:
         connection.execute(text("SET LOCAL enable_nestloop = off"))
+
+
+def find_by_index(connection: Connection) -> None:
+    """Let the statements of this transaction find the events of batches by their index.
+
+    Without statistics PostgreSQL reads all of a partition for each claim; and a day into which
+    millions of events came at once has none until it was vacuumed, which takes minutes.
+    """
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
 
 
 def write_enriched(
