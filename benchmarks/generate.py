@@ -77,14 +77,14 @@ def generate_events(
     rng = random.Random(seed)
     pages = make_website(rng)
     popularity = zipf(len(pages))
-    sessions = [_session(rng, pages, popularity) for _ in range(_SESSIONS_AT_ONCE)]
+    sessions = [_session(rng, first, pages, popularity) for _ in range(_SESSIONS_AT_ONCE)]
     for number in range(count):
+        elapsed = length * number // count
         place = int(rng.random() * _SESSIONS_AT_ONCE)
         act = next(sessions[place], None)
         while act is None:
-            sessions[place] = _session(rng, pages, popularity)
+            sessions[place] = _session(rng, first + elapsed, pages, popularity)
             act = next(sessions[place], None)
-        elapsed = length * number // count
         if elapsed > _LEAST_DELAY and rng.random() < _LATE:
             elapsed -= rng.randint(_LEAST_DELAY, elapsed)
         yield msgspec.json.encode(_event(rng, act, first + elapsed))
@@ -112,20 +112,23 @@ def _event(rng: random.Random, act: _Act, moment: int) -> dict[str, Any]:
     }
 
 
-def _session(rng: random.Random, pages: list[Page], popularity: Sequence[float]) -> Iterator[_Act]:
-    """What one person does, page by page."""
+def _session(
+    rng: random.Random, moment: int, pages: list[Page], popularity: Sequence[float]
+) -> Iterator[_Act]:
+    """What one person does from that moment on, page by page. Ids are of version 7, as those of
+    posthog-js: what came together lies together in an index."""
     person = _person(rng)
     page = rng.choices(pages, cum_weights=popularity)[0]
     person |= {
-        "$session_id": _random_id(rng),
-        "$window_id": _random_id(rng),
+        "$session_id": _uuid7(rng, moment),
+        "$window_id": _uuid7(rng, moment),
         "$session_entry_url": f"https://{HOST}{page.path}",
         "$session_entry_host": HOST,
         "$session_entry_pathname": page.path,
         "$host": HOST,
     }
     while True:
-        person["$pageview_id"] = _random_id(rng)
+        person["$pageview_id"] = _uuid7(rng, moment)
         yield from _visit(rng, page, person)
         if rng.random() > _ANOTHER_PAGE:
             return
@@ -176,15 +179,8 @@ def _person(rng: random.Random) -> dict[str, object]:
 
 def _uuid7(rng: random.Random, moment: int) -> str:
     """A UUID of version 7 (RFC 9562): milliseconds since 1970, then 74 random bits."""
-    return _formatted_uuid(moment << 80 | rng.getrandbits(80), version=7)
-
-
-def _random_id(rng: random.Random) -> str:
-    return _formatted_uuid(rng.getrandbits(128), version=4)
-
-
-def _formatted_uuid(bits: int, version: int) -> str:
-    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | version << 76 | 0x2 << 62
+    bits = moment << 80 | rng.getrandbits(80)
+    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 0x2 << 62
     text = f"{bits:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
