@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -109,6 +110,14 @@ def test_what_the_base_does_not_have_is_one_line(
     assert "Traceback" not in done.stderr
 
 
+def await_start(pipe: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Return once somebody has opened the pipe; a process that ended before never will."""
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    while not select.select([reading], [], [], 0.1)[0]:
+        assert process.poll() is None, "it ended before it began"
+    os.close(reading)
+
+
 @pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM])
 def test_whoever_is_asked_to_stop_leaves_nothing_behind(
     repository: Path, tmp_path: Path, asked_by: signal.Signals
@@ -119,7 +128,7 @@ def test_whoever_is_asked_to_stop_leaves_nothing_behind(
     variables = {**os.environ, "STARTED": str(started), "TMPDIR": str(folders)}
     called = command(repository, "base", "long")
     with subprocess.Popen(called, cwd=PROJECT, env=variables, stderr=subprocess.DEVNULL) as process:
-        os.close(os.open(started, os.O_RDONLY))
+        await_start(started, process)
         assert list(folders.iterdir())
         process.send_signal(asked_by)
     assert process.returncode != 0
