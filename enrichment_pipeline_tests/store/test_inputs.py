@@ -1,8 +1,10 @@
 """Action inputs as the store keeps them."""
 
+import traceback
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from enrichment_pipeline.events.inputs import EnrichmentInput, input_key
 from enrichment_pipeline.store.database.engine import Store
@@ -32,6 +34,17 @@ def test_whatever_an_input_holds_is_kept_as_it_is(store: Store, hard: str) -> No
     inputs = inputs_of(hard)
     store_inputs(store, inputs)
     assert read_inputs(store, list(inputs)) == inputs
+
+
+def test_an_error_quotes_nothing_of_an_input(store: Store) -> None:
+    with store.transaction() as connection:
+        connection.execute(text("ALTER TABLE enrichment_input RENAME TO away"))
+    inputs = inputs_of("ann@shop.example")
+    with pytest.raises(Exception, match="enrichment_input") as raised:
+        store_inputs(store, inputs)
+    assert "ann@shop.example" not in "".join(traceback.format_exception(raised.value))
+    with store.transaction() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO enrichment_input"))
 
 
 def test_inputs_are_stored_again_until_something_durable_followed_them(store: Store) -> None:

@@ -46,14 +46,16 @@ class Store:
         return self.settings.window
 
     @contextmanager
-    def transaction(self, isolation: str = READ_COMMITTED) -> Iterator[Connection]:
-        """A connection in a transaction that commits at the end of the block.
+    def transaction(
+        self, isolation: str = READ_COMMITTED, *, durable: bool = True
+    ) -> Iterator[Connection]:
+        """A connection in a transaction that commits at the end of the block; see `begin`.
 
         Raises:
             StoreUnavailableError: the connection was lost.
         """
         try:
-            with begin(self.engine, isolation) as connection:
+            with begin(self.engine, isolation, durable=durable) as connection:
                 yield connection
         except DBAPIError as error:
             if error.connection_invalidated:

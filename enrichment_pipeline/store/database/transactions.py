@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -60,40 +59,40 @@ def settings_of_ours(server: int) -> str:
 
 
 @contextmanager
-def begin(engine: Engine, isolation: str = READ_COMMITTED) -> Iterator[Connection]:
-    """A connection in a transaction of our own that commits at the end of the block."""
+def begin(
+    engine: Engine, isolation: str = READ_COMMITTED, *, durable: bool = True
+) -> Iterator[Connection]:
+    """A connection in a transaction of our own that commits at the end of the block.
+
+    Without `durable` the commit does not wait for the disk: what was written is visible at once,
+    and durable before all that is committed after it.
+    """
     # Closing the connection rolls back what is not committed.
-    with _begun(engine, isolation) as connection:
+    with _begun(engine, isolation, durable) as connection:
         yield connection
         connection.commit()
 
 
-def execute_soon_durable(engine: Engine, statement: sql.Composed) -> None:
-    """Execute a finished statement in a transaction of its own, all of it with one message, which
-    may be sent twice. It is visible at once, and durable before all that is committed after it."""
-    # SQLAlchemy passes parameters, even if there are none.
-    literal = statement.as_string().replace("%", "%%")
-    _begun(engine, READ_COMMITTED, f"{_NOT_DURABLE}; {literal}; COMMIT").close()
-
-
-def _begun(engine: Engine, isolation: str, more: str = "") -> Connection:
-    """A connection in a transaction, after `more` statements. One that the server has closed since
-    it was used last is found out by the first message, and another is taken."""
+def _begun(engine: Engine, isolation: str, durable: bool) -> Connection:
+    """A connection in a transaction. One that the server has closed since it was used last is found
+    out by the first message, and another is taken."""
     try:
-        return _begin(engine, isolation, more)
+        return _begin(engine, isolation, durable)
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
-    return _begin(engine, isolation, more)
+    return _begin(engine, isolation, durable)
 
 
-def _begin(engine: Engine, isolation: str, more: str) -> Connection:
+def _begin(engine: Engine, isolation: str, durable: bool) -> Connection:
     connection = engine.connect()
     try:
         server = (connection.dialect.server_version_info or (0,))[0]
         settings = settings_of_ours(int(server))
+        if not durable:
+            settings += f"; {_NOT_DURABLE}"
         # In one message: each takes as long as the writing of an event.
-        connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {isolation}; {settings}; {more}")
+        connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {isolation}; {settings}")
     except BaseException:
         connection.close()
         raise

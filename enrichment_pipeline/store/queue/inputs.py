@@ -8,7 +8,6 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import msgspec
-from psycopg import sql
 from sqlalchemy import Connection, Engine, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -16,7 +15,7 @@ from enrichment_pipeline.events.inputs import EnrichmentInput, EnrichmentOutput
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import retry_conflicts
 from enrichment_pipeline.store.database.tables import enrichment_input
-from enrichment_pipeline.store.database.transactions import execute_soon_durable
+from enrichment_pipeline.store.database.transactions import driver_of
 from enrichment_pipeline.store.queue.unused_inputs import read_back
 
 # How many written keys a process remembers; 16 bytes of key take some 100 of memory.
@@ -25,18 +24,16 @@ _MOST_KNOWN = 50_000
 # For each engine, because a process (a test, a benchmark) can have several stores.
 _known_keys: WeakKeyDictionary[Engine, set[UUID]] = WeakKeyDictionary()
 
-# All rows as one JSON literal: a statement for each row takes ten times as long.
-_INSERT_INPUTS = sql.SQL(
-    """
+# All rows as one JSON parameter: a statement for each row takes ten times as long.
+_INSERT_INPUTS = """
     INSERT INTO enrichment_input
-    SELECT * FROM json_populate_recordset(NULL::enrichment_input, {})
+    SELECT * FROM json_populate_recordset(NULL::enrichment_input, CAST(%(rows)s AS json))
     ON CONFLICT DO NOTHING
-    """
-)
-_INSERT_OUTPUTS = sql.SQL(
+"""
+_INSERT_OUTPUTS = text(
     """
     INSERT INTO enrichment_output
-    SELECT * FROM json_populate_recordset(NULL::enrichment_output, {})
+    SELECT * FROM json_populate_recordset(NULL::enrichment_output, CAST(:rows AS json))
     ON CONFLICT DO NOTHING
     """
 )
@@ -78,7 +75,8 @@ def remember_stored(store: Store, keys: Sequence[UUID]) -> None:
 
 @retry_conflicts
 def _insert_inputs(store: Store, rows: Sequence[Mapping[str, object]]) -> None:
-    execute_soon_durable(store.engine, _INSERT_INPUTS.format(_as_json(rows)))
+    with store.transaction(durable=False) as connection:
+        driver_of(connection).execute(_INSERT_INPUTS, {"rows": _as_json(rows)})
 
 
 def read_inputs(store: Store, keys: Sequence[UUID]) -> dict[UUID, EnrichmentInput]:
@@ -111,7 +109,8 @@ def remember_outputs(store: Store, version: str, outputs: Mapping[UUID, Enrichme
         {"version": version, "input_key": key, **outputs[key]._asdict()} for key in sorted(outputs)
     ]
     if rows:
-        execute_soon_durable(store.engine, _INSERT_OUTPUTS.format(_as_json(rows)))
+        with store.transaction(durable=False) as connection:
+            connection.execute(_INSERT_OUTPUTS, {"rows": _as_json(rows)})
 
 
 def _as_json(rows: Sequence[Mapping[str, object]]) -> str:
