@@ -4,13 +4,19 @@ Whether one spends an attempt is decided in `enrichment.attempts`.
 """
 
 import traceback
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from enrichment_pipeline.wording import UserError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _PACKAGE = Path(__file__).parents[2]
 
@@ -102,10 +108,20 @@ def first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-retry_conflicts = retry(
-    retry=retry_if_exception(is_conflict),
-    wait=wait_random_exponential(multiplier=0.02, max=1),
-    stop=stop_after_attempt(8),
-    reraise=True,
-)
-"""Runs a function that is one whole transaction again when it lost a conflict with another one."""
+def retry_conflicts(transaction: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Runs a function that is one whole transaction again when it lost a conflict with another
+    one."""
+    # One for all calls. tenacity's own decorator makes one for each, in cycles of objects, and the
+    # garbage collector that cleared them up stopped each process for 50 ms now and then.
+    retrying = Retrying(
+        retry=retry_if_exception(is_conflict),
+        wait=wait_random_exponential(multiplier=0.02, max=1),
+        stop=stop_after_attempt(8),
+        reraise=True,
+    )
+
+    @wraps(transaction)
+    def until_done(*arguments: _P.args, **named: _P.kwargs) -> _R:
+        return retrying(transaction, *arguments, **named)
+
+    return until_done
