@@ -1,5 +1,6 @@
 """From submissions to durable events, when something goes wrong that is nobody's fault but one."""
 
+import gc
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -224,3 +225,17 @@ def test_writers_say_what_failed_in_words_that_reach_the_sender(
             asyncio.run(_commit(writers, [submission("c")]))
     finally:
         writers.close()
+
+
+def test_a_commit_leaves_no_work_for_the_garbage_collector(store: Store) -> None:
+    def accept_both() -> None:
+        accept(store, [submission("a", "b"), Submission(LIVE, "shop", [b"[]"], Arrival(NOW))])
+
+    accept_both()
+    gc.collect()
+    gc.disable()
+    try:
+        accept_both()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
