@@ -12,9 +12,7 @@ from typing import NamedTuple
 from enrichment_pipeline.ingest.api.accept import Accepted, Submission, Verdicts
 
 LINGER_SECONDS = 0.001
-"""A commit waits so long for more requests, and again while more come, up to `LINGERS` times."""
-
-LINGERS = 3
+"""A commit waits so long for more requests."""
 
 MOST_EVENTS = 5_000
 """Events in one commit: more gain no speed, and all requests wait for the slowest."""
@@ -148,7 +146,7 @@ class MicroBatcher:
         while True:
             await self._work.wait()
             if self._waiting and self.waiting_events < MOST_EVENTS and not self._closing:
-                await self._linger()
+                await asyncio.sleep(LINGER_SECONDS)
             if group := self._next_group():
                 self._free -= 1
                 await self._commit_group(group)
@@ -157,13 +155,6 @@ class MicroBatcher:
                 return
             else:
                 self._work.clear()
-
-    async def _linger(self) -> None:
-        for _ in range(LINGERS):
-            before = len(self._waiting)
-            await asyncio.sleep(LINGER_SECONDS)
-            if len(self._waiting) <= before:
-                return
 
     def _next_group(self) -> list[_Waiting]:
         """The next submissions of one origin: as many as one free writer should take."""

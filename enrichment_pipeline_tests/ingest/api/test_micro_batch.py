@@ -12,7 +12,6 @@ from enrichment_pipeline.events.raw_event import Arrival
 from enrichment_pipeline.ingest.api import micro_batch
 from enrichment_pipeline.ingest.api.accept import Accepted, Origin, Submission, Verdicts
 from enrichment_pipeline.ingest.api.micro_batch import (
-    LINGERS,
     SHARED_EVENTS,
     Budget,
     MicroBatcher,
@@ -77,7 +76,7 @@ def test_much_that_comes_together_is_shared_out_to_the_free_writers() -> None:
     assert [len(group) for group in run(test).groups] == [8 // AT_ONCE] * AT_ONCE
 
 
-def test_a_commit_waits_while_requests_come_but_not_for_ever(
+def test_a_commit_waits_a_moment_for_more_requests_and_not_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def test(batcher: MicroBatcher, commits: Commits) -> None:
@@ -91,7 +90,7 @@ def test_a_commit_waits_while_requests_come_but_not_for_ever(
         await batcher.submit(submission())
         await asyncio.gather(*more)
 
-    assert [len(group) for group in run(test).groups] == [1 + LINGERS]
+    assert [len(group) for group in run(test).groups] == [2]
 
 
 def test_what_comes_during_commits_shares_the_next() -> None:
