@@ -248,11 +248,11 @@ def _load(
         if days:
             hold_partitions(connection, days)
         batches = _new_batches(connection, sorted(set(windows.values())))
-        lost = _take_keys(connection, {key: batches[windows[key]] for key in items})
-        winners = [key for key in items if key not in lost] if lost else items
+        batch_of = {key: batches[window] for key, window in windows.items()}
+        lost = _take_keys(connection, batch_of)
         events_lost = {key: lost[key] for key in lost if isinstance(items[key], RawEvent)}
         holders = _holders(connection, events_lost, store.window)
-        new = [(batches[windows[key]], items[key]) for key in winners]
+        new = [(batch_of[key], item) for key, item in items.items() if key not in lost]
         events = [(batch, item) for batch, item in new if isinstance(item, RawEvent)]
         if isolate and (refused := _copy_isolating(connection, events)):
             raise _RefusedError(refused)
