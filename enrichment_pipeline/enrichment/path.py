@@ -9,14 +9,18 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 from time import monotonic
 from typing import NamedTuple
 
+from sqlalchemy import Connection
+
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import attempts
+from enrichment_pipeline.enrichment.prefetch import Prefetch
 from enrichment_pipeline.enrichment.writing import Writing, write, write_alone
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import first_line, is_cancelled, kind_of
@@ -95,13 +99,16 @@ def enrich_due(
     """
     report = EnrichmentReport()
     started = monotonic()
-    path = _Path(store, rules, worker or this_worker(), report, claim_events)
     until = _now(store) if only_due_now else None
-    while path.enrich_claim(windows, until):
-        on_progress(report)
-        if monotonic() - started > most_seconds:
-            report.is_unfinished = True
-            break
+    with ThreadPoolExecutor(1, "prefetch") as thread:
+        path = _Path(
+            store, rules, worker or this_worker(), report, claim_events, windows, until, thread
+        )
+        while path.enrich_claim():
+            on_progress(report)
+            if monotonic() - started > most_seconds:
+                report.is_unfinished = True
+                break
     report.seconds = monotonic() - started
     return report
 
@@ -121,22 +128,31 @@ class _Path:
         worker: str,
         report: EnrichmentReport,
         claim_events: int,
+        windows: Sequence[datetime] | None,
+        until: datetime | None,
+        thread: Executor,
     ) -> None:
         self._store = store
         self._report = report
         self._claim_events = claim_events
+        self._windows = windows
+        self._until = until
         self._writing = Writing(store, rules, worker)
+        self._prefetch = Prefetch(thread, store, rules, self._claim)
 
-    def enrich_claim(self, windows: Sequence[datetime] | None, until: datetime | None) -> bool:
-        """Enrich one claim of what came due `until` then; returns False if nothing was due."""
+    def enrich_claim(self) -> bool:
+        """Enrich one claim; returns False if nothing was due."""
         claimed: list[Batch] = []
         dead = 0
         failed = False
+        is_cold = self._prefetch.wait()
         try:
             with self._store.transaction() as connection:
-                claimed = claim(connection, self._claim_events, windows, until)
+                claimed = self._claim(connection)
+                if claimed and is_cold:
+                    self._prefetch.begin()
                 if claimed:
-                    dead = write(connection, self._writing, claimed)
+                    dead = write(connection, self._writing, claimed, self._prefetch.begin)
         except Exception as error:  # any error of data or code is charged to the batch below
             if is_cancelled(error) and len(claimed) > 1:
                 self._shrink(claimed, error)
@@ -151,6 +167,9 @@ class _Path:
         else:
             self._report.add(claimed, dead)
         return bool(claimed)
+
+    def _claim(self, connection: Connection) -> list[Batch]:
+        return claim(connection, self._claim_events, self._windows, self._until)
 
     def _shrink(self, claimed: Sequence[Batch], error: Exception) -> None:
         """Claim less from now on: a limit that no transaction can lift cancelled the claim."""

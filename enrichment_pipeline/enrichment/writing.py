@@ -3,7 +3,7 @@ enriched. Choosing the batches, and handling errors raised here, belongs to `pat
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -51,9 +51,14 @@ class Writing(NamedTuple):
     worker: str
 
 
-def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) -> int:
+def write(
+    connection: Connection,
+    writing: Writing,
+    batches: Sequence[Batch],
+    on_derived: Callable[[], object] = lambda: None,
+) -> int:
     """Write the enriched events of these batches and mark them enriched; returns how many of their
-    events became dead letters.
+    events became dead letters. `on_derived` is called when something was missing, and is derived.
 
     Raises:
         MostFailedError: see there.
@@ -71,6 +76,7 @@ def write(connection: Connection, writing: Writing, batches: Sequence[Batch]) ->
     if written < due:
         keys = missing_inputs(connection, batches, store.window, version)
         derived = derive_missing(store, keys, rules)
+        on_derived()
         written += write_enriched(
             connection, batches, store.window, version, rules.version, keys=keys
         )
