@@ -37,7 +37,9 @@ NOTES = {
     "enrich": "*Cold*: the outputs of all action inputs have to be derived first; *warm*: they are there.",
     "load": "The import parses in a process for each core, a bare COPY runs on one connection. What the import sends is "
     "compressed: (j) is a COPY of the same bytes into the columns of `raw_event`.",
-    "grow": "Each time as many events more, a tenth of them with inputs of their own; `--times 25` ends at 25 times.",
+    "grow": "Each time as many events more, a tenth of them with inputs of their own; `--times 25` ends at 25 times. "
+    "Those of the same hours go to places all over the indexes, the worst case; those of the next hour come as traffic "
+    "comes.",
     "fresh": "Single events, sent to `enrichment-pipeline up` as it is by default.",
     "browsers": "Each is a connection to `enrichment-pipeline up` as it is by default. It sends a request with one event, "
     "and a random time after the answer the next. The sender, which shares the cores, knows when each was due.",

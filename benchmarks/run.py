@@ -88,10 +88,16 @@ class Bench:
 
     def grow(self, times: int) -> None:
         """The same in a store that grows."""
-        with self._store("grow") as store:
-            loading.import_all(store, self._file, self._events)
-            enriching.enrich_all(store, self._rules, self._events)
-            growth.measure(self.report, store, self._rules, self._events, times, self._start)
+        events, rules = self._events, self._rules
+        for goes_on in (False, True):
+            with self._store("grow_on" if goes_on else "grow") as store:
+                loading.import_all(store, self._file, events)
+                enriching.enrich_all(store, rules, events)
+                growth.measure(
+                    self.report, store, rules, events, times, self._start, goes_on=goes_on
+                )
+                if goes_on:
+                    growth.measure_memory(self.report, store, events, events * times)
 
     def api(self, soak: float) -> None:
         """The API under load."""
