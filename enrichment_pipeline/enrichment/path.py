@@ -149,9 +149,9 @@ class _Path:
         try:
             with self._store.transaction() as connection:
                 claimed = self._claim(connection)
-                if claimed and is_cold:
-                    self._prefetch.begin()
                 if claimed:
+                    if is_cold:
+                        self._prefetch.begin()
                     dead = write(connection, self._writing, claimed, self._prefetch.begin)
         except Exception as error:  # any error of data or code is charged to the batch below
             if is_cancelled(error) and len(claimed) > 1:

@@ -15,7 +15,7 @@ from enrichment_pipeline.enrichment.deriving import derive_missing
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import kind_of
 from enrichment_pipeline.store.queue.claims import Batch
-from enrichment_pipeline.store.queue.enriched import find_by_index, missing_inputs
+from enrichment_pipeline.store.queue.enriched import missing_inputs, plan_claim
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Prefetch:
                 return False
             version = output_version(self._rules)
             with self._store.transaction() as connection:
-                find_by_index(connection)
+                plan_claim(connection, batches)
                 keys = missing_inputs(connection, batches, self._store.window, version)
             derive_missing(self._store, keys, self._rules)
         except Exception as error:  # noqa: BLE001  the claim meets it again, and knows what to do

@@ -22,9 +22,8 @@ from enrichment_pipeline.store.queue.enriched import (
     count_by_key,
     dead_letter_events,
     events_to_write,
-    expect_many,
-    find_by_index,
     missing_inputs,
+    plan_claim,
     remove_enriched,
     write_enriched,
 )
@@ -67,8 +66,7 @@ def write(
     store, rules = writing.store, writing.rules
     version = output_version(rules)
     due = sum(batch.due_count for batch in batches)
-    expect_many(connection, due)
-    find_by_index(connection)
+    plan_claim(connection, batches)
     written = write_enriched(connection, batches, store.window, version, rules.version)
     dead = 0
     # Optimistic: nearly always every action input is known; searching for missing ones first would

@@ -244,7 +244,7 @@ def test_a_failure_of_the_store_spends_no_attempt(
             "WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
 
-    monkeypatch.setattr(writing, "expect_many", cut_off)
+    monkeypatch.setattr(writing, "plan_claim", cut_off)
     with pytest.raises(Exception, match=r"terminat|closed|went away"):
         enrich_due(store, rules)
     monkeypatch.undo()

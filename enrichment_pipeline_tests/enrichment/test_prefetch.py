@@ -1,10 +1,11 @@
 """The prefetch: what the next claim needs is derived while this one is written."""
 
 from datetime import UTC, datetime
+from threading import current_thread
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from enrichment_pipeline.classification import Rules
 from enrichment_pipeline.enrichment import prefetch, writing
@@ -13,6 +14,7 @@ from enrichment_pipeline.enrichment.path import enrich_due
 from enrichment_pipeline.store.database.engine import Store
 from enrichment_pipeline.store.database.errors import StoreUnavailableError
 from enrichment_pipeline.store.ingest.load import load_events
+from enrichment_pipeline.store.queue import enriched
 from enrichment_pipeline_tests.conftest import raw_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -65,6 +67,26 @@ def test_where_nothing_is_missing_there_is_no_prefetch(
         connection.execute(text("UPDATE raw_batch SET state = 'pending', enriched_count = 0"))
     monkeypatch.setattr(prefetch.Prefetch, "begin", lambda _: pytest.fail("nothing was missing"))
     assert enrich_due(store, rules, claim_events=1).events == 8
+
+
+@pytest.mark.usefixtures("new_inputs")
+def test_the_prefetch_reads_the_events_as_a_claim_does(
+    store: Store, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: dict[str, set[tuple[str, str]]] = {}
+    original = writing.missing_inputs
+
+    def noted(connection: Connection, *rest: Any) -> Any:
+        names = ("enable_nestloop", "enable_seqscan")
+        nestloop, seqscan = (connection.scalar(text(f"SHOW {name}")) for name in names)
+        plans.setdefault(current_thread().name.rstrip("_0"), set()).add((nestloop, seqscan))
+        return original(connection, *rest)
+
+    monkeypatch.setattr(enriched, "_MANY_EVENTS", 1)
+    monkeypatch.setattr(writing, "missing_inputs", noted)
+    monkeypatch.setattr(prefetch, "missing_inputs", noted)
+    enrich_due(store, rules, claim_events=1)
+    assert plans == {"MainThread": {("off", "off")}, "prefetch": {("off", "off")}}
 
 
 @pytest.mark.parametrize(

@@ -176,12 +176,14 @@ def expect_many(connection: Connection, events: int) -> None:
         connection.execute(text("SET LOCAL enable_nestloop = off"))
 
 
-def find_by_index(connection: Connection) -> None:
-    """Let the statements of this transaction find the events of batches by their index.
+def plan_claim(connection: Connection, batches: Sequence[Batch]) -> None:
+    """Let the planner of this transaction expect the events of these claimed batches, and find them
+    by their index.
 
     Without statistics PostgreSQL reads all of a partition for each claim; and a day into which
     millions of events came at once has none until it was vacuumed, which takes minutes.
     """
+    expect_many(connection, sum(batch.due_count for batch in batches))
     connection.execute(text("SET LOCAL enable_seqscan = off"))
 
 
